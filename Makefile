@@ -1,0 +1,72 @@
+# Every target sets up what it needs. Variables that pass through:
+#   DATA=/path     folder of the data (ImageNet: the folder that holds val/ or the labelled photographs)
+#   WEIGHTS=/path  folder of weights files, for machines without internet
+#   DEVICE=cuda    cpu, cuda, cuda:N or auto (default)
+#   SWEEP=name     a sweep that ships (see `splitbench sweeps`) or a .yaml file
+#   OUT=/path      folder of the results (default results/<sweep's name>)
+#   RUNS="a b"     runs that compare and figures read (default OUT, or the classification run)
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# With DATA the published sweep over ImageNet; without, the embedded one.
+SWEEP ?= $(if $(DATA),imagenet,classification)
+NAME := $(basename $(notdir $(SWEEP)))
+OUT ?= results/$(NAME)
+RUNS ?= $(OUT)
+OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DEVICE),--device "$(DEVICE)")
+
+.DEFAULT_GOAL := help
+.PHONY: help setup bench-classification bench-detection validate figures compare test test-all lint typecheck format clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 24
+	@sed -nE 's/^#   /  /p' Makefile
+
+setup: $(READY) ## create .venv with pinned versions (does nothing where it is up to date)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"error: splitbench needs Python 3.11 or 3.12, and $(PYTHON) is {v[0]}.{v[1]}: set PYTHON=python3.12, say")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@# mypy does not follow editable installs: it finds the package through links.
+	@mkdir -p $(VENV)/src/splitbench
+	@for folder in bench datasets methods; do ln -sfn ../../../$$folder $(VENV)/src/splitbench/$$folder; done
+	@touch $@
+
+bench-classification: setup ## run the classification sweep: CSV, comparison, figures
+	$(BIN)/splitbench run "$(SWEEP)" $(OPTIONS) --out "$(OUT)"
+
+bench-detection: setup ## not yet
+	@echo "bench-detection: not yet; the classification benchmark works: make bench-classification"
+
+validate: setup ## check a sweep, list its cells and estimate the work, without running it
+	$(BIN)/splitbench validate "$(SWEEP)" $(OPTIONS)
+
+figures: setup ## draw the figures of RUNS again, from the CSVs alone
+	$(BIN)/splitbench figures $(RUNS)
+
+compare: setup ## compare the methods of RUNS, from the CSVs alone
+	$(BIN)/splitbench compare $(RUNS)
+
+test: setup ## run the tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: setup ## run the tests that take minutes, too
+	$(BIN)/python -m pytest
+
+lint: setup ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typecheck: setup ## mypy, strict
+	$(BIN)/mypy -p splitbench.bench -p splitbench.datasets -p splitbench.methods -p tests
+
+format: setup ## ruff: mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environment and caches; results stay
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find bench datasets methods tests -name __pycache__ -type d -prune -exec rm -rf {} +

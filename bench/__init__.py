@@ -1,0 +1,1 @@
+"""The harness: sweeps, evaluation, results, comparison."""

@@ -1,0 +1,72 @@
+"""What a row says of where it came from: device, versions, commit, date."""
+
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from splitbench.bench.errors import UserError
+
+_PACKAGES = ("splitbench", "torch", "torchvision", "timm", "numpy", "pillow")
+
+
+def device(name: str) -> torch.device:
+    """``cpu``, ``cuda``, ``cuda:1``, or ``auto``: CUDA where there is one.
+
+    Raises:
+        UserError: no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"unknown device {name!r}: DEVICE= (--device) takes cpu, cuda, cuda:N or auto") from None
+    if chosen.type not in {"cpu", "cuda"}:
+        raise UserError(f"device {name!r} is not supported: DEVICE= (--device) takes cpu, cuda, cuda:N or auto")
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise UserError("DEVICE=cuda, but PyTorch sees no GPU here: use DEVICE=cpu, or install a driver for the GPU")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"DEVICE={name}, but there are {torch.cuda.device_count()} GPUs here, numbered from 0")
+    return chosen
+
+
+def device_name(chosen: torch.device) -> str:
+    """``cpu``, or the GPU's name."""
+    return torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "cpu"
+
+
+@cache
+def versions() -> str:
+    """Of all packages that can change results."""
+    return " ".join(f"{package}={version(package)}" for package in _PACKAGES)
+
+
+@cache
+def commit() -> str | None:
+    """Of splitbench's own checkout, with ``+`` where it has changes; None where it is installed from a wheel."""
+    here = Path(__file__).resolve().parents[1]
+    if not (here / ".git").exists():
+        return None
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(here), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def now() -> str:
+    """UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def image_decoder() -> str:
+    """The library that decodes pictures."""
+    return f"pillow {version('pillow')}"

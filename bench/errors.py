@@ -1,0 +1,21 @@
+"""One sentence for the user instead of a traceback, and names close to a mistyped one."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user can mend; the message says what is wrong and what to do. Ends the command with code 2."""
+
+
+def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
+    """``; did you mean a, b or c?`` from the valid names closest to ``name``, or nothing where none is close.
+
+    >>> nearest("layer22", ["layer1", "layer2", "avgpool"], most=1)
+    '; did you mean layer2?'
+    """
+    close = difflib.get_close_matches(name, list(valid), n=most, cutoff=0.4)
+    if not close:
+        return ""
+    words = close[0] if len(close) == 1 else f"{', '.join(close[:-1])} or {close[-1]}"
+    return f"; did you mean {words}?"

@@ -1,0 +1,54 @@
+"""What a sweep would do, without doing it: its cells, and an estimate of the work from one image per pass."""
+
+from collections.abc import Iterator
+
+import torch
+
+from splitbench.bench.metrics.latency import median_ms
+from splitbench.bench.metrics.macs import count_macs
+from splitbench.bench.plan import Pass, Sources, passes
+from splitbench.bench.sweep import Sweep
+
+_TRIES = 3
+
+
+def described(sweep: Sweep, sources: Sources) -> Iterator[str]:
+    """Lines to print: all cells pass by pass, then totals. Raises as :func:`splitbench.bench.plan.passes` does."""
+    cells = images = 0
+    macs = seconds = 0.0
+    for one in passes(sweep, sources):
+        yield f"{one.title}: {len(one.dataset)} images, {len(one.planned)} cells"
+        for planned in one.planned:
+            yield f"  {planned.key}  {planned.cell}"
+        pass_macs, pass_seconds = _work(one, sources)
+        cells += len(one.planned)
+        images += len(one.dataset) * len(one.planned)
+        macs += pass_macs
+        seconds += pass_seconds
+    yield (
+        f"{cells} cells, {images} (image, cell) pairs, about {macs / 1e12:.3g} TMAC in heads and tails, "
+        f"at least {_time(seconds)} on this machine; coding comes on top"
+    )
+
+
+def _work(one: Pass, sources: Sources) -> tuple[float, float]:
+    """MACs and seconds of the pass: each head once per image, each cell's tail, and the uncompressed backbone."""
+    backbone = one.backbone()
+    pixels = backbone.preprocessing.pixels(one.dataset.image(0))[None].to(sources.device)
+    whole = backbone.whole().to(sources.device)
+    macs = seconds = 0.0
+    with torch.no_grad():
+        modules = [(whole, (pixels,), 1)]
+        for at, place in one.places.items():
+            tails = sum(planned.cell.split == at for planned in one.planned)
+            modules += [(place.head, (pixels,), 1), (place.tail, tuple(place.head(pixels)), tails)]
+        for module, inputs, times in modules:
+            macs += times * count_macs(module, *inputs)
+            seconds += times * median_ms(module, [inputs] * _TRIES, sources.device) / 1000
+    return macs * len(one.dataset), seconds * len(one.dataset)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,48 @@
+"""pydantic's errors as sentences: the place, what was expected, and the nearest valid name."""
+
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from splitbench.bench.errors import nearest
+
+
+def explained(error: ValidationError, place: str, schema: type[BaseModel], *more: type[BaseModel]) -> str:
+    """One line per fault, at most five. ``more`` are schemas whose keys are valid in the same place."""
+    faults = error.errors()
+    lines = [_sentence(fault, place, schema, more) for fault in faults[:5]]
+    if len(faults) > 5:
+        lines.append(f"{place}: and {len(faults) - 5} more")
+    return "\n".join(lines)
+
+
+def _sentence(fault: Any, place: str, schema: type[BaseModel], more: tuple[type[BaseModel], ...]) -> str:
+    keys = [str(part) for part in fault["loc"]]
+    where = f"{place}: {'.'.join(keys)}" if keys else place
+    if fault["type"] == "extra_forbidden":
+        valid = [*_at(schema, keys[:-1]).model_fields, *(name for model in more for name in model.model_fields)]
+        return f"{where}: unknown key{nearest(keys[-1], valid)} (valid: {', '.join(valid)})"
+    if fault["type"] == "missing":
+        return f"{where}: missing"
+    if fault["type"] == "literal_error":
+        valid = [word.strip(" '") for word in fault["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        given = fault["input"]
+        return f"{where}: expected {fault['ctx']['expected']}, not {given!r}{nearest(str(given), valid)}"
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "value_error":
+        return f"{where}: {message}"
+    return f"{where}: {message[0].lower()}{message[1:]}, not {fault['input']!r}"
+
+
+def _at(schema: type[BaseModel], keys: list[str]) -> type[BaseModel]:
+    """The model that a path of keys leads to; numbers are places in lists."""
+    for key in keys:
+        if key in schema.model_fields:
+            schema = _model_in(schema.model_fields[key].annotation) or schema
+    return schema
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)

@@ -1,0 +1,28 @@
+"""Latency: median times at batch 1."""
+
+import time
+from collections.abc import Callable, Iterable
+from statistics import median
+from typing import Any
+
+import torch
+
+
+def median_ms(call: Callable[..., Any], arguments: Iterable[tuple[Any, ...]], device: torch.device) -> float:
+    """Median milliseconds of ``call`` over its arguments, each run once, after one run that is not counted."""
+    arguments = list(arguments)
+    call(*arguments[0])
+    times = []
+    for values in arguments:
+        _wait(device)
+        start = time.perf_counter()
+        call(*values)
+        _wait(device)
+        times.append(time.perf_counter() - start)
+    return 1000 * median(times)
+
+
+def _wait(device: torch.device) -> None:
+    """Kernels run on after the call that queued them has returned."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,77 @@
+"""The ledger: what a deployment stores and what switching loads, measured from its objects.
+
+A tensor counts as the backbone's where its content equals one of the backbone's; only others differ between rate
+points. What all rate points of a method store, and what a switch between two of them loads, follows when the cells of
+a run are collected (:func:`over_rate_points`), since it depends on which rate points there are.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from statistics import mean
+from typing import Any
+
+from torch import Tensor, nn
+
+from splitbench.bench.weight_files import content
+from splitbench.methods.base import Deployment
+
+SIDES = ("device", "server")
+
+
+class Digests:
+    """Digests of tensors, each computed once as long as its memory is the same."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        self._known: dict[tuple[Any, ...], tuple[Tensor, str]] = {}
+        self.backbone = {self.of(tensor) for tensor in backbone.state_dict().values()}
+
+    def of(self, tensor: Tensor) -> str:
+        """A short digest of type, shape and content."""
+        place = (tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
+        if place not in self._known:
+            head = f"{tensor.dtype} {tuple(tensor.shape)}\n".encode()
+            # The tensor is kept so that its address cannot come to mean another one.
+            self._known[place] = tensor, hashlib.sha256(head + content(tensor)).hexdigest()[:12]
+        return self._known[place][1]
+
+
+def stored(deployment: Deployment, digests: Digests) -> dict[str, Any]:
+    """Per side: bytes of the backbone's own tensors, and digest and bytes of every other.
+
+    Counters of training batches are left out: inference does not need them.
+    """
+    sides = zip(
+        SIDES,
+        (deployment.head, deployment.tail),
+        (deployment.device_tables, deployment.server_tables),
+        strict=True,
+    )
+    result: dict[str, Any] = {}
+    for side, module, tables in sides:
+        tensors = {name: t for name, t in module.state_dict().items() if not name.endswith("num_batches_tracked")}
+        sizes = {digests.of(tensor): tensor.nbytes for tensor in (*tensors.values(), *tables.values())}
+        shared = sum(size for digest, size in sizes.items() if digest in digests.backbone)
+        result[side] = {
+            "backbone": shared,
+            "own": {digest: size for digest, size in sorted(sizes.items()) if digest not in digests.backbone},
+        }
+    return result
+
+
+def over_rate_points(points: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Storage and switching columns of one method's rate points, from what :func:`stored` said of each."""
+    columns: dict[str, float] = {}
+    for side in SIDES:
+        own = [point[side]["own"] for point in points]
+        union: dict[str, int] = {}
+        for tensors in own:
+            union |= tensors
+        columns[f"storage_{side}_bytes"] = max(point[side]["backbone"] for point in points) + sum(union.values())
+        switches = [
+            sum(size for digest, size in after.items() if digest not in before)
+            for before, after in itertools.permutations(own, 2)
+        ]
+        if switches:
+            columns[f"switch_{side}_bytes"] = mean(switches)
+    return columns

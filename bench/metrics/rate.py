@@ -1,0 +1,35 @@
+"""Rate: the columns that come from the bitstreams' lengths."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from splitbench.bench.metrics.accuracy import Records
+from splitbench.methods.base import Bitstream
+
+FIELDS = ("bytes", "payload", "side", "framing")
+
+
+def record(streams: Sequence[Bitstream]) -> Records:
+    """Lengths in bytes of a batch's bitstreams and of their three parts."""
+    rows = [(len(stream.data), stream.payload, stream.side, stream.framing) for stream in streams]
+    columns = np.array(rows, np.int64).reshape(-1, len(FIELDS)).T
+    return dict(zip(FIELDS, columns, strict=True))
+
+
+def summary(records: Records, pixels: int, elements: int) -> dict[str, float]:
+    """The rate columns: bytes per image; ``pixels`` of the network's input, ``elements`` of the cut."""
+    size = records["bytes"]
+    mean = float(size.mean())
+    columns = {
+        "bytes_mean": mean,
+        "bytes_p50": float(np.percentile(size, 50)),
+        "bytes_p95": float(np.percentile(size, 95)),
+        "bytes_max": int(size.max()),
+        "payload_bytes": float(records["payload"].mean()),
+        "side_bytes": float(records["side"].mean()),
+        "framing_bytes": float(records["framing"].mean()),
+        "bits_per_pixel": 8 * mean / pixels,
+        "bits_per_element": 8 * mean / elements,
+    }
+    return columns | ({"ratio": 4 * elements / mean} if mean > 0 else {})

@@ -1,0 +1,150 @@
+"""A run's folder: one JSON and one .npz per cell, each written under a temporary name and moved into place.
+
+    results/<run>/
+        cells/<key>.json      settings, columns, what is stored on each side, status
+        records/<key>.npz     per image: bytes and its parts, prediction, hits, and the uncompressed backbone's
+        images/<fingerprint>.txt   the images' ids, in the order of the records
+        plan.json             the keys of the sweep that ran last, in its order
+        cells.csv             derived from the above; can be rebuilt at any time
+
+The CSV holds the plan's cells. Nothing is ever appended to a file that two processes could share.
+"""
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from splitbench.bench.columns import NAMES
+from splitbench.bench.errors import UserError
+from splitbench.bench.metrics import ledger
+from splitbench.bench.metrics.accuracy import Records
+
+_CURVE = ("dataset", "backbone", "split", "method", "variant", "seed")
+
+
+@dataclass(frozen=True)
+class Store:
+    """The results in one folder."""
+
+    folder: Path
+
+    def open(self) -> None:
+        """Create the folder and make sure that it can be written. Raises UserError where it cannot."""
+        try:
+            for name in ("cells", "records", "images"):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(_unwritable(self.folder, error)) from None
+        self._write(self.folder / ".writable", b"")
+        (self.folder / ".writable").unlink(missing_ok=True)
+
+    def status(self, key: str) -> str | None:
+        """``ok`` or ``failed``, or None for a cell that is not there (or whose file is no result)."""
+        cell = self.cell(key)
+        return None if cell is None else str(cell["columns"]["status"])
+
+    def cell(self, key: str) -> dict[str, Any] | None:
+        """What was stored of a cell, or None."""
+        try:
+            content = json.loads((self.folder / "cells" / f"{key}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        whole = isinstance(content, dict) and content.get("columns", {}).get("status") in {"ok", "failed"}
+        return content if whole else None
+
+    def put(self, key: str, settings: Mapping[str, Any], columns: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+        """Store a cell's result. Its records go first, so that a result is never there without them."""
+        content = {"key": key, "settings": settings, "columns": columns, "stored": stored}
+        self._write(self.folder / "cells" / f"{key}.json", json.dumps(content, indent=1).encode())
+
+    def put_records(self, key: str, records: Records) -> None:
+        """Store a cell's per-image records."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **{name: _smallest(values) for name, values in records.items()})
+        self._write(self.folder / "records" / f"{key}.npz", buffer.getvalue())
+
+    def put_images(self, fingerprint: str, ids: Sequence[str]) -> None:
+        """Store the ids of the evaluation images."""
+        self._write(self.folder / "images" / f"{fingerprint}.txt", "".join(f"{name}\n" for name in ids).encode())
+
+    def put_plan(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Store the sweep's keys with the labels that the tables use."""
+        self._write(self.folder / "plan.json", json.dumps(list(rows), indent=1).encode())
+
+    def collect(self) -> Path:
+        """Rebuild ``cells.csv`` from the plan's cells that are there, and return its path.
+
+        Raises:
+            UserError: the folder holds no run.
+        """
+        try:
+            plan = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise UserError(f"{self.folder} holds no run: plan.json is missing or damaged") from None
+        rows, stored = [], []
+        for entry in plan:
+            cell = self.cell(entry["key"])
+            if cell is not None:
+                rows.append(cell["columns"] | entry)
+                stored.append(cell["stored"])
+        curves: dict[tuple[Any, ...], list[int]] = {}
+        for index, row in enumerate(rows):
+            if row["status"] == "ok":
+                curves.setdefault(tuple(row[name] for name in _CURVE), []).append(index)
+        for indices in curves.values():
+            costs = ledger.over_rate_points([stored[index] for index in indices])
+            for index in indices:
+                rows[index] |= costs
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, NAMES, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: _text(row.get(name)) for name in NAMES} for row in rows)
+        path = self.folder / "cells.csv"
+        self._write(path, buffer.getvalue().encode())
+        return path
+
+    def _write(self, path: Path, content: bytes) -> None:
+        temporary = None
+        try:
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
+                temporary = Path(stream.name)
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        except OSError as error:
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
+            raise UserError(_unwritable(self.folder, error)) from None
+
+
+def _unwritable(folder: Path, error: OSError) -> str:
+    return (
+        f"cannot write results to {folder} ({error.strerror}): choose another folder by OUT= (--out) or make room; "
+        "what is already stored stays valid"
+    )
+
+
+def _smallest(values: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Integers in the smallest type that holds them all."""
+    if values.dtype.kind != "i" or values.size == 0:
+        return values
+    return values.astype(np.result_type(np.min_scalar_type(int(values.min())), np.min_scalar_type(int(values.max()))))
+
+
+def _text(value: Any) -> str:
+    """A CSV cell: empty for what does not apply, numbers with seven significant digits."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.7g}"
+    return str(value)

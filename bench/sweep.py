@@ -1,0 +1,202 @@
+"""A sweep file: its schema, and its expansion into cells.
+
+Expanding is a pure generator: the same file gives the same cells in the same order, whatever is installed or done.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from splitbench import datasets, methods
+from splitbench.bench.errors import UserError, nearest
+from splitbench.bench.explain import explained
+from splitbench.datasets.base import DataError
+from splitbench.methods.base import MethodError, Settings
+
+Task = Literal["classification"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Open(BaseModel):
+    """Further keys are another schema's: a dataset's options or a method's settings, which refuse unknown ones."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    @property
+    def others(self) -> dict[str, Any]:
+        """The further keys."""
+        return dict(self.model_extra or {})
+
+
+class DatasetSpec(_Open):
+    """A dataset by name, with its own options beside these keys.
+
+    ``calibration`` holds options that replace the dataset's for the calibration images. ``unreadable: skip`` leaves
+    images out that cannot be decoded and counts them; by default they fail the cell.
+    """
+
+    name: str
+    label: str = ""
+    unreadable: Literal["fail", "skip"] = "fail"
+    preprocessing: dict[str, Any] = {}
+    calibration: dict[str, Any] = {}
+
+
+class BackboneSpec(_Strict):
+    """A backbone by name. ``preprocessing`` replaces single fields of its own; ``args`` go to its constructor."""
+
+    name: str
+    label: str = ""
+    weights: str = "default"
+    args: dict[str, Any] = {}
+    preprocessing: dict[str, Any] = {}
+    splits: list[str] = Field(min_length=1)
+
+
+class MethodSpec(_Open):
+    """A method by name, with its settings. A list means one value after the other; all combinations are run."""
+
+    name: str
+
+
+class Sweep(_Strict):
+    """A whole sweep file."""
+
+    task: Task = "classification"
+    datasets: list[DatasetSpec] = Field(min_length=1)
+    backbones: list[BackboneSpec] = Field(min_length=1)
+    methods: list[MethodSpec] = Field(min_length=1)
+    seeds: list[int] = Field(default=[0], min_length=1)
+    batch: int = Field(default=32, ge=1)
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> Self:
+        for kind, specs in (("datasets", self.datasets), ("backbones", self.backbones)):
+            labels = [spec.label or spec.name for spec in specs]
+            twice = sorted({label for label in labels if labels.count(label) > 1})
+            if twice:
+                raise ValueError(f"two {kind} are called {twice[0]!r}: give each a `label` of its own")
+        return self
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the results, resolved: all that a pass needs to know to measure it."""
+
+    dataset: DatasetSpec
+    backbone: BackboneSpec
+    split: str
+    method: str
+    settings: Settings
+    seed: int
+
+    @property
+    def dataset_label(self) -> str:
+        """What the tables call the dataset."""
+        return self.dataset.label or self.dataset.name
+
+    @property
+    def backbone_label(self) -> str:
+        """What the tables call the backbone."""
+        return self.backbone.label or self.backbone.name
+
+    @property
+    def knob(self) -> str:
+        """The setting that moves the rate."""
+        return methods.get(self.method).knob
+
+    @property
+    def value(self) -> Any:
+        """The knob's value at this rate point."""
+        return getattr(self.settings, self.knob)
+
+    @property
+    def variant(self) -> str:
+        """The settings, the knob aside, that differ from their defaults: ``granularity=channel range=calibrated``."""
+        fields = type(self.settings).model_fields
+        changed = {name: getattr(self.settings, name) for name in fields if name != self.knob}
+        return " ".join(f"{name}={value}" for name, value in changed.items() if value != fields[name].default)
+
+    def __str__(self) -> str:
+        """For messages: ``val120 timm/resnet50 layer2 quantize-rle bits=4``."""
+        parts = (self.dataset_label, self.backbone_label, self.split, self.method, self.variant)
+        return " ".join(part for part in (*parts, f"{self.knob}={self.value}") if part)
+
+
+def read(path: Path) -> Sweep:
+    """Read and check a sweep file.
+
+    Raises:
+        UserError: the file, the key, what was expected and the nearest valid name.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"sweep file {path} cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a sweep with the keys {', '.join(Sweep.model_fields)}")
+    try:
+        sweep = Sweep.model_validate(content)
+    except ValidationError as error:
+        raise UserError(explained(error, str(path), Sweep)) from None
+    for index, spec in enumerate(sweep.datasets):
+        _check_dataset(spec, f"{path}: datasets.{index}", sweep.task)
+    for index, entry in enumerate(sweep.methods):
+        _check_method(entry, f"{path}: methods.{index}")
+    return sweep
+
+
+def _check_dataset(spec: DatasetSpec, place: str, task: str) -> None:
+    try:
+        kind = datasets.get(spec.name)
+    except DataError as error:
+        raise UserError(f"{place}.name: {error}{nearest(spec.name, datasets.names())}") from None
+    if kind.task != task:
+        raise UserError(f"{place}.name: {spec.name} is a dataset for {kind.task}, but the sweep's task is {task}")
+    for options in (spec.others, spec.others | spec.calibration):
+        try:
+            kind.Options.model_validate(options)
+        except ValidationError as error:
+            raise UserError(explained(error, place, kind.Options, DatasetSpec)) from None
+
+
+def _check_method(spec: MethodSpec, place: str) -> None:
+    try:
+        method = methods.get(spec.name)
+    except MethodError as error:
+        raise UserError(f"{place}.name: {error}{nearest(spec.name, methods.names())}") from None
+    try:
+        for _ in _settings(spec):
+            pass
+    except ValidationError as error:
+        raise UserError(explained(error, f"{place} ({spec.name})", method.Settings)) from None
+
+
+def _settings(spec: MethodSpec) -> Iterator[Settings]:
+    """Every combination of the values given."""
+    values = {name: value if isinstance(value, list) else [value] for name, value in spec.others.items()}
+    for combination in itertools.product(*values.values()):
+        yield methods.get(spec.name).Settings.model_validate(dict(zip(values, combination, strict=True)))
+
+
+def expand(sweep: Sweep) -> Iterator[Cell]:
+    """All cells, by dataset, backbone and split; a method with a split of its own comes once per backbone."""
+    seen: set[tuple[Any, ...]] = set()
+    for dataset, backbone in itertools.product(sweep.datasets, sweep.backbones):
+        for split, spec, seed in itertools.product(backbone.splits, sweep.methods, sweep.seeds):
+            place = methods.get(spec.name).only_at or split
+            for settings in _settings(spec):
+                identity = (id(dataset), id(backbone), place, spec.name, settings, seed)
+                if identity not in seen:
+                    seen.add(identity)
+                    yield Cell(dataset, backbone, place, spec.name, settings, seed)

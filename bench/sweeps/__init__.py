@@ -1,0 +1,20 @@
+"""The sweeps that ship, found by name: ``splitbench run classification``."""
+
+from pathlib import Path
+
+from splitbench.bench.errors import UserError, nearest
+
+
+def names() -> list[str]:
+    """The names of the sweeps that ship."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.yaml"))
+
+
+def find(name: str) -> Path:
+    """A sweep file by its path, or by the name of one that ships. Raises UserError for neither."""
+    if Path(name).suffix in {".yaml", ".yml"}:
+        return Path(name)
+    if name not in names():
+        known = ", ".join(names())
+        raise UserError(f"no sweep called {name!r}{nearest(name, names())} (there are {known}, or give a .yaml file)")
+    return Path(__file__).parent / f"{name}.yaml"

@@ -1,0 +1,77 @@
+"""What a dataset is: read this first to add one."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, Protocol
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict
+
+Part = Literal["evaluation", "calibration", "train"]
+"""What images are used for. Methods fit tables and units on the last two, and never see the first."""
+
+
+class DataError(Exception):
+    """Data that is missing or does not fit; the message says what and what to do."""
+
+
+class ImageError(DataError):
+    """One image cannot be decoded; the message names it."""
+
+
+class Options(BaseModel):
+    """Base of every dataset's options: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Dataset(Protocol):
+    """Labelled images, addressed by index."""
+
+    @property
+    def task(self) -> str:
+        """``classification`` or ``detection``."""
+        ...
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """One name per image: stable across machines, unique, the same for the same photograph."""
+        ...
+
+    def image(self, index: int) -> Image.Image:
+        """The decoded picture, RGB. Raises ImageError."""
+        ...
+
+    def target(self, index: int) -> Any:
+        """The truth: a class index for classification, a dict of boxes and labels for detection."""
+        ...
+
+    def digest(self, index: int) -> str:
+        """A digest of the image's content and target, whatever its path."""
+        ...
+
+
+class DatasetKind(Protocol):
+    """One way to find images: a module-level ``DATASET`` in one file of this folder."""
+
+    task: ClassVar[str]
+    Options: ClassVar[type[Options]]
+
+    def load(self, options: Any, part: Part) -> Dataset:
+        """Open the images. Raises DataError with what is wrong and what to do."""
+        ...
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """A digest over names, contents and targets of all images: equal on every machine that holds the same data."""
+    digest = hashlib.sha256()
+    for index, name in enumerate(dataset.ids):
+        digest.update(f"{name}\0{dataset.digest(index)}\n".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,220 @@
+"""ImageNet (ILSVRC 2012) as people have it: any of the usual layouts, found by looking.
+
+In ``root``, or in its subfolder ``val`` or ``validation`` (``train`` for calibration and training):
+
+1. *a folder per class*: ``n01440764/*.JPEG``. Classes that are ImageNet's synsets get ImageNet's indices (the sorted
+   synsets, as in torchvision), however few of them are there; other names are numbered in sorted order.
+2. *one flat folder and a CSV of labels*: columns ``file`` (or ``ImageId``) and ``label`` (an index from 0) or
+   ``PredictionString`` (a synset first, as in Kaggle's LOC_val_solution.csv). ``labels`` names it, or it is found.
+3. *one flat folder and the devkit*: ``ILSVRC2012_validation_ground_truth.txt`` and ``meta.mat``, anywhere below
+   ``root``; the devkit numbers classes in its own order, which ``meta.mat`` translates.
+"""
+
+import csv
+import hashlib
+import io
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from PIL import Image
+from pydantic import Field
+
+from splitbench.datasets import base
+from splitbench.datasets.base import DataError, Dataset, ImageError, Part
+
+SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp"}
+_PARTS: dict[Part, tuple[str, ...]] = {
+    "evaluation": ("val", "validation"),
+    "calibration": ("train",),
+    "train": ("train",),
+}
+
+
+class Options(base.Options):
+    """``limit``: a random subset of that many images, the same for the same ``seed``; ``exclude``: ids left out."""
+
+    root: Path | None = None
+    labels: Path | None = None
+    limit: int | None = Field(default=None, ge=1)
+    seed: int = 0
+    exclude: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class LabelledFiles:
+    """Image files with class indices."""
+
+    files: tuple[Path, ...]
+    labels: tuple[int, ...]
+    classes: int
+    task: str = "classification"
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """File names without suffix; with the folder before them where names repeat."""
+        stems = [file.stem for file in self.files]
+        return stems if len(set(stems)) == len(stems) else [f"{file.parent.name}/{file.name}" for file in self.files]
+
+    def image(self, index: int) -> Image.Image:
+        """The picture as RGB, its EXIF rotation left alone as ImageNet's users do."""
+        try:
+            with Image.open(self.files[index]) as image:
+                return image.convert("RGB")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise ImageError(f"{self.files[index]} cannot be read as an image ({error})") from None
+
+    def target(self, index: int) -> int:
+        """The class index."""
+        return self.labels[index]
+
+    def digest(self, index: int) -> str:
+        """Of the file's bytes and the label."""
+        try:
+            content = self.files[index].read_bytes()
+        except OSError as error:
+            raise ImageError(f"{self.files[index]} cannot be read ({error.strerror})") from None
+        return hashlib.sha256(content + f" {self.labels[index]}".encode()).hexdigest()[:16]
+
+
+class ImageNet:
+    """Folders of photographs with labels."""
+
+    task: ClassVar[str] = "classification"
+    Options: ClassVar[type[base.Options]] = Options
+
+    def load(self, options: Any, part: Part) -> Dataset:
+        """Find the layout, read the labels, take the subset. Raises DataError with what was expected where."""
+        if options.root is None:
+            raise DataError("the dataset imagenet needs a folder: set DATA= (--data), or `root` in the sweep")
+        if not options.root.is_dir():
+            raise DataError(f"data folder not found: {options.root}")
+        folder = next((options.root / name for name in _PARTS[part] if (options.root / name).is_dir()), options.root)
+        if part != "evaluation" and folder == options.root and (options.root / "val").is_dir():
+            raise DataError(f"{options.root} has no folder `train` for calibration: name one in `calibration: root`")
+        pairs, classes = _found(options, folder)
+        pairs = [(file, label) for file, label in pairs if file.stem not in options.exclude]
+        if options.limit is not None and options.limit < len(pairs):
+            chosen = random.Random(options.seed).sample(range(len(pairs)), options.limit)
+            pairs = [pairs[index] for index in sorted(chosen)]
+        return LabelledFiles(tuple(file for file, _ in pairs), tuple(label for _, label in pairs), classes)
+
+
+Pairs = list[tuple[Path, int]]
+
+
+def _found(options: Options, folder: Path) -> tuple[Pairs, int]:
+    if options.labels is not None:
+        given = options.labels if options.labels.is_absolute() else options.root / options.labels  # type: ignore[operator]
+        if not given.is_file():
+            raise DataError(f"labels file not found: {given}")
+        return _from_csv(given, folder)
+    classes = sorted(path for path in folder.iterdir() if path.is_dir() and _images(path))
+    if classes and not _looks_flat(classes):
+        return _from_folders(classes)
+    tables = [path for path in (options.root, folder) if path is not None for path in sorted(path.glob("*.csv"))]
+    if tables:
+        return _from_csv(tables[0], folder)
+    truth = next(options.root.rglob("ILSVRC2012_validation_ground_truth.txt"), None) if options.root else None
+    if truth is not None:
+        return _from_devkit(truth, folder)
+    raise DataError(
+        f"no labelled images in {folder}: expected a folder per class (n01440764/*.JPEG), or images with a CSV of "
+        f"labels (columns file, label) or the devkit's ground truth beside them"
+    )
+
+
+def _looks_flat(classes: list[Path]) -> bool:
+    """One folder called ``images`` holds pictures of all classes; its labels come from a CSV."""
+    return len(classes) == 1 and classes[0].name == "images"
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+
+
+def _from_folders(classes: list[Path]) -> tuple[Pairs, int]:
+    index = synset_indices()
+    if not all(path.name in index for path in classes):
+        index = {path.name: number for number, path in enumerate(classes)}
+    return [(file, index[path.name]) for path in classes for file in _images(path)], len(index)
+
+
+def _from_csv(table: Path, folder: Path) -> tuple[Pairs, int]:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{table} is not a CSV of labels ({error})") from None
+    label_of = _label_reader(table, set(rows[0]) if rows else set())
+    places = (folder, folder / "images", table.parent)
+    pairs, missing = [], []
+    for row in rows:
+        name = row.get("file") or row.get("ImageId") or ""
+        names = [name] if Path(name).suffix else [f"{name}.JPEG", f"{name}.jpg", f"{name}.png"]
+        file = next((place / n for n in names for place in places if (place / n).is_file()), None)
+        if file is None:
+            missing.append(name)
+        else:
+            pairs.append((file, label_of(row)))
+    if missing:
+        raise DataError(
+            f"{table} names {len(missing)} images of {len(rows)} that are not in {folder}: {', '.join(missing[:3])}"
+            f"{', ...' if len(missing) > 3 else ''}"
+        )
+    return pairs, 1000 if max(label for _, label in pairs) < 1000 else max(label for _, label in pairs) + 1
+
+
+def _label_reader(table: Path, columns: set[str]) -> Callable[[dict[str, str]], int]:
+    """How to read a row's class index, by the table's columns."""
+    index = synset_indices()
+
+    def number(row: dict[str, str]) -> int:
+        if not row["label"].isdecimal():
+            raise DataError(f"{table}: label {row['label']!r} of {row.get('file')} is not a class index (0, 1, ...)")
+        return int(row["label"])
+
+    def synset(row: dict[str, str]) -> int:
+        name = row["PredictionString"].split(" ")[0]
+        if name not in index:
+            raise DataError(f"{table}: {name!r} is no ImageNet synset")
+        return index[name]
+
+    if {"file", "label"} <= columns:
+        return number
+    if {"ImageId", "PredictionString"} <= columns:
+        return synset
+    raise DataError(f"{table}: expected the columns file,label or ImageId,PredictionString, not {sorted(columns)}")
+
+
+def _from_devkit(truth: Path, folder: Path) -> tuple[Pairs, int]:
+    from scipy.io import loadmat
+
+    meta = truth.with_name("meta.mat")
+    if not meta.is_file():
+        raise DataError(f"{truth} needs meta.mat from the devkit beside it, which numbers the classes")
+    synsets = loadmat(io.BytesIO(meta.read_bytes()), squeeze_me=True, struct_as_record=True)["synsets"]
+    index = synset_indices()
+    translated = {int(row["ILSVRC2012_ID"]): index[str(row["WNID"])] for row in synsets if str(row["WNID"]) in index}
+    numbers = truth.read_text().split()
+    files = _images(folder)
+    if len(files) != len(numbers):
+        raise DataError(f"{folder} has {len(files)} images, but {truth} has {len(numbers)} labels: both must be whole")
+    return [(file, translated[int(number)]) for file, number in zip(files, numbers, strict=True)], len(index)
+
+
+@cache
+def synset_indices() -> dict[str, int]:
+    """ImageNet-1k's synsets to class indices, 0 to 999, in sorted order."""
+    from timm.data import ImageNetInfo
+
+    return {name: index for index, name in enumerate(ImageNetInfo("imagenet-1k").label_names())}
+
+
+DATASET = ImageNet()

@@ -1,0 +1,1 @@
+"""Lossless coders that methods share."""

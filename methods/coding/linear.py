@@ -1,0 +1,102 @@
+"""Linear quantization with an exact zero, per tensor or per channel.
+
+A range [low, high] with low <= 0 <= high is divided into 2**bits - 1 equal steps; the zero point is the level nearest
+to 0, moved onto it exactly (as in Jacob et al., CVPR 2018, eq. 1), so that zeros stay zeros:
+
+    step  = (high - low) / (2**bits - 1)
+    zero  = round(-low / step)
+    level = clip(round(x / step) + zero, 0, 2**bits - 1)        x' = (level - zero) * step
+
+Both sides compute step and zero from the same low and high in float32, so they agree exactly.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+_SMALLEST_STEP = 1e-30  # far above float32's subnormal numbers, where x / step would lose its meaning
+LARGEST = 1e38  # of a range's ends, so that their difference is finite in float32
+
+Granularity = Literal["tensor", "channel"]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Ends of the quantized range, shape (B, G): one row per image, one column per group (G is 1 or the channels)."""
+
+    low: Tensor
+    high: Tensor
+
+    def steps(self, bits: int) -> tuple[Tensor, Tensor]:
+        """Step and zero point, each (B, G), float32. Too narrow a range gets step 1: all its values become 0."""
+        step = (self.high - self.low) / (2**bits - 1)
+        step = torch.where(step >= _SMALLEST_STEP, step, torch.ones_like(step))
+        return step, torch.round(-self.low / step)
+
+    def narrowed(self, share: float) -> "Range":
+        """The same range times ``share``: values outside are clipped."""
+        return Range(self.low * share, self.high * share)
+
+
+def grouped(x: Tensor, granularity: Granularity) -> Tensor:
+    """A tensor (B, C, ...) as float32 groups (B, G, N): one group, or one per channel (axis 1)."""
+    groups = x.shape[1] if granularity == "channel" and x.dim() > 1 else 1
+    return x.reshape(x.shape[0], groups, -1).float()
+
+
+def extent(groups: Tensor) -> Range:
+    """The smallest range that holds all values of each group and 0."""
+    if groups.shape[-1] == 0:
+        nothing = groups.new_zeros(groups.shape[:2])
+        return Range(nothing, nothing)
+    return Range(groups.amin(-1).clamp(-LARGEST, 0), groups.amax(-1).clamp(0, LARGEST))
+
+
+def quantize(groups: Tensor, ends: Range, bits: int) -> Tensor:
+    """Levels (B, G, N) as uint8."""
+    step, zero = ends.steps(bits)
+    levels = torch.round(groups / step[..., None]).add_(zero[..., None])
+    return levels.clamp_(0, 2**bits - 1).to(torch.uint8)
+
+
+def dequantize(levels: Tensor, ends: Range, bits: int) -> Tensor:
+    """Values (B, G, N), float32, of levels (B, G, N)."""
+    step, zero = ends.steps(bits)
+    return (levels.float() - zero[..., None]) * step[..., None]
+
+
+def squared_error(groups: Tensor, ends: Range, bits: int) -> Tensor:
+    """Sum of squared errors of quantizing, (B, G)."""
+    return (dequantize(quantize(groups, ends, bits), ends, bits) - groups).square_().sum(-1)
+
+
+def fold(levels: Tensor, ends: Range, bits: int) -> Tensor:
+    """Levels as symbols: 0 is the zero point, then its neighbours by distance. A bijection on 0 .. 2**bits - 1.
+
+    Around zero point z, with m = min(z, top - z): levels at distance d <= m become 2d - 1 (above) and 2d (below);
+    those farther away, all on one side, become d + m.
+    """
+    _, zero = ends.steps(bits)
+    if not bool(zero.any()):
+        return levels
+    zero = zero[..., None].to(torch.int16)
+    both = torch.minimum(zero, 2**bits - 1 - zero)
+    offset = levels.to(torch.int16) - zero
+    distance = offset.abs()
+    near = 2 * distance - (offset > 0).to(torch.int16)
+    return torch.where(distance <= both, near, distance + both).to(torch.uint8)
+
+
+def unfold(symbols: Tensor, ends: Range, bits: int) -> Tensor:
+    """The inverse of :func:`fold`."""
+    _, zero = ends.steps(bits)
+    if not bool(zero.any()):
+        return symbols
+    zero = zero[..., None].to(torch.int16)
+    both = torch.minimum(zero, 2**bits - 1 - zero)
+    symbol = symbols.to(torch.int16)
+    near = torch.where(symbol % 2 == 1, (symbol + 1) // 2, -(symbol // 2))
+    side = torch.where(2 * zero < 2**bits - 1, 1, -1).to(torch.int16)
+    return (torch.where(symbol <= 2 * both, near, side * (symbol - both)) + zero).to(torch.uint8)

@@ -1,0 +1,130 @@
+"""quantize-rle: linear quantization, then zero-run-length coding. No training.
+
+Follows the idea of Carra and Neglia (GLOBECOM 2023, hal-04762856): after a ReLU most elements of a cut are zero, so
+quantizing linearly to b bits and coding the runs of zeros compresses without retraining, at next to no device cost.
+The code is our own, in three steps per image and tensor:
+
+1. *Range*. Per tensor or per channel, from the image itself (``range: image``; sent with it) or fitted once on
+   calibration images (``range: calibrated``; stored on both sides, not sent). ``clip: mse`` narrows it to the share of
+   the full range that quantizes with the least squared error; ``clip: none`` takes the full range.
+2. *Quantization* to b bits with an exact zero (``coding/linear.py``); symbol 0 is the zero point.
+3. *Zero-run-length coding* of the symbols in memory order (channel by channel, row by row; ``coding/zero_runs.py``):
+   runs of zeros as Rice codes; the literals between them in b bits (``literals: fixed``) or as Rice codes as well,
+   since small levels are the more frequent (``literals: rice``).
+
+Bitstream of one image: for each tensor of the cut, in order,
+
+    ranges        2 or 4 bytes per group     side information; absent with ``range: calibrated``
+    mode          1 byte                     framing
+    parameters    1 byte                     side information; absent where all symbols are packed plainly
+    symbols       the rest                   payload, to the next full byte
+
+No lengths are sent: the number of symbols is known from the network, and each part tells where it ends.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from splitbench.methods import base
+from splitbench.methods.base import Bitstream, BitstreamError, Context, Cut, Deployment, MethodError, Specs
+from splitbench.methods.coding import linear, ranges, zero_runs
+
+
+class Settings(base.Settings):
+    """What can be set; ``bits`` is the knob."""
+
+    bits: int = Field(ge=1, le=8)
+    granularity: linear.Granularity = "tensor"
+    range: Literal["image", "calibrated"] = "image"
+    clip: ranges.Clip = "none"
+    literals: Literal["fixed", "rice"] = "rice"
+
+
+class QuantizeRLE:
+    """Linear quantization and zero-run-length coding."""
+
+    summary: ClassVar[str] = "linear quantization + zero-run-length coding, no training"
+    version: ClassVar[int] = 1
+    knob: ClassVar[str] = "bits"
+    only_at: ClassVar[str | None] = None
+    Settings: ClassVar[type[base.Settings]] = Settings
+
+    def needs(self, settings: Any) -> frozenset[str]:
+        """Calibration images, for calibrated ranges."""
+        return frozenset({"calibration"} if settings.range == "calibrated" else ())
+
+    def deploy(self, settings: Any, context: Context) -> Deployment:
+        """Fit the ranges where they are calibrated. Raises MethodError where calibration images are missing."""
+        if settings.range == "image":
+            return Deployment(context.head, _Codec(settings, None), context.tail)
+        fitted = ranges.fitted(context.calibration(), settings.granularity, settings.bits, settings.clip)
+        tables: dict[str, Tensor] = {}
+        for index, ends in enumerate(fitted):
+            tables |= {f"low.{index}": ends.low, f"high.{index}": ends.high}
+        return Deployment(context.head, _Codec(settings, fitted), context.tail, tables, tables)
+
+
+class _Codec:
+    def __init__(self, settings: Settings, fitted: list[linear.Range] | None) -> None:
+        self.settings = settings
+        self.fitted = fitted
+
+    def encode(self, cut: Cut) -> list[Bitstream]:
+        streams = [Bitstream(b"")] * len(cut[0])
+        for index, x in enumerate(cut):
+            coded = self._encode_tensor(x, index)
+            streams = [
+                Bitstream(a.data + b.data, a.side + b.side, a.framing + b.framing)
+                for a, b in zip(streams, coded, strict=True)
+            ]
+        return streams
+
+    def _encode_tensor(self, x: Tensor, index: int) -> list[Bitstream]:
+        if not bool(torch.isfinite(x).all()):
+            raise MethodError("quantize-rle cannot code NaN or infinite values: the cut has some")
+        bits = self.settings.bits
+        groups = linear.grouped(x, self.settings.granularity)
+        if self.fitted is None:
+            ends = ranges.of_images(groups, bits, self.settings.clip)
+            sides = ranges.to_bytes(ends)
+        else:
+            ends = self.fitted[index]
+            sides = [b""] * len(x)
+        symbols = linear.fold(linear.quantize(groups, ends, bits), ends, bits).flatten(1).cpu().numpy()
+        streams = []
+        for side, row in zip(sides, symbols, strict=True):
+            code = zero_runs.encode(row, bits, self.settings.literals == "rice")
+            streams.append(Bitstream(side + code, len(side) + zero_runs.side_bytes(code), zero_runs.FRAMING_BYTES))
+        return streams
+
+    def decode(self, streams: Sequence[bytes], specs: Specs) -> Cut:
+        rows = [self._decode_image(memoryview(data), specs) for data in streams]
+        empty = [torch.zeros(0, *spec.shape, dtype=spec.dtype) for spec in specs]
+        return tuple(torch.stack(tensors) for tensors in zip(*rows, strict=True)) if rows else tuple(empty)
+
+    def _decode_image(self, data: memoryview, specs: Specs) -> list[Tensor]:
+        bits = self.settings.bits
+        tensors = []
+        for index, spec in enumerate(specs):
+            template = torch.empty(1, *spec.shape, device="meta")
+            shape = linear.grouped(template, self.settings.granularity).shape
+            if self.fitted is None:
+                ends, used = ranges.from_bytes(data, shape[1])
+                data = data[used:]
+            else:
+                ends = linear.Range(self.fitted[index].low.cpu(), self.fitted[index].high.cpu())
+            symbols, used = zero_runs.decode(data, spec.elements, bits)
+            data = data[used:]
+            levels = linear.unfold(torch.from_numpy(symbols).reshape(shape), ends, bits)
+            values = linear.dequantize(levels, ends, bits).reshape(spec.shape)
+            tensors.append(values.to(spec.dtype) if spec.dtype.is_floating_point else values.round().to(spec.dtype))
+        if len(data) > 0:
+            raise BitstreamError(f"damaged bitstream: {len(data)} bytes too many")
+        return tensors
+
+
+METHOD = QuantizeRLE()

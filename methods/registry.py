@@ -1,0 +1,23 @@
+"""Methods by name, imported only when asked for."""
+
+import pkgutil
+from importlib import import_module
+from pathlib import Path
+
+from splitbench.methods.base import Method, MethodError
+
+_NOT_METHODS = {"base", "registry", "coding"}
+
+
+def names() -> list[str]:
+    """The names of all methods, in alphabetical order."""
+    modules = pkgutil.iter_modules([str(Path(__file__).parent)])
+    return sorted(m.name.replace("_", "-") for m in modules if m.name not in _NOT_METHODS)
+
+
+def get(name: str) -> Method:
+    """The method called ``name``. Raises MethodError for a name that no file has."""
+    if name not in names():
+        raise MethodError(f"unknown method {name!r}: the methods are {', '.join(names())}")
+    method: Method = import_module(f"splitbench.methods.{name.replace('-', '_')}").METHOD
+    return method
