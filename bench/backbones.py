@@ -146,9 +146,8 @@ def build(
     """
     source, _, short = name.partition("/")
     if source not in _SOURCES:
-        raise UserError(
-            f"unknown backbone {name!r}: it begins with one of {', '.join(_SOURCES)}, as in torchvision/resnet50"
-        )
+        sources = ", ".join(f"{known}/" for known in _SOURCES)
+        raise UserError(f"unknown backbone {name!r}: names begin with {sources} as in torchvision/resnet50")
     path = _weights_file(short, weights, folder)
     hub = None if path is not None or weights == "none" else weights
     with torch.random.fork_rng(devices=[]):

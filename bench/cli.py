@@ -18,13 +18,17 @@ app = typer.Typer(
 )
 
 
+_INTERRUPTED = 130
+
+
 def main() -> None:
     """Run a command; bad input ends with one sentence and code 2, Ctrl-C with 130, failed cells with 1."""
     try:
         app()
-    except KeyboardInterrupt:
-        print("\nstopped; what is stored stays, and the same command goes on from there", file=sys.stderr)
-        raise SystemExit(130) from None
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:  # what typer makes of Ctrl-C
+            print("\nstopped; what is stored stays, and the same command goes on from there", file=sys.stderr)
+        raise
     except UserError as error:
         _fail(error)
     except Exception as error:
@@ -182,6 +186,51 @@ def methods() -> None:
     for name in names():
         method = get(name)
         print(f"{name:16} {method.knob:8} {method.summary}")
+
+
+@app.command()
+def splits(
+    backbone: Annotated[str, typer.Argument(help="A backbone: torchvision/resnet50, timm/mobilenetv4_conv_small, ...")],
+    image: Annotated[
+        list[Path] | None, typer.Option(help="A photograph, to tell the share of zeros; repeatable.")
+    ] = None,
+    weights: Annotated[str, typer.Option(help="default, none, a name of torchvision's, or a file.")] = "none",
+    plot: Annotated[Path | None, typer.Option(help="Draw cut size and MACs along the network into this file.")] = None,
+) -> None:
+    """List a backbone's split points in order, with what crosses and what each side computes and stores."""
+    from splitbench.bench.list_splits import described  # noqa: PLC0415
+
+    for line in described(backbone, weights, image or [], plot):
+        print(line)
+
+
+@app.command()
+def support(
+    backbones: Annotated[list[str], typer.Argument(help="Backbones to try: torchvision/resnet50, timm/vgg11, ...")],
+) -> None:
+    """Cut each backbone, with random weights, at several split points, and tell how and how exactly it went."""
+    from splitbench.bench.support import support_table  # noqa: PLC0415
+
+    print(f"{'backbone':40} {'how':7} {'points':>6}  {'exact':5}  {'other size':20} reason")
+    for row in support_table(backbones):
+        exact = "yes" if row.exact else "no"
+        print(f"{row.model:40} {row.how:7} {row.points:6}  {exact:5}  {row.sizes:20} {row.reason}")
+
+
+@app.command("train-embedded")
+def train_embedded(
+    out: Annotated[Path, typer.Option(help="The file of the weights; a report goes beside it.")] = Path(
+        "results/small_resnet.safetensors"
+    ),
+    seed: Annotated[int, typer.Option(help="Of initialization, order and augmentation.")] = 0,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.", min=1)] = 7,
+    limit: Annotated[int | None, typer.Option(help="Training images; all by default.", min=1)] = None,
+) -> None:
+    """Train the embedded benchmark's network again, by the command that made the weights that ship."""
+    from splitbench.bench.train_embedded import train_embedded_classifier  # noqa: PLC0415
+
+    for name, value in train_embedded_classifier(out, seed, epochs, limit).items():
+        print(f"{name:18} {value}")
 
 
 @app.command()

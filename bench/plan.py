@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from splitbench import datasets, methods
 from splitbench.bench import backbones
+from splitbench.bench.auto_splits import resolved
 from splitbench.bench.backbones import Backbone
 from splitbench.bench.errors import UserError
 from splitbench.bench.evaluate import Place, place_of
@@ -73,6 +74,7 @@ def passes(sweep: Sweep, sources: Sources) -> Iterator[Pass]:
         UserError: anything that would make a cell impossible for a reason that the user can mend.
         DataError: data that is missing or does not fit.
     """
+    sweep = resolved(sweep)
     cells = list(expand(sweep))
     for spec in sweep.datasets:
         dataset = open_dataset(spec, sources, "evaluation")

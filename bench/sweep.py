@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -50,15 +50,24 @@ class DatasetSpec(_Open):
     calibration: dict[str, Any] = {}
 
 
+class AutoSplits(_Strict):
+    """``auto: n``: the n best split points by device MACs and bytes."""
+
+    auto: int = Field(ge=1)
+
+
 class BackboneSpec(_Strict):
-    """A backbone by name. ``preprocessing`` replaces single fields of its own; ``args`` go to its constructor."""
+    """A backbone by name. ``preprocessing`` replaces single fields of its own; ``args`` go to its constructor.
+
+    ``splits`` names split points; ``auto`` takes the stage boundaries, ``auto: n`` the n best.
+    """
 
     name: str
     label: str = ""
     weights: str = "default"
     args: dict[str, Any] = {}
     preprocessing: dict[str, Any] = {}
-    splits: list[str] = Field(min_length=1)
+    splits: Annotated[list[str], Field(min_length=1)] | Literal["auto"] | AutoSplits
 
 
 class MethodSpec(_Open):
@@ -183,16 +192,20 @@ def _check_method(spec: MethodSpec, place: str) -> None:
 
 
 def _settings(spec: MethodSpec) -> Iterator[Settings]:
-    """Every combination of the values given."""
-    values = {name: value if isinstance(value, list) else [value] for name, value in spec.others.items()}
+    """Every combination of the values given; the method's own rate points where the knob is not."""
+    method = methods.get(spec.name)
+    given = spec.others if method.knob in spec.others else spec.others | {method.knob: list(method.rates)}
+    values = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
     for combination in itertools.product(*values.values()):
-        yield methods.get(spec.name).Settings.model_validate(dict(zip(values, combination, strict=True)))
+        yield method.Settings.model_validate(dict(zip(values, combination, strict=True)))
 
 
 def expand(sweep: Sweep) -> Iterator[Cell]:
     """All cells, by dataset, backbone and split; a method with a split of its own comes once per backbone."""
     seen: set[tuple[Any, ...]] = set()
     for dataset, backbone in itertools.product(sweep.datasets, sweep.backbones):
+        if not isinstance(backbone.splits, list):
+            raise TypeError("`splits: auto` is resolved before a sweep is expanded: see auto_splits")
         for split, spec, seed in itertools.product(backbone.splits, sweep.methods, sweep.seeds):
             place = methods.get(spec.name).only_at or split
             for settings in _settings(spec):

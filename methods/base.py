@@ -116,12 +116,14 @@ class Method(Protocol):
     """A family of codecs with one rate knob.
 
     ``version`` is raised with every change that can change bytes or decoded values: it is part of a cell's key.
-    ``only_at`` names the one split point where the method makes sense (``input`` or ``output``), or is None.
+    ``rates`` are the knob's values where a sweep gives none. ``only_at`` names
+    the one split point where the method makes sense (``input`` or ``output``), or is None.
     """
 
     summary: ClassVar[str]
     version: ClassVar[int]
     knob: ClassVar[str]
+    rates: ClassVar[tuple[Any, ...]]
     only_at: ClassVar[str | None]
     Settings: ClassVar[type[Settings]]
 

@@ -50,6 +50,7 @@ class ImageFile:
     summary: ClassVar[str] = "the photograph as JPEG, WebP or PNG; everything else runs on the server"
     version: ClassVar[int] = 1
     knob: ClassVar[str] = "quality"
+    rates: ClassVar[tuple[Any, ...]] = (5, 10, 20, 40, 60, 80, 95)
     only_at: ClassVar[str | None] = "input"
     Settings: ClassVar[type[base.Settings]] = Settings
 

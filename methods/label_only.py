@@ -31,6 +31,7 @@ class LabelOnly:
     summary: ClassVar[str] = "everything on the device; the label, or the likeliest k labels, are sent"
     version: ClassVar[int] = 1
     knob: ClassVar[str] = "k"
+    rates: ClassVar[tuple[Any, ...]] = (1, 5)
     only_at: ClassVar[str | None] = "output"
     Settings: ClassVar[type[base.Settings]] = Settings
 

@@ -50,6 +50,7 @@ class QuantizeRLE:
     summary: ClassVar[str] = "linear quantization + zero-run-length coding, no training"
     version: ClassVar[int] = 1
     knob: ClassVar[str] = "bits"
+    rates: ClassVar[tuple[Any, ...]] = (1, 2, 3, 4, 5, 6, 7, 8)
     only_at: ClassVar[str | None] = None
     Settings: ClassVar[type[base.Settings]] = Settings
 

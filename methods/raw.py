@@ -26,6 +26,7 @@ class Raw:
     summary: ClassVar[str] = "the cut as it is, in float32 or float16"
     version: ClassVar[int] = 1
     knob: ClassVar[str] = "dtype"
+    rates: ClassVar[tuple[Any, ...]] = ("float32", "float16")
     only_at: ClassVar[str | None] = None
     Settings: ClassVar[type[base.Settings]] = Settings
 

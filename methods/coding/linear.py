@@ -10,6 +10,7 @@ to 0, moved onto it exactly (as in Jacob et al., CVPR 2018, eq. 1), so that zero
 Both sides compute step and zero from the same low and high in float32, so they agree exactly.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,7 +44,7 @@ class Range:
 def grouped(x: Tensor, granularity: Granularity) -> Tensor:
     """A tensor (B, C, ...) as float32 groups (B, G, N): one group, or one per channel (axis 1)."""
     groups = x.shape[1] if granularity == "channel" and x.dim() > 1 else 1
-    return x.reshape(x.shape[0], groups, -1).float()
+    return x.reshape(x.shape[0], groups, math.prod(x.shape[1:]) // groups).float()
 
 
 def extent(groups: Tensor) -> Range:

@@ -25,7 +25,7 @@ _FLAG = 0x8000
 
 def rounded(ends: Range) -> Range:
     """The ends as they travel: bfloat16, rounded away from zero."""
-    return Range(-_rounded_up(-ends.low), _rounded_up(ends.high))
+    return Range(-_rounded_up(ends.low.abs()), _rounded_up(ends.high))
 
 
 def _rounded_up(x: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def _rounded_up(x: Tensor) -> Tensor:
 
 def to_bytes(ends: Range) -> list[bytes]:
     """Each image's ends, rounded before by :func:`rounded`, as bytes."""
-    high, low = (_upper_halves(x) for x in (ends.high, -ends.low))
+    high, low = (_upper_halves(x.abs()) for x in (ends.high, ends.low))  # abs: -0.0 has a sign bit
     streams = []
     for image in range(len(high)):
         with_low = bool(low[image].any())

@@ -1,0 +1,135 @@
+"""Reads off measured curves: bytes needed for a tolerated drop, accuracy within a byte budget.
+
+A curve is read along its *envelope*: its rate points ordered by bytes, without those that cost more bytes than another
+and are no more accurate. Between two neighbours of the envelope the logarithm of the bytes is taken as linear in the
+drop. Nothing is read outside the measured points:
+
+* a drop below the smallest one measured is *not reached* and stays empty;
+* where even the smallest rate point drops less than tolerated, that point's bytes are the answer, and an upper bound
+  (``at most``): a lower rate might do, but was not measured;
+* a budget below the smallest rate point is not reached; one above the last gets the last one's accuracy, since nothing
+  forces the sender to spend all.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from splitbench.bench.table import CURVE, points
+
+DROPS = (0.5, 1.0, 2.0)
+"""Tolerated drops, in points of accuracy."""
+
+BUDGETS = (500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
+"""Bytes per image."""
+
+Numbers = NDArray[np.float64]
+
+
+class Reading(NamedTuple):
+    """A value read off a curve (nan where not reached) and how it came about."""
+
+    value: float
+    how: str
+
+
+def envelope(size: Numbers, drop: Numbers) -> tuple[Numbers, Numbers]:
+    """The points of a curve that no other one of it beats: bytes strictly rise along it and the drop strictly falls.
+
+    >>> envelope(np.array([100.0, 200.0, 300.0, 400.0]), np.array([9.0, 4.0, 5.0, 1.0]))
+    (array([100., 200., 400.]), array([9., 4., 1.]))
+    """
+    known = np.isfinite(size) & np.isfinite(drop) & (size > 0)
+    size, drop = size[known], drop[known]
+    order = np.lexsort((drop, size))
+    size, drop = size[order], drop[order]
+    best = np.minimum.accumulate(drop) if len(drop) else drop
+    keep = np.concatenate([[True], best[1:] < best[:-1]]) if len(drop) else np.zeros(0, bool)
+    return size[keep], drop[keep]
+
+
+def read_bytes(size: Numbers, drop: Numbers, tolerated: float) -> Reading:
+    """Bytes at which a curve's drop is ``tolerated``, as the module's docstring says.
+
+    Args:
+        size: bytes per image of the rate points, in any order.
+        drop: their drops, in points.
+        tolerated: the drop to look up, in points.
+    """
+    size, drop = envelope(size, drop)
+    if not len(size) or drop[-1] > tolerated:
+        return Reading(np.nan, "not reached")
+    if drop[0] <= tolerated:
+        return Reading(float(size[0]), "measured" if drop[0] == tolerated else "at most")
+    value = np.exp(np.interp(tolerated, drop[::-1], np.log(size[::-1])))
+    return Reading(float(value), "measured" if tolerated in drop else "interpolated")
+
+
+def read_drop(size: Numbers, drop: Numbers, budget: float) -> Reading:
+    """The drop, in points, of a curve that may spend ``budget`` bytes per image."""
+    size, drop = envelope(size, drop)
+    if not len(size) or size[0] > budget:
+        return Reading(np.nan, "not reached")
+    value = float(np.interp(np.log(budget), np.log(size), drop))
+    return Reading(value, "measured" if budget >= size[-1] or budget in size else "interpolated")
+
+
+def bytes_at_drops(frame: pd.DataFrame, drops: Sequence[float] = DROPS) -> pd.DataFrame:
+    """Bytes per image that each curve needs for each tolerated drop.
+
+    Returns:
+        One row per curve and tolerated drop (points): ``bytes``, ``how`` (measured, interpolated, at most or not
+        reached), ``bytes_low`` and ``bytes_high``: the same reading at the lower and upper ends of the drops' 95 %
+        intervals (``bytes_high`` is empty where the upper end never comes down to the tolerated drop), and
+        ``rate_points``: how many measured points the curve has.
+    """
+    rows = []
+    for name, curve in _curves(frame, ["bytes_mean", "drop", "drop_low", "drop_high"]):
+        size = curve["bytes_mean"]
+        for tolerated in drops:
+            middle = read_bytes(size, curve["drop"], tolerated)
+            ends = [read_bytes(size, curve[end], tolerated).value for end in ("drop_low", "drop_high")]
+            rows.append((*name, float(tolerated), middle.value, middle.how, *ends, len(size)))
+    columns = [*CURVE, "tolerated_drop", "bytes", "how", "bytes_low", "bytes_high", "rate_points"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def accuracy_at_budgets(frame: pd.DataFrame, budgets: Sequence[float] = BUDGETS) -> pd.DataFrame:
+    """Accuracy that each curve reaches within each byte budget.
+
+    Returns:
+        One row per curve and budget (bytes per image): ``accuracy`` (%), ``drop`` (points), ``how`` (measured,
+        interpolated or not reached), ``accuracy_low`` and ``accuracy_high``: the same reading of the 95 % interval's
+        ends, on the same points.
+    """
+    rows = []
+    for name, curve in _curves(frame, ["bytes_mean", "drop", "baseline", "accuracy_low", "accuracy_high"]):
+        size, drop, base = curve["bytes_mean"], curve["drop"], curve["baseline"][0]
+        kept = np.isin(size, envelope(size, drop)[0])
+        for budget in budgets:
+            reading = read_drop(size, drop, budget)
+            ends = [np.nan, np.nan]
+            if reading.how != "not reached":
+                ends = [_along(size[kept], curve[end][kept], budget) for end in ("accuracy_low", "accuracy_high")]
+            rows.append((*name, float(budget), base - reading.value, reading.value, reading.how, *ends))
+    columns = [*CURVE, "budget", "accuracy", "drop", "how", "accuracy_low", "accuracy_high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _curves(frame: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[str, ...], dict[str, Numbers]]]:
+    good = points(frame)
+    values = {column: good[column].to_numpy(float) for column in columns}
+    names = [good[name].map(str).tolist() for name in CURVE]
+    rows: dict[tuple[str, ...], list[int]] = {}
+    for i, name in enumerate(zip(*names, strict=True)):
+        rows.setdefault(name, []).append(i)
+    for name in sorted(rows):
+        yield name, {column: values[column][rows[name]] for column in columns}
+
+
+def _along(size: Numbers, values: Numbers, budget: float) -> float:
+    known = np.isfinite(values)
+    return float(np.interp(np.log(budget), np.log(size[known]), values[known])) if known.any() else np.nan

@@ -1,0 +1,106 @@
+"""Tables as aligned text, Markdown, LaTeX and CSV."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from splitbench.bench.errors import UserError
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "≤": r"$\leq$",
+    "±": r"$\pm$",
+}
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """The table in columns of equal width, numbers to the right, nothing cut off."""
+    header, cells, right = _cells(table)
+    widths = [max(len(row[i]) for row in [header, *cells]) for i in range(len(header))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(row, widths, right, strict=True)
+        )
+        for row in [header, ["-" * width for width in widths], *cells]
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """The table as GitHub's Markdown renders it."""
+    header, cells, right = _cells(table)
+    rule = ["---:" if to_right else "---" for to_right in right]
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in cells]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *escaped])
+
+
+def as_latex(table: pd.DataFrame, caption: str) -> str:
+    r"""The table as a LaTeX ``table`` with ``booktabs`` rules; needs ``\usepackage{booktabs}``."""
+    header, cells, right = _cells(table)
+    body = [" & ".join(_tex(cell) for cell in row) + r" \\" for row in cells]
+    return "\n".join(
+        [
+            r"\begin{table*}",
+            rf"\caption{{{_tex(caption)}}}",
+            r"\centering\footnotesize",
+            rf"\begin{{tabular}}{{{''.join('r' if to_right else 'l' for to_right in right)}}}",
+            r"\toprule",
+            " & ".join(_tex(cell) for cell in header) + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table*}",
+        ]
+    )
+
+
+def save(path: Path, text: str) -> Path:
+    """Writes a text file, making its folder.
+
+    Raises:
+        UserError: the folder or file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
+    return path
+
+
+def short(number: float) -> str:
+    """A number for a reader's table: thousands apart, about four digits, empty where there is none.
+
+    >>> [short(x) for x in (1234567.0, 71.8812, 0.5, float("nan"))]
+    ['1,234,567', '71.88', '0.50', '']
+    """
+    if np.isnan(number):
+        return ""
+    if number == int(number) and abs(number) < 1000:
+        return f"{number:.0f}"
+    return f"{number:,.2f}" if abs(number) < 1000 else f"{number:,.0f}"
+
+
+def _cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]], list[bool]]:
+    right = [bool(pd.api.types.is_numeric_dtype(table[name])) for name in table]
+    columns = [
+        [short(float(value)) if to_right else str(value) for value in table[name]]
+        for name, to_right in zip(table, right, strict=True)
+    ]
+    return [str(name) for name in table], [list(row) for row in zip(*columns, strict=True)], right
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(letter, letter) for letter in text)

@@ -1,0 +1,129 @@
+"""Colour and marker of every method, the same in every figure; shade, line style and fill of its variants.
+
+Colours are those of Okabe and Ito, told apart by the colour-blind; markers, line styles and fills say the same again
+for print in grey.
+"""
+
+from collections.abc import Iterable
+from hashlib import sha256
+from itertools import product
+from typing import Any, NamedTuple
+
+import pandas as pd
+from matplotlib.colors import to_hex, to_rgb
+
+_FIXED = {
+    "raw": ("#000000", "P"),
+    "image": ("#009E73", "^"),
+    "label-only": ("#CC79A7", "X"),
+    "quantize-rle": ("#0072B2", "o"),
+    "quantize-entropy": ("#56B4E9", "v"),
+    "bottleneck": ("#D55E00", "s"),
+    "retrained": ("#E69F00", "D"),
+}
+# For methods that are not known here: Tol's muted colours, safe likewise, with markers that no known method has.
+_SPARE = list(product(("#332288", "#882255", "#999933", "#44AA99"), "hd<p>8"))
+_DASHES: tuple[tuple[float, ...], ...] = (
+    (),
+    (4, 1.5),
+    (1, 1.2),
+    (5, 1.2, 1, 1.2),
+    (2, 0.9),
+    (5, 1.2, 1, 1.2, 1, 1.2),
+)
+_DARKER = (1.0, 0.65, 0.42)
+_FILLS = ("full", "none", "left", "bottom")
+_POINTS = ("raw", "label-only")
+
+GREY = "#6b6b6b"
+"""For what is not measured here: the baseline's label, published points, remarks."""
+
+BASELINE: dict[str, Any] = {"color": "black", "linewidth": 0.8, "linestyle": (0, (6, 3))}
+"""The line at the accuracy of the uncompressed backbone."""
+
+RC: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7.0,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7.5,
+    "figure.titlesize": 8.5,
+    "legend.fontsize": 6.8,
+    "legend.title_fontsize": 6.8,
+    "xtick.labelsize": 6.8,
+    "ytick.labelsize": 6.8,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "xtick.minor.size": 1.5,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 4.0,
+    "axes.grid": True,
+    "grid.color": "#e3e3e3",
+    "grid.linewidth": 0.5,
+    "axes.axisbelow": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "legend.frameon": False,
+    "savefig.dpi": 200,
+    # Text as outlines and a fixed salt for ids: the same table gives the same bytes on every machine.
+    "svg.fonttype": "path",
+    "svg.hashsalt": "splitbench",
+}
+"""Settings that every figure is drawn with; sizes are for print at the figure's own width, in a two-column paper."""
+
+
+class Style(NamedTuple):
+    """How one curve is drawn.
+
+    ``joined`` where a line between its rate points means something; ``band`` colours its interval.
+    """
+
+    colour: str
+    marker: str
+    dashes: tuple[float, ...]
+    fill: str
+    joined: bool
+    band: str
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Keyword arguments for a matplotlib line."""
+        return {
+            "color": self.colour,
+            "marker": self.marker,
+            "linestyle": "none" if not self.joined else (0, self.dashes) if self.dashes else "-",
+            "fillstyle": self.fill,
+            "markerfacecoloralt": "white",
+            "markeredgewidth": 0.8,
+        }
+
+
+def styles(frame: pd.DataFrame) -> dict[tuple[str, str], Style]:
+    """The style of every (method, variant) in a table; the same whatever part of the table a figure shows."""
+    pairs = sorted({(str(method), str(variant)) for method, variant in frame[["method", "variant"]].to_numpy()})
+    looks = _looks(method for method, _ in pairs)
+    chosen: dict[tuple[str, str], Style] = {}
+    for method in looks:
+        for order, variant in enumerate(variant for name, variant in pairs if name == method):
+            # Dashes and fills turn together, so that neighbours differ in both; 6 and 4 meet again after 12.
+            lap = order // 12
+            dashes, fill = _DASHES[order % len(_DASHES)], _FILLS[(order + lap) % len(_FILLS)]
+            colour, marker = looks[method]
+            red, green, blue = (part * _DARKER[order % len(_DARKER)] for part in to_rgb(colour))
+            shade = to_hex((red, green, blue))
+            chosen[method, variant] = Style(shade, marker, dashes, fill, method not in _POINTS, colour)
+    return chosen
+
+
+def _looks(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker: fixed for known methods, by a hash of the name for others, made unique in the table."""
+    chosen: dict[str, tuple[str, str]] = {}
+    for method in dict.fromkeys(methods):
+        if method in _FIXED:
+            chosen[method] = _FIXED[method]
+            continue
+        first = int.from_bytes(sha256(method.encode()).digest()[:4], "big")
+        spare = [_SPARE[(first + step) % len(_SPARE)] for step in range(len(_SPARE))]
+        chosen[method] = next((look for look in spare if look not in chosen.values()), spare[0])
+    return chosen

@@ -1,0 +1,72 @@
+"""What ``splitbench splits`` prints: a backbone's split points in order, and what each costs."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import nn
+
+from splitbench.bench import backbones
+from splitbench.bench.errors import UserError
+from splitbench.bench.preprocessing import Normalize
+from splitbench.bench.split import default_example
+from splitbench.bench.split_detection import default_images, is_detector
+from splitbench.bench.split_plot import plot
+from splitbench.bench.split_points import share_of_zeros, split_points
+from splitbench.bench.support import random_model
+
+_UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def described(name: str, weights: str, images: Sequence[Path], figure: Path | None) -> Iterator[str]:
+    """Lines to print; with ``images`` also the share of zeros in each cut, which needs real weights to mean anything.
+
+    Raises:
+        UserError: unknown backbone, weights that cannot be had, unreadable images, a model that cannot be traced.
+    """
+    model, example = _opened(name, weights, images)
+    points = split_points(model, example)
+    zeros = share_of_zeros(model, points, example) if images else {}
+    yield (
+        f"{'split point':32} {'crosses':>24} {'elements':>9} {'float32':>9} {'zeros':>6} "
+        f"{'MAC head':>9} {'MAC tail':>9} {'par. head':>9} {'par. tail':>9}"
+    )
+    for point in points:
+        shapes = " + ".join("x".join(map(str, shape)) for shape in point.shapes)
+        share = f"{100 * zeros[point.name]:.0f} %" if point.name in zeros else ""
+        yield (
+            f"{point.name:32} {shapes:>24} {point.elements:>9} {_short(point.bytes) + 'B':>9} {share:>6} "
+            f"{_short(point.macs_head):>9} {_short(point.macs_tail):>9} "
+            f"{_short(point.parameters_head):>9} {_short(point.parameters_tail):>9}"
+            + ("  larger than the input" if point.larger_than_input else "")
+        )
+    if figure is not None:
+        size = example[0].numel() * 4
+        plot(points, figure, f"{name}: what crosses, and what is computed before", size)
+        yield f"wrote {figure}"
+
+
+def _opened(name: str, weights: str, images: Sequence[Path]) -> tuple[nn.Module, Any]:
+    """The model, and an example of its input: the photographs, or noise of its usual size."""
+    if weights == "none" and not images:
+        model = random_model(name)
+        return model, default_images(model) if is_detector(model) else default_example(model)
+    backbone = backbones.build(name, {}, weights, {})
+    if not images:
+        return backbone.model, default_example(backbone.model)
+    try:
+        pictures = [Image.open(path).convert("RGB") for path in images]
+    except (OSError, UnidentifiedImageError) as error:
+        raise UserError(f"a photograph cannot be read: {error}") from None
+    pixels = torch.stack([backbone.preprocessing.pixels(picture) for picture in pictures])
+    return backbone.model, Normalize(backbone.preprocessing.mean, backbone.preprocessing.std)(pixels)
+
+
+def _short(count: float) -> str:
+    """Three digits with a unit: 11.7M."""
+    for size, unit in _UNITS:
+        if count >= size:
+            return f"{count / size:.3g}{unit}"
+    return f"{count:.0f}"

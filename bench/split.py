@@ -1,0 +1,97 @@
+"""Cuts a model in two at a named split point: ``tail(*head(x))`` equals ``model(x)`` bit for bit."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from splitbench.bench.errors import UserError
+from splitbench.bench.split_cut import Halves, cut_module, whole
+from splitbench.bench.split_detection import default_images, detector_ends, is_detector, small_images, split_detector
+from splitbench.bench.split_facts import evaluating
+
+__all__ = ["Halves", "default_example", "same", "split"]
+
+
+def split(model: nn.Module, at: str, example: Any = None) -> Halves:
+    """Cut a model in two, and check on an example that nothing changed by it.
+
+    Both halves use the model's own modules and parameters: what is trained, moved or cast in one is so in the model.
+    They follow ``train()`` and ``eval()`` as the model does (batch norm, dropout, stochastic depth), but their graph is
+    that of the eval mode: auxiliary classifiers that only run in training are in neither.
+
+    Args:
+        model: A classifier or any other module of one tensor, or one of torchvision's detectors.
+        at: A module path (``layer2``, ``features.6``), a node of the traced graph (``add_3``, ``layer2.0.add_3``),
+            ``input`` (nothing runs in the head) or ``output`` (all of it does). A module that is called more than once
+            is in the head with all its calls. Detectors are cut inside ``backbone``, or at ``transform``.
+        example: An input batch (B, ...) to trace and check with; for detectors a list of images (3, H, W). Default:
+            2 random images of the model's own input size, or of 3 x 224 x 224.
+
+    Returns:
+        The halves, in the model's own train or eval mode.
+
+    Raises:
+        UserError: No such split point, or the model cannot be cut there; the message says why.
+    """
+    if not at:
+        raise UserError("the split point has no name: give a module's path, 'input' or 'output'")
+    if is_detector(model):
+        if at in {"input", "output"}:
+            return detector_ends(model, at)
+        images = default_images(model) if example is None else example
+        with small_images(model):
+            built = split_detector(model, at, images)
+            check(model, built, at, images)
+        return built
+    if at in {"input", "output"}:
+        return whole(model, at)
+    example = default_example(model) if example is None else example
+    built = cut_module(model, at, example)
+    check(model, built, at, example)
+    return built
+
+
+def default_example(model: nn.Module) -> Tensor:
+    """Two random images of the size that the model was made for, on its device and in its precision."""
+    cfg = getattr(model, "default_cfg", None) or {}
+    channels, height, width = cfg.get("input_size", (3, 224, 224))
+    size = getattr(model, "image_size", None)
+    if isinstance(size, int):
+        height = width = size
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(2, channels, height, width, generator=generator).to(like)
+
+
+def check(model: nn.Module, built: Halves, at: str, example: Any) -> None:
+    """Run both halves and the model in eval mode, and compare.
+
+    Raises:
+        UserError: The outputs differ by as little as a bit, or the tail changed the tensors that it was given.
+    """
+    name = f"{type(model).__name__} cannot be cut at {at!r}"
+    with torch.no_grad(), evaluating(model), evaluating(built.head), evaluating(built.tail):
+        expected = model(example)
+        try:
+            cut = built.head(example)
+            versions = [t._version for t in cut if isinstance(t, Tensor)]
+            result = built.tail(*cut)
+        except (RuntimeError, TypeError, ValueError, UserError) as error:
+            raise UserError(f"{name}: {error}") from error
+    if versions != [t._version for t in cut if isinstance(t, Tensor)]:
+        raise UserError(f"{name}: its tail overwrites what it is given")
+    if not same(result, expected):
+        raise UserError(f"{name}: the halves' output differs from the model's")
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two outputs (tensors, or lists and dicts of them) are equal bit for bit; NaN equals NaN."""
+    left, right = tree_leaves(one), tree_leaves(other)
+    return len(left) == len(right) and all(
+        a.shape == b.shape and a.dtype == b.dtype and bool(torch.equal(a.nan_to_num(), b.nan_to_num()))
+        if isinstance(a, Tensor)
+        else a == b
+        for a, b in zip(left, right, strict=True)
+    )

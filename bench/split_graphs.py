@@ -1,0 +1,230 @@
+"""Writes the two halves of a plan as graph modules."""
+
+import inspect
+import operator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, fx
+from torch.fx.graph_module import _USER_PRESERVED_ATTRIBUTES_KEY
+
+from splitbench.bench.errors import UserError
+from splitbench.bench.split_facts import BATCH, TensorFact
+from splitbench.bench.split_plan import Plan, image_axis
+
+
+class Sent(NamedTuple):
+    """One tensor or integer that crosses: a node's value, or one item of it."""
+
+    node: fx.Node
+    item: int | None
+
+
+def write_halves(plan: Plan, at: str, prefix: str = "") -> tuple[fx.GraphModule, fx.GraphModule]:
+    """Write the head and the tail of a plan; both use the model's own modules and parameters.
+
+    Args:
+        plan: What runs where.
+        at: The split point's name, noted in both.
+        prefix: Put before each role.
+
+    Raises:
+        UserError: What must cross is neither a tensor nor an integer.
+    """
+    tensors = [
+        Sent(node, item)
+        for node in plan.tensors
+        for item in ([None] if plan.facts[node].single else range(len(plan.facts[node].tensors)))
+    ]
+    known = any(image_axis(_fact(plan, sent).shape) for sent in tensors)
+    numbers = [
+        Sent(node, item) for node in plan.numbers for item, value in _values(plan, node) if value != BATCH or not known
+    ]
+    roles = tuple(prefix + plan.role(node) + ("" if item is None else f"[{item}]") for node, item in tensors)
+    notes = {"cut_tensors": len(tensors), "roles": roles, "how": "module" if plan.trace.opaque else "fx", "at": at}
+    head, tail = _head(plan, tensors, numbers), _Tail(plan, tensors, numbers).graph
+    return _module(plan, head, "Head", notes), _module(plan, tail, "Tail", notes)
+
+
+def _fact(plan: Plan, sent: Sent) -> TensorFact:
+    return plan.facts[sent.node].tensors[sent.item or 0]
+
+
+def _values(plan: Plan, node: fx.Node) -> list[tuple[int | None, Any]]:
+    """The integers of a node: of a size each one."""
+    value = plan.facts[node].value
+    return list(enumerate(value)) if isinstance(value, torch.Size) else [(None, value)]
+
+
+def image_first(tensor: Tensor, axis: int, steps: int) -> Tensor:
+    """Move the axis of images to the front; ``steps`` along it belong to each image (windows, heads)."""
+    if steps > 1:
+        tensor = tensor.unflatten(axis, (-1, steps))  # type: ignore[no-untyped-call]
+    return tensor.movedim(axis, 0)
+
+
+def image_back(tensor: Tensor, axis: int, steps: int) -> Tensor:
+    """The inverse of :func:`image_first`."""
+    tensor = tensor.movedim(0, axis)
+    return tensor.flatten(axis, axis + 1) if steps > 1 else tensor
+
+
+def ordered(tensor: Tensor, order: tuple[int, ...]) -> Tensor:
+    """The same values with the axes laid out in memory in the given order, outermost first.
+
+    A decoded cut is contiguous, while the network may have made it channels last: only on the same layout are the
+    tail's kernels, and what ``view`` accepts, those of the uncut model. No copy where the layout is right already.
+    """
+    inverse = tuple(order.index(axis) for axis in range(len(order)))
+    return tensor.permute(order).contiguous().permute(inverse)
+
+
+def memory_order(tensor: TensorFact) -> tuple[int, ...] | None:
+    """The order of a tensor's axes in memory, or None where it is the usual one or the tensor has gaps."""
+    axes = tuple(range(len(tensor.shape)))
+    order = tuple(sorted(axes, key=lambda axis: (-tensor.stride[axis], axis)))
+    step = 1
+    for axis in reversed(order):
+        if tensor.shape[axis] != 1 and tensor.stride[axis] != step:
+            return None
+        step *= tensor.shape[axis]
+    return None if order == axes else order
+
+
+def per_image(plan: Plan, sent: Sent) -> bool:
+    """Whether a number is a multiple of the batch size: it is sent per image, as batches may differ on the server."""
+    value = plan.facts[sent.node].value
+    value = value if sent.item is None else value[sent.item]
+    return isinstance(value, int) and value > 0 and value % BATCH == 0
+
+
+def _head(plan: Plan, tensors: list[Sent], numbers: list[Sent]) -> fx.Graph:
+    known = any(image_axis(_fact(plan, sent).shape) for sent in tensors)
+    graph, env = fx.Graph(), dict[fx.Node, Any]()
+    needed = plan.runs
+    copies = _before_writes(plan, needed)
+    kept: dict[fx.Node, fx.Node] = {}
+    for node in plan.trace.graph.nodes:
+        for early in copies.get(node, []):
+            kept[early] = graph.call_method("clone", (env[early],))
+        if node in needed or node.op == "placeholder":
+            env[node] = _copy(graph, node, env)
+    results = []
+    for sent in tensors + numbers:
+        value = kept.get(sent.node, env[sent.node])
+        if sent.item is not None:
+            value = graph.call_function(operator.getitem, (value, sent.item))
+        if sent in tensors:
+            found = image_axis(_fact(plan, sent).shape)
+            if found is not None and found != (0, 1):
+                value = graph.call_function(image_first, (value, *found))
+        elif per_image(plan, sent) and known:
+            image = next(iter(env.values()))
+            size = graph.call_function(operator.getitem, (graph.call_function(getattr, (image, "shape")), 0))
+            value = graph.call_function(operator.floordiv, (value, size))
+        results.append(value)
+    graph.output(tuple(results))
+    return graph
+
+
+def _before_writes(plan: Plan, needed: set[fx.Node]) -> dict[fx.Node, list[fx.Node]]:
+    """Sent tensors whose old value the tail wants although the head writes into them: copied before that write."""
+    copies: dict[fx.Node, list[fx.Node]] = {}
+    for node in plan.tensors:
+        storages = {t.storage for t in plan.facts[node].tensors}
+        first = min((plan.order[n] for n in plan.readers(node)), default=len(plan.order))
+        writers = [n for n in needed if storages & plan.facts[n].writes and plan.order[n] > plan.order[node]]
+        late = sorted(plan.order[n] for n in writers if plan.order[n] > first)
+        if late:
+            writer = next(n for n in writers if plan.order[n] == late[0])
+            copies.setdefault(writer, []).append(node)
+    return copies
+
+
+class _Tail:
+    """The tail's graph while it is written."""
+
+    def __init__(self, plan: Plan, tensors: list[Sent], numbers: list[Sent]) -> None:
+        self.plan = plan
+        self.graph = fx.Graph()
+        self.env: dict[fx.Node, Any] = {}
+        self.inputs = {sent: self.graph.placeholder(f"cut_{k}") for k, sent in enumerate(tensors)}
+        given: dict[Sent, Any] = {sent: self.graph.placeholder(f"number_{k}") for k, sent in enumerate(numbers)}
+        self._receive()
+        batch = next((n for sent, n in self.inputs.items() if image_axis(_fact(plan, sent).shape)), None)
+        if batch is not None:
+            batch = self._call(operator.getitem, self._call(getattr, batch, "shape"), 0)
+        for node in plan.numbers:
+            made = tuple(self._number(given.get(Sent(node, i)), batch, Sent(node, i)) for i, _ in _values(plan, node))
+            size = isinstance(plan.facts[node].value, torch.Size)
+            self.env[node] = self._call(torch.Size, made) if size else made[0]
+        self.env |= {node: self.env[other] for node, other in plan.same.items() if other in self.env}
+        for node in plan.trace.graph.nodes:
+            if node in plan.tail:
+                circumstance = plan.circumstance(node)
+                self.env[node] = self._ask(node) if circumstance else _copy(self.graph, node, self.env)
+        output = plan.trace.graph.output_node().args[0]
+        self.graph.output(fx.node.map_arg(output, lambda n: self.env[n]))
+
+    def _number(self, given: fx.Node | None, batch: fx.Node | None, sent: Sent) -> Any:
+        if given is None:
+            return batch
+        return given if batch is None or not per_image(self.plan, sent) else self._call(operator.mul, given, batch)
+
+    def _call(self, function: Any, *args: Any) -> fx.Node:
+        return self.graph.call_function(function, args)
+
+    def _receive(self) -> None:
+        """Give every sent tensor the shape and the layout that the uncut model would see; keep what it was given."""
+        written = {storage for node in self.plan.tail for storage in self.plan.facts[node].writes}
+        parts: dict[fx.Node, list[Any]] = {}
+        for sent, value in self.inputs.items():
+            fact = _fact(self.plan, sent)
+            order = memory_order(fact)
+            found = image_axis(fact.shape)
+            if found is not None and found != (0, 1):
+                value = self._call(image_back, value, *found)
+                order = order or tuple(range(len(fact.shape)))
+            if order is not None:
+                value = self._call(ordered, value, order)
+            if fact.storage in written:
+                value = self.graph.call_method("clone", (value,))
+            parts.setdefault(sent.node, []).append(value)
+        for node, values in parts.items():
+            self.env[node] = values[0] if self.plan.facts[node].single else tuple(values)
+
+    def _ask(self, node: fx.Node) -> fx.Node:
+        """Ask a sent tensor, of the same precision if there is one, instead of one that stayed in the head."""
+        asked = node.all_input_nodes[0]
+        dtypes = {tensor.dtype for tensor in self.plan.facts[asked].tensors}
+        inputs = sorted(self.inputs, key=lambda sent: _fact(self.plan, sent).dtype not in dtypes)
+        if not inputs:
+            raise UserError("this model cannot be cut here: its rest asks for the device of a tensor, and none crosses")
+        return self._call(getattr, self.inputs[inputs[0]], node.args[1])
+
+
+def _copy(graph: fx.Graph, node: fx.Node, env: dict[fx.Node, Any]) -> fx.Node:
+    """Copy one node; a function that was told ``training=False`` in the traced eval mode follows the half's mode."""
+    args = fx.node.map_arg(node.args, lambda n: env[n])
+    kwargs = dict(fx.node.map_arg(node.kwargs, lambda n: env[n]))
+    if node.op == "call_function" and callable(node.target) and False in [*args, *kwargs.values()]:
+        try:
+            names = list(inspect.signature(node.target).parameters)
+        except (TypeError, ValueError):
+            names = []
+        place = names.index("training") if "training" in names else len(args)
+        if place < len(args) and args[place] is False:
+            args = (*args[:place], graph.get_attr("training"), *args[place + 1 :])
+        elif kwargs.get("training") is False:
+            kwargs["training"] = graph.get_attr("training")
+    return graph.create_node(node.op, node.target, args, kwargs, node.name)
+
+
+def _module(plan: Plan, graph: fx.Graph, name: str, notes: dict[str, Any]) -> fx.GraphModule:
+    model = plan.trace.model
+    built = fx.GraphModule(model, graph, class_name=name)
+    built.training = model.training
+    built.meta[_USER_PRESERVED_ATTRIBUTES_KEY] = notes  # what copy.deepcopy takes along
+    for key, value in notes.items():
+        setattr(built, key, value)
+    return built

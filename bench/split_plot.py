@@ -1,0 +1,57 @@
+"""Draws what crosses and what has been computed along a network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from splitbench.bench.split_point import SplitPoint
+
+SENT, COMPUTED, HINT = "#0072b2", "#d55e00", "#666666"  # Okabe and Ito: told apart whatever the eye, and in grey
+MOST_NAMES = 40
+
+
+def plot(points: Sequence[SplitPoint], path: Path, title: str = "", input_bytes: int | None = None) -> None:
+    """Draw the size of the cut (log scale) and the share of MACs done, along the network, into a PNG, PDF or SVG.
+
+    Args:
+        points: Split points in order of execution, at least one.
+        path: The file to write; its suffix says which kind.
+        title: A line above the figure.
+        input_bytes: Size of the input in float32 for a line to compare with.
+    """
+    figure = Figure(figsize=(max(6.4, min(14.0, 1.5 + 0.3 * len(points))), 4.4), layout="constrained", dpi=150)
+    FigureCanvasAgg(figure)  # draws without a screen
+    left = figure.subplots()
+    right = left.twinx()
+    places = range(len(points))
+    total = points[0].macs_head + points[0].macs_tail or 1
+    kib = [p.bytes / 1024 for p in points]
+    left.plot(places, kib, color=SENT, marker="o", markersize=5, zorder=3)
+    large = [i for i, p in enumerate(points) if p.larger_than_input]
+    left.plot(large, [kib[i] for i in large], "o", color="white", markeredgecolor=SENT, markersize=5, zorder=4)
+    right.plot(
+        places, [100 * p.macs_head / total for p in points], color=COMPUTED, linestyle="--", marker="s", markersize=4
+    )
+    left.set_yscale("log")
+    left.set_ylabel("cut in float32, KiB (circles)", color=SENT)
+    right.set_ylabel(f"MACs done, % of {total / 1e9:.3g} G (squares)", color=COMPUTED)
+    right.set_ylim(-3, 103)
+    if input_bytes:
+        left.axhline(input_bytes / 1024, color=HINT, linewidth=0.9, linestyle=":")
+        title += "\ndotted: size of the input; open circles: larger than that"
+    step = -(-len(points) // MOST_NAMES)
+    left.set_xticks(
+        list(places)[::step],
+        [p.name for p in points][::step],
+        rotation=60,
+        ha="right",
+        rotation_mode="anchor",
+        fontsize=8,
+    )
+    left.grid(axis="y", alpha=0.25)
+    for axis in (left, right):
+        axis.spines["top"].set_visible(False)
+    left.set_title(title, fontsize=9)
+    figure.savefig(path)

@@ -1,0 +1,242 @@
+"""Silhouettes: the twelve classes, and the nameless shapes that clutter a scene.
+
+A silhouette is a list of closed contours of points around (0, 0) whose farthest lie about UNIT away. Contours are
+filled where they wind around a point at all: those that overlap unite, and one run through backwards cuts a hole.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitbench.datasets.drawing.dice import Dice
+
+Points = NDArray[np.int64]
+"""Points of a contour, shape (N, 2): x to the right, y down."""
+
+UNIT = 4096
+"""The radius of a silhouette."""
+TURN = 1024
+"""Steps of a full turn."""
+ONE = 1 << 14
+"""What 1.0 is in the sine table."""
+
+# Rounded to integers, so that the last digit of a machine's sine does not matter: no value lies near a half.
+_WAVE: Points = np.rint(np.sin(np.arange(TURN) * (2 * np.pi / TURN)) * ONE).astype(np.int64)
+_SINES: list[int] = _WAVE.tolist()
+
+
+def sine(angle: int) -> int:
+    """The sine of an angle in steps, in units of 1 / ONE."""
+    return _SINES[angle % TURN]
+
+
+def cosine(angle: int) -> int:
+    """The cosine of an angle in steps, in units of 1 / ONE."""
+    return _SINES[(angle + TURN // 4) % TURN]
+
+
+def sines(angles: Points) -> Points:
+    """As ``sine``, of an array."""
+    return np.take(_WAVE, angles, mode="wrap")
+
+
+def cosines(angles: Points) -> Points:
+    """As ``cosine``, of an array."""
+    return np.take(_WAVE, angles + TURN // 4, mode="wrap")
+
+
+def _polar(radii: Points, angles: Points) -> Points:
+    return np.stack([radii * cosines(angles) // ONE, radii * sines(angles) // ONE], axis=1)
+
+
+def _ellipse(x: int, y: int, width: int, height: int, points: int = 28) -> Points:
+    """An ellipse around (x, y) with the given half axes."""
+    angles = np.arange(points) * TURN // points
+    return np.stack([x + width * cosines(angles) // ONE, y + height * sines(angles) // ONE], axis=1)
+
+
+def _disc(x: int, y: int, radius: int, points: int = 28) -> Points:
+    return _ellipse(x, y, radius, radius, points)
+
+
+def _box(left: int, top: int, right: int, bottom: int) -> Points:
+    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], dtype=np.int64)
+
+
+def _of(points: Sequence[tuple[int, int]]) -> Points:
+    return np.array(points, dtype=np.int64)
+
+
+def _hole(contour: Points) -> Points:
+    return contour[::-1]
+
+
+def _arrow(dice: Dice) -> list[Points]:
+    neck, shaft, head = dice.between(0, 1400), dice.between(600, 1100), dice.between(2000, 3000)
+    tail = -UNIT
+    return [
+        _of([(tail, -shaft), (neck, -shaft), (neck, -head), (UNIT, 0), (neck, head), (neck, shaft), (tail, shaft)]),
+    ]
+
+
+def _bolt(dice: Dice) -> list[Points]:
+    lean, width = dice.between(500, 1300), dice.between(1100, 1700)
+    return [
+        _of(
+            [
+                (lean - width, -UNIT),
+                (lean + width, -UNIT),
+                (width // 3, -700),
+                (width + 500, -700),
+                (-lean - 700, UNIT),
+                (-width // 3, 600),
+                (-width - 700, 600),
+            ]
+        )
+    ]
+
+
+def _crescent(dice: Dice) -> list[Points]:
+    shift, bite = dice.between(1300, 2300), dice.between(3100, 3500)
+    angles = np.arange(0, TURN, 20)
+    outer, inner = _polar(np.full(angles.shape, 3900), angles), _disc(shift, 0, bite, 52)
+    outer = outer[(outer[:, 0] - shift) ** 2 + outer[:, 1] ** 2 > bite**2]
+    inner = inner[inner[:, 0] ** 2 + inner[:, 1] ** 2 < 3900**2]
+    return [np.concatenate([outer, inner[::-1]])]
+
+
+def _cross(dice: Dice) -> list[Points]:
+    arm = dice.between(850, 1450)
+    flare = arm + dice.between(0, 500)
+    return [
+        _of(
+            [
+                (-UNIT, -flare),
+                (-arm, -arm),
+                (-flare, -UNIT),
+                (flare, -UNIT),
+                (arm, -arm),
+                (UNIT, -flare),
+                (UNIT, flare),
+                (arm, arm),
+                (flare, UNIT),
+                (-flare, UNIT),
+                (-arm, arm),
+                (-UNIT, flare),
+            ]
+        )
+    ]
+
+
+def _fish(dice: Dice) -> list[Points]:
+    height, tail = dice.between(1500, 2100), dice.between(1500, 2200)
+    body = _ellipse(700, 0, 3300, height)
+    fin = _of([(-1700, 0), (-UNIT, -tail), (-3400, 0), (-UNIT, tail)])
+    back = _of([(200, -height + 300), (1300, -height - 900), (1900, -height + 500)])
+    return [body, fin[::-1], back, _hole(_disc(2700, -height // 4, 420, 12))]
+
+
+def _flower(dice: Dice) -> list[Points]:
+    petals = dice.between(5, 7)
+    size = {5: 1560, 6: 1400, 7: 1260}[petals] + dice.between(-60, 160)
+    reach = UNIT - size
+    contours = [_disc(0, 0, reach - size * 3 // 10, 16)]
+    for petal in range(petals):
+        angle = petal * TURN // petals
+        contours.append(_disc(reach * cosine(angle) // ONE, reach * sine(angle) // ONE, size, 18))
+    return contours
+
+
+def _gear(dice: Dice) -> list[Points]:
+    teeth, root, hole = dice.between(8, 11), dice.between(2900, 3200), dice.between(1000, 1800)
+    step = TURN // (4 * teeth)
+    angles = np.arange(4 * teeth) * TURN // (4 * teeth)
+    angles[1::4] += step // 4
+    angles[0::4] -= step // 4
+    radii = np.tile(np.array([root, UNIT, UNIT, root]), teeth)
+    return [_polar(radii, np.roll(angles, 1)), _hole(_disc(0, 0, hole, 20))]
+
+
+def _heart(dice: Dice) -> list[Points]:
+    angles = np.arange(0, TURN, 20)
+    across = sines(angles)
+    notch = dice.between(40, 60)
+    x = 16 * across * across // ONE * across // ONE
+    y = (
+        130 * cosines(angles) - notch * cosines(2 * angles) - 20 * cosines(3 * angles) - 10 * cosines(4 * angles)
+    ) // 10
+    return [np.stack([x * 245 // ONE, -y * 245 // ONE], axis=1)]
+
+
+def _key(dice: Dice) -> list[Points]:
+    bow, shaft = dice.between(1500, 1850), dice.between(380, 560)
+    middle = -UNIT + bow
+    bits = [_box(x, 0, x + 620, dice.between(1300, 1900)) for x in (1500, 2900)]
+    return [
+        _disc(middle, 0, bow),
+        _hole(_disc(middle, 0, bow * dice.between(45, 60) // 100, 20)),
+        _box(middle + bow * 9 // 10, -shaft, UNIT, shaft),
+        *bits,
+    ]
+
+
+def _mug(dice: Dice) -> list[Points]:
+    bottom, ear = dice.between(1500, 2200), dice.between(1400, 1700)
+    body = _of([(-3300, -3000), (1600, -3000), (bottom - 600, 3200), (-bottom - 1100, 3200)])
+    return [body, _disc(1700, -300, ear + 500, 24), _hole(_disc(1700, -300, ear - 250, 20))]
+
+
+def _ring(dice: Dice) -> list[Points]:
+    return [_disc(0, 0, 3800, 40), _hole(_disc(0, 0, dice.between(1700, 2700), 32))]
+
+
+def _star(dice: Dice) -> list[Points]:
+    points, inner = dice.between(5, 6), dice.between(1600, 2100)
+    angles = np.arange(2 * points) * TURN // (2 * points)
+    return [_polar(np.tile(np.array([UNIT, inner]), points), angles)]
+
+
+CLASSES: dict[str, Callable[[Dice], list[Points]]] = {
+    "arrow": _arrow,
+    "bolt": _bolt,
+    "crescent": _crescent,
+    "cross": _cross,
+    "fish": _fish,
+    "flower": _flower,
+    "gear": _gear,
+    "heart": _heart,
+    "key": _key,
+    "mug": _mug,
+    "ring": _ring,
+    "star": _star,
+}
+"""The classes in the order of their indices: a name and how one of its kind is cut out."""
+
+
+def silhouette(label: int, dice: Dice) -> list[Points]:
+    """One of class ``label``: no two are cut alike."""
+    return list(CLASSES.values())[label](dice)
+
+
+def nameless(dice: Dice) -> list[Points]:
+    """A shape of no class: a pebble, a stick, a slab or a shard."""
+    kind = dice.between(0, 3)
+    if kind == 0:
+        corners = dice.between(7, 11)
+        radii = np.array([dice.between(2400, UNIT) for _ in range(corners)], dtype=np.int64)
+        return [_polar(radii, np.arange(corners) * TURN // corners)]
+    if kind == 1:
+        return [_box(-UNIT, -dice.between(180, 420), UNIT, dice.between(180, 420))]
+    if kind == 2:
+        return [_box(-dice.between(2000, 3600), -dice.between(900, 2600), dice.between(2000, 3600), 2200)]
+    return [_polar(np.array([dice.between(2000, UNIT) for _ in range(3)]), np.array([0, 340, 690]))]
+
+
+def horizon(dice: Dice, width: int) -> Points:
+    """Ground below a wavy line through y = 0, ``width`` to either side: in world units, not in UNIT."""
+    steps = 17
+    x = np.arange(steps) * (2 * width) // (steps - 1) - width
+    wave, phase = dice.between(0, width // 24), dice.between(0, TURN - 1)
+    y = wave * sines(phase + np.arange(steps) * dice.between(30, 160)) // ONE
+    return np.concatenate([np.stack([x, y], axis=1), _of([(width, 2 * width), (-width, 2 * width)])])

@@ -1,0 +1,111 @@
+"""The models that the tests of split points go through: all of torchvision's classifiers, and timm's families."""
+
+import torchvision
+
+TORCHVISION = [f"torchvision/{name}" for name in torchvision.models.list_models(module=torchvision.models)]
+
+DETECTORS = [
+    f"torchvision/{name}"
+    for name in torchvision.models.list_models(module=torchvision.models.detection)
+    if not name.startswith("keypointrcnn")
+]
+
+FAMILIES = {
+    "ResNet": ["resnet18", "resnet50d", "resnetrs50", "ecaresnet26t"],
+    "ResNeXt": ["resnext50_32x4d", "seresnext26d_32x4d"],
+    "ResNetV2": ["resnetv2_50", "resnetv2_50x1_bit"],
+    "Res2Net": ["res2net50_26w_4s"],
+    "ResNeSt": ["resnest14d"],
+    "SKNet": ["skresnet18"],
+    "SENet": ["legacy_seresnet18"],
+    "RegNet": ["regnetx_002", "regnety_004", "regnetz_b16"],
+    "NFNet": ["dm_nfnet_f0", "nf_regnet_b1"],
+    "MobileNetV1": ["mobilenetv1_100"],
+    "MobileNetV2": ["mobilenetv2_100"],
+    "MobileNetV3": ["mobilenetv3_small_100", "mobilenetv3_large_100"],
+    "MobileNetV4": ["mobilenetv4_conv_small", "mobilenetv4_hybrid_medium"],
+    "EfficientNet": ["efficientnet_b0", "tf_efficientnet_lite0", "tf_efficientnetv2_b0", "efficientnetv2_rw_t"],
+    "MnasNet": ["mnasnet_small", "semnasnet_100"],
+    "HardCoRe-NAS": ["hardcorenas_a"],
+    "FBNet": ["fbnetc_100"],
+    "MixNet": ["mixnet_s"],
+    "TinyNet": ["tinynet_e"],
+    "LCNet": ["lcnet_050"],
+    "GhostNet": ["ghostnet_050", "ghostnetv2_100"],
+    "ConvNeXt": ["convnext_atto", "convnext_tiny", "convnextv2_atto"],
+    "DenseNet": ["densenet121"],
+    "VGG": ["vgg11_bn"],
+    "DLA": ["dla34"],
+    "HRNet": ["hrnet_w18_small"],
+    "HGNet": ["hgnetv2_b0"],
+    "CSPNet": ["cspresnet50", "cspdarknet53"],
+    "VoVNet": ["ese_vovnet19b_dw"],
+    "SelecSLS": ["selecsls42b"],
+    "HarDNet, RDNet": ["rdnet_tiny"],
+    "DPN": ["dpn48b"],
+    "Xception": ["legacy_xception", "xception41"],
+    "Inception": ["inception_v3", "inception_v4", "inception_next_atto", "inception_resnet_v2"],
+    "RepVGG": ["repvgg_a0"],
+    "RepViT": ["repvit_m0_9"],
+    "RepGhost": ["repghostnet_050"],
+    "MobileOne": ["mobileone_s0"],
+    "FastViT": ["fastvit_t8", "fastvit_mci0"],
+    "FasterNet": ["fasternet_t0"],
+    "StarNet": ["starnet_s1"],
+    "ViT": ["vit_tiny_patch16_224", "vit_base_patch32_224", "vit_small_resnet26d_224"],
+    "DeiT": ["deit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "deit3_small_patch16_224"],
+    "BEiT": ["beit_base_patch16_224", "beitv2_base_patch16_224"],
+    "EVA": ["eva02_tiny_patch14_224"],
+    "Hiera": ["hiera_tiny_224"],
+    "CaiT": ["cait_xxs24_224"],
+    "XCiT": ["xcit_nano_12_p16_224"],
+    "Swin": ["swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256", "swinv2_cr_tiny_224"],
+    "MaxViT": ["maxvit_tiny_tf_224", "coatnet_0_rw_224", "coatnext_nano_rw_224"],
+    "MViTv2": ["mvitv2_tiny"],
+    "PVTv2": ["pvt_v2_b0"],
+    "PiT": ["pit_ti_224"],
+    "PoolFormer": ["poolformer_s12", "caformer_s18"],
+    "EfficientFormer": ["efficientformer_l1", "efficientformerv2_s0"],
+    "EfficientViT": ["efficientvit_b0", "efficientvit_m0"],
+    "EdgeNeXt": ["edgenext_xx_small"],
+    "MobileViT": ["mobilevit_xxs", "mobilevitv2_050"],
+    "LeViT": ["levit_128s"],
+    "TinyViT": ["tiny_vit_5m_224"],
+    "SHViT": ["shvit_s1"],
+    "CoaT": ["coat_lite_tiny"],
+    "ConViT": ["convit_tiny"],
+    "ConvMixer": ["convmixer_768_32"],
+    "CrossViT": ["crossvit_tiny_240"],
+    "DaViT": ["davit_tiny"],
+    "FocalNet": ["focalnet_tiny_srf"],
+    "GCViT": ["gcvit_xxtiny"],
+    "MLP-Mixer": ["mixer_s32_224", "resmlp_12_224", "gmlp_ti16_224"],
+    "NesT": ["nest_tiny"],
+    "NextViT": ["nextvit_small"],
+    "SequencerLSTM": ["sequencer2d_s"],
+    "Twins": ["twins_pcpvt_small", "twins_svt_small"],
+    "TNT": ["tnt_s_patch16_224"],
+    "ViTamin": ["vitamin_small_224"],
+    "Visformer": ["visformer_tiny"],
+    "VOLO": ["volo_d1_224"],
+    "BotNet, HaloNet, LambdaNet": ["botnet26t_256", "halonet26t", "lambda_resnet26t"],
+    "BYOBNet": ["gernet_s"],
+    "TResNet": ["tresnet_m"],
+    "MambaOut": ["mambaout_femto"],
+    "NASNet, PNASNet": ["nasnetalarge", "pnasnet5large"],
+}
+"""timm's architectures by family: the smallest of each, as the larger ones are made of the same parts."""
+
+TIMM = [f"timm/{name}" for names in FAMILIES.values() for name in names]
+
+FAST = [
+    "torchvision/resnet18",
+    "torchvision/mobilenet_v2",
+    "torchvision/squeezenet1_1",
+    "torchvision/shufflenet_v2_x0_5",
+    "timm/mobilenetv4_conv_small",
+    "timm/efficientvit_m0",
+    "timm/vit_tiny_patch16_224",
+    "timm/fastvit_t8",
+]
+"""What every run of the tests goes through."""

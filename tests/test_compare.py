@@ -1,0 +1,158 @@
+"""BD-rates, the summary and what a comparison writes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from splitbench.bench import compare as cmp
+from splitbench.bench.compare.bd import bd_table
+from splitbench.bench.compare.summary import deep_splits, on_device, summary, telling_budgets
+from splitbench.bench.compare.write import as_latex, as_markdown, as_text, short
+from splitbench.bench.errors import UserError
+from splitbench.bench.table import points, read
+from tests import csv_samples as samples
+
+
+def table(tmp_path: Path, rows: list[samples.Row], name: str = "run") -> pd.DataFrame:
+    return read([samples.save(tmp_path / name / "cells.csv", rows)])
+
+
+def bd_of(tmp_path: Path, anchor: list[samples.Row], test: list[samples.Row], name: str = "a") -> "pd.Series":
+    rows = bd_table(table(tmp_path, [*anchor, *test]), name)
+    return rows.iloc[0]
+
+
+SIZES, ACCURACIES = [1000, 2000, 4000, 8000], [68.0, 72.0, 74.0, 75.0]
+
+
+def test_bd_of_identical_curves_is_zero(tmp_path):
+    row = bd_of(tmp_path, samples.curve(SIZES, ACCURACIES), samples.curve(SIZES, ACCURACIES, method="b"))
+    assert row["method"] == "b"
+    assert row["bd_rate"] == pytest.approx(0, abs=1e-9)
+    assert row["bd_accuracy"] == pytest.approx(0, abs=1e-9)
+    assert row["reason"] == ""
+
+
+def test_bd_of_halved_bytes_is_minus_fifty_percent(tmp_path):
+    halved = samples.curve([size / 2 for size in SIZES], ACCURACIES, method="b")
+    row = bd_of(tmp_path, samples.curve(SIZES, ACCURACIES), halved)
+    assert row["bd_rate"] == pytest.approx(-50)
+    assert row["bd_rate_overlap"] == pytest.approx(100)
+
+
+def test_bd_accuracy_of_a_point_more_is_a_point(tmp_path):
+    better = samples.curve(SIZES, [accuracy + 1 for accuracy in ACCURACIES], method="b")
+    assert bd_of(tmp_path, samples.curve(SIZES, ACCURACIES), better)["bd_accuracy"] == pytest.approx(1)
+
+
+def test_bd_ignores_what_lies_beyond_ten_points(tmp_path):
+    ruined = [(500, 1.0), *zip(SIZES, ACCURACIES, strict=True)]
+    extended = samples.curve(*zip(*ruined, strict=True), method="b")
+    plain = samples.curve([size / 2 for size in SIZES], ACCURACIES)
+    row = bd_of(tmp_path, plain, extended)
+    # Twice the bytes; not quite, as the longer curve's own first stretch, steep down to 1 %, is cut at ten points.
+    assert row["bd_rate"] == pytest.approx(100, abs=3)
+
+
+@pytest.mark.parametrize(
+    ("test", "reason"),
+    [
+        (([1000, 2000], [70.0, 74.0]), "it has 2 of the 3 points needed near the baseline"),
+        (([1000], [74.0]), "it has 1 of the 3 points needed near the baseline"),
+        (([90000, 100000, 110000], [75.0, 75.5, 76.0]), "accuracies overlap by 0 % only; bytes overlap by 0 % only"),
+    ],
+)
+def test_bd_says_why_there_is_no_number(tmp_path, test, reason):
+    row = bd_of(tmp_path, samples.curve(SIZES, ACCURACIES), samples.curve(*test, method="b"))
+    assert row["reason"] == reason
+    assert np.isnan(row["bd_rate"])
+
+
+def test_the_anchor_is_a_method_or_a_variant_and_unknown_ones_are_refused(tmp_path):
+    frame = table(tmp_path, samples.run(splits={"layer2": samples.RESNET50["layer2"]}))
+    assert set(bd_table(frame)["anchor"]) == {"quantize-rle"}
+    assert set(bd_table(frame, "quantize-rle range=calibrated")["anchor"]) == {"quantize-rle range=calibrated"}
+    assert set(bd_table(frame, "image")["at_split"]) == {"input", "layer2"}
+    with pytest.raises(UserError, match=r"no anchor 'quantise-rle' in these results; did you mean quantize-rle"):
+        bd_table(frame, "quantise-rle")
+
+
+def test_an_anchor_that_a_backbone_lacks_gives_a_reason(tmp_path):
+    rows = [*samples.curve(SIZES, ACCURACIES), *samples.curve(SIZES, ACCURACIES, method="b", backbone="other")]
+    assert bd_table(table(tmp_path, rows), "a")["reason"].tolist() == ["the anchor was not measured"]
+
+
+# The summary and what is written
+
+
+def test_the_summary_is_honest_about_overlap_and_about_not_reached(tmp_path):
+    far = samples.curve([100, 200], [70.0, 75.5], wide=0.1, method="good")
+    near = samples.curve([1000, 2000], [70.0, 75.4], wide=0.1, method="poor")
+    rows = summary(table(tmp_path, [*far, *near]), drops=[0.1, 1.0]).set_index("question")
+    assert rows.loc["fewest bytes, drop ≤ 0.1", "answer"] == "not reached"
+    one = rows.loc["fewest bytes, drop ≤ 1"]
+    assert (one["best"], one["next_best"], one["clear"]) == ("good", "poor", "yes")
+    wide = [row | {"drop_low": -5.0, "drop_high": 20.0} for row in [*far, *near]]
+    assert summary(table(tmp_path, wide, "wide"), drops=[1.0])["clear"].iloc[0] == "no"
+
+
+def test_budgets_are_round_and_amid_the_sizes(tmp_path):
+    good = points(
+        table(
+            tmp_path, [*samples.curve([100, 1000, 10000], [1, 2, 3]), samples.point(1e7, 76, method="raw", split="s")]
+        )
+    )
+    assert telling_budgets(good, 1) == [1000]
+    assert len(telling_budgets(good, 3)) == 3
+
+
+def test_deep_splits_and_running_on_the_device_are_told(tmp_path):
+    frame = table(tmp_path, samples.run())
+    assert "label-only" in on_device(frame)[0]
+    (line,) = deep_splits(frame)
+    assert "before layer4" in line
+
+
+def test_compare_returns_text_and_writes_every_table(tmp_path):
+    file = samples.save(tmp_path / "run" / "cells.csv", samples.run(learned=("bottleneck",)))
+    found = cmp.compare([file], tmp_path / "out")
+    assert {path.name for path in found.files} == {
+        *(f"{name}.csv" for name in found.tables),
+        "comparison.txt",
+        "comparison.md",
+        "comparison.tex",
+    }
+    assert all(path.stat().st_size for path in found.files)
+    assert "torchvision/resnet50 on val: 650 images, baseline 76.00 % top1" in found.text
+    assert found.text.strip() == (tmp_path / "out" / "comparison.txt").read_text(encoding="utf-8").strip()
+    written = pd.read_csv(tmp_path / "out" / "bytes-at-drop.csv")
+    assert len(written) == len(found.tables["bytes-at-drop"])
+
+
+def test_an_output_folder_that_cannot_be_written_is_a_sentence(tmp_path):
+    file = samples.save(tmp_path / "run" / "cells.csv", samples.curve(SIZES, ACCURACIES))
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(UserError, match="cannot write"):
+        cmp.compare([file], tmp_path / "out")
+
+
+def test_the_written_forms_of_a_table():
+    small = pd.DataFrame({"name": ["a_b", "c|d"], "bytes": [1234.5, np.nan]})
+    assert as_text(small).splitlines() == ["name  bytes", "----  -----", "a_b   1,234", "c|d"]
+    assert as_markdown(small).splitlines()[1:] == ["| --- | ---: |", "| a_b | 1,234 |", "| c\\|d |  |"]
+    assert r"a\_b & 1,234 \\" in as_latex(small, "50 % & more")
+    assert r"\caption{50 \% \& more}" in as_latex(small, "50 % & more")
+    assert [short(x) for x in (0.0, 3.0, 0.125, 71.88, 1e6)] == ["0", "3", "0.12", "71.88", "1,000,000"]
+
+
+def test_reading_and_comparing_need_no_torch():
+    code = (
+        "import sys, splitbench.bench.table, splitbench.bench.compare, splitbench.bench.figures;"
+        "print([name for name in sys.modules if name.split('.')[0] in ('torch', 'torchvision', 'timm')])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert found.stdout.strip() == "[]"

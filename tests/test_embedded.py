@@ -1,0 +1,229 @@
+import hashlib
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from splitbench.datasets import embedded, embedded_detection
+from splitbench.datasets.base import fingerprint
+from splitbench.datasets.drawing.dice import Dice
+from splitbench.datasets.drawing.raster import SUB, cover
+from splitbench.datasets.drawing.render import draw
+from splitbench.datasets.drawing.shapes import CLASSES, UNIT, silhouette
+from splitbench.datasets.drawing.textures import COUNT, bank
+
+
+def classification(part="evaluation", **options):
+    return embedded.DATASET.load(embedded.Options(**options), part)
+
+
+def detection(part="evaluation", **options):
+    return embedded_detection.DATASET.load(embedded.Options(**options), part)
+
+
+PINNED = ["94bc3a47e0dc7b7d", "6476e211e2b1e63b"]
+"""Of the first eight evaluation images, close by and whole."""
+
+
+def checksum(images):
+    return hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest()[:16]
+
+
+def test_the_pixels_are_those_that_every_machine_draws():
+    # A change here is another dataset: raise scene.VERSION, train the shipped weights anew, and pin the new value.
+    views = classification(), detection()
+    assert [checksum(view.image(index) for index in range(8)) for view in views] == PINNED
+
+
+@pytest.mark.slow
+def test_the_interpreter_draws_what_machine_code_draws():
+    # Two ways to run the same integers: what a compiler reorders, or another processor's floats, does not matter.
+    code = "from splitbench.datasets.drawing.render import draw; print(draw(0, 2, 0, True).pixels.sum(dtype=int))"
+    sums = [
+        subprocess.run(  # noqa: S603
+            [sys.executable, "-W", "ignore", "-c", code],
+            env=os.environ | {"NUMBA_DISABLE_JIT": off},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for off in ("0", "1")
+    ]
+    assert sums[0] == sums[1]
+
+
+def test_the_random_numbers_are_splitmix64():
+    # The published reference's first outputs for seed 1234567.
+    dice = Dice()
+    dice._state = 1234567
+    assert [dice.bits() for _ in range(3)] == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+
+
+def test_an_image_does_not_depend_on_those_before():
+    images = classification()
+    first = images.image(5).tobytes()
+    images.image(0), images.target(3)
+    assert images.image(5).tobytes() == first
+
+
+def test_what_an_image_is():
+    images = classification()
+    image = images.image(0)
+    assert (image.mode, image.size) == ("RGB", (embedded.SIDE, embedded.SIDE))
+    assert len(images) == len(images.ids) == len(set(images.ids)) == embedded.SIZES["evaluation"]
+    assert images.ids[123] == "evaluation-000123"
+    assert images.classes == len(CLASSES) == 12
+
+
+def test_parts_and_seeds_share_no_image():
+    drawn = [
+        classification(part, seed=seed, limit=30).image(index).tobytes()
+        for part in embedded.SIZES
+        for seed in (0, 1)
+        for index in range(30)
+    ]
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_a_limit_takes_the_first_images_and_digests_tell_datasets_apart():
+    few, all_of_them = classification(limit=7), classification()
+    assert list(few.ids) == list(all_of_them.ids[:7])
+    sets = [few, classification(limit=8), classification(limit=7, seed=1), classification("train", limit=7)]
+    assert len({fingerprint(images) for images in [*sets, detection(limit=7)]}) == 5
+    assert fingerprint(few) == fingerprint(classification(limit=7))
+
+
+@pytest.mark.parametrize("options", [{"limit": 0}, {"seed": -1}, {"size": 3}])
+def test_options_that_make_no_sense_are_refused(options):
+    with pytest.raises(ValidationError):
+        embedded.Options(**options)
+
+
+def test_classes_are_about_equally_frequent():
+    images = classification()
+    counts = np.bincount([images.target(index) for index in range(len(images))], minlength=12)
+    assert counts.min() > 0.7 * counts.mean()
+
+
+def test_the_target_is_the_class_of_the_thing_in_the_middle():
+    side = embedded.SIDE
+    for index in range(60):
+        picture = draw(0, embedded.PARTS["evaluation"], index, close=True)
+        target = classification().target(index)
+        middles = []
+        for sight in picture.sights:
+            rows, columns = np.nonzero(picture.owners == sight.owner)
+            if len(rows) > side:
+                middles.append((abs(rows.mean() - side / 2) + abs(columns.mean() - side / 2), sight.label))
+        distance, label = min(middles)
+        assert label == target
+        assert distance < side / 2
+
+
+@pytest.mark.parametrize("label", range(len(CLASSES)), ids=list(CLASSES))
+def test_every_silhouette_fills_a_fair_part_of_its_circle_and_little_beyond(label):
+    for key in range(20):
+        contours = silhouette(label, Dice(key))
+        points = np.concatenate(contours)
+        assert np.hypot(*points.T).max() < 1.35 * UNIT
+        mask = np.zeros((96, 96), dtype=np.uint8)
+        ends = np.cumsum([len(contour) for contour in contours])
+        cover(mask, points * 30 * SUB // UNIT + 48 * SUB, ends)
+        assert 0.1 < mask.astype(float).sum() / (255 * np.pi * 30**2) < 0.95
+
+
+def test_coverage_is_exact_where_it_can_be():
+    mask = np.zeros((6, 8), dtype=np.uint8)
+    outer = np.array([(1, 1), (7, 1), (7, 5), (1, 5)]) * SUB
+    hole = np.array([(3, 2), (3, 4), (5, 4), (5, 2)]) * SUB
+    quarter = np.array([(SUB // 2, 0)])
+    bounds = cover(mask, np.concatenate([outer, hole]) + quarter, np.array([4, 8]))
+    expected = np.zeros((6, 8), dtype=int)
+    expected[1:5, 1:8] = 255
+    expected[1:5, [1, 7]] = 128
+    expected[2:4, [3, 5]] = 128
+    expected[2:4, 4] = 0
+    assert bounds == (1, 5, 1, 8)
+    assert (mask == expected).all()
+
+
+def test_nothing_is_covered_outside_the_frame():
+    mask = np.full((4, 4), 7, dtype=np.uint8)
+    square = np.array([(9, 9), (12, 9), (12, 12), (9, 12)]) * SUB
+    top, bottom, left, right = cover(mask, square, np.array([4]))
+    assert (top, left) == (bottom, right)
+    assert (mask == 7).all()
+
+
+def test_textures_use_all_tones_equally():
+    textures = bank()
+    assert len(textures) == COUNT
+    for texture in textures:
+        counts = np.bincount(texture.reshape(-1), minlength=256)
+        assert (counts == texture.size // 256).all()
+
+
+def test_boxes_lie_in_the_image_and_enclose_exactly_what_is_seen():
+    scenes = detection()
+    seen = 0
+    for index in range(60):
+        picture = scenes.picture(index)
+        boxes = embedded_detection.boxes_of(picture)
+        assert boxes == scenes.boxes(index)
+        owners = {sight.owner: sight for sight in picture.sights}
+        for box in boxes:
+            left, top, width, height = (int(value) for value in box["bbox"])
+            assert 0 <= left < left + width <= embedded_detection.SIDE
+            assert 0 <= top < top + height <= embedded_detection.SIDE
+            assert box["iscrowd"] == 0
+            inside = picture.owners[top : top + height, left : left + width]
+            exact = [
+                owner
+                for owner, sight in owners.items()
+                if sight.label + 1 == box["category_id"]
+                and (inside == owner).sum() == (picture.owners == owner).sum() == box["area"]
+            ]
+            assert exact, "no thing of the box's class lies within it entirely"
+            rows = (inside == exact[0]).any(1)
+            columns = (inside == exact[0]).any(0)
+            assert rows[[0, -1]].all() and columns[[0, -1]].all()
+            seen += 1
+    assert seen > 100
+
+
+def test_targets_are_corners_and_classes_from_one():
+    scenes = detection()
+    for index in range(10):
+        target, boxes = scenes.target(index), scenes.boxes(index)
+        assert target["boxes"].shape == (len(boxes), 4) and target["boxes"].dtype == np.float32
+        assert target["labels"].tolist() == [box["category_id"] for box in boxes]
+        for corners, box in zip(target["boxes"], boxes, strict=True):
+            x, y, width, height = box["bbox"]
+            assert corners.tolist() == [x, y, x + width, y + height]
+
+
+def test_both_views_show_the_same_scene():
+    for index in range(20):
+        labels = {box["category_id"] - 1 for box in detection().boxes(index)}
+        assert classification().target(index) in labels
+
+
+def test_compressing_hard_loses_what_tells_classes_apart():
+    # Half of the detail's energy is within reach of a strong quantizer: these are not flat squares on white.
+    pixels = np.stack([np.asarray(classification().image(index).convert("L"), dtype=float) for index in range(50)])
+    blurred = pixels.reshape(50, 24, 4, 24, 4).mean((2, 4)).repeat(4, 1).repeat(4, 2)
+    assert np.std(pixels - blurred) > 8
+
+
+def test_speed(capsys):
+    for name, view in (("classification", classification()), ("detection", detection())):
+        view.image(0)
+        begun = time.process_time()
+        for index in range(60):
+            view.image(index)
+        with capsys.disabled():
+            sys.stdout.write(f"\n{name}: {60 / (time.process_time() - begun):.0f} images per second and core\n")

@@ -1,0 +1,139 @@
+"""Figures come out for every shape of results, the same bytes each time, with numbers on their axes."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from splitbench.bench.errors import UserError
+from splitbench.bench.figures import draw_all, published, ticks
+from splitbench.bench.figures.limits import limits
+from splitbench.bench.figures.style import styles
+from splitbench.bench.table import points, read
+from tests import csv_samples as samples
+
+ONE = {"layer2": samples.RESNET50["layer2"]}
+
+
+def table(tmp_path: Path, rows: list[samples.Row]) -> pd.DataFrame:
+    return read([samples.save(tmp_path / "cells.csv", rows)])
+
+
+def test_the_same_table_gives_the_same_svg_bytes_whatever_the_order_of_its_rows(tmp_path):
+    rows = samples.run(splits=ONE, variants=samples.VARIANTS[:2], bits=(2, 4, 8))
+    first, second = (
+        draw_all(table(tmp_path, some), tmp_path / name) for name, some in (("a", rows), ("b", rows[::-1]))
+    )
+    assert [path.name for path in first] == [path.name for path in second]
+    svgs = [
+        (one.read_bytes(), two.read_bytes()) for one, two in zip(first, second, strict=True) if one.suffix == ".svg"
+    ]
+    assert len(svgs) == 3
+    assert all(one == two for one, two in svgs)
+    assert b"<dc:date>" not in svgs[0][0]
+
+
+SHAPES = {
+    "only the picture": [row for row in samples.run(splits={}) if row["method"] == "image"],
+    "only labels": [row for row in samples.run(splits={}) if row["method"] == "label-only"],
+    "only raw": [row for row in samples.run(splits=ONE) if row["method"] == "raw"],
+    "one point": samples.curve([1000], [70.0]),
+    "no intervals": [
+        row | dict.fromkeys(("accuracy_low", "accuracy_high", "drop_low", "drop_high"), "")
+        for row in samples.curve([1000, 2000], [70.0, 75.0])
+    ],
+    "all points alike": samples.curve([1000, 1000], [76.0, 76.0], wide=0),
+    "nothing survives": samples.curve([1000, 2000], [0.1, 0.2]),
+    "detection": samples.curve([1000, 4000, 9000], [20.0, 33.0, 36.5], task="detection", metric="ap", baseline=37.0),
+    "seven splits": [row for i in range(7) for row in samples.curve([1000, 3000], [70, 75], split=f"features.{i}")],
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_of_results_is_drawn_without_a_warning(tmp_path, shape, recwarn):
+    told: list[str] = []
+    files = draw_all(table(tmp_path, SHAPES[shape]), tmp_path / "out", told.append)
+    assert any(path.name.startswith("rate-accuracy") for path in files)
+    assert all(path.stat().st_size > 1000 for path in files)
+    assert not [str(warning.message) for warning in recwarn]
+
+
+def test_a_figure_without_numbers_is_left_out_with_a_reason(tmp_path):
+    told: list[str] = []
+    files = draw_all(table(tmp_path, samples.curve([1000, 2000], [70, 75])), tmp_path / "out", told.append)
+    assert [path.suffix for path in files] == [".svg", ".png"]
+    assert "macs_head is empty" in told[0]
+    assert "storage and weight switching" in told[1]
+
+
+def test_files_are_named_after_dataset_and_backbone_and_never_collide(tmp_path):
+    rows = [row for name in ("timm/a", "timm-a") for row in samples.curve([1000, 2000], [70, 75], backbone=name)]
+    files = draw_all(table(tmp_path, rows), tmp_path / "out")
+    assert len(set(files)) == 4
+
+
+def test_an_output_folder_that_cannot_be_written_is_a_sentence(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(UserError, match="cannot write"):
+        draw_all(table(tmp_path, samples.curve([1000, 2000], [70, 75])), tmp_path / "out")
+
+
+def test_known_methods_look_the_same_everywhere_and_all_curves_differ():
+    names = [
+        "raw",
+        "image",
+        "label-only",
+        "quantize-rle",
+        "quantize-entropy",
+        "bottleneck",
+        "retrained",
+        "mine",
+        "yours",
+    ]
+    frame = pd.DataFrame([(name, f"v={v}") for name in names for v in range(8)], columns=["method", "variant"])
+    looks = styles(frame)
+    assert len(set(looks.values())) == len(looks)
+    assert looks["quantize-rle", "v=0"] == styles(frame[frame["method"] == "quantize-rle"])["quantize-rle", "v=0"]
+    assert looks["mine", "v=0"] == styles(frame[frame["method"] == "mine"])["mine", "v=0"]
+    assert len({look.marker for look in looks.values()}) == len(names)
+    # Without colour, marker, dashes and fill still tell all of them apart.
+    assert len({look[1:4] for look in looks.values()}) == len(looks)
+
+
+def test_the_axis_leaves_out_what_would_squeeze_the_rest(tmp_path):
+    (low, high), (bottom, top) = limits(points(table(tmp_path, samples.run(splits=ONE))))
+    assert 4_000 < low < 10_000
+    assert 200_000 < high < 802_816
+    assert 55 < bottom < 65
+    assert 76 < top < 85
+
+
+@given(st.floats(0, 7), st.floats(0.01, 6), st.integers(3, 6))
+def test_every_logarithmic_axis_has_a_few_round_numbers(start, width, most):
+    low, high = 10**start, 10 ** (start + width)
+    marks = ticks.log_ticks(low, high, most)
+    assert 1 <= len(marks) <= most
+    assert all(low * 0.99 <= mark <= high * 1.01 for mark in marks)
+    assert sorted(set(marks)) == marks
+    if width > 0.5:
+        assert len(marks) >= 2
+
+
+def test_published_points_are_shipped_with_their_source():
+    shipped = published.load()
+    assert shipped["source"].str.startswith("digitised from").all()
+    assert shipped.groupby("system")["mark"].nunique().eq(1).all()
+    assert shipped.drop_duplicates("system")["mark"].is_unique
+    assert shipped["bytes"].between(10, 1e5).all()
+    assert shipped["accuracy"].between(40, 77).all()
+
+
+def test_published_points_stand_beside_the_same_network_with_a_like_baseline_only():
+    row = {"backbone": "torchvision/resnet50", "task": "classification", "baseline": 76.13}
+    assert len(published.beside(pd.DataFrame([row]))) == 44
+    for other in ({"baseline": 60.0}, {"backbone": "torchvision/resnet18"}, {"task": "detection"}):
+        assert published.beside(pd.DataFrame([row | other])).empty
+    assert np.isclose(published.load()["bytes"].min(), 0.0054 * 224 * 224 / 8, atol=1)

@@ -1,0 +1,118 @@
+"""ImageNet's layouts, subsets and faults."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from splitbench.datasets import DataError, ImageError, fingerprint, get
+from tests.conftest import write_photographs
+
+KIND = get("imagenet")
+
+
+def load(root, part="evaluation", **options):
+    return KIND.load(KIND.Options(root=root, **options), part)
+
+
+def test_a_folder_per_synset_gets_imagenets_indices(tmp_path):
+    for synset in ("n01443537", "n15075141"):
+        write_photographs(tmp_path / "val" / synset, 2, size=16)
+    dataset = load(tmp_path)
+    assert [dataset.target(i) for i in range(4)] == [1, 1, 999, 999]
+    assert dataset.classes == 1000
+    assert len(set(dataset.ids)) == 4
+
+
+def test_a_folder_per_class_of_other_names_is_numbered(tmp_path):
+    for name in ("cat", "bird"):
+        write_photographs(tmp_path / name, 1, size=16)
+    dataset = load(tmp_path)
+    assert dataset.classes == 2
+    assert {dataset.files[i].parent.name: dataset.target(i) for i in range(2)} == {"bird": 0, "cat": 1}
+
+
+def test_kaggles_flat_folder(tmp_path):
+    files = write_photographs(tmp_path / "val", 2, size=16)
+    with (tmp_path / "LOC_val_solution.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["ImageId", "PredictionString"])
+        writer.writerows([[file.stem, f"n0144353{7 - i} 1 2 3 4 "] for i, file in enumerate(files[:1])])
+    dataset = load(tmp_path)
+    assert len(dataset) == 1 and dataset.target(0) == 1
+
+
+def test_the_devkits_numbers_are_translated(tmp_path):
+    write_photographs(tmp_path / "val", 3, size=16)
+    devkit = tmp_path / "devkit" / "data"
+    devkit.mkdir(parents=True)
+    (devkit / "ILSVRC2012_validation_ground_truth.txt").write_text("2\n1\n2\n")
+    synsets = np.array([(1, "n15075141"), (2, "n01440764")], dtype=[("ILSVRC2012_ID", "O"), ("WNID", "O")])
+    savemat(devkit / "meta.mat", {"synsets": synsets})
+    dataset = load(tmp_path)
+    assert [dataset.target(i) for i in range(3)] == [0, 999, 0]
+    (devkit / "ILSVRC2012_validation_ground_truth.txt").write_text("2\n1\n")
+    with pytest.raises(DataError, match=r"3 images, but .* 2 labels"):
+        load(tmp_path)
+
+
+def test_limit_is_a_subset_that_depends_on_the_seed_alone(photographs):
+    whole = load(photographs / "val")
+    few = load(photographs / "val", limit=5, seed=1)
+    assert len(few) == 5 and set(few.ids) < set(whole.ids)
+    assert few.ids == load(photographs / "val", limit=5, seed=1).ids
+    assert few.ids != load(photographs / "val", limit=5, seed=2).ids
+    assert len(load(photographs / "val", limit=99)) == 12
+    assert whole.ids[0] not in load(photographs / "val", exclude={whole.ids[0]}).ids
+
+
+def test_fingerprint_follows_content_and_labels_not_the_path(photographs, tmp_path):
+    first = fingerprint(load(photographs / "val"))
+    moved = photographs.rename(tmp_path / "elsewhere")
+    assert fingerprint(load(moved / "val")) == first
+    table = moved / "val" / "labels.csv"
+    table.write_text(table.read_text().replace("0003.JPEG,3", "0003.JPEG,4"))
+    relabelled = fingerprint(load(moved / "val"))
+    assert relabelled != first
+    Image.new("RGB", (40, 40)).save(moved / "val" / "images" / "photo_0000.JPEG")
+    assert fingerprint(load(moved / "val")) not in (first, relabelled)
+
+
+def test_a_broken_image_is_named(photographs):
+    broken = photographs / "val" / "images" / "photo_0004.JPEG"
+    broken.write_bytes(broken.read_bytes()[:200])
+    with pytest.raises(ImageError, match=r"photo_0004\.JPEG"):
+        load(photographs / "val").image(4)
+
+
+def test_missing_and_empty_folders_are_told(tmp_path):
+    with pytest.raises(DataError, match="data folder not found"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="no labelled images"):
+        load(tmp_path)
+    with pytest.raises(DataError, match="set DATA="):
+        load(None)
+
+
+def test_labels_without_their_image_are_told(photographs):
+    (photographs / "val" / "images" / "photo_0001.JPEG").unlink()
+    with pytest.raises(DataError, match=r"names 1 images of 12 that are not in .*: images/photo_0001\.JPEG"):
+        load(photographs / "val")
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        (b"a,b\n1,2\n", "expected the columns"),
+        (b"file,label\n", "expected the columns"),
+        (b"file,label\nimages/photo_0000.JPEG,cat\n", "not a class index"),
+        (b"ImageId,PredictionString\nphoto_0000,n00000000 1 2\n", "no ImageNet synset"),
+        (b"\xff\xfe\x00", "not a CSV"),
+    ],
+)
+def test_faulty_labels_are_told(photographs, table, sentence):
+    (photographs / "val" / "labels.csv").write_bytes(table)
+    with pytest.raises(DataError, match=sentence):
+        load(photographs / "val")

@@ -1,0 +1,102 @@
+"""quantize-rle: what is decoded is the quantized cut, for any cut; what cannot be coded is refused."""
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from splitbench.methods import Context, MethodError, TensorSpec, get
+from splitbench.methods.coding import linear, ranges
+from splitbench.methods.quantize_rle import QuantizeRLE
+
+METHOD = get("quantize-rle")
+VARIANTS = [
+    {"granularity": g, "clip": c, "literals": x}
+    for g, c, x in itertools.product(("tensor", "channel"), ("none", "mse"), ("fixed", "rice"))
+]
+
+
+def specs_of(cut):
+    return tuple(TensorSpec(tuple(x.shape[1:]), x.dtype) for x in cut)
+
+
+def codec(cut, calibration=(), **chosen):
+    context = Context(torch.nn.Identity(), torch.nn.Identity(), specs_of(cut), lambda: calibration)
+    return METHOD.deploy(QuantizeRLE.Settings(**chosen), context).codec
+
+
+@st.composite
+def cuts(draw):
+    """One or two tensors of any shape and sparsity, signed or not, for 0 to 3 images."""
+    images = draw(st.integers(0, 3))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    tensors = []
+    for _ in range(draw(st.integers(1, 2))):
+        shape = draw(st.lists(st.integers(1, 9), min_size=0, max_size=3))
+        x = torch.randn(images, *shape, generator=generator) * 10 ** draw(st.integers(-6, 6))
+        keep = torch.rand(x.shape, generator=generator) >= draw(st.sampled_from([0.0, 0.5, 0.95, 1.0]))
+        kind = draw(st.sampled_from(["signed", "relu", "negative", "constant"]))
+        x = {"signed": x, "relu": x.relu(), "negative": -x.relu(), "constant": torch.ones_like(x)}[kind]
+        tensors.append(x * keep if kind != "constant" else x)
+    return tuple(tensors)
+
+
+@given(cuts(), st.integers(1, 8), st.sampled_from(VARIANTS))
+@settings(max_examples=150)
+def test_decodes_to_the_quantized_tensor(cut, bits, variant):
+    used = codec(cut, bits=bits, **variant)
+    streams = used.encode(cut)
+    decoded = used.decode([stream.data for stream in streams], specs_of(cut))
+    assert len(streams) == len(cut[0])
+    for x, y in zip(cut, decoded, strict=True):
+        groups = linear.grouped(x, variant["granularity"])
+        span = ranges.of_images(groups, bits, variant["clip"])
+        expected = linear.dequantize(linear.quantize(groups, span, bits), span, bits).reshape(x.shape)
+        assert torch.equal(y, expected)
+
+
+@given(cuts(), st.integers(1, 8), st.sampled_from(VARIANTS))
+def test_calibrated_ranges_are_not_sent_and_decode_the_same(cut, bits, variant):
+    if len(cut[0]) == 0:
+        return
+    used = codec(cut, calibration=[cut], bits=bits, range="calibrated", **variant)
+    streams = used.encode(cut)
+    assert all(stream.side <= len(cut) for stream in streams)  # at most the coder's parameters, a byte per tensor
+    decoded = used.decode([stream.data for stream in streams], specs_of(cut))
+    fitted = ranges.fitted([cut], variant["granularity"], bits, variant["clip"])
+    for x, y, span in zip(cut, decoded, fitted, strict=True):
+        groups = linear.grouped(x, variant["granularity"])
+        expected = linear.dequantize(linear.quantize(groups, span, bits), span, bits).reshape(x.shape)
+        assert torch.equal(y, expected)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_values_that_are_no_numbers_are_refused(bad):
+    cut = (torch.zeros(2, 3, 4),)
+    cut[0][1, 2, 3] = bad
+    with pytest.raises(MethodError, match="NaN or infinite"):
+        codec(cut, bits=4).encode(cut)
+
+
+def test_all_zeros_cost_a_few_bytes():
+    cut = (torch.zeros(1, 256, 28, 28),)
+    (stream,) = codec(cut, bits=4).encode(cut)
+    assert len(stream.data) <= 12
+
+
+def test_without_calibration_images_says_so():
+    with pytest.raises(MethodError, match="calibration"):
+        codec((torch.zeros(1, 2),), bits=4, range="calibrated")
+
+
+def test_more_bits_are_more_exact():
+    cut = (torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(0)).relu(),)
+    errors = []
+    for bits in range(1, 9):
+        used = codec(cut, bits=bits)
+        (decoded,) = used.decode([stream.data for stream in used.encode(cut)], specs_of(cut))
+        errors.append(float((decoded - cut[0]).square().mean()))
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 1e-4

@@ -1,0 +1,462 @@
+"""Cutting models: exact, trainable, movable, and each side with its own parameters only."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from splitbench.bench.errors import UserError
+from splitbench.bench.split import Halves, default_example, same, split
+from splitbench.bench.split_detection import default_images, small_images
+from splitbench.bench.support import random_model, support, support_table
+from tests.split_models import DETECTORS, FAMILIES, FAST, TIMM, TORCHVISION
+
+SPLIT_POINTS = {
+    "torchvision/resnet18": ["layer2", "layer2.1.bn2"],
+    "torchvision/mobilenet_v2": ["features.5.conv.1"],
+    "torchvision/squeezenet1_1": ["features.6.expand1x1"],
+    "torchvision/shufflenet_v2_x0_5": ["stage3.1.branch2.3"],
+    "timm/mobilenetv4_conv_small": ["blocks.2.1.dw_mid"],
+    "timm/efficientvit_m0": ["stages.0.blocks.0.mixer"],
+    "timm/vit_tiny_patch16_224": ["blocks.0", "blocks.0.attn.qkv"],
+    "timm/fastvit_t8": ["stages.0.blocks.1.mlp"],
+}
+ONE_SIZE = {"timm/vit_tiny_patch16_224"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Small batches: threads that wait for one another cost more than they save."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module", params=FAST)
+def named(request: pytest.FixtureRequest) -> tuple[str, nn.Module]:
+    return request.param, random_model(request.param)
+
+
+def batches(x: Tensor, one_size: bool) -> list[Tensor]:
+    wider = F.interpolate(x[:1], size=[x.shape[2] + 32, x.shape[3] + 64])
+    return [x[:1], torch.cat([x, x.flip(0)])] + ([] if one_size else [wider])
+
+
+@torch.no_grad()
+def test_tail_of_head_is_the_model(named):
+    name, model = named
+    example = default_example(model) if name in ONE_SIZE else default_example(model)[..., :64, :64]
+    for at in SPLIT_POINTS[name]:
+        head, tail = split(model, at, example)
+        assert head.how == "fx"
+        assert head.at == at
+        for x in batches(example, name in ONE_SIZE):
+            cut = head(x)
+            tensors, numbers = cut[: head.cut_tensors], cut[head.cut_tensors :]
+            assert len(tensors) == len(head.roles) > 0
+            assert all(isinstance(t, Tensor) and len(t) == len(x) for t in tensors)
+            assert all(isinstance(n, int) for n in numbers)
+            assert same(tail(*cut), model(x)), f"{name} at {at}"
+            # What a decoder gives back is contiguous, whatever the layout was in the network.
+            decoded = [t.clone(memory_format=torch.contiguous_format) for t in tensors]
+            assert same(tail(*decoded, *numbers), model(x))
+
+
+def resnet(**more: Any) -> nn.Module:
+    torch.manual_seed(0)
+    return torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [2, 1, 1, 1], num_classes=10, **more)
+
+
+IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def test_input_and_output_are_split_points_of_every_model():
+    model = resnet().eval()
+    with torch.no_grad():
+        for at in ("input", "output"):
+            head, tail = split(model, at, IMAGES)
+            cut = head(IMAGES)
+            assert head.cut_tensors == len(cut) == 1
+            assert head.roles == (at,)
+            assert same(tail(*cut), model(IMAGES))
+    assert split(model, "input").head(IMAGES)[0] is IMAGES
+    assert not list(split(model, "input").head.parameters())
+    assert not list(split(model, "output").tail.parameters())
+
+
+def test_a_residual_is_sent_too():
+    head, _ = split(resnet().eval(), "layer1.1.conv1", IMAGES)
+    assert head.roles == ("layer1.0", "layer1.1.conv1")
+
+
+def test_an_inner_node_can_be_named_with_and_without_its_module():
+    model = resnet().eval()
+    plain, full = split(model, "iadd_1", IMAGES), split(model, "layer1.1.iadd_1", IMAGES)
+    assert plain.head.roles == full.head.roles == ("layer1.1.iadd_1",)
+
+
+@pytest.mark.parametrize(("at", "hint"), [("layer22", "layer2"), ("fc.weight", "fc"), ("inptu", "input")])
+def test_an_unknown_split_point_is_an_error_with_a_hint(at, hint):
+    with pytest.raises(UserError, match="ResNet has no split point") as error:
+        split(resnet(), at, IMAGES)
+    assert hint in str(error.value)
+    with pytest.raises(UserError, match="has no name"):
+        split(resnet(), "", IMAGES)
+
+
+def test_a_module_that_does_not_run_is_no_split_point():
+    model = resnet().eval()
+    model.extra = nn.Linear(3, 3)
+    with pytest.raises(UserError, match="runs in eval mode"):
+        split(model, "extra", IMAGES)
+
+
+class DependsOnTheImage(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layer(x)
+        return x if x.mean() > 0 else -x
+
+
+def test_a_model_that_looks_at_values_cannot_be_cut():
+    with pytest.raises(UserError, match="DependsOnTheImage cannot be cut"):
+        split(DependsOnTheImage(), "layer", IMAGES)
+    (row,) = support_table(["mine"], lambda _: DependsOnTheImage())
+    assert not row.exact
+    assert "DependsOnTheImage" in row.reason
+
+
+class HasAPartThatLooksAtValues(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.part, self.last = nn.Conv2d(3, 3, 1), DependsOnTheImage(), nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        return x[:, :, 1:-1, 1:-1] + self.last(self.part(x))
+
+
+def test_a_part_that_cannot_be_traced_is_kept_whole():
+    model = HasAPartThatLooksAtValues().eval()
+    for at, sent in (("first", ("first",)), ("part", ("first", "part")), ("last", ("first", "last"))):
+        head, tail = split(model, at, IMAGES)
+        assert head.how == "module"
+        assert head.roles == sent
+        for x in (IMAGES, -IMAGES, IMAGES[:1]):
+            assert same(tail(*head(x)), model(x))
+    with pytest.raises(UserError, match="no split point"):
+        split(model, "part.layer", IMAGES)
+
+
+class DependsOnTheSize(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layer(x)
+        if x.shape[-1] % 3:
+            x = F.pad(x, (0, 3 - x.shape[-1] % 3))
+        return x.reshape(x.shape[0], -1, 3)
+
+
+def test_another_way_through_the_model_is_never_taken_for_the_traced_one():
+    model = DependsOnTheSize()
+    head, tail = split(model, "layer", IMAGES)
+    also = torch.randn(1, 3, 35, 35)
+    assert same(tail(*head(also)), model(also))
+    with pytest.raises(UserError, match="split it with an example of the size"):
+        tail(*head(torch.randn(1, 3, 33, 33)))
+
+
+# -- parameters ------------------------------------------------------------------------------------------------------
+
+
+def test_each_side_has_its_own_parameters_only_and_they_are_the_models():
+    model = resnet().eval()
+    head, tail = split(model, "layer2", IMAGES)
+    own = dict(model.named_parameters())
+    left, right = dict(head.named_parameters()), dict(tail.named_parameters())
+    assert set(left) | set(right) == set(own)
+    assert not set(left) & set(right)
+    assert all(own[name] is p for name, p in (left | right).items())
+    assert set(head.state_dict()) | set(tail.state_dict()) == set(model.state_dict())
+
+
+class Tokens(nn.Module):
+    """Uses parameters and buffers directly, on both sides, and makes tensors of sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(3, 8)
+        self.mix = nn.Linear(8, 8)
+        self.token = nn.Parameter(torch.randn(1, 1, 8))
+        self.register_buffer("table", torch.randn(100, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x.flatten(2).transpose(1, 2))
+        places = torch.arange(x.shape[1], device=x.device) % 100
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x + self.table[places]], dim=1)
+        return self.mix(x) + self.token
+
+
+def test_parameters_and_what_is_made_of_them_are_never_sent():
+    model = Tokens().eval()
+    head, tail = split(model, "embed", IMAGES)
+    assert head.roles == ("embed",)
+    assert {name for name, _ in tail.named_parameters()} == {"token", "mix.weight", "mix.bias"}
+    assert set(head.state_dict()) == {"embed.weight", "embed.bias"}
+    both = split(model, "cat", IMAGES)
+    assert "token" in both.head.state_dict()
+    assert "token" in both.tail.state_dict()
+
+
+class Views(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layer(x)
+        flat, same_again = x.flatten(2), x.view_as(x)
+        left, right = x.chunk(2, dim=1)
+        size = x.size()
+        joined = self.together(flat, same_again, left, right)
+        return joined.view(size[0], -1, size[2], size[3])
+
+    def together(self, flat: Tensor, again: Tensor, left: Tensor, right: Tensor) -> Tensor:
+        return flat.softmax(2).view_as(again) + again + torch.cat([right, left], 1)
+
+
+def test_views_of_one_tensor_are_sent_once():
+    model = Views().eval()
+    for at in ("layer", "chunk", "flatten", "cat"):
+        head, tail = split(model, at, IMAGES)
+        cut = head(IMAGES)
+        sent = cut[: head.cut_tensors]
+        storages = {t.untyped_storage().data_ptr() for t in sent}
+        assert len(storages) == len(sent) == (2 if at == "cat" else 1)
+        assert same(tail(*cut), model(IMAGES))
+
+
+# -- in place --------------------------------------------------------------------------------------------------------
+
+
+class InPlace(nn.Module):
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.first, self.second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.rectify = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        before = self.second(x)
+        if self.way == "module":
+            y = self.rectify(x)
+        elif self.way == "method":
+            y = x.relu_()
+        elif self.way == "add":
+            x += before
+            y = x
+        elif self.way == "view":
+            x.flatten(2).mul_(2)
+            y = x
+        else:
+            x[:, 1] = 0
+            y = x
+        return self.second(y) + x + before
+
+
+@pytest.mark.parametrize("way", ["module", "method", "add", "view", "item"])
+def test_in_place_operations(way):
+    model = InPlace(way).eval()
+    for at in ("first", "rectify", "relu_", "iadd", "flatten", "mul_", "second", "add"):
+        try:
+            head, tail = split(model, at, IMAGES)
+        except UserError as error:
+            assert "no split point" in str(error)
+            continue
+        with torch.no_grad():
+            cut = head(IMAGES)
+            kept = [t.clone() for t in cut]
+            assert same(tail(*cut), model(IMAGES))
+            assert same(tail(*cut), model(IMAGES)), "a second time"
+            assert same(list(cut), kept)
+
+
+# -- modes, training, devices ----------------------------------------------------------------------------------------
+
+
+class Functional(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(32, 32), nn.Linear(32, 32)
+        self.depth = torchvision.ops.StochasticDepth(0.5, "row")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.dropout(self.first(x), 0.5, self.training)
+        x = F.dropout(self.second(x), p=0.5, training=self.training)
+        return x + self.depth(x)
+
+
+@pytest.mark.parametrize("at", ["first", "second"])
+@pytest.mark.parametrize("began_in_training", [False, True])
+def test_dropout_follows_the_mode_of_the_halves(at, began_in_training):
+    model = Functional().train(began_in_training)
+    head, tail = split(model, at, IMAGES)
+    assert head.training is tail.training is model.training is began_in_training
+    for mode in (True, False):
+        for module in (model, head, tail):
+            module.train(mode)
+        torch.manual_seed(1)
+        expected = model(IMAGES)
+        torch.manual_seed(1)
+        assert same(tail(*head(IMAGES)), expected)
+    assert not same(expected, tail(*head(2 * IMAGES)))
+
+
+def test_halves_train_as_the_model_does():
+    model, twin = resnet().train(), resnet().train()
+    head, tail = split(model, "layer2.0.conv1", IMAGES)
+    twin.load_state_dict(model.state_dict())
+    for whole, forward in ((model, lambda x: tail(*head(x))), (twin, twin)):
+        optimizer = torch.optim.SGD(whole.parameters(), lr=0.1, momentum=0.9)
+        for _ in range(2):
+            optimizer.zero_grad()
+            F.cross_entropy(forward(IMAGES), torch.tensor([1, 2])).backward()
+            optimizer.step()
+    for (name, a), b in zip(model.state_dict().items(), twin.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    assert int(model.bn1.num_batches_tracked) == 2
+
+
+def test_gradients_reach_a_unit_between_the_halves():
+    head, tail = split(resnet().eval(), "layer2", IMAGES)
+    cut = [t.detach().requires_grad_() for t in head(IMAGES)]
+    tail(*cut).sum().backward()
+    assert all(t.grad is not None for t in cut)
+
+
+def test_splitting_changes_neither_modes_nor_attributes():
+    model = resnet().train()
+    model.layer1.eval()
+    modes = [m.training for m in model.modules()]
+    attributes = set(model.__dict__)
+    split(model, "layer2", IMAGES)
+    split(Tokens(), "embed", IMAGES)
+    assert [m.training for m in model.modules()] == modes
+    assert set(model.__dict__) == attributes
+    assert int(model.bn1.num_batches_tracked) == 0
+
+
+def test_halves_are_cast_copied_and_compiled():
+    model = resnet().eval()
+    head, tail = split(model, "layer2.0.conv1", IMAGES)
+    expected = model(IMAGES)
+    compiled = [torch.compile(half, backend="eager") for half in (head, tail)]
+    assert same(compiled[1](*compiled[0](IMAGES)), expected)
+    copied = Halves(copy.deepcopy(head), copy.deepcopy(tail))
+    assert copied.head.roles == head.roles
+    assert copied.head.cut_tensors == 2
+    for half in copied:
+        half.double()
+    assert same(copied.tail(*copied.head(IMAGES.double())), copy.deepcopy(model).double()(IMAGES.double()))
+    assert next(model.parameters()).dtype == torch.float32
+
+
+def test_devices_and_precisions_are_asked_of_what_was_sent():
+    model = Tokens().eval()
+    head, tail = split(model, "embed", IMAGES)
+    for half in (head, tail):
+        half.to("meta")
+    assert tail(*head(IMAGES.to("meta"))).device.type == "meta"
+
+
+# -- detectors -------------------------------------------------------------------------------------------------------
+
+PHOTOGRAPHS = [torch.rand(3, *size, generator=torch.Generator().manual_seed(5)) for size in ((70, 110), (90, 90))]
+
+
+def detector(name: str) -> nn.Module:
+    model = random_model(f"torchvision/{name}")
+    for part in (model, getattr(model, "roi_heads", model)):
+        if hasattr(part, "score_thresh"):
+            part.score_thresh = 0.0
+    return model
+
+
+@torch.no_grad()
+def test_a_detector_is_cut_inside_its_backbone_and_after_it():
+    model = detector("fasterrcnn_mobilenet_v3_large_320_fpn")
+    for at in ("input", "transform", "backbone.body.6", "backbone.body.12.block.0", "backbone", "output"):
+        head, tail = split(model, at)
+        with small_images(model):
+            for images in (PHOTOGRAPHS, PHOTOGRAPHS[:1]):
+                expected = model(images)
+                assert len(expected[0]["boxes"]) > 0
+                assert same(tail(*head(images)), expected), at
+    assert split(model, "backbone").head.cut_tensors == 3
+    with pytest.raises(UserError, match="begins with 'backbone'"):
+        split(model, "roi_heads.box_head")
+
+
+@torch.no_grad()
+def test_a_pyramid_needs_more_than_the_layer_at_which_it_is_cut():
+    model = detector("ssdlite320_mobilenet_v3_large")
+    head, tail = split(model, "backbone.extra.0")
+    assert len(head.roles) == 3
+    images = default_images(model)
+    cut = head(images)
+    assert cut[3 : 3 + 8] == (96, 128, 320, 320, 120, 100, 320, 320)
+    assert same(tail(*cut), model(images))
+
+
+def test_the_tail_of_a_detector_trains():
+    model = detector("ssdlite320_mobilenet_v3_large")
+    head, tail = split(model, "backbone.features.0")
+    targets = [{"boxes": torch.tensor([[5.0, 5.0, 60.0, 60.0]]), "labels": torch.tensor([1])} for _ in PHOTOGRAPHS]
+    model.train()
+    tail.train()
+    torch.manual_seed(0)
+    expected = model(PHOTOGRAPHS, [dict(t) for t in targets])
+    torch.manual_seed(0)
+    losses = tail(*head(PHOTOGRAPHS), targets=targets)
+    assert losses.keys() == expected.keys()
+    for key, loss in losses.items():
+        torch.testing.assert_close(loss, expected[key])
+    sum(losses.values()).backward()
+
+
+# -- everything ------------------------------------------------------------------------------------------------------
+
+
+def test_the_lists_name_every_classifier_and_enough_families():
+    assert len(TORCHVISION) >= 80
+    assert len(TIMM) >= 100
+    assert len(FAMILIES) >= 60
+    assert len(DETECTORS) >= 9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TORCHVISION + TIMM)
+def test_every_model_is_cut_exactly(name):
+    row = support(name, random_model(name))
+    assert row.exact, row.reason
+    assert row.how == "fx"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DETECTORS)
+def test_every_detector_is_cut_exactly(name):
+    model = detector(name.removeprefix("torchvision/"))
+    row = support(name, model)
+    assert row.exact, row.reason

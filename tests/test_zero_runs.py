@@ -1,0 +1,89 @@
+"""The zero-run coder alone: exact, no longer than its parts, and unmoved by damaged input."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from splitbench.methods.base import BitstreamError
+from splitbench.methods.coding import zero_runs
+
+
+@st.composite
+def symbols(draw):
+    """Symbols of any sparsity, with runs short and long."""
+    bits = draw(st.integers(1, 8))
+    count = draw(st.integers(0, 3000))
+    zeros = draw(st.sampled_from([0.0, 0.3, 0.9, 0.99, 1.0]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    skew = draw(st.sampled_from([1.0, 4.0]))
+    values = 1 + ((2**bits - 1) * rng.random(count) ** skew).astype(np.uint8)
+    values = np.minimum(values, 2**bits - 1).astype(np.uint8)
+    values[rng.random(count) < zeros] = 0
+    return values, bits
+
+
+@given(symbols(), st.booleans())
+def test_decodes_to_what_was_encoded(case, rice):
+    values, bits = case
+    data = zero_runs.encode(values, bits, rice)
+    decoded, used = zero_runs.decode(memoryview(data + b"tail"), len(values), bits)
+    assert used == len(data)
+    assert np.array_equal(decoded, values)
+
+
+@given(symbols(), st.booleans())
+def test_is_never_longer_than_packing_every_symbol(case, rice):
+    values, bits = case
+    assert len(zero_runs.encode(values, bits, rice)) <= 1 + (len(values) * bits + 7) // 8
+
+
+@given(symbols())
+def test_rice_literals_never_cost_bytes(case):
+    values, bits = case
+    assert len(zero_runs.encode(values, bits, True)) <= len(zero_runs.encode(values, bits, False))
+
+
+@given(symbols(), st.randoms(use_true_random=False))
+def test_damaged_bytes_are_refused_or_give_symbols_in_range(case, random):
+    values, bits = case
+    data = bytearray(zero_runs.encode(values, bits))
+    for _ in range(random.randint(1, 3)):
+        data[random.randrange(len(data))] ^= 1 << random.randrange(8)
+    del data[random.randint(0, len(data)) :]
+    try:
+        decoded, used = zero_runs.decode(memoryview(bytes(data)), len(values), bits)
+    except BitstreamError:
+        return
+    assert len(decoded) == len(values)
+    assert used <= len(data)
+    assert len(decoded) == 0 or decoded.max() < 2**bits
+
+
+@given(symbols())
+def test_any_missing_byte_is_noticed(case):
+    values, bits = case
+    data = zero_runs.encode(values, bits)
+    if len(data) > 1:
+        with pytest.raises(BitstreamError):
+            zero_runs.decode(memoryview(data[:-1]), len(values), bits)
+
+
+@pytest.mark.parametrize(
+    ("literals", "expected"),
+    [
+        # Runs 2, 0, 12 with Rice parameter 2: 0|10, 0|00, 1110|00. Literals 1 and 3 in 2 bits: 00, 10.
+        ((1, 3), [zero_runs.FIXED, 2, 0b01000000, 0b10111000]),
+        # The same runs; literals 1 and 1 as Rice codes of 0 with parameter 0: 0, 0; two bits fill the last byte.
+        ((1, 1), [zero_runs.RICE, 2, 0b01000000, 0b11100000]),
+    ],
+)
+def test_bytes_of_hand_computed_examples(literals, expected):
+    values = np.array([0, 0, *literals, *[0] * 12], np.uint8)
+    assert list(zero_runs.encode(values, 2)) == expected
+
+
+def test_a_long_run_stays_short():
+    values = np.zeros(1_000_000, np.uint8)
+    values[500_000:500_040] = 1
+    assert len(zero_runs.encode(values, 4)) < 40
