@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from splitbench import datasets, methods
 from splitbench.bench.errors import UserError, nearest
@@ -68,6 +68,13 @@ class BackboneSpec(_Strict):
     args: dict[str, Any] = {}
     preprocessing: dict[str, Any] = {}
     splits: Annotated[list[str], Field(min_length=1)] | Literal["auto"] | AutoSplits
+
+    @field_validator("splits", mode="before")
+    @classmethod
+    def _one_of_three(cls, given: Any) -> Any:
+        if not isinstance(given, list | dict | AutoSplits) and given != "auto":
+            raise ValueError(f"expected a list of split points, `auto`, or `{{auto: n}}`, not {given!r}")
+        return given
 
 
 class MethodSpec(_Open):
