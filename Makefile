@@ -2,6 +2,7 @@
 #   DATA=/path     folder of the data (ImageNet: the folder that holds val/ or the labelled photographs)
 #   WEIGHTS=/path  folder of weights files, for machines without internet
 #   DEVICE=cuda    cpu, cuda, cuda:N or auto (default)
+#   ONLY="a b"     only the sweep's backbones whose names contain one of these words
 #   SWEEP=name     a sweep that ships (see `splitbench sweeps`) or a .yaml file
 #   OUT=/path      folder of the results (default results/<sweep's name>)
 #   RUNS="a b"     runs that compare and figures read (default OUT, or the classification run)
@@ -15,7 +16,7 @@ SWEEP ?= $(if $(DATA),imagenet,classification)
 NAME := $(basename $(notdir $(SWEEP)))
 OUT ?= results/$(NAME)
 RUNS ?= $(OUT)
-OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DEVICE),--device "$(DEVICE)")
+OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DEVICE),--device "$(DEVICE)") $(foreach word,$(ONLY),--only "$(word)")
 
 .DEFAULT_GOAL := help
 .PHONY: help setup bench-classification bench-detection validate figures compare test test-all lint typecheck format clean

@@ -54,6 +54,7 @@ def _expected() -> tuple[type[Exception], ...]:
 SweepArgument = Annotated[str, typer.Argument(help="A sweep file, or the name of one that ships (see `sweeps`).")]
 DataOption = Annotated[Path | None, typer.Option(help="Folder of the data; `root`s in the sweep are relative to it.")]
 WeightsOption = Annotated[Path | None, typer.Option(help="Folder of weights files, for machines without internet.")]
+OnlyOption = Annotated[list[str] | None, typer.Option(help="Only backbones whose name contains this; repeatable.")]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")]
 OutOption = Annotated[Path | None, typer.Option(help="Folder of the results; default results/<sweep's name>.")]
 
@@ -65,10 +66,11 @@ def run(
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     out: OutOption = None,
+    only: OnlyOption = None,
     overwrite: Annotated[Overwrite, typer.Option(help="Stored cells: never, failed or all are run again.")] = "failed",
 ) -> None:
     """Run a sweep: all cells that are not stored yet; then the CSV, a comparison and figures."""
-    path, checked, sources = _opened(sweep, data, weights, device)
+    path, checked, sources = _opened(sweep, data, weights, device, only)
     from splitbench.bench.runner import run as run_sweep
     from splitbench.bench.store import Store
 
@@ -84,24 +86,30 @@ def run(
 
 @app.command()
 def validate(
-    sweep: SweepArgument, data: DataOption = None, weights: WeightsOption = None, device: DeviceOption = "auto"
+    sweep: SweepArgument,
+    data: DataOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    only: OnlyOption = None,
 ) -> None:
     """Check a sweep without running it: data, weights, split points, methods; list its cells and estimate the work."""
-    _, checked, sources = _opened(sweep, data, weights, device)
+    _, checked, sources = _opened(sweep, data, weights, device, only)
     from splitbench.bench.estimate import described
 
     for line in described(checked, sources):
         print(line)
 
 
-def _opened(sweep: str, data: Path | None, weights: Path | None, device: str) -> tuple[Path, Any, Any]:
+def _opened(
+    sweep: str, data: Path | None, weights: Path | None, device: str, only: list[str] | None
+) -> tuple[Path, Any, Any]:
     from splitbench.bench import circumstances
     from splitbench.bench.plan import Sources
     from splitbench.bench.sweep import read
     from splitbench.bench.sweeps import find
 
     path = find(sweep)
-    return path, read(path), Sources(data, weights, circumstances.device(device))
+    return path, read(path).only(only or ()), Sources(data, weights, circumstances.device(device))
 
 
 RunsArgument = Annotated[list[Path], typer.Argument(help="Folders of runs, or their cells.csv.")]
@@ -198,7 +206,7 @@ def splits(
     plot: Annotated[Path | None, typer.Option(help="Draw cut size and MACs along the network into this file.")] = None,
 ) -> None:
     """List a backbone's split points in order, with what crosses and what each side computes and stores."""
-    from splitbench.bench.list_splits import described  # noqa: PLC0415
+    from splitbench.bench.list_splits import described
 
     for line in described(backbone, weights, image or [], plot):
         print(line)
@@ -209,7 +217,7 @@ def support(
     backbones: Annotated[list[str], typer.Argument(help="Backbones to try: torchvision/resnet50, timm/vgg11, ...")],
 ) -> None:
     """Cut each backbone, with random weights, at several split points, and tell how and how exactly it went."""
-    from splitbench.bench.support import support_table  # noqa: PLC0415
+    from splitbench.bench.support import support_table
 
     print(f"{'backbone':40} {'how':7} {'points':>6}  {'exact':5}  {'other size':20} reason")
     for row in support_table(backbones):
@@ -227,7 +235,7 @@ def train_embedded(
     limit: Annotated[int | None, typer.Option(help="Training images; all by default.", min=1)] = None,
 ) -> None:
     """Train the embedded benchmark's network again, by the command that made the weights that ship."""
-    from splitbench.bench.train_embedded import train_embedded_classifier  # noqa: PLC0415
+    from splitbench.bench.train_embedded import train_embedded_classifier
 
     for name, value in train_embedded_classifier(out, seed, epochs, limit).items():
         print(f"{name:18} {value}")

@@ -78,7 +78,7 @@ def check(model: nn.Module, built: Halves, at: str, example: Any) -> None:
             cut = built.head(example)
             versions = [t._version for t in cut if isinstance(t, Tensor)]
             result = built.tail(*cut)
-        except (RuntimeError, TypeError, ValueError, UserError) as error:
+        except Exception as error:  # whatever a model's operations raise on what they do not expect
             raise UserError(f"{name}: {error}") from error
     if versions != [t._version for t in cut if isinstance(t, Tensor)]:
         raise UserError(f"{name}: its tail overwrites what it is given")

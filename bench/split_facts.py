@@ -97,3 +97,21 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+@contextmanager
+def unchanged(model: nn.Module) -> Iterator[None]:
+    """Undo what ``forward`` keeps on its modules (cached tables of places): in a trace these are symbolic values."""
+    kept = [
+        (holder, dict(holder))
+        for module in model.modules()
+        for holder in (module.__dict__, module._buffers, module._modules)
+    ]
+    try:
+        yield
+    finally:
+        for holder, content in kept:
+            for name in set(holder) - set(content):
+                if not name.startswith("_tensor_constant"):
+                    del holder[name]
+            holder.update(content)

@@ -51,9 +51,9 @@ def _fact(plan: Plan, sent: Sent) -> TensorFact:
 
 
 def _values(plan: Plan, node: fx.Node) -> list[tuple[int | None, Any]]:
-    """The integers of a node: of a size each one."""
+    """The numbers of a node: of a size each one."""
     value = plan.facts[node].value
-    return list(enumerate(value)) if isinstance(value, torch.Size) else [(None, value)]
+    return list(enumerate(value)) if isinstance(value, tuple | list) else [(None, value)]
 
 
 def image_first(tensor: Tensor, axis: int, steps: int) -> Tensor:
@@ -156,8 +156,10 @@ class _Tail:
             batch = self._call(operator.getitem, self._call(getattr, batch, "shape"), 0)
         for node in plan.numbers:
             made = tuple(self._number(given.get(Sent(node, i)), batch, Sent(node, i)) for i, _ in _values(plan, node))
-            size = isinstance(plan.facts[node].value, torch.Size)
-            self.env[node] = self._call(torch.Size, made) if size else made[0]
+            kind = type(plan.facts[node].value)
+            self.env[node] = self._call(torch.Size, made) if kind is torch.Size else made
+            if kind not in (torch.Size, tuple):
+                self.env[node] = list(made) if kind is list else made[0]
         self.env |= {node: self.env[other] for node, other in plan.same.items() if other in self.env}
         for node in plan.trace.graph.nodes:
             if node in plan.tail:

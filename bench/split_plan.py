@@ -17,6 +17,13 @@ def elements(tensor: TensorFact) -> int:
     return int(torch.Size(tensor.shape).numel())
 
 
+def numbers_of(value: Any) -> list[int | float] | None:
+    """The numbers that a value without tensors is made of: itself, or those of a size; None: it is something else."""
+    if isinstance(value, tuple | list) and value:
+        return list(value) if all(isinstance(n, int | float) for n in value) else None
+    return [value] if isinstance(value, int | float) else None
+
+
 def image_axis(shape: tuple[int, ...]) -> tuple[int, int] | None:
     """The axis that counts images, and how many steps along it belong to one image (windows, heads); None: no axis."""
     found = [axis for axis, size in enumerate(shape) if size and size % BATCH == 0]
@@ -121,7 +128,7 @@ class Plan:
     def _made_again(self, node: fx.Node) -> bool:
         """Whether a value is neither a tensor nor a number (a device, a slice): the tail makes it again."""
         fact = self.facts[node]
-        return not fact.tensors and not isinstance(fact.value, int | float | torch.Size)
+        return not fact.tensors and numbers_of(fact.value) is None
 
     # -- every storage is sent once ----------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from splitbench.bench.split_facts import BATCH, Fact, TensorFact, Trace, current, evaluating, guard
+from splitbench.bench.split_facts import BATCH, Fact, TensorFact, Trace, current, evaluating, guard, unchanged
 from splitbench.bench.split_proxy import KnowingProxy, MacsMode
 
 CIRCUMSTANCES = frozenset({"device", "dtype", "is_cuda", "is_mps", "layout", "requires_grad"})
@@ -241,7 +241,7 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
     while True:
         tracer = _Tracer(example, opaque)
         try:
-            with evaluating(model):
+            with evaluating(model), unchanged(model):
                 graph = tracer.trace(model)
         except Exception:
             failed = tracer.failed or ""

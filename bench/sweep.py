@@ -4,7 +4,7 @@ Expanding is a pure generator: the same file gives the same cells in the same or
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -101,6 +101,22 @@ class Sweep(_Strict):
             if twice:
                 raise ValueError(f"two {kind} are called {twice[0]!r}: give each a `label` of its own")
         return self
+
+    def only(self, words: Sequence[str]) -> "Sweep":
+        """The part of the sweep whose backbones' labels contain one of the words; all of it for none.
+
+        Raises:
+            UserError: no backbone matches.
+        """
+        labels = [spec.label or spec.name for spec in self.backbones]
+        chosen = [
+            spec
+            for spec, label in zip(self.backbones, labels, strict=True)
+            if not words or any(word in label for word in words)
+        ]
+        if not chosen:
+            raise UserError(f"no backbone of the sweep matches --only {' '.join(words)}: it has {', '.join(labels)}")
+        return self.model_copy(update={"backbones": chosen})
 
 
 @dataclass(frozen=True)

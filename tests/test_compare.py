@@ -156,3 +156,10 @@ def test_reading_and_comparing_need_no_torch():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
     assert found.stdout.strip() == "[]"
+
+
+def test_a_run_of_labels_alone_is_compared(tmp_path):
+    rows = [samples.point(2, 75, split="output", method="label-only", knob="k", value=1, macs_head=10)]
+    found = cmp.compare([samples.save(tmp_path / "run" / "cells.csv", rows)], tmp_path / "out")
+    assert "label-only" in found.text
+    assert found.tables["front-per-split"].empty

@@ -156,6 +156,34 @@ def test_a_part_that_cannot_be_traced_is_kept_whole():
         split(model, "part.layer", IMAGES)
 
 
+class Remembers(nn.Module):
+    """Keeps a table on itself, and passes a size on with a tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+        self.table: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, size = self.flat(self.first(x))
+        if self.table is None or self.table.shape[0] != x.shape[-1]:
+            self.table = torch.arange(x.shape[-1], device=x.device) / 7
+        return self.last((x + self.table).unflatten(2, size))
+
+    def flat(self, x: Tensor) -> tuple[Tensor, list[int]]:
+        return x.flatten(2), [x.shape[2], x.shape[3]]
+
+
+def test_what_a_model_remembers_stays_real():
+    model = Remembers().eval()
+    head, tail = split(model, "add", IMAGES)
+    assert type(model.table) is Tensor
+    assert same(tail(*head(IMAGES)), model(IMAGES))
+    model = Remembers().eval()
+    head, tail = split(model, "first", IMAGES)
+    assert same(tail(*head(IMAGES)), model(IMAGES))
+
+
 class DependsOnTheSize(nn.Module):
     def __init__(self) -> None:
         super().__init__()

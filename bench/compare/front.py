@@ -84,6 +84,6 @@ def _front(good: pd.DataFrame, by: Sequence[str], least: Sequence[str]) -> pd.Da
     for _, rows in good.groupby(list(by), sort=False):
         costs = np.column_stack([rows[list(least)].fillna(np.inf).to_numpy(float), -rows["accuracy"].to_numpy(float)])
         parts.append(rows[undominated(costs)].sort_values("bytes_mean", kind="stable"))
-    front = pd.concat(parts, ignore_index=True)
+    front = pd.concat(parts, ignore_index=True) if parts else good
     place = list(dict.fromkeys([*by, "dataset", "backbone", "split"]))
     return front[[*place, *SHOWN]]
