@@ -73,6 +73,7 @@ def run(
     path, checked, sources = _opened(sweep, data, weights, device, only)
     from splitbench.bench.runner import run as run_sweep
     from splitbench.bench.store import Store
+    from splitbench.bench.sweeps import title
 
     folder = out or Path("results") / path.stem
     result = run_sweep(checked, sources, Store(folder), overwrite, say=print)
@@ -80,6 +81,7 @@ def run(
         print(f"failed: {name}: {reason}", file=sys.stderr)
     _conclude(folder)
     print(f"{result.done} cells run, {result.kept} kept, {len(result.failed)} failed")
+    print(title(path))
     if result.failed:
         raise SystemExit(1)
 
@@ -244,10 +246,10 @@ def train_embedded(
 @app.command()
 def sweeps() -> None:
     """List the sweeps that ship."""
-    from splitbench.bench.sweeps import find, names
+    from splitbench.bench.sweeps import find, names, title
 
     for name in names():
-        print(f"{name:20} {find(name).read_text(encoding='utf-8').splitlines()[0].lstrip('# ')}")
+        print(f"{name:16} {title(find(name))}")
 
 
 if __name__ == "__main__":

@@ -109,11 +109,11 @@ def _other_size(model: nn.Module, built: Halves, example: Tensor) -> str:
     larger = nn.functional.interpolate(example[:1], size=[side + 32 for side in example.shape[-2:]])
     try:
         expected = model(larger)
-    except (RuntimeError, ValueError, AssertionError):
+    except Exception:  # a model may stumble over another size in any way
         return "model has one size"
     try:
         return "yes" if same(built.tail(*built.head(larger)), expected) else "no"
-    except (RuntimeError, ValueError, AssertionError, UserError):
+    except Exception:
         return "no"
 
 

@@ -10,6 +10,12 @@ def names() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("*.yaml"))
 
 
+def title(path: Path) -> str:
+    """What a sweep is, from the comment in its first line; empty where there is none."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.lstrip("# ") if first.startswith("#") else ""
+
+
 def find(name: str) -> Path:
     """A sweep file by its path, or by the name of one that ships. Raises UserError for neither."""
     if Path(name).suffix in {".yaml", ".yml"}:

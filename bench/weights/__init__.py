@@ -1,0 +1,1 @@
+"""Weights that ship: see the README beside this file."""
