@@ -2,7 +2,7 @@
 
 from splitbench.bench import backbones
 from splitbench.bench.split import default_example
-from splitbench.bench.split_points import auto_points, split_points
+from splitbench.bench.split.points import auto_points, split_points
 from splitbench.bench.sweep import AutoSplits, BackboneSpec, Sweep
 
 

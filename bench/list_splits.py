@@ -12,9 +12,9 @@ from splitbench.bench import backbones
 from splitbench.bench.errors import UserError
 from splitbench.bench.preprocessing import Normalize
 from splitbench.bench.split import default_example
-from splitbench.bench.split_detection import default_images, is_detector
-from splitbench.bench.split_plot import plot
-from splitbench.bench.split_points import share_of_zeros, split_points
+from splitbench.bench.split.detection import default_images, is_detector
+from splitbench.bench.split.plot import plot
+from splitbench.bench.split.points import share_of_zeros, split_points
 from splitbench.bench.support import random_model
 
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from splitbench.bench.errors import UserError, nearest
 from splitbench.bench.split import Halves, default_example, same, split
-from splitbench.bench.split_detection import default_images, is_detector, small_images
-from splitbench.bench.split_facts import evaluating
-from splitbench.bench.split_points import SplitPoint, auto_points, split_points
+from splitbench.bench.split.detection import default_images, is_detector, small_images
+from splitbench.bench.split.facts import evaluating
+from splitbench.bench.split.points import SplitPoint, auto_points, split_points
 
 
 @dataclass(frozen=True, slots=True)

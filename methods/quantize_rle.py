@@ -7,7 +7,8 @@ The code is our own, in three steps per image and tensor:
 1. *Range*. Per tensor or per channel, from the image itself (``range: image``; sent with it) or fitted once on
    calibration images (``range: calibrated``; stored on both sides, not sent). ``clip: mse`` narrows it to the share of
    the full range that quantizes with the least squared error; ``clip: none`` takes the full range.
-2. *Quantization* to b bits with an exact zero (``coding/linear.py``); symbol 0 is the zero point.
+2. *Quantization* to b bits with an exact zero (``coding/linear.py``), to the nearest level or with a dead zone
+   (``rounding``); symbol 0 is the zero point.
 3. *Zero-run-length coding* of the symbols in memory order (channel by channel, row by row; ``coding/zero_runs.py``):
    runs of zeros as Rice codes; the literals between them in b bits (``literals: fixed``) or as Rice codes as well,
    since small levels are the more frequent (``literals: rice``).
@@ -41,6 +42,7 @@ class Settings(base.Settings):
     granularity: linear.Granularity = "tensor"
     range: Literal["image", "calibrated"] = "image"
     clip: ranges.Clip = "none"
+    rounding: linear.Rounding = "nearest"
     literals: Literal["fixed", "rice"] = "rice"
 
 
@@ -62,7 +64,9 @@ class QuantizeRLE:
         """Fit the ranges where they are calibrated. Raises MethodError where calibration images are missing."""
         if settings.range == "image":
             return Deployment(context.head, _Codec(settings, None), context.tail)
-        fitted = ranges.fitted(context.calibration(), settings.granularity, settings.bits, settings.clip)
+        fitted = ranges.fitted(
+            context.calibration(), settings.granularity, settings.bits, settings.clip, settings.rounding
+        )
         tables: dict[str, Tensor] = {}
         for index, ends in enumerate(fitted):
             tables |= {f"low.{index}": ends.low, f"high.{index}": ends.high}
@@ -87,15 +91,16 @@ class _Codec:
     def _encode_tensor(self, x: Tensor, index: int) -> list[Bitstream]:
         if not bool(torch.isfinite(x).all()):
             raise MethodError("quantize-rle cannot code NaN or infinite values: the cut has some")
-        bits = self.settings.bits
+        bits, rounding = self.settings.bits, self.settings.rounding
         groups = linear.grouped(x, self.settings.granularity)
         if self.fitted is None:
-            ends = ranges.of_images(groups, bits, self.settings.clip)
+            ends = ranges.of_images(groups, bits, self.settings.clip, rounding)
             sides = ranges.to_bytes(ends)
         else:
             ends = self.fitted[index]
             sides = [b""] * len(x)
-        symbols = linear.fold(linear.quantize(groups, ends, bits), ends, bits).flatten(1).cpu().numpy()
+        levels = linear.quantize(groups, ends, bits, rounding)
+        symbols = linear.fold(levels, ends, bits).flatten(1).cpu().numpy()
         streams = []
         for side, row in zip(sides, symbols, strict=True):
             code = zero_runs.encode(row, bits, self.settings.literals == "rice")

@@ -13,8 +13,10 @@ from splitbench.methods.quantize_rle import QuantizeRLE
 
 METHOD = get("quantize-rle")
 VARIANTS = [
-    {"granularity": g, "clip": c, "literals": x}
-    for g, c, x in itertools.product(("tensor", "channel"), ("none", "mse"), ("fixed", "rice"))
+    {"granularity": g, "clip": c, "literals": x, "rounding": r}
+    for g, c, x, r in itertools.product(
+        ("tensor", "channel"), ("none", "mse"), ("fixed", "rice"), ("nearest", "deadzone")
+    )
 ]
 
 
@@ -52,8 +54,10 @@ def test_decodes_to_the_quantized_tensor(cut, bits, variant):
     assert len(streams) == len(cut[0])
     for x, y in zip(cut, decoded, strict=True):
         groups = linear.grouped(x, variant["granularity"])
-        span = ranges.of_images(groups, bits, variant["clip"])
-        expected = linear.dequantize(linear.quantize(groups, span, bits), span, bits).reshape(x.shape)
+        span = ranges.of_images(groups, bits, variant["clip"], variant["rounding"])
+        expected = linear.dequantize(linear.quantize(groups, span, bits, variant["rounding"]), span, bits).reshape(
+            x.shape
+        )
         assert torch.equal(y, expected)
 
 
@@ -65,11 +69,11 @@ def test_calibrated_ranges_are_not_sent_and_decode_the_same(cut, bits, variant):
     streams = used.encode(cut)
     assert all(stream.side <= len(cut) for stream in streams)  # at most the coder's parameters, a byte per tensor
     decoded = used.decode([stream.data for stream in streams], specs_of(cut))
-    fitted = ranges.fitted([cut], variant["granularity"], bits, variant["clip"])
+    fitted = ranges.fitted([cut], variant["granularity"], bits, variant["clip"], variant["rounding"])
     for x, y, span in zip(cut, decoded, fitted, strict=True):
         groups = linear.grouped(x, variant["granularity"])
-        expected = linear.dequantize(linear.quantize(groups, span, bits), span, bits).reshape(x.shape)
-        assert torch.equal(y, expected)
+        expected = linear.dequantize(linear.quantize(groups, span, bits, variant["rounding"]), span, bits)
+        assert torch.equal(y, expected.reshape(x.shape))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
@@ -89,6 +93,18 @@ def test_all_zeros_cost_a_few_bytes():
 def test_without_calibration_images_says_so():
     with pytest.raises(MethodError, match="calibration"):
         codec((torch.zeros(1, 2),), bits=4, range="calibrated")
+
+
+def test_a_dead_zone_saves_bytes_and_costs_exactness():
+    cut = (torch.randn(1, 8, 32, 32, generator=torch.Generator().manual_seed(0)).relu(),)
+    sizes, errors = [], []
+    for rounding in ("nearest", "deadzone"):
+        used = codec(cut, bits=4, rounding=rounding)
+        (stream,) = used.encode(cut)
+        (decoded,) = used.decode([stream.data], specs_of(cut))
+        sizes.append(len(stream.data))
+        errors.append(float((decoded - cut[0]).square().mean()))
+    assert sizes[1] < 0.98 * sizes[0] and errors[0] < errors[1] < 2 * errors[0]
 
 
 def test_more_bits_are_more_exact():

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from splitbench.bench.errors import UserError
 from splitbench.bench.split import Halves, default_example, same, split
-from splitbench.bench.split_detection import default_images, small_images
+from splitbench.bench.split.detection import default_images, small_images
 from splitbench.bench.support import random_model, support, support_table
 from tests.split_models import DETECTORS, FAMILIES, FAST, TIMM, TORCHVISION
 

@@ -9,9 +9,9 @@ from PIL import Image
 from splitbench.bench.errors import UserError
 from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.split import default_example, split
-from splitbench.bench.split_auto import pareto_front, places
-from splitbench.bench.split_detection import default_images, small_images
-from splitbench.bench.split_points import SplitPoint, auto_points, plot, share_of_zeros, split_points
+from splitbench.bench.split.auto import pareto_front, places
+from splitbench.bench.split.detection import default_images, small_images
+from splitbench.bench.split.points import SplitPoint, auto_points, plot, share_of_zeros, split_points
 from splitbench.bench.support import random_model
 
 

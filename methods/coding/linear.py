@@ -7,6 +7,9 @@ to 0, moved onto it exactly (as in Jacob et al., CVPR 2018, eq. 1), so that zero
     zero  = round(-low / step)
     level = clip(round(x / step) + zero, 0, 2**bits - 1)        x' = (level - zero) * step
 
+With ``rounding: deadzone`` magnitudes are rounded up from 2/3 of a step on instead of 1/2, as in H.264's reference
+encoder for intra blocks: more levels are zero and the others smaller, for a little more distortion.
+
 Both sides compute step and zero from the same low and high in float32, so they agree exactly.
 """
 
@@ -21,6 +24,8 @@ _SMALLEST_STEP = 1e-30  # far above float32's subnormal numbers, where x / step 
 LARGEST = 1e38  # of a range's ends, so that their difference is finite in float32
 
 Granularity = Literal["tensor", "channel"]
+Rounding = Literal["nearest", "deadzone"]
+_DEAD_ZONE_OFFSET = 1 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +60,15 @@ def extent(groups: Tensor) -> Range:
     return Range(groups.amin(-1).clamp(-LARGEST, 0), groups.amax(-1).clamp(0, LARGEST))
 
 
-def quantize(groups: Tensor, ends: Range, bits: int) -> Tensor:
+def quantize(groups: Tensor, ends: Range, bits: int, rounding: Rounding = "nearest") -> Tensor:
     """Levels (B, G, N) as uint8."""
     step, zero = ends.steps(bits)
-    levels = torch.round(groups / step[..., None]).add_(zero[..., None])
-    return levels.clamp_(0, 2**bits - 1).to(torch.uint8)
+    steps = groups / step[..., None]
+    if rounding == "nearest":
+        steps.round_()
+    else:
+        steps = torch.sign(steps) * torch.floor(steps.abs() + _DEAD_ZONE_OFFSET)
+    return steps.add_(zero[..., None]).clamp_(0, 2**bits - 1).to(torch.uint8)
 
 
 def dequantize(levels: Tensor, ends: Range, bits: int) -> Tensor:
@@ -68,9 +77,9 @@ def dequantize(levels: Tensor, ends: Range, bits: int) -> Tensor:
     return (levels.float() - zero[..., None]) * step[..., None]
 
 
-def squared_error(groups: Tensor, ends: Range, bits: int) -> Tensor:
+def squared_error(groups: Tensor, ends: Range, bits: int, rounding: Rounding = "nearest") -> Tensor:
     """Sum of squared errors of quantizing, (B, G)."""
-    return (dequantize(quantize(groups, ends, bits), ends, bits) - groups).square_().sum(-1)
+    return (dequantize(quantize(groups, ends, bits, rounding), ends, bits) - groups).square_().sum(-1)
 
 
 def fold(levels: Tensor, ends: Range, bits: int) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from splitbench.methods.base import BitstreamError, Cut, MethodError
-from splitbench.methods.coding.linear import LARGEST, Granularity, Range, extent, grouped, squared_error
+from splitbench.methods.coding.linear import LARGEST, Granularity, Range, Rounding, extent, grouped, squared_error
 
 Clip = Literal["none", "mse"]
 
@@ -71,17 +71,17 @@ def from_bytes(data: memoryview, groups: int) -> tuple[Range, int]:
     return Range(-values[1:2], values[0:1]), used
 
 
-def of_images(groups: Tensor, bits: int, clip: Clip) -> Range:
+def of_images(groups: Tensor, bits: int, clip: Clip, rounding: Rounding) -> Range:
     """Every image's own ranges for groups (B, G, N), rounded as they travel."""
     full = extent(groups)
     if clip == "none":
         return rounded(full)
     candidates = [rounded(full.narrowed(share)) for share in SHARES]
-    errors = torch.stack([squared_error(groups, ends, bits) for ends in candidates])
+    errors = torch.stack([squared_error(groups, ends, bits, rounding) for ends in candidates])
     return _chosen(candidates, errors.argmin(0))
 
 
-def fitted(cuts: Iterable[Cut], granularity: Granularity, bits: int, clip: Clip) -> list[Range]:
+def fitted(cuts: Iterable[Cut], granularity: Granularity, bits: int, clip: Clip, rounding: Rounding) -> list[Range]:
     """One range (1, G) per tensor of the cut from all images of ``cuts``, which are read once, or twice to clip.
 
     Raises:
@@ -107,7 +107,7 @@ def fitted(cuts: Iterable[Cut], granularity: Granularity, bits: int, clip: Clip)
         for row, error, x in zip(candidates, errors, cut, strict=True):
             groups = grouped(x, granularity)
             for share, ends in enumerate(row):
-                error[share] += squared_error(groups, ends, bits).sum(0, keepdim=True)
+                error[share] += squared_error(groups, ends, bits, rounding).sum(0, keepdim=True)
     return [_chosen(row, error.argmin(0)) for row, error in zip(candidates, errors, strict=True)]
 
 

@@ -9,13 +9,13 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
 from splitbench.bench.metrics.macs import count_macs
-from splitbench.bench.split_auto import auto_points
-from splitbench.bench.split_cut import seeds, traced_or_error
-from splitbench.bench.split_detection import PREFIX, is_detector
-from splitbench.bench.split_facts import BATCH, Trace, evaluating
-from splitbench.bench.split_plan import Plan, image_shape
-from splitbench.bench.split_plot import plot
-from splitbench.bench.split_point import SplitPoint
+from splitbench.bench.split.auto import auto_points
+from splitbench.bench.split.cut import seeds, traced_or_error
+from splitbench.bench.split.detection import PREFIX, is_detector
+from splitbench.bench.split.facts import BATCH, Trace, evaluating
+from splitbench.bench.split.plan import Plan, image_shape
+from splitbench.bench.split.plot import plot
+from splitbench.bench.split.point import SplitPoint
 
 __all__ = ["SplitPoint", "auto_points", "plot", "share_of_zeros", "split_points"]
 

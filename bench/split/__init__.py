@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from splitbench.bench.errors import UserError
-from splitbench.bench.split_cut import Halves, cut_module, whole
-from splitbench.bench.split_detection import default_images, detector_ends, is_detector, small_images, split_detector
-from splitbench.bench.split_facts import evaluating
+from splitbench.bench.split.cut import Halves, cut_module, whole
+from splitbench.bench.split.detection import default_images, detector_ends, is_detector, small_images, split_detector
+from splitbench.bench.split.facts import evaluating
 
 __all__ = ["Halves", "default_example", "same", "split"]
 

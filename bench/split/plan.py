@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from splitbench.bench.split_facts import BATCH, TensorFact, Trace, current, guard
+from splitbench.bench.split.facts import BATCH, TensorFact, Trace, current, guard
 
 Nodes = set[fx.Node]
 

@@ -15,8 +15,8 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from splitbench.bench.errors import UserError
-from splitbench.bench.split_cut import Halves, cut_module
-from splitbench.bench.split_facts import evaluating
+from splitbench.bench.split.cut import Halves, cut_module
+from splitbench.bench.split.facts import evaluating
 
 PREFIX = "backbone"
 

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 from torch import Tensor, fx, nn
 
 from splitbench.bench.errors import UserError, nearest
-from splitbench.bench.split_facts import Trace
-from splitbench.bench.split_graphs import write_halves
-from splitbench.bench.split_plan import Plan
-from splitbench.bench.split_trace import trace
+from splitbench.bench.split.facts import Trace
+from splitbench.bench.split.graphs import write_halves
+from splitbench.bench.split.plan import Plan
+from splitbench.bench.split.trace import trace
 
 
 class Halves(NamedTuple):

@@ -5,7 +5,7 @@ from math import log
 from statistics import median_high
 
 from splitbench.bench.errors import UserError
-from splitbench.bench.split_point import SplitPoint
+from splitbench.bench.split.point import SplitPoint
 
 STEP = 2
 """A new stage begins where a feature map has this many times fewer places than the one before (or more)."""

@@ -18,8 +18,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from splitbench.bench.split_facts import BATCH, Fact, TensorFact, Trace, current, evaluating, guard, unchanged
-from splitbench.bench.split_proxy import KnowingProxy, MacsMode
+from splitbench.bench.split.facts import BATCH, Fact, TensorFact, Trace, current, evaluating, guard, unchanged
+from splitbench.bench.split.proxy import KnowingProxy, MacsMode
 
 CIRCUMSTANCES = frozenset({"device", "dtype", "is_cuda", "is_mps", "layout", "requires_grad"})
 """Attributes of a tensor that follow the module's device and precision, and are therefore never guarded."""
