@@ -216,13 +216,13 @@ def splits(
 
 @app.command()
 def support(
-    backbones: Annotated[list[str], typer.Argument(help="Backbones to try: torchvision/resnet50, timm/vgg11, ...")],
+    backbones: Annotated[list[str], typer.Argument(help="Backbones to try, or patterns: 'torchvision/*' timm/vgg11")],
 ) -> None:
     """Cut each backbone, with random weights, at several split points, and tell how and how exactly it went."""
-    from splitbench.bench.support import support_table
+    from splitbench.bench.support import matching, support_table
 
     print(f"{'backbone':40} {'how':7} {'points':>6}  {'exact':5}  {'other size':20} reason")
-    for row in support_table(backbones):
+    for row in support_table(matching(backbones)):
         exact = "yes" if row.exact else "no"
         print(f"{row.model:40} {row.how:7} {row.points:6}  {exact:5}  {row.sizes:20} {row.reason}")
 

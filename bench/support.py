@@ -1,5 +1,6 @@
 """Which models can be cut, how, and why not."""
 
+import fnmatch
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -52,6 +53,16 @@ def support_table(names: Iterable[str], build: Callable[[str], nn.Module] | None
             yield support(name, (build or random_model)(name))
         except UserError as error:
             yield Support(name, "", 0, False, "", str(error))
+
+
+def matching(patterns: Iterable[str]) -> list[str]:
+    """Names of models by shell patterns (``torchvision/*``, ``timm/convnext*``); what is no pattern stays as it is."""
+    known = [f"torchvision/{name}" for name in torchvision.models.list_models()]
+    known += [f"timm/{name}" for name in timm.list_models()]
+    names: list[str] = []
+    for pattern in patterns:
+        names += fnmatch.filter(known, pattern) or [pattern]
+    return list(dict.fromkeys(names))
 
 
 def random_model(name: str) -> nn.Module:
