@@ -1,6 +1,5 @@
 """Cutting models: exact, trainable, movable, and each side with its own parameters only."""
 
-import copy
 from typing import Any
 
 import pytest
@@ -10,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from splitbench.bench.errors import UserError
-from splitbench.bench.split import Halves, default_example, same, split
-from splitbench.bench.split.detection import default_images, small_images
+from splitbench.bench.split import default_example, same, split
 from splitbench.bench.support import random_model, support, support_table
 from tests.split_models import DETECTORS, FAMILIES, FAST, TIMM, TORCHVISION
 
@@ -26,15 +24,6 @@ SPLIT_POINTS = {
     "timm/fastvit_t8": ["stages.0.blocks.1.mlp"],
 }
 ONE_SIZE = {"timm/vit_tiny_patch16_224"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small batches: threads that wait for one another cost more than they save."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=FAST)
@@ -352,121 +341,6 @@ def test_dropout_follows_the_mode_of_the_halves(at, began_in_training):
     assert not same(expected, tail(*head(2 * IMAGES)))
 
 
-def test_halves_train_as_the_model_does():
-    model, twin = resnet().train(), resnet().train()
-    head, tail = split(model, "layer2.0.conv1", IMAGES)
-    twin.load_state_dict(model.state_dict())
-    for whole, forward in ((model, lambda x: tail(*head(x))), (twin, twin)):
-        optimizer = torch.optim.SGD(whole.parameters(), lr=0.1, momentum=0.9)
-        for _ in range(2):
-            optimizer.zero_grad()
-            F.cross_entropy(forward(IMAGES), torch.tensor([1, 2])).backward()
-            optimizer.step()
-    for (name, a), b in zip(model.state_dict().items(), twin.state_dict().values(), strict=True):
-        assert torch.equal(a, b), name
-    assert int(model.bn1.num_batches_tracked) == 2
-
-
-def test_gradients_reach_a_unit_between_the_halves():
-    head, tail = split(resnet().eval(), "layer2", IMAGES)
-    cut = [t.detach().requires_grad_() for t in head(IMAGES)]
-    tail(*cut).sum().backward()
-    assert all(t.grad is not None for t in cut)
-
-
-def test_splitting_changes_neither_modes_nor_attributes():
-    model = resnet().train()
-    model.layer1.eval()
-    modes = [m.training for m in model.modules()]
-    attributes = set(model.__dict__)
-    split(model, "layer2", IMAGES)
-    split(Tokens(), "embed", IMAGES)
-    assert [m.training for m in model.modules()] == modes
-    assert set(model.__dict__) == attributes
-    assert int(model.bn1.num_batches_tracked) == 0
-
-
-def test_halves_are_cast_copied_and_compiled():
-    model = resnet().eval()
-    head, tail = split(model, "layer2.0.conv1", IMAGES)
-    expected = model(IMAGES)
-    compiled = [torch.compile(half, backend="eager") for half in (head, tail)]
-    assert same(compiled[1](*compiled[0](IMAGES)), expected)
-    copied = Halves(copy.deepcopy(head), copy.deepcopy(tail))
-    assert copied.head.roles == head.roles
-    assert copied.head.cut_tensors == 2
-    for half in copied:
-        half.double()
-    assert same(copied.tail(*copied.head(IMAGES.double())), copy.deepcopy(model).double()(IMAGES.double()))
-    assert next(model.parameters()).dtype == torch.float32
-
-
-def test_devices_and_precisions_are_asked_of_what_was_sent():
-    model = Tokens().eval()
-    head, tail = split(model, "embed", IMAGES)
-    for half in (head, tail):
-        half.to("meta")
-    assert tail(*head(IMAGES.to("meta"))).device.type == "meta"
-
-
-# -- detectors -------------------------------------------------------------------------------------------------------
-
-PHOTOGRAPHS = [torch.rand(3, *size, generator=torch.Generator().manual_seed(5)) for size in ((70, 110), (90, 90))]
-
-
-def detector(name: str) -> nn.Module:
-    model = random_model(f"torchvision/{name}")
-    for part in (model, getattr(model, "roi_heads", model)):
-        if hasattr(part, "score_thresh"):
-            part.score_thresh = 0.0
-    return model
-
-
-@torch.no_grad()
-def test_a_detector_is_cut_inside_its_backbone_and_after_it():
-    model = detector("fasterrcnn_mobilenet_v3_large_320_fpn")
-    for at in ("input", "transform", "backbone.body.6", "backbone.body.12.block.0", "backbone", "output"):
-        head, tail = split(model, at)
-        with small_images(model):
-            for images in (PHOTOGRAPHS, PHOTOGRAPHS[:1]):
-                expected = model(images)
-                assert len(expected[0]["boxes"]) > 0
-                assert same(tail(*head(images)), expected), at
-    assert split(model, "backbone").head.cut_tensors == 3
-    with pytest.raises(UserError, match="begins with 'backbone'"):
-        split(model, "roi_heads.box_head")
-
-
-@torch.no_grad()
-def test_a_pyramid_needs_more_than_the_layer_at_which_it_is_cut():
-    model = detector("ssdlite320_mobilenet_v3_large")
-    head, tail = split(model, "backbone.extra.0")
-    assert len(head.roles) == 3
-    images = default_images(model)
-    cut = head(images)
-    assert cut[3 : 3 + 8] == (96, 128, 320, 320, 120, 100, 320, 320)
-    assert same(tail(*cut), model(images))
-
-
-def test_the_tail_of_a_detector_trains():
-    model = detector("ssdlite320_mobilenet_v3_large")
-    head, tail = split(model, "backbone.features.0")
-    targets = [{"boxes": torch.tensor([[5.0, 5.0, 60.0, 60.0]]), "labels": torch.tensor([1])} for _ in PHOTOGRAPHS]
-    model.train()
-    tail.train()
-    torch.manual_seed(0)
-    expected = model(PHOTOGRAPHS, [dict(t) for t in targets])
-    torch.manual_seed(0)
-    losses = tail(*head(PHOTOGRAPHS), targets=targets)
-    assert losses.keys() == expected.keys()
-    for key, loss in losses.items():
-        torch.testing.assert_close(loss, expected[key])
-    sum(losses.values()).backward()
-
-
-# -- everything ------------------------------------------------------------------------------------------------------
-
-
 def test_the_lists_name_every_classifier_and_enough_families():
     assert len(TORCHVISION) >= 80
     assert len(TIMM) >= 100
@@ -480,11 +354,3 @@ def test_every_model_is_cut_exactly(name):
     row = support(name, random_model(name))
     assert row.exact, row.reason
     assert row.how == "fx"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", DETECTORS)
-def test_every_detector_is_cut_exactly(name):
-    model = detector(name.removeprefix("torchvision/"))
-    row = support(name, model)
-    assert row.exact, row.reason

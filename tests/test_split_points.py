@@ -15,14 +15,6 @@ from splitbench.bench.split.points import SplitPoint, auto_points, plot, share_o
 from splitbench.bench.support import random_model
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def model():
     return random_model("torchvision/resnet18")
