@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import timm
 import timm.data
@@ -156,7 +155,9 @@ def build(
             model, preprocessing = _SOURCES[source](short, args, hub)
         except TypeError as error:
             raise UserError(f"{name}: `args` do not fit its constructor ({error})") from None
-        except (OSError, URLError, RuntimeError) as error:
+        except (OSError, RuntimeError) as error:
+            if hub is None:
+                raise
             raise UserError(
                 f"{name}: its weights could not be downloaded ({str(error).splitlines()[0]}). Without internet, put "
                 f"{short}.safetensors or .pth into a folder and give it by WEIGHTS= (--weights)"
