@@ -101,9 +101,8 @@ def _timm(name: str, args: dict[str, Any], hub: str | None) -> Built:
     config = timm.data.resolve_data_config(model=model)
     _, height, width = config["input_size"]
     resize = int(height / config["crop_pct"]), int(width / config["crop_pct"])
-    if config["crop_mode"] == "border":
-        raise UserError(f"timm/{name}: crop mode 'border' is not supported; set `preprocessing` in the sweep")
     preprocessing = Preprocessing(
+        # "squash" and "border" both bring the whole picture into a fixed shape; only the latter would keep its ratio.
         resize=resize[0] if config["crop_mode"] == "center" and height == width else resize,
         crop=height if height == width else (height, width),
         interpolation=config["interpolation"] if config["interpolation"] != "random" else "bicubic",
@@ -153,11 +152,11 @@ def build(
         torch.manual_seed(0)
         try:
             model, preprocessing = _SOURCES[source](short, args, hub)
-        except TypeError as error:
-            raise UserError(f"{name}: `args` do not fit its constructor ({error})") from None
+        except (TypeError, ValueError, AssertionError) as error:
+            raise UserError(f"{name}: `args` do not fit its constructor or weights ({error})") from None
         except (OSError, RuntimeError) as error:
             if hub is None:
-                raise
+                raise UserError(f"{name}: it cannot be built ({error})") from None
             raise UserError(
                 f"{name}: its weights could not be downloaded ({str(error).splitlines()[0]}). Without internet, put "
                 f"{short}.safetensors or .pth into a folder and give it by WEIGHTS= (--weights)"

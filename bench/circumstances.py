@@ -31,6 +31,9 @@ def device(name: str) -> torch.device:
         raise UserError("DEVICE=cuda, but PyTorch sees no GPU here: use DEVICE=cpu, or install a driver for the GPU")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise UserError(f"DEVICE={name}, but there are {torch.cuda.device_count()} GPUs here, numbered from 0")
+    if chosen.type == "cuda":  # rows say float32: TF32 would be something else
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
     return chosen
 
 

@@ -76,7 +76,7 @@ def run(
     from splitbench.bench.sweeps import title
 
     folder = out or Path("results") / path.stem
-    result = run_sweep(checked, sources, Store(folder), overwrite, say=print)
+    result = run_sweep(checked, sources, Store(folder), overwrite, part=bool(only), say=print)
     for name, reason in result.failed:
         print(f"failed: {name}: {reason}", file=sys.stderr)
     _conclude(folder)

@@ -6,7 +6,7 @@ import torch
 
 from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.metrics.macs import count_macs
-from splitbench.bench.plan import Pass, Sources, passes
+from splitbench.bench.plan import Pass, Sources, first_readable, passes
 from splitbench.bench.sweep import Sweep
 
 _TRIES = 3
@@ -34,7 +34,7 @@ def described(sweep: Sweep, sources: Sources) -> Iterator[str]:
 def _work(one: Pass, sources: Sources) -> tuple[float, float]:
     """MACs and seconds of the pass: each head once per image, each cell's tail, and the uncompressed backbone."""
     backbone = one.backbone()
-    pixels = backbone.preprocessing.pixels(one.dataset.image(0))[None].to(sources.device)
+    pixels = backbone.preprocessing.pixels(first_readable(one.dataset))[None].to(sources.device)
     whole = backbone.whole().to(sources.device)
     macs = seconds = 0.0
     with torch.no_grad():

@@ -4,8 +4,10 @@ It knows nothing of any particular method: a deployment is a head, a codec and a
 tail makes of the decoded bytes, and the bytes are those that were counted.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +28,7 @@ from splitbench.methods.base import Bitstream, Codec, Context, Cut, Deployment, 
 
 _TIMED_IMAGES = 8
 _NAMED = 3
+_KEPT_IMAGES = 1000  # 150 MB at 224 x 224
 
 
 @dataclass
@@ -41,12 +44,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Place:
-    """A backbone split at one point: the halves, the cut's specs, and how many integers cross beside it."""
+    """A backbone split at one point: the halves, the cut's specs, and how it was split."""
 
     head: nn.Module
     tail: nn.Module
     specs: Specs
-    numbers: int
     how: str
 
     def cut(self, values: tuple[Any, ...]) -> tuple[Cut, tuple[Any, ...]]:
@@ -75,6 +77,16 @@ class Material:
     skip_unreadable: bool
     batch: int
     device: torch.device
+    _decoded: list[Batch] = field(default_factory=list)
+
+    def calibration_batches(self) -> Iterable[Batch]:
+        """The calibration images as pixels; decoded once where they are few enough to keep."""
+        dataset = self.calibration()
+        if len(dataset) > _KEPT_IMAGES:
+            return batches(dataset, self.backbone.preprocessing, self.batch)
+        if not self._decoded:
+            self._decoded.extend(batches(dataset, self.backbone.preprocessing, self.batch))
+        return self._decoded
 
 
 def evaluate(cells: Sequence[Cell], material: Material, advance: Callable[[int], None]) -> list[Outcome]:
@@ -83,53 +95,67 @@ def evaluate(cells: Sequence[Cell], material: Material, advance: Callable[[int],
     A cell that fails keeps its reason and stops; the others go on.
     """
     started = time.perf_counter()
+    outcomes = [Outcome(cell) for cell in cells]
+    reference: list[Records] = []
+    faults: list[str] = []
     with torch.no_grad():
         stream = batches(material.dataset, material.backbone.preprocessing, material.batch)
-        first = next(stream, None)
-        while first is not None and first.pixels is None and not _refused(first, material):
-            first = next(stream, None)
-        if first is None or first.pixels is None:
-            return _unreadable(cells, [first] if first else [], stream, advance)
-        candidates, failed = _prepare(cells, material, first.pixels[:1])
+        leading: list[Batch] = []
+        for batch in stream:
+            leading.append(batch)
+            if batch.pixels is not None or _refused(batch, material):
+                break
+        first = leading[-1].pixels if leading else None
+        if first is None:
+            return _unreadable(cells, leading, stream, advance)
+        candidates = _alive(_prepare(outcomes, material, first[:1]))
+        _describe(candidates, material, first)
         whole = material.backbone.whole().to(material.device)
-        reference: list[Records] = []
-        faults: list[str] = []
-        for batch in _chain(first, stream):
+        for batch in itertools.chain(leading, stream):
             if _refused(batch, material):
                 return _unreadable(cells, [batch], stream, advance)
+            candidates = _alive(candidates)
+            if not candidates:
+                break
             faults += batch.unreadable
             if batch.pixels is None:
                 continue
             pixels = batch.pixels.to(material.device)
             labels = np.array([material.dataset.target(int(i)) for i in batch.indices])
             reference.append(accuracy.record(whole(pixels), labels))
-            failed += _measure(candidates, pixels, labels)
-            candidates = [c for c in candidates if not c.outcome.reason]
+            _measure(candidates, pixels, labels)
             advance(len(batch.indices) * len(cells))
-        _describe(candidates, material, first.pixels)
     seconds = time.perf_counter() - started
-    baseline = _joined(reference)
-    for candidate in candidates:
-        _summarize(candidate, baseline, material, first.pixels, seconds, len(faults))
-    return [*(c.outcome for c in candidates), *failed]
+    for candidate in _alive(candidates):
+        _summarize(candidate, _joined(reference), material, first, seconds, len(faults))
+    return outcomes
 
 
-def _prepare(cells: Sequence[Cell], material: Material, example: Tensor) -> tuple[list[_Candidate], list[Outcome]]:
+def _alive(candidates: Iterable[_Candidate]) -> list[_Candidate]:
+    return [candidate for candidate in candidates if not candidate.outcome.reason]
+
+
+@contextmanager
+def _isolated(*outcomes: Outcome) -> Iterator[None]:
+    """What goes wrong within is these cells' failure and no others'."""
+    try:
+        yield
+    except Exception as error:
+        for outcome in outcomes:
+            outcome.reason = reason_of(error)
+
+
+def _prepare(outcomes: Sequence[Outcome], material: Material, example: Tensor) -> Iterator[_Candidate]:
     """Split the backbone at every point, and let every method prepare its rate point."""
     places: dict[str, Place] = {}
-    candidates, failed = [], []
-    for cell in cells:
-        if cell.split not in places:
-            places[cell.split] = place_of(material.backbone, cell.split, example.to(material.device))
-        place = places[cell.split]
-        context = Context(place.head, place.tail, place.specs, _calibration_cuts(place, material), cell.seed)
-        outcome = Outcome(cell)
-        try:
-            candidates.append(_Candidate(outcome, place, methods.get(cell.method).deploy(cell.settings, context)))
-        except Exception as error:  # one cell's failure is not the others'
-            outcome.reason = reason_of(error)
-            failed.append(outcome)
-    return candidates, failed
+    for outcome in outcomes:
+        cell = outcome.cell
+        with _isolated(outcome):
+            if cell.split not in places:
+                places[cell.split] = place_of(material.backbone, cell.split, example.to(material.device))
+            place = places[cell.split]
+            context = Context(place.head, place.tail, place.specs, _calibration_cuts(place, material), cell.seed)
+            yield _Candidate(outcome, place, methods.get(cell.method).deploy(cell.settings, context))
 
 
 def place_of(backbone: Backbone, at: str, example: Tensor) -> Place:
@@ -141,13 +167,12 @@ def place_of(backbone: Backbone, at: str, example: Tensor) -> Place:
     specs = tuple(
         TensorSpec(tuple(x.shape[1:]), x.dtype, role) for x, role in zip(values[:tensors], roles, strict=True)
     )
-    return Place(head, tail, specs, len(values) - tensors, str(head.how))
+    return Place(head, tail, specs, str(head.how))
 
 
 def _calibration_cuts(place: Place, material: Material) -> Callable[[], Iterable[Cut]]:
     def cuts() -> Iterator[Cut]:
-        dataset = material.calibration()
-        for batch in batches(dataset, material.backbone.preprocessing, material.batch):
+        for batch in material.calibration_batches():
             if batch.unreadable and not material.skip_unreadable:
                 raise MethodError(f"calibration image {batch.unreadable[0]}")
             if batch.pixels is not None:
@@ -156,25 +181,20 @@ def _calibration_cuts(place: Place, material: Material) -> Callable[[], Iterable
     return cuts
 
 
-def _measure(candidates: list[_Candidate], pixels: Tensor, labels: "np.ndarray[Any, Any]") -> list[Outcome]:
-    """One batch through every candidate; candidates that share a head share its output. Returns those that failed."""
-    failed = []
+def _measure(candidates: list[_Candidate], pixels: Tensor, labels: "np.ndarray[Any, Any]") -> None:
+    """One batch through every candidate; candidates that share a head share its output."""
     by_head: dict[int, list[_Candidate]] = {}
     for candidate in candidates:
         by_head.setdefault(id(candidate.deployment.head), []).append(candidate)
     for group in by_head.values():
-        values = group[0].deployment.head(pixels)
-        for candidate in group:
-            cut, numbers = candidate.place.cut(values)
-            try:
-                streams, decoded = transfer(candidate.deployment.codec, cut, candidate.place.specs)
-                scores = candidate.deployment.tail(*(x.to(pixels.device) for x in decoded), *numbers)
-                candidate.parts.append(rate.record(streams) | accuracy.record(scores, labels))
-            except Exception as error:  # one cell's failure is not the others'
-                candidate.outcome.reason = reason_of(error)
-                candidate.parts.clear()
-                failed.append(candidate.outcome)
-    return failed
+        with _isolated(*(candidate.outcome for candidate in group)):
+            values = group[0].deployment.head(pixels)
+            for candidate in group:
+                with _isolated(candidate.outcome):
+                    cut, numbers = candidate.place.cut(values)
+                    streams, decoded = transfer(candidate.deployment.codec, cut, candidate.place.specs)
+                    scores = candidate.deployment.tail(*(x.to(pixels.device) for x in decoded), *numbers)
+                    candidate.parts.append(rate.record(streams) | accuracy.record(scores, labels))
 
 
 def transfer(codec: Codec, cut: Cut, specs: Specs) -> tuple[list[Bitstream], Cut]:
@@ -195,7 +215,7 @@ def _describe(candidates: list[_Candidate], material: Material, pixels: Tensor) 
             known[id(module)] = count_macs(module, *inputs[0]), median_ms(module, inputs, material.device)
         return known[id(module)]
 
-    for candidate in candidates:
+    def describe(candidate: _Candidate) -> None:
         head, codec, tail = candidate.deployment.head, candidate.deployment.codec, candidate.deployment.tail
         specs = candidate.place.specs
         if id(head) not in values:
@@ -220,6 +240,10 @@ def _describe(candidates: list[_Candidate], material: Material, pixels: Tensor) 
             "tail_ms": tail_ms,
         }
         candidate.outcome.stored = ledger.stored(candidate.deployment, digests)
+
+    for candidate in candidates:
+        with _isolated(candidate.outcome):
+            describe(candidate)
 
 
 def _summarize(
@@ -256,11 +280,6 @@ def _unreadable(
     named = "; ".join(faults[:_NAMED]) + ("; ..." if len(faults) > _NAMED else "")
     reason = f"{len(faults)} images cannot be read: {named} (`unreadable: skip` leaves them out)"
     return [Outcome(cell, reason=reason) for cell in cells]
-
-
-def _chain(first: Batch, rest: Iterable[Batch]) -> Iterator[Batch]:
-    yield first
-    yield from rest
 
 
 def _joined(parts: list[Records]) -> Records:

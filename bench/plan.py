@@ -97,7 +97,12 @@ def _pass(
     sources: Sources,
 ) -> Pass:
     loaded = open_backbone(backbone, spec, sources)
-    example = loaded.preprocessing.pixels(_first_readable(dataset))[None].to(sources.device)
+    if loaded.preprocessing.crop is None and not isinstance(loaded.preprocessing.resize, tuple):
+        raise UserError(
+            f"{backbone.label or backbone.name}: `crop: null` gives inputs of different sizes, which make no batch: "
+            "set `crop`, or `resize` to [height, width]"
+        )
+    example = loaded.preprocessing.pixels(first_readable(dataset))[None].to(sources.device)
     places: dict[str, Place] = {}
     with torch.no_grad():
         for at in dict.fromkeys(cell.split for cell in cells):
@@ -154,7 +159,7 @@ def open_dataset(spec: DatasetSpec, sources: Sources, part: Part) -> Dataset:
     kind = datasets.get(spec.name)
     options = spec.others | (spec.calibration if part != "evaluation" else {})
     if "root" in kind.Options.model_fields and (sources.data is not None or "root" in options):
-        options["root"] = (sources.data or Path()) / options.get("root", "")
+        options["root"] = (sources.data or Path()) / (options.get("root") or "")
     return kind.load(kind.Options.model_validate(options), part)
 
 
@@ -178,9 +183,10 @@ def _calibration(spec: DatasetSpec, sources: Sources, evaluation: Dataset) -> Ca
         dataset = open_dataset(spec, sources, "calibration")
         if len(dataset) == 0:
             raise DataError(f"{label}: no calibration images")
-        names = set(dataset.ids) & set(evaluation.ids)
-        contents = {evaluation.digest(i) for i in range(len(evaluation))}
-        same = sorted(names | {name for i, name in enumerate(dataset.ids) if dataset.digest(i) in contents})
+        comparable = dataset.global_ids and evaluation.global_ids
+        names = set(evaluation.ids) if comparable else set()
+        contents = {evaluation.content(i) for i in range(len(evaluation))}
+        same = [name for i, name in enumerate(dataset.ids) if name in names or dataset.content(i) in contents]
         if same:
             raise DataError(
                 f"{label}: {len(same)} calibration images are evaluation images ({', '.join(same[:3])}"
@@ -191,7 +197,8 @@ def _calibration(spec: DatasetSpec, sources: Sources, evaluation: Dataset) -> Ca
     return load
 
 
-def _first_readable(dataset: Dataset) -> Any:
+def first_readable(dataset: Dataset) -> Any:
+    """The first image that can be decoded. Raises DataError where none can."""
     for index in range(len(dataset)):
         try:
             return dataset.image(index)

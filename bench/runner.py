@@ -32,12 +32,14 @@ def run(
     sources: Sources,
     store: Store,
     overwrite: Overwrite = "failed",
+    part: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Result:
     """Run all cells of a sweep that are not stored yet.
 
     Everything that the user could have got wrong is checked before the first image is evaluated. Each pass stores its
-    cells when it ends, so an interrupted run goes on where it stopped.
+    cells when it ends, so an interrupted run goes on where it stopped. ``part`` says that the sweep is a part of
+    the one that the folder is for: rows of other backbones stay in the table.
 
     Raises:
         UserError, DataError: bad input, told in one sentence; nothing that was stored is lost.
@@ -47,7 +49,7 @@ def run(
     for one in passes(sweep, sources):
         planned.append(one)
         say(f"checked {one.title}: {len(one.dataset)} images, {len(one.planned)} cells")
-    store.put_plan([_labels(p, one) for one in planned for p in one.planned])
+    store.put_plan([_labels(p, one) for one in planned for p in one.planned], part)
     missing = [[p for p in one.planned if _wanted(store.status(p.key), overwrite)] for one in planned]
     work = sum(len(one.dataset) * len(cells) for one, cells in zip(planned, missing, strict=True))
     kept = sum(len(one.planned) for one in planned) - sum(map(len, missing))
@@ -116,9 +118,7 @@ def _put(planned: Planned, outcome: Outcome, one: Pass, sources: Sources, store:
         "commit": circumstances.commit(),
         "date": circumstances.now(),
     }
-    if not outcome.reason:
-        store.put_records(planned.key, outcome.records)
-    store.put(planned.key, planned.ingredients, columns, outcome.stored)
+    store.put(planned.key, planned.ingredients, columns, outcome.stored, outcome.records)
 
 
 def _labels(planned: Planned, one: Pass) -> dict[str, str]:

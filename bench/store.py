@@ -60,13 +60,21 @@ class Store:
         whole = isinstance(content, dict) and content.get("columns", {}).get("status") in {"ok", "failed"}
         return content if whole else None
 
-    def put(self, key: str, settings: Mapping[str, Any], columns: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
-        """Store a cell's result. Its records go first, so that a result is never there without them."""
+    def put(
+        self,
+        key: str,
+        settings: Mapping[str, Any],
+        columns: Mapping[str, Any],
+        stored: Mapping[str, Any],
+        records: Records,
+    ) -> None:
+        """Store a cell's result. Its per-image records go first, so that a result is never there without them."""
+        if records:
+            self._put_records(key, records)
         content = {"key": key, "settings": settings, "columns": columns, "stored": stored}
         self._write(self.folder / "cells" / f"{key}.json", json.dumps(content, indent=1).encode())
 
-    def put_records(self, key: str, records: Records) -> None:
-        """Store a cell's per-image records."""
+    def _put_records(self, key: str, records: Records) -> None:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **{name: _smallest(values) for name, values in records.items()})
         self._write(self.folder / "records" / f"{key}.npz", buffer.getvalue())
@@ -75,8 +83,14 @@ class Store:
         """Store the ids of the evaluation images."""
         self._write(self.folder / "images" / f"{fingerprint}.txt", "".join(f"{name}\n" for name in ids).encode())
 
-    def put_plan(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Store the sweep's keys with the labels that the tables use."""
+    def put_plan(self, rows: Sequence[Mapping[str, Any]], part: bool = False) -> None:
+        """Store the sweep's keys with the labels that the tables use.
+
+        A ``part`` of a sweep leaves the cells of other backbones in the table.
+        """
+        if part:
+            backbones = {row["backbone"] for row in rows}
+            rows = [*rows, *(row for row in self._plan() or [] if row["backbone"] not in backbones)]
         self._write(self.folder / "plan.json", json.dumps(list(rows), indent=1).encode())
 
     def collect(self) -> Path:
@@ -85,10 +99,9 @@ class Store:
         Raises:
             UserError: the folder holds no run.
         """
-        try:
-            plan = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise UserError(f"{self.folder} holds no run: plan.json is missing or damaged") from None
+        plan = self._plan()
+        if plan is None:
+            raise UserError(f"{self.folder} holds no run: plan.json is missing or damaged")
         rows, stored = [], []
         for entry in plan:
             cell = self.cell(entry["key"])
@@ -110,6 +123,13 @@ class Store:
         path = self.folder / "cells.csv"
         self._write(path, buffer.getvalue().encode())
         return path
+
+    def _plan(self) -> list[dict[str, Any]] | None:
+        try:
+            content = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return content if isinstance(content, list) else None
 
     def _write(self, path: Path, content: bytes) -> None:
         temporary = None

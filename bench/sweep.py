@@ -207,6 +207,9 @@ def _check_method(spec: MethodSpec, place: str) -> None:
         method = methods.get(spec.name)
     except MethodError as error:
         raise UserError(f"{place}.name: {error}{nearest(spec.name, methods.names())}") from None
+    empty = [name for name, value in spec.others.items() if value == []]
+    if empty:
+        raise UserError(f"{place} ({spec.name}): {empty[0]}: an empty list gives no cells")
     try:
         for _ in _settings(spec):
             pass

@@ -53,6 +53,15 @@ class Dataset(Protocol):
         """The truth: a class index for classification, a dict of boxes and labels for detection."""
         ...
 
+    @property
+    def global_ids(self) -> bool:
+        """Whether an equal id in another dataset means the same photograph."""
+        ...
+
+    def content(self, index: int) -> str:
+        """A digest of the image's content alone."""
+        ...
+
     def digest(self, index: int) -> str:
         """A digest of the image's content and target, whatever its path."""
         ...

@@ -59,6 +59,12 @@ class Scenes:
         """``evaluation-000123``: the part and the index."""
         return tuple(f"{self.part}-{index:06d}" for index in range(self._size))
 
+    global_ids = False  # another seed draws other images under the same names
+
+    def content(self, index: int) -> str:
+        """As :meth:`digest`: what is drawn follows from the same numbers."""
+        return self.digest(index)
+
     def digest(self, index: int) -> str:
         """A digest of the numbers that image and target are drawn from, which takes no drawing."""
         key = f"embedded {self.task} {VERSION} {self.seed} {self.part} {index}"

@@ -14,7 +14,8 @@ import csv
 import hashlib
 import io
 import random
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,7 @@ from pydantic import Field
 from splitbench.datasets import base
 from splitbench.datasets.base import DataError, Dataset, ImageError, Part
 
+_IMAGENET_NAME = re.compile(r"ILSVRC2012_(val|test)_\d+|n\d{8}_\d+")
 SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp"}
 _PARTS: dict[Part, tuple[str, ...]] = {
     "evaluation": ("val", "validation"),
@@ -50,6 +52,7 @@ class LabelledFiles:
 
     files: tuple[Path, ...]
     labels: tuple[int, ...]
+    ids: tuple[str, ...]
     classes: int
     task: str = "classification"
 
@@ -57,30 +60,35 @@ class LabelledFiles:
         return len(self.files)
 
     @property
-    def ids(self) -> Sequence[str]:
-        """File names without suffix; with the folder before them where names repeat."""
-        stems = [file.stem for file in self.files]
-        return stems if len(set(stems)) == len(stems) else [f"{file.parent.name}/{file.name}" for file in self.files]
+    def global_ids(self) -> bool:
+        """ImageNet's own file names mean the same photograph everywhere, whatever its size."""
+        return all(_IMAGENET_NAME.match(name) for name in self.ids)
 
     def image(self, index: int) -> Image.Image:
         """The picture as RGB, its EXIF rotation left alone as ImageNet's users do."""
         try:
             with Image.open(self.files[index]) as image:
                 return image.convert("RGB")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except Exception as error:  # Pillow's decoders raise a dozen kinds for damaged files
             raise ImageError(f"{self.files[index]} cannot be read as an image ({error})") from None
 
     def target(self, index: int) -> int:
         """The class index."""
         return self.labels[index]
 
+    def content(self, index: int) -> str:
+        """Of the file's bytes."""
+        return hashlib.sha256(self._bytes(index)).hexdigest()[:16]
+
     def digest(self, index: int) -> str:
         """Of the file's bytes and the label."""
+        return hashlib.sha256(self._bytes(index) + f" {self.labels[index]}".encode()).hexdigest()[:16]
+
+    def _bytes(self, index: int) -> bytes:
         try:
-            content = self.files[index].read_bytes()
+            return self.files[index].read_bytes()
         except OSError as error:
             raise ImageError(f"{self.files[index]} cannot be read ({error.strerror})") from None
-        return hashlib.sha256(content + f" {self.labels[index]}".encode()).hexdigest()[:16]
 
 
 class ImageNet:
@@ -99,11 +107,18 @@ class ImageNet:
         if part != "evaluation" and folder == options.root and (options.root / "val").is_dir():
             raise DataError(f"{options.root} has no folder `train` for calibration: name one in `calibration: root`")
         pairs, classes = _found(options, folder)
-        pairs = [(file, label) for file, label in pairs if file.stem not in options.exclude]
-        if options.limit is not None and options.limit < len(pairs):
-            chosen = random.Random(options.seed).sample(range(len(pairs)), options.limit)
-            pairs = [pairs[index] for index in sorted(chosen)]
-        return LabelledFiles(tuple(file for file, _ in pairs), tuple(label for _, label in pairs), classes)
+        rows = [(name, *pair) for name, pair in zip(_ids(pairs), pairs, strict=True) if name not in options.exclude]
+        if options.limit is not None and options.limit < len(rows):
+            chosen = random.Random(options.seed).sample(range(len(rows)), options.limit)
+            rows = [rows[index] for index in sorted(chosen)]
+        ids, files, labels = zip(*rows, strict=True) if rows else ((), (), ())
+        return LabelledFiles(files, labels, ids, classes)
+
+
+def _ids(pairs: "Pairs") -> list[str]:
+    """File names without suffix; with the folder before them where names repeat."""
+    stems = [file.stem for file, _ in pairs]
+    return stems if len(set(stems)) == len(stems) else [f"{file.parent.name}/{file.stem}" for file, _ in pairs]
 
 
 Pairs = list[tuple[Path, int]]
@@ -115,12 +130,13 @@ def _found(options: Options, folder: Path) -> tuple[Pairs, int]:
         if not given.is_file():
             raise DataError(f"labels file not found: {given}")
         return _from_csv(given, folder)
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and _images(path))
+    visible = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    classes = sorted(path for path in visible if _images(path))
     if classes and not _looks_flat(classes):
         return _from_folders(classes)
-    tables = [path for path in (options.root, folder) if path is not None for path in sorted(path.glob("*.csv"))]
-    if tables:
-        return _from_csv(tables[0], folder)
+    table = _table(options.root or folder, folder)
+    if table is not None:
+        return _from_csv(table, folder)
     truth = next(options.root.rglob("ILSVRC2012_validation_ground_truth.txt"), None) if options.root else None
     if truth is not None:
         return _from_devkit(truth, folder)
@@ -128,6 +144,17 @@ def _found(options: Options, folder: Path) -> tuple[Pairs, int]:
         f"no labelled images in {folder}: expected a folder per class (n01440764/*.JPEG), or images with a CSV of "
         f"labels (columns file, label) or the devkit's ground truth beside them"
     )
+
+
+def _table(root: Path, folder: Path) -> Path | None:
+    """The CSV of labels beside the images: Kaggle's for the part asked for, or the only one that is there."""
+    tables = sorted({*root.glob("*.csv"), *folder.glob("*.csv")})
+    kaggle = [path for path in tables if path.name == f"LOC_{folder.name}_solution.csv"]
+    tables = kaggle or [path for path in tables if not path.name.startswith("LOC_")]
+    if len(tables) > 1:
+        names = ", ".join(str(path) for path in tables)
+        raise DataError(f"several tables could hold the labels of {folder}: name one in `labels` ({names})")
+    return tables[0] if tables else None
 
 
 def _looks_flat(classes: list[Path]) -> bool:
@@ -141,16 +168,21 @@ def _images(folder: Path) -> list[Path]:
 
 def _from_folders(classes: list[Path]) -> tuple[Pairs, int]:
     index = synset_indices()
-    if not all(path.name in index for path in classes):
+    strange = [path for path in classes if path.name not in index]
+    if strange and len(strange) < len(classes):
+        raise DataError(f"{strange[0]} is no synset of ImageNet, but other folders beside it are: move it away")
+    if strange and all(path.name.isdecimal() for path in classes):
+        index = {path.name: int(path.name) for path in classes}
+    elif strange:
         index = {path.name: number for number, path in enumerate(classes)}
-    return [(file, index[path.name]) for path in classes for file in _images(path)], len(index)
+    return [(file, index[path.name]) for path in classes for file in _images(path)], max(index.values()) + 1
 
 
 def _from_csv(table: Path, folder: Path) -> tuple[Pairs, int]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as stream:
             rows = list(csv.DictReader(stream))
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{table} is not a CSV of labels ({error})") from None
     label_of = _label_reader(table, set(rows[0]) if rows else set())
     places = (folder, folder / "images", table.parent)
@@ -176,12 +208,12 @@ def _label_reader(table: Path, columns: set[str]) -> Callable[[dict[str, str]], 
     index = synset_indices()
 
     def number(row: dict[str, str]) -> int:
-        if not row["label"].isdecimal():
+        if not (row["label"] or "").isdecimal():
             raise DataError(f"{table}: label {row['label']!r} of {row.get('file')} is not a class index (0, 1, ...)")
         return int(row["label"])
 
     def synset(row: dict[str, str]) -> int:
-        name = row["PredictionString"].split(" ")[0]
+        name = (row["PredictionString"] or "").split(" ")[0]
         if name not in index:
             raise DataError(f"{table}: {name!r} is no ImageNet synset")
         return index[name]
@@ -199,14 +231,17 @@ def _from_devkit(truth: Path, folder: Path) -> tuple[Pairs, int]:
     meta = truth.with_name("meta.mat")
     if not meta.is_file():
         raise DataError(f"{truth} needs meta.mat from the devkit beside it, which numbers the classes")
-    synsets = loadmat(io.BytesIO(meta.read_bytes()), squeeze_me=True, struct_as_record=True)["synsets"]
     index = synset_indices()
-    translated = {int(row["ILSVRC2012_ID"]): index[str(row["WNID"])] for row in synsets if str(row["WNID"]) in index}
-    numbers = truth.read_text().split()
+    try:
+        synsets = loadmat(io.BytesIO(meta.read_bytes()), squeeze_me=True, struct_as_record=True)["synsets"]
+        synset = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
+        labels = [index[synset[int(number)]] for number in truth.read_text().split()]
+    except Exception as error:  # scipy raises a dozen kinds for damaged files
+        raise DataError(f"{truth} and {meta} do not number ImageNet's classes ({error!r})") from None
     files = _images(folder)
-    if len(files) != len(numbers):
-        raise DataError(f"{folder} has {len(files)} images, but {truth} has {len(numbers)} labels: both must be whole")
-    return [(file, translated[int(number)]) for file, number in zip(files, numbers, strict=True)], len(index)
+    if len(files) != len(labels):
+        raise DataError(f"{folder} has {len(files)} images, but {truth} has {len(labels)} labels: both must be whole")
+    return list(zip(files, labels, strict=True)), len(index)
 
 
 @cache

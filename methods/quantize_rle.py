@@ -65,7 +65,7 @@ class QuantizeRLE:
         if settings.range == "image":
             return Deployment(context.head, _Codec(settings, None), context.tail)
         fitted = ranges.fitted(
-            context.calibration(), settings.granularity, settings.bits, settings.clip, settings.rounding
+            context.calibration, settings.granularity, settings.bits, settings.clip, settings.rounding
         )
         tables: dict[str, Tensor] = {}
         for index, ends in enumerate(fitted):

@@ -34,6 +34,16 @@ def test_a_folder_per_class_of_other_names_is_numbered(tmp_path):
     assert {dataset.files[i].parent.name: dataset.target(i) for i in range(2)} == {"bird": 0, "cat": 1}
 
 
+def test_a_damaged_devkit_is_told(tmp_path):
+    write_photographs(tmp_path / "val", 1, size=16)
+    (tmp_path / "ILSVRC2012_validation_ground_truth.txt").write_text("1\n")
+    with pytest.raises(DataError, match=r"needs meta\.mat"):
+        load(tmp_path)
+    (tmp_path / "meta.mat").write_bytes(b"nothing")
+    with pytest.raises(DataError, match="do not number"):
+        load(tmp_path)
+
+
 def test_kaggles_flat_folder(tmp_path):
     files = write_photographs(tmp_path / "val", 2, size=16)
     with (tmp_path / "LOC_val_solution.csv").open("w", newline="") as stream:
@@ -108,6 +118,7 @@ def test_labels_without_their_image_are_told(photographs):
         (b"a,b\n1,2\n", "expected the columns"),
         (b"file,label\n", "expected the columns"),
         (b"file,label\nimages/photo_0000.JPEG,cat\n", "not a class index"),
+        (b"file,label\nimages/photo_0000.JPEG\n", "not a class index"),
         (b"ImageId,PredictionString\nphoto_0000,n00000000 1 2\n", "no ImageNet synset"),
         (b"\xff\xfe\x00", "not a CSV"),
     ],
@@ -116,3 +127,36 @@ def test_faulty_labels_are_told(photographs, table, sentence):
     (photographs / "val" / "labels.csv").write_bytes(table)
     with pytest.raises(DataError, match=sentence):
         load(photographs / "val")
+
+
+def test_folders_that_are_not_all_synsets_are_told(tmp_path):
+    for name in ("n01440764", "n01443537x", ".hidden"):
+        write_photographs(tmp_path / name, 1, size=16)
+    with pytest.raises(DataError, match="n01443537x is no synset"):
+        load(tmp_path)
+
+
+def test_folders_named_by_index_keep_it(tmp_path):
+    for name in ("0", "2", "10"):
+        write_photographs(tmp_path / name, 1, first=int(name), size=16)
+    dataset = load(tmp_path)
+    assert [dataset.target(i) for i in range(3)] == [0, 10, 2] and dataset.classes == 11
+
+
+def test_kaggles_other_tables_do_not_confuse(tmp_path):
+    (file,) = write_photographs(tmp_path / "val", 1, size=16)
+    for part, name in (("train", "elsewhere"), ("val", file.stem)):
+        (tmp_path / f"LOC_{part}_solution.csv").write_text(f"ImageId,PredictionString\n{name},n01443537 1 2 3 4\n")
+    assert load(tmp_path).target(0) == 1
+    (tmp_path / "a.csv").write_text("file,label\n")
+    (tmp_path / "LOC_val_solution.csv").rename(tmp_path / "b.csv")
+    with pytest.raises(DataError, match="several tables"):
+        load(tmp_path)
+
+
+def test_equal_file_names_in_two_folders_are_told_apart_and_can_be_left_out(tmp_path):
+    for index, name in enumerate(("cat", "dog")):
+        write_photographs(tmp_path / name, 1, first=index, size=16)[0].rename(tmp_path / name / "1.jpg")
+    assert load(tmp_path).ids == ("cat/1", "dog/1")
+    assert load(tmp_path, exclude={"cat/1"}).ids == ("dog/1",)
+    assert not load(tmp_path).global_ids

@@ -39,21 +39,24 @@ class Part(nn.Module):
         super().__init__()
         self.model, self.call, self.tuple_out = model, call, tuple_out
 
-    def forward(self, x):
-        out = self.call(x)
-        return (out,) if self.tuple_out else out
+    def forward(self, *x):
+        out = self.call(*x)
+        return (out,) if self.tuple_out and not isinstance(out, tuple) else out
 
 
 def place(at):
-    """Head, tail and cut of four pictures at ``input``, ``middle`` or ``output``."""
+    """Head, tail and cut of four pictures at ``input``, ``middle`` or ``output``; two tensors cross in the middle."""
     model = Smallest().eval()
     whole = lambda x: model.tail(model.head(x))  # noqa: E731
     same = lambda x: x  # noqa: E731
-    head, tail = {"input": (same, whole), "middle": (model.head, model.tail), "output": (whole, same)}[at]
+    both = lambda x: (model.head(x), model.head(x).mean((2, 3)) - 0.1)  # noqa: E731
+    join = lambda x, mean: model.tail(x) + model.fc(mean)  # noqa: E731
+    head, tail = {"input": (same, whole), "middle": (both, join), "output": (whole, same)}[at]
     smooth = torch.randint(0, 256, (4, 3, 6, 7), generator=torch.Generator().manual_seed(1)).float()
     pixels = nn.functional.interpolate(smooth, (37, 45), mode="bilinear").to(torch.uint8)
     with torch.no_grad():
-        return Part(model, head, True), Part(model, tail, False), (head(pixels),)
+        front, back = Part(model, head, True), Part(model, tail, False)
+        return front, back, front(pixels)
 
 
 def cases():

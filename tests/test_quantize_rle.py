@@ -69,7 +69,7 @@ def test_calibrated_ranges_are_not_sent_and_decode_the_same(cut, bits, variant):
     streams = used.encode(cut)
     assert all(stream.side <= len(cut) for stream in streams)  # at most the coder's parameters, a byte per tensor
     decoded = used.decode([stream.data for stream in streams], specs_of(cut))
-    fitted = ranges.fitted([cut], variant["granularity"], bits, variant["clip"], variant["rounding"])
+    fitted = ranges.fitted(lambda: [cut], variant["granularity"], bits, variant["clip"], variant["rounding"])
     for x, y, span in zip(cut, decoded, fitted, strict=True):
         groups = linear.grouped(x, variant["granularity"])
         expected = linear.dequantize(linear.quantize(groups, span, bits, variant["rounding"]), span, bits)

@@ -203,7 +203,7 @@ def unwritable(tmp_path: Path) -> Path:
     ("change", "words", "sentence"),
     [
         (("root: val", "root: nowhere"), {}, "data folder not found"),
-        (("features.8]", "features.80]"), {}, "features.8"),
+        (("features.8]", "features.80]"), {}, "no split point 'features.80' that runs in eval mode; did you mean"),
         (("squeezenet1_1", "squeezenet9"), {}, "did you mean squeezenet1_1"),
         (("quantize-rle", "quantise-rle"), {}, "did you mean quantize-rle"),
         (("weights: none", "weights: nowhere.pth"), {}, "weights file not found: nowhere.pth"),

@@ -29,7 +29,7 @@ def record(scores: Tensor, labels: npt.NDArray[np.int64]) -> Records:
         raise MethodError("the tail's scores are not numbers (NaN)")
     highest = scores.topk(min(5, scores.shape[1]), 1)
     classes = highest.indices.cpu().numpy()
-    known = torch.isfinite(highest.values).cpu().numpy()
+    known = (highest.values != -torch.inf).cpu().numpy()
     hits = (classes == labels[:, None]) & known
     top5 = np.where(known.all(1) & (known.shape[1] == 5), hits.any(1), -1)
     return {

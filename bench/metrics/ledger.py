@@ -7,7 +7,7 @@ a run are collected (:func:`over_rate_points`), since it depends on which rate p
 
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
@@ -50,13 +50,21 @@ def stored(deployment: Deployment, digests: Digests) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for side, module, tables in sides:
         tensors = {name: t for name, t in module.state_dict().items() if not name.endswith("num_batches_tracked")}
-        sizes = {digests.of(tensor): tensor.nbytes for tensor in (*tensors.values(), *tables.values())}
-        shared = sum(size for digest, size in sizes.items() if digest in digests.backbone)
-        result[side] = {
-            "backbone": shared,
-            "own": {digest: size for digest, size in sorted(sizes.items()) if digest not in digests.backbone},
-        }
+        shared, own = 0, dict[str, int]()
+        for tensor in _distinct((*tensors.values(), *tables.values())):
+            digest = digests.of(tensor)
+            if digest in digests.backbone:
+                shared += tensor.nbytes
+            else:
+                copies = sum(name.startswith(digest) for name in own)
+                own[f"{digest}.{copies}"] = tensor.nbytes
+        result[side] = {"backbone": shared, "own": own}
     return result
+
+
+def _distinct(tensors: Iterable[Tensor]) -> Iterable[Tensor]:
+    """Tensors that share memory once; equal ones in different memory are stored twice."""
+    return {(t.data_ptr(), t.dtype, tuple(t.shape), t.stride()): t for t in tensors}.values()
 
 
 def over_rate_points(points: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -90,8 +90,12 @@ def same(one: Any, other: Any) -> bool:
     """Whether two outputs (tensors, or lists and dicts of them) are equal bit for bit; NaN equals NaN."""
     left, right = tree_leaves(one), tree_leaves(other)
     return len(left) == len(right) and all(
-        a.shape == b.shape and a.dtype == b.dtype and bool(torch.equal(a.nan_to_num(), b.nan_to_num()))
-        if isinstance(a, Tensor)
-        else a == b
+        _same_tensors(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else bool(a == b)
         for a, b in zip(left, right, strict=True)
     )
+
+
+def _same_tensors(a: Tensor, b: Tensor) -> bool:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    return torch.equal(a, b) or bool(((a == b) | (a.isnan() & b.isnan())).all())

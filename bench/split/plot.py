@@ -6,6 +6,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from splitbench.bench.errors import UserError
 from splitbench.bench.split.point import SplitPoint
 
 SENT, COMPUTED, HINT = "#0072b2", "#d55e00", "#666666"  # Okabe and Ito: told apart whatever the eye, and in grey
@@ -54,4 +55,8 @@ def plot(points: Sequence[SplitPoint], path: Path, title: str = "", input_bytes:
     for axis in (left, right):
         axis.spines["top"].set_visible(False)
     left.set_title(title, fontsize=9)
-    figure.savefig(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"the figure cannot be written to {path} ({error})") from None

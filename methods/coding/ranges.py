@@ -5,7 +5,7 @@ rounding: 2 bytes per group for ``high``, and 2 more for ``-low`` where any valu
 unused sign bit of the first ``high`` tells.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import numpy as np
@@ -81,15 +81,16 @@ def of_images(groups: Tensor, bits: int, clip: Clip, rounding: Rounding) -> Rang
     return _chosen(candidates, errors.argmin(0))
 
 
-def fitted(cuts: Iterable[Cut], granularity: Granularity, bits: int, clip: Clip, rounding: Rounding) -> list[Range]:
-    """One range (1, G) per tensor of the cut from all images of ``cuts``, which are read once, or twice to clip.
+def fitted(
+    cuts: Callable[[], Iterable[Cut]], granularity: Granularity, bits: int, clip: Clip, rounding: Rounding
+) -> list[Range]:
+    """One range (1, G) per tensor of the cut from all images that ``cuts()`` yields, called once, or twice to clip.
 
     Raises:
         MethodError: ``cuts`` is empty.
     """
-    held = list(cuts) if clip != "none" else cuts
     full: list[Range] = []
-    for cut in held:
+    for cut in cuts():
         here = [extent(grouped(x, granularity)) for x in cut]
         low = [ends.low.amin(0, keepdim=True) for ends in here]
         high = [ends.high.amax(0, keepdim=True) for ends in here]
@@ -103,7 +104,7 @@ def fitted(cuts: Iterable[Cut], granularity: Granularity, bits: int, clip: Clip,
         return full
     candidates = [[ends.narrowed(share) for share in SHARES] for ends in full]
     errors = [torch.stack([torch.zeros_like(ends.low) for ends in row]) for row in candidates]
-    for cut in held:
+    for cut in cuts():
         for row, error, x in zip(candidates, errors, cut, strict=True):
             groups = grouped(x, granularity)
             for share, ends in enumerate(row):
