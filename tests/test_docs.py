@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def test_the_sweep_in_the_readme_is_valid():
 
 def test_the_method_in_the_readme_works():
     (text,) = blocks("python")
-    names: dict[str, object] = {"__name__": "eight_bit"}
+    names: dict[str, Any] = {"__name__": "eight_bit"}
     exec(compile(text, "README.md", "exec"), names)  # noqa: S102 - our own page
     method = names["METHOD"]
     cut = (torch.rand(3, 4, 5, 5) * 6, torch.rand(3, 2) * 6)
