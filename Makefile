@@ -1,25 +1,27 @@
 # Every target sets up what it needs. Variables that pass through:
-#   DATA=/path     folder of the data (ImageNet: the folder that holds val/ or the labelled photographs)
+#   DATA=/path     folder of the data (ImageNet: the folder that holds val/ or the labelled photographs; COCO: the one
+#                  that holds images/ and annotations/)
 #   WEIGHTS=/path  folder of weights files, for machines without internet
 #   DEVICE=cuda    cpu, cuda, cuda:N or auto (default)
 #   ONLY="a b"     only the sweep's backbones whose names contain one of these words
+#   METHODS="a b"  only these of the sweep's methods
 #   SWEEP=name     a sweep that ships (see `splitbench sweeps`) or a .yaml file
 #   OUT=/path      folder of the results (default results/<sweep's name>)
-#   RUNS="a b"     runs that compare and figures read (default OUT, or the classification run)
+#   RUNS="a b"     runs that compare, figures and report read (default OUT, or the classification run)
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# With DATA the published sweep over ImageNet; without, the embedded one.
+# With DATA the published sweep over ImageNet or COCO; without, the embedded one.
 SWEEP ?= $(if $(DATA),imagenet,classification)
-NAME := $(basename $(notdir $(SWEEP)))
+NAME = $(basename $(notdir $(SWEEP)))
 OUT ?= results/$(NAME)
 RUNS ?= $(OUT)
-OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DEVICE),--device "$(DEVICE)") $(foreach word,$(ONLY),--only "$(word)")
+OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DEVICE),--device "$(DEVICE)") $(foreach word,$(ONLY),--only "$(word)") $(foreach word,$(METHODS),--method "$(word)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench-classification bench-detection validate figures compare test test-all lint typecheck format clean
+.PHONY: help setup bench-classification bench-detection validate figures compare report test test-all lint typecheck format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 24
@@ -39,8 +41,9 @@ $(READY): pyproject.toml constraints.txt
 bench-classification: setup ## run the classification sweep: CSV, comparison, figures
 	$(BIN)/splitbench run "$(SWEEP)" $(OPTIONS) --out "$(OUT)"
 
-bench-detection: setup ## not yet
-	@echo "bench-detection: not yet; the classification benchmark works: make bench-classification"
+bench-detection: SWEEP = $(if $(DATA),coco,detection)
+bench-detection: setup ## run the detection sweep: CSV, comparison, figures
+	$(BIN)/splitbench run "$(SWEEP)" $(OPTIONS) --out "$(OUT)"
 
 validate: setup ## check a sweep, list its cells and estimate the work, without running it
 	$(BIN)/splitbench validate "$(SWEEP)" $(OPTIONS)
@@ -50,6 +53,9 @@ figures: setup ## draw the figures of RUNS again, from the CSVs alone
 
 compare: setup ## compare the methods of RUNS, from the CSVs alone
 	$(BIN)/splitbench compare $(RUNS)
+
+report: setup ## write one HTML file on RUNS: findings, figures, tables, what was run
+	$(BIN)/splitbench report $(RUNS)
 
 test: setup ## run the tests
 	$(BIN)/python -m pytest -m "not slow"

@@ -1,7 +1,6 @@
 """``splits: auto`` in a sweep, turned into named split points before the sweep is expanded."""
 
 from splitbench.bench import backbones
-from splitbench.bench.split import default_example
 from splitbench.bench.split.points import auto_points, split_points
 from splitbench.bench.sweep import AutoSplits, BackboneSpec, Sweep
 
@@ -14,7 +13,8 @@ def resolved(sweep: Sweep) -> Sweep:
 def _named(spec: BackboneSpec) -> BackboneSpec:
     if isinstance(spec.splits, list):
         return spec
-    model = backbones.build(spec.name, spec.args, "none", {}).model
+    backbone = backbones.build(spec.name, spec.args, "none", {})
+    points = split_points(backbone.model, backbone.example())
     wanted = spec.splits.auto if isinstance(spec.splits, AutoSplits) else None
-    names = [point.name for point in auto_points(split_points(model, default_example(model)), wanted)]
+    names = [point.name for point in auto_points(points, wanted)]
     return spec.model_copy(update={"splits": names})

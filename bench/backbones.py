@@ -1,84 +1,106 @@
 """Backbones by name: ``torchvision/resnet50``, ``timm/mobilenetv4_conv_small``, ``splitbench/small_resnet``.
 
+One's own are named by import path, ``my_package.my_module:factory`` (:mod:`splitbench.bench.user_models`).
+
 A backbone comes with its own preprocessing: that of torchvision's weights, timm's data configuration or the embedded
 model's, of which a sweep may replace single fields.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import timm
 import timm.data
 import torch
 import torchvision
+from PIL import Image
 from torch import Tensor, nn
 
-from splitbench.bench import weight_files
+from splitbench.bench import user_models, weight_files
+from splitbench.bench.classifiers import Classifier
+from splitbench.bench.detectors import Detector
 from splitbench.bench.errors import UserError, nearest
-from splitbench.bench.preprocessing import Normalize, Preprocessing
-from splitbench.bench.split import Halves, split
+from splitbench.bench.preprocessing import Preprocessing
+from splitbench.bench.split import Halves
+from splitbench.datasets.base import Dataset
 
 
-@dataclass(frozen=True)
-class Backbone:
-    """A pretrained model in evaluation mode, its preprocessing, and a digest of its weights."""
+class Backbone(Protocol):
+    """A pretrained model of any task in evaluation mode, with what it needs to be run on pictures and to be split."""
 
-    name: str
-    model: nn.Module
-    preprocessing: Preprocessing
-    weights: str
+    @property
+    def name(self) -> str:
+        """As in a sweep."""
+        ...
+
+    @property
+    def model(self) -> nn.Module:
+        """The model itself, whose weights the ledger takes for the backbone's."""
+        ...
+
+    @property
+    def weights(self) -> str:
+        """A digest of its weights."""
+        ...
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What is done to a picture before the model sees it: a part of a cell's key."""
+        ...
+
+    def pixels(self, image: Image.Image) -> Tensor:
+        """What the head is given of a decoded picture: uint8, (3, H, W)."""
+        ...
+
+    def group(self, dataset: Dataset, index: int) -> Hashable:
+        """Images of equal groups make one batch without padding."""
+        ...
+
+    def together(self, images: Sequence[Tensor]) -> Any:
+        """A batch from several images' pixels: a tensor (B, 3, H, W), or a list of tensors where sizes differ."""
+        ...
 
     def whole(self) -> nn.Module:
-        """Pixels (uint8, (B, 3, H, W)) to predictions."""
-        return nn.Sequential(Normalize(self.preprocessing.mean, self.preprocessing.std), self.model)
+        """A batch of pixels to predictions."""
+        ...
 
-    def split(self, at: str, example: Tensor) -> Halves:
+    def split(self, at: str, example: Any) -> Halves:
         """Head from pixels to the cut, tail from the cut to predictions. Raises UserError for an unknown split point.
 
         ``example`` is a small batch of pixels.
         """
-        normalize = Normalize(self.preprocessing.mean, self.preprocessing.std).to(example.device)
-        if at == "input":
-            return split(nn.Sequential(normalize, self.model), at, example)
-        head, tail = split(self.model, at, normalize(example))
-        return Halves(_Normalized(normalize, head), tail)
+        ...
+
+    def example(self, pictures: Sequence[Image.Image] = ()) -> Any:
+        """What the model itself is given of some pictures; noise of its usual size for none."""
+        ...
 
 
-class _Normalized(nn.Module):
-    """A head that begins with pixels."""
-
-    def __init__(self, normalize: Normalize, head: nn.Module) -> None:
-        super().__init__()
-        self.normalize = normalize
-        self.head = head
-        self.cut_tensors: int = head.cut_tensors  # type: ignore[assignment]
-        self.roles: tuple[str, ...] = head.roles  # type: ignore[assignment]
-        self.how: str = head.how  # type: ignore[assignment]
-
-    def forward(self, pixels: Tensor) -> tuple[Any, ...]:
-        """Pixels to what crosses the split point."""
-        out: tuple[Any, ...] = self.head(self.normalize(pixels))
-        return out
-
-
-Built = tuple[nn.Module, Preprocessing]
+Built = tuple[nn.Module, Preprocessing | None]
 Builder = Callable[[str, dict[str, Any], str | None], Built]
-"""(model's name, constructor's arguments, hub weights' name or None) -> model and its preprocessing."""
+"""(model's name, constructor's arguments, hub weights' name or None) -> model; preprocessing, None for detectors."""
 
 
 def _torchvision(name: str, args: dict[str, Any], hub: str | None) -> Built:
+    finders = torchvision.models.list_models(module=torchvision.models.detection)
     known = torchvision.models.list_models(module=torchvision.models)
-    if name not in known:
-        raise UserError(f"unknown backbone torchvision/{name}{nearest(name, known)}")
+    if name not in (*known, *finders):
+        raise UserError(f"unknown backbone torchvision/{name}{nearest(name, (*known, *finders))}")
     kinds = torchvision.models.get_model_weights(name)
     chosen = kinds.DEFAULT
     if hub not in (None, "default"):
         if hub not in kinds.__members__:
             raise UserError(f"torchvision/{name} has no weights {hub!r}: there are {', '.join(kinds.__members__)}")
         chosen = kinds[hub]
+    if name in finders:
+        model = torchvision.models.get_model(
+            name, weights=None if hub is None else chosen, **{"weights_backbone": None} | args
+        )
+        # Its class indices are COCO's category ids; 0 is the background.
+        model.categories = tuple(range(1, args.get("num_classes", len(chosen.meta["categories"]))))
+        return model, None
     preset = chosen.transforms()
     (size,) = preset.resize_size
     (crop,) = preset.crop_size
@@ -120,10 +142,41 @@ def _embedded(name: str, args: dict[str, Any], hub: str | None) -> Built:
     model = embedded.build(**args)
     if hub is not None:
         weight_files.load(model, embedded.weights, f"splitbench/{name}")
-    return model, Preprocessing.model_validate(embedded.preprocessing)
+    fields = embedded.preprocessing
+    return model, None if fields is None else Preprocessing.model_validate(fields)
+
+
+def _own(path: str, overrides: dict[str, Any]) -> Builder:
+    factory = user_models.find(path)  # here, since an import may draw random numbers, and only the first one does
+
+    def builder(name: str, args: dict[str, Any], hub: str | None) -> Built:
+        if hub == "default":
+            raise UserError(
+                f"{path}: no {name}{' or '.join(weight_files.SUFFIXES[:2])} in a weights folder: give `weights: FILE`, "
+                "or `weights: none` to take the model as it is made"
+            )
+        if hub is not None:
+            raise UserError(f"{path} has no weights {hub!r}: give `weights: FILE` or `weights: none`")
+        return user_models.build(path, factory, args, overrides)
+
+    return builder
 
 
 _SOURCES: dict[str, Builder] = {"torchvision": _torchvision, "timm": _timm, "splitbench": _embedded}
+
+
+def _builder(name: str, overrides: dict[str, Any]) -> tuple[Builder, str]:
+    """What builds a backbone, and the model's name there, which its weights file has too."""
+    if user_models.is_import_path(name):
+        return _own(name, overrides), name.rpartition(":")[2]
+    source, _, short = name.partition("/")
+    if source not in _SOURCES:
+        sources = ", ".join(f"{known}/" for known in _SOURCES)
+        raise UserError(
+            f"unknown backbone {name!r}: names begin with {sources} as in torchvision/resnet50, or are import paths "
+            "as in my_package.my_module:factory"
+        )
+    return _SOURCES[source], short
 
 
 def build(
@@ -142,16 +195,13 @@ def build(
     Raises:
         UserError: unknown name, arguments that do not fit, weights that are missing, damaged or another model's.
     """
-    source, _, short = name.partition("/")
-    if source not in _SOURCES:
-        sources = ", ".join(f"{known}/" for known in _SOURCES)
-        raise UserError(f"unknown backbone {name!r}: names begin with {sources} as in torchvision/resnet50")
+    builder, short = _builder(name, overrides)
     path = _weights_file(short, weights, folder)
     hub = None if path is not None or weights == "none" else weights
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:
-            model, preprocessing = _SOURCES[source](short, args, hub)
+            model, preprocessing = builder(short, args, hub)
         except (TypeError, ValueError, AssertionError) as error:
             raise UserError(f"{name}: `args` do not fit its constructor or weights ({error})") from None
         except (OSError, RuntimeError) as error:
@@ -164,7 +214,14 @@ def build(
     if path is not None:
         weight_files.load(model, path, name)
     model = model.eval().requires_grad_(False).to(device)
-    return Backbone(name, model, preprocessing.changed(overrides), weight_files.digest(model.state_dict()))
+    digest = weight_files.digest(model.state_dict())
+    if preprocessing is not None:
+        return Classifier(name, model, preprocessing.changed(overrides), digest)
+    if overrides:
+        raise UserError(
+            f"{name} resizes and normalizes by itself: leave `preprocessing` out, and set `args` where it can"
+        )
+    return Detector(name, model, digest)
 
 
 def _weights_file(short: str, weights: str, folder: Path | None) -> Path | None:

@@ -1,11 +1,15 @@
 """The verbs of ``splitbench``: parses and prints, decides nothing. Heavy imports wait until a verb needs them."""
 
+import os
 import sys
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from splitbench.bench import cli_data, cli_results
 from splitbench.bench.errors import UserError
 
 Overwrite = Literal["never", "failed", "all"]
@@ -16,13 +20,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
+app.add_typer(cli_data.app, name="data")
+app.add_typer(cli_results.app)
 
 _INTERRUPTED = 130
 
 
 def main() -> None:
     """Run a command; bad input ends with one sentence and code 2, Ctrl-C with 130, failed cells with 1."""
+    # Raised by a module that CompressAI decorates; nothing that a user could change.
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     try:
         app()
     except SystemExit as stop:
@@ -44,17 +51,20 @@ def _fail(error: Exception) -> None:
 
 
 def _expected() -> tuple[type[Exception], ...]:
-    """What datasets and methods raise for the user's eyes; imported late because it brings torch along."""
+    """What datasets, methods and the trainer raise for the user's eyes; imported late because it brings torch along."""
+    from splitbench.bench.training import TrainingError
     from splitbench.datasets.base import DataError
     from splitbench.methods.base import MethodError
 
-    return DataError, MethodError
+    return DataError, MethodError, TrainingError
 
 
 SweepArgument = Annotated[str, typer.Argument(help="A sweep file, or the name of one that ships (see `sweeps`).")]
 DataOption = Annotated[Path | None, typer.Option(help="Folder of the data; `root`s in the sweep are relative to it.")]
 WeightsOption = Annotated[Path | None, typer.Option(help="Folder of weights files, for machines without internet.")]
 OnlyOption = Annotated[list[str] | None, typer.Option(help="Only backbones whose name contains this; repeatable.")]
+MethodOption = Annotated[list[str] | None, typer.Option("--method", help="Only this method; repeatable.")]
+MemoryOption = Annotated[float, typer.Option("--memory", help="GiB that training may keep examples in.", min=0)]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")]
 OutOption = Annotated[Path | None, typer.Option(help="Folder of the results; default results/<sweep's name>.")]
 
@@ -67,23 +77,86 @@ def run(
     device: DeviceOption = "auto",
     out: OutOption = None,
     only: OnlyOption = None,
+    method: MethodOption = None,
+    memory: MemoryOption = 4,
     overwrite: Annotated[Overwrite, typer.Option(help="Stored cells: never, failed or all are run again.")] = "failed",
+    retrain: Annotated[bool, typer.Option("--retrain", help="Train here what ships trained, too.")] = False,
 ) -> None:
-    """Run a sweep: all cells that are not stored yet; then the CSV, a comparison and figures."""
-    path, checked, sources = _opened(sweep, data, weights, device, only)
+    """Run a sweep: all cells that are not stored yet; then the CSV, a comparison, figures and a report."""
+    path, checked, sources = _opened(sweep, data, weights, device, only, method)
     from splitbench.bench.runner import run as run_sweep
     from splitbench.bench.store import Store
     from splitbench.bench.sweeps import title
 
     folder = out or Path("results") / path.stem
-    result = run_sweep(checked, sources, Store(folder), overwrite, part=bool(only), say=print)
+    sources = replace(sources, memory=int(memory * 2**30))
+    result = run_sweep(
+        checked, sources, Store(folder), overwrite, part=bool(only or method), say=print, retrain=retrain
+    )
     for name, reason in result.failed:
         print(f"failed: {name}: {reason}", file=sys.stderr)
-    _conclude(folder)
+    cli_results.conclude(folder)
     print(f"{result.done} cells run, {result.kept} kept, {len(result.failed)} failed")
     print(title(path))
     if result.failed:
         raise SystemExit(1)
+
+
+@app.command()
+def train(
+    sweep: SweepArgument,
+    data: DataOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    out: OutOption = None,
+    only: OnlyOption = None,
+    method: MethodOption = None,
+    memory: MemoryOption = 4,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Train here what ships trained, too.")] = False,
+) -> None:
+    """Only train what a sweep's methods learn, by several processes where torchrun starts it; `run` goes on from there.
+
+    torchrun --nproc-per-node 8 -m splitbench.bench train SWEEP ...
+    """
+    path, checked, sources = _opened(sweep, data, weights, device, only, method)
+    from splitbench.bench.learning.alone import train_all
+    from splitbench.bench.store import Store
+
+    sources = replace(sources, memory=int(memory * 2**30))
+    trained, kept, failed = train_all(checked, sources, Store(out or Path("results") / path.stem), retrain, print)
+    if int(os.environ.get("RANK", "0")) > 0:
+        return  # the first of several processes speaks for all
+    for reason in failed:
+        print(f"failed: {reason}", file=sys.stderr)
+    print(f"{trained} rate points trained, {kept} kept, {len(failed)} failed")
+    if failed:
+        raise SystemExit(1)
+
+
+@app.command("fine-tune")
+def fine_tune(
+    sweep: SweepArgument,
+    out: Annotated[
+        Path, typer.Option(help="The file of the weights (.safetensors); a report and a curve go beside it.")
+    ],
+    begin: Annotated[str | None, typer.Option(help="Weights to begin with, where the sweep names the result.")] = None,
+    data: DataOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    only: OnlyOption = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.", min=1)] = 5,
+    learning_rate: Annotated[float, typer.Option(help="The highest.")] = 1e-3,
+    batch_size: Annotated[int, typer.Option(help="Images per step.", min=2)] = 64,
+    seed: Annotated[int, typer.Option(help="Of the order and the mirroring.")] = 0,
+) -> None:
+    """Train a sweep's backbone itself on its training images; name the file as the backbone's weights afterwards."""
+    _, checked, sources = _opened(sweep, data, weights, device, only, None)
+    from splitbench.bench.learning.fine_tune import fine_tune as train
+    from splitbench.bench.training import Recipe
+
+    recipe = Recipe(epochs, batch_size, learning_rate, weight_decay=0.01, best="accuracy", seed=seed)
+    for name, value in train(checked.beginning_with(begin), sources, recipe, out).items():
+        print(f"{name:18} {value}")
 
 
 @app.command()
@@ -93,9 +166,10 @@ def validate(
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     only: OnlyOption = None,
+    method: MethodOption = None,
 ) -> None:
     """Check a sweep without running it: data, weights, split points, methods; list its cells and estimate the work."""
-    _, checked, sources = _opened(sweep, data, weights, device, only)
+    _, checked, sources = _opened(sweep, data, weights, device, only, method)
     from splitbench.bench.estimate import described
 
     for line in described(checked, sources):
@@ -103,7 +177,12 @@ def validate(
 
 
 def _opened(
-    sweep: str, data: Path | None, weights: Path | None, device: str, only: list[str] | None
+    sweep: str,
+    data: Path | None,
+    weights: Path | None,
+    device: str,
+    only: list[str] | None,
+    method: list[str] | None,
 ) -> tuple[Path, Any, Any]:
     from splitbench.bench import circumstances
     from splitbench.bench.plan import Sources
@@ -111,64 +190,7 @@ def _opened(
     from splitbench.bench.sweeps import find
 
     path = find(sweep)
-    return path, read(path).only(only or ()), Sources(data, weights, circumstances.device(device))
-
-
-RunsArgument = Annotated[list[Path], typer.Argument(help="Folders of runs, or their cells.csv.")]
-AnchorOption = Annotated[str | None, typer.Option(help="The method that BD-rate is against.")]
-MixedOption = Annotated[bool, typer.Option("--allow-mixed", help="Compare results over different images all the same.")]
-
-
-@app.command()
-def compare(
-    runs: RunsArgument, out: OutOption = None, anchor: AnchorOption = None, allow_mixed: MixedOption = False
-) -> None:
-    """Compare methods from the CSVs of one or more runs: fronts, bytes for a drop, BD-rate, costs."""
-    from splitbench.bench.compare import compare as compare_runs
-
-    result = compare_runs(runs, out or _beside(runs, "comparison"), anchor, allow_mixed)
-    print(result.text)
-    _list(result.files)
-
-
-@app.command()
-def figures(runs: RunsArgument, out: OutOption = None, allow_mixed: MixedOption = False) -> None:
-    """Draw all figures from the CSVs of one or more runs: no models, data or GPU needed."""
-    from splitbench.bench.figures import draw_all
-    from splitbench.bench.table import read
-
-    _list(draw_all(read(runs, allow_mixed), out or _beside(runs, "figures"), print))
-
-
-def _beside(runs: list[Path], name: str) -> Path:
-    """Next to a single run's CSV; for several runs, below the folder that results lie in."""
-    if len(runs) > 1:
-        return Path("results") / name
-    return (runs[0] if runs[0].is_dir() else runs[0].parent) / name
-
-
-def _conclude(folder: Path) -> None:
-    """A run's comparison and figures; a run without a single good cell has none."""
-    from splitbench.bench.compare import compare as compare_runs
-    from splitbench.bench.figures import draw_all
-    from splitbench.bench.table import read
-
-    try:
-        comparison = compare_runs([folder], folder / "comparison")
-        files = draw_all(read([folder]), folder / "figures", print)
-    except UserError as error:
-        print(f"nothing to compare: {error}", file=sys.stderr)
-        return
-    print(comparison.text)
-    print(f"table       {folder / 'cells.csv'}\ncomparison  {folder / 'comparison'}\nfigures     {folder / 'figures'}")
-    for file in files:
-        if file.suffix == ".png":
-            print(f"            {file}")
-
-
-def _list(files: list[Path]) -> None:
-    for file in files:
-        print(f"wrote {file}")
+    return path, read(path).only(only or (), method or ()), Sources(data, weights, circumstances.device(device))
 
 
 @app.command()
@@ -229,17 +251,21 @@ def support(
 
 @app.command("train-embedded")
 def train_embedded(
-    out: Annotated[Path, typer.Option(help="The file of the weights; a report goes beside it.")] = Path(
-        "results/small_resnet.safetensors"
-    ),
+    network: Annotated[Literal["small_resnet", "small_detector"], typer.Option(help="Which one.")] = "small_resnet",
+    out: Annotated[
+        Path | None, typer.Option(help="The file of the weights; default results/<network>.safetensors.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of initialization, order and augmentation.")] = 0,
-    epochs: Annotated[int, typer.Option(help="Passes over the training images.", min=1)] = 7,
-    limit: Annotated[int | None, typer.Option(help="Training images; all by default.", min=1)] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Training images; by default as for what ships.", min=1)] = None,
 ) -> None:
-    """Train the embedded benchmark's network again, by the command that made the weights that ship."""
+    """Train a network of the embedded benchmark again, by the command that made the weights that ship."""
     from splitbench.bench.train_embedded import train_embedded_classifier
+    from splitbench.bench.train_embedded_detector import train_embedded_detector
 
-    for name, value in train_embedded_classifier(out, seed, epochs, limit).items():
+    train = train_embedded_detector if network == "small_detector" else train_embedded_classifier
+    file = out or Path("results") / f"{network}.safetensors"
+    for name, value in train(file, seed, epochs, limit).items():
         print(f"{name:18} {value}")
 
 

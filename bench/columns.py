@@ -55,6 +55,18 @@ drop_high             | points  | upper end of the drop's 95 % interval (paired)
 baseline              | %       | accuracy of the uncompressed backbone on the same images
 top5                  | %       | share of images whose label is among the five highest scores
 top5_baseline         | %       | the same for the uncompressed backbone
+ap                    | %       | COCO's average precision of boxes, over overlaps of 0.5 to 0.95
+ap50                  | %       | the same at an overlap of 0.5
+ap75                  | %       | the same at an overlap of 0.75
+ap_small              | %       | ap of things below 32 x 32 pixels; empty where there are none
+ap_medium             | %       | ap of things from 32 x 32 to 96 x 96 pixels
+ap_large              | %       | ap of things above 96 x 96 pixels
+ar1                   | %       | COCO's average recall with one detection per image and category
+ar10                  | %       | the same with 10 detections
+ar100                 | %       | the same with 100 detections
+ar_small              | %       | ar100 of things below 32 x 32 pixels
+ar_medium             | %       | ar100 of things from 32 x 32 to 96 x 96 pixels
+ar_large              | %       | ar100 of things above 96 x 96 pixels
 macs_head             | MAC     | multiply-adds of the head for one image
 macs_encoder          | MAC     | multiply-adds of the encoder
 macs_decoder          | MAC     | multiply-adds of the decoder
@@ -63,7 +75,10 @@ storage_device_bytes  | bytes   | weights and tables on the device for all rate 
 storage_server_bytes  | bytes   | the same on the server
 switch_device_bytes   | bytes   | to be loaded on the device to go from one rate point to another (mean over all pairs)
 switch_server_bytes   | bytes   | the same on the server
-switch_ms             | ms      | measured time of a switch
+switch_ms             | ms      | measured time to copy what a switch loads into place, both sides, from host memory
+switch_mbps_1         | Mbit/s  | bandwidth that loading both sides takes at 1 switch per second
+switch_mbps_10        | Mbit/s  | the same at 10 switches per second
+switch_mbps_30        | Mbit/s  | the same at 30 switches per second
 train_macs            | MAC     | multiply-adds spent in training this rate point
 train_images          |         | images seen in training, repetitions counted
 train_seconds         | s       | time spent in training

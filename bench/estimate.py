@@ -8,6 +8,7 @@ from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.plan import Pass, Sources, first_readable, passes
 from splitbench.bench.sweep import Sweep
+from splitbench.bench.trainings import SHIPPED
 
 _TRIES = 3
 
@@ -16,10 +17,12 @@ def described(sweep: Sweep, sources: Sources) -> Iterator[str]:
     """Lines to print: all cells pass by pass, then totals. Raises as :func:`splitbench.bench.plan.passes` does."""
     cells = images = 0
     macs = seconds = 0.0
+    trainings: set[str] = set()
     for one in passes(sweep, sources):
         yield f"{one.title}: {len(one.dataset)} images, {len(one.planned)} cells"
         for planned in one.planned:
             yield f"  {planned.key}  {planned.cell}"
+            trainings |= {planned.training.key} if planned.training else set()
         pass_macs, pass_seconds = _work(one, sources)
         cells += len(one.planned)
         images += len(one.dataset) * len(one.planned)
@@ -29,12 +32,15 @@ def described(sweep: Sweep, sources: Sources) -> Iterator[str]:
         f"{cells} cells, {images} (image, cell) pairs, about {macs / 1e12:.3g} TMAC in heads and tails, "
         f"at least {_time(seconds)} on this machine; coding comes on top"
     )
+    if trainings:
+        shipped = sum((SHIPPED / f"{key}.safetensors").is_file() for key in trainings)
+        yield f"{len(trainings)} rate points are trained first; {shipped} of them ship trained"
 
 
 def _work(one: Pass, sources: Sources) -> tuple[float, float]:
     """MACs and seconds of the pass: each head once per image, each cell's tail, and the uncompressed backbone."""
     backbone = one.backbone()
-    pixels = backbone.preprocessing.pixels(first_readable(one.dataset))[None].to(sources.device)
+    pixels = backbone.together([backbone.pixels(first_readable(one.dataset)).to(sources.device)])
     whole = backbone.whole().to(sources.device)
     macs = seconds = 0.0
     with torch.no_grad():

@@ -1,7 +1,8 @@
 """The one-pass evaluator: each image is decoded once, each head runs once per batch, each codec and tail once per cell.
 
-It knows nothing of any particular method: a deployment is a head, a codec and a tail. What is scored is always what the
-tail makes of the decoded bytes, and the bytes are those that were counted.
+It knows nothing of any particular method or task: a deployment is a head, a codec and a tail, and a task says what is
+kept of their outputs. What is scored is always what the tail makes of the decoded bytes, and the bytes are those that
+were counted.
 """
 
 import itertools
@@ -9,26 +10,32 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from splitbench import methods
+from splitbench.bench import tasks
 from splitbench.bench.backbones import Backbone
+from splitbench.bench.errors import UserError
 from splitbench.bench.loader import Batch, batches
-from splitbench.bench.metrics import accuracy, ledger, rate
-from splitbench.bench.metrics.accuracy import Records
+from splitbench.bench.metrics import ledger, rate
 from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.metrics.macs import count_macs
+from splitbench.bench.metrics.records import Records, joined
+from splitbench.bench.place import Place, place_of
 from splitbench.bench.sweep import Cell
-from splitbench.datasets.base import Dataset, ImageError
-from splitbench.methods.base import Bitstream, Codec, Context, Cut, Deployment, MethodError, Specs, TensorSpec
+from splitbench.bench.tasks import Scored, Task
+from splitbench.datasets.base import DataError, Dataset
+from splitbench.methods.base import Context, Cut, Deployment, Learned, MethodError
 
 _TIMED_IMAGES = 8
 _NAMED = 3
-_KEPT_IMAGES = 1000  # 150 MB at 224 x 224
+_KEPT_BYTES = 200_000_000  # of calibration images
 
 
 @dataclass
@@ -43,18 +50,12 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A backbone split at one point: the halves, the cut's specs, and how it was split."""
+class _Shown:
+    """A batch that is being measured: indices in the dataset, pixels on the device, and the truths."""
 
-    head: nn.Module
-    tail: nn.Module
-    specs: Specs
-    how: str
-
-    def cut(self, values: tuple[Any, ...]) -> tuple[Cut, tuple[Any, ...]]:
-        """What a head returns, as the cut and the integers, which depend on the input's size only and cost nothing."""
-        tensors = len(self.specs)
-        return values[:tensors], values[tensors:]
+    indices: npt.NDArray[np.int64]
+    pixels: Any
+    truths: tuple[Any, ...]
 
 
 @dataclass
@@ -69,11 +70,15 @@ class _Candidate:
 
 @dataclass(frozen=True)
 class Material:
-    """What one pass works on. ``calibration()`` opens the calibration images; it raises where there are none."""
+    """What one pass works on. ``calibration()`` opens the calibration images; it raises where there are none.
+
+    ``learned(cell, place)`` gives what was trained for a cell; it raises MethodError where that failed.
+    """
 
     backbone: Backbone
     dataset: Dataset
     calibration: Callable[[], Dataset]
+    learned: Callable[[Cell, Place], Learned]
     skip_unreadable: bool
     batch: int
     device: torch.device
@@ -81,12 +86,17 @@ class Material:
 
     def calibration_batches(self) -> Iterable[Batch]:
         """The calibration images as pixels; decoded once where they are few enough to keep."""
-        dataset = self.calibration()
-        if len(dataset) > _KEPT_IMAGES:
-            return batches(dataset, self.backbone.preprocessing, self.batch)
-        if not self._decoded:
-            self._decoded.extend(batches(dataset, self.backbone.preprocessing, self.batch))
-        return self._decoded
+        return self._decoded or self._decode()
+
+    def _decode(self) -> Iterator[Batch]:
+        kept: list[Batch] = []
+        room = _KEPT_BYTES
+        for batch in batches(self.calibration(), self.backbone, self.batch):
+            room -= 0 if batch.pixels is None else sum(x.nbytes for x in batch.pixels)
+            kept = [*kept, batch] if room >= 0 else []
+            yield batch
+        if room >= 0:
+            self._decoded[:] = kept
 
 
 def evaluate(cells: Sequence[Cell], material: Material, advance: Callable[[int], None]) -> list[Outcome]:
@@ -95,11 +105,13 @@ def evaluate(cells: Sequence[Cell], material: Material, advance: Callable[[int],
     A cell that fails keeps its reason and stops; the others go on.
     """
     started = time.perf_counter()
+    task = tasks.get(material.dataset.task)
     outcomes = [Outcome(cell) for cell in cells]
     reference: list[Records] = []
+    truths: dict[int, Any] = {}
     faults: list[str] = []
     with torch.no_grad():
-        stream = batches(material.dataset, material.backbone.preprocessing, material.batch)
+        stream = batches(material.dataset, material.backbone, material.batch)
         leading: list[Batch] = []
         for batch in stream:
             leading.append(batch)
@@ -120,14 +132,19 @@ def evaluate(cells: Sequence[Cell], material: Material, advance: Callable[[int],
             faults += batch.unreadable
             if batch.pixels is None:
                 continue
-            pixels = batch.pixels.to(material.device)
-            labels = np.array([material.dataset.target(int(i)) for i in batch.indices])
-            reference.append(accuracy.record(whole(pixels), labels))
-            _measure(candidates, pixels, labels)
+            known = {int(i): task.truth(material.dataset, int(i)) for i in batch.indices}
+            truths |= known
+            shown = _Shown(batch.indices, _on(batch.pixels, material.device), tuple(known.values()))
+            reference.append({"image": batch.indices} | task.record(whole(shown.pixels), shown.truths))
+            _measure(candidates, shown, task)
             advance(len(batch.indices) * len(cells))
     seconds = time.perf_counter() - started
-    for candidate in _alive(candidates):
-        _summarize(candidate, _joined(reference), material, first, seconds, len(faults))
+    if candidates := _alive(candidates):
+        ordered = [truths[index] for index in sorted(truths)]
+        baseline = task.score(joined(reference, task.ragged), ordered)
+        for candidate in candidates:
+            with _isolated(candidate.outcome):
+                _summarize(candidate, baseline, ordered, material, seconds, len(faults))
     return outcomes
 
 
@@ -145,29 +162,24 @@ def _isolated(*outcomes: Outcome) -> Iterator[None]:
             outcome.reason = reason_of(error)
 
 
-def _prepare(outcomes: Sequence[Outcome], material: Material, example: Tensor) -> Iterator[_Candidate]:
+def _on(pixels: Any, device: torch.device) -> Any:
+    """A tensor or a list of tensors on a device."""
+    return pixels.to(device) if isinstance(pixels, Tensor) else [x.to(device) for x in pixels]
+
+
+def _prepare(outcomes: Sequence[Outcome], material: Material, example: Any) -> Iterator[_Candidate]:
     """Split the backbone at every point, and let every method prepare its rate point."""
     places: dict[str, Place] = {}
     for outcome in outcomes:
         cell = outcome.cell
         with _isolated(outcome):
             if cell.split not in places:
-                places[cell.split] = place_of(material.backbone, cell.split, example.to(material.device))
+                places[cell.split] = place_of(material.backbone, cell.split, _on(example, material.device))
             place = places[cell.split]
-            context = Context(place.head, place.tail, place.specs, _calibration_cuts(place, material), cell.seed)
+            learned = partial(material.learned, cell, place)
+            calibration = _calibration_cuts(place, material)
+            context = Context(place.head, place.tail, place.specs, calibration, cell.seed, learned)
             yield _Candidate(outcome, place, methods.get(cell.method).deploy(cell.settings, context))
-
-
-def place_of(backbone: Backbone, at: str, example: Tensor) -> Place:
-    """The backbone split at ``at``, tried on one example of pixels (1, 3, H, W). Raises UserError for a bad name."""
-    head, tail = backbone.split(at, example)
-    values = head(example)
-    tensors: int = head.cut_tensors  # type: ignore[assignment]
-    roles: tuple[str, ...] = head.roles  # type: ignore[assignment]
-    specs = tuple(
-        TensorSpec(tuple(x.shape[1:]), x.dtype, role) for x, role in zip(values[:tensors], roles, strict=True)
-    )
-    return Place(head, tail, specs, str(head.how))
 
 
 def _calibration_cuts(place: Place, material: Material) -> Callable[[], Iterable[Cut]]:
@@ -176,36 +188,48 @@ def _calibration_cuts(place: Place, material: Material) -> Callable[[], Iterable
             if batch.unreadable and not material.skip_unreadable:
                 raise MethodError(f"calibration image {batch.unreadable[0]}")
             if batch.pixels is not None:
-                yield place.cut(place.head(batch.pixels.to(material.device)))[0]
+                yield from place.cuts(place.head(_on(batch.pixels, material.device)))[0]
 
     return cuts
 
 
-def _measure(candidates: list[_Candidate], pixels: Tensor, labels: "np.ndarray[Any, Any]") -> None:
+def _measure(candidates: list[_Candidate], shown: _Shown, task: Task) -> None:
     """One batch through every candidate; candidates that share a head share its output."""
     by_head: dict[int, list[_Candidate]] = {}
     for candidate in candidates:
         by_head.setdefault(id(candidate.deployment.head), []).append(candidate)
     for group in by_head.values():
         with _isolated(*(candidate.outcome for candidate in group)):
-            values = group[0].deployment.head(pixels)
+            values = group[0].deployment.head(shown.pixels)
             for candidate in group:
                 with _isolated(candidate.outcome):
-                    cut, numbers = candidate.place.cut(values)
-                    streams, decoded = transfer(candidate.deployment.codec, cut, candidate.place.specs)
-                    scores = candidate.deployment.tail(*(x.to(pixels.device) for x in decoded), *numbers)
-                    candidate.parts.append(rate.record(streams) | accuracy.record(scores, labels))
+                    candidate.parts.append(_records(candidate, values, shown, task))
 
 
-def transfer(codec: Codec, cut: Cut, specs: Specs) -> tuple[list[Bitstream], Cut]:
-    """Encode a cut, and decode it from nothing but the bytes."""
-    streams = codec.encode(cut)
-    return streams, codec.decode([stream.data for stream in streams], specs)
+def _records(candidate: _Candidate, values: tuple[Any, ...], shown: _Shown, task: Task) -> Records:
+    """What is kept of a batch: sizes of the bitstreams, and of what was decoded from them."""
+    place, images = candidate.place, len(shown.indices)
+    cuts, _ = place.cuts(values)
+    elements = [sum(x[0].numel() for x in cut) for cut in cuts]
+    streams, decoded = place.transfer(candidate.deployment.codec, values)
+    outputs = candidate.deployment.tail(*_received(decoded, shown.pixels[0].device))
+    return {
+        "image": shown.indices,
+        "pixels": np.array([x.shape[-1] * x.shape[-2] for x in shown.pixels], np.int64),
+        "elements": np.array(elements * (images // len(elements)), np.int64),
+        **rate.record(streams),
+        **task.record(outputs, shown.truths),
+    }
 
 
-def _describe(candidates: list[_Candidate], material: Material, pixels: Tensor) -> None:
+def _received(values: tuple[Any, ...], device: torch.device) -> tuple[Any, ...]:
+    """What was decoded, where the tail runs."""
+    return tuple(x.to(device) if isinstance(x, Tensor) else x for x in values)
+
+
+def _describe(candidates: list[_Candidate], material: Material, pixels: Any) -> None:
     """Costs and times at batch 1, and what is stored on each side. Heads and tails that are shared are run once."""
-    images = [x[None].to(material.device) for x in pixels[:_TIMED_IMAGES]]
+    images = [_on(pixels[i : i + 1], material.device) for i in range(min(len(pixels), _TIMED_IMAGES))]
     digests = ledger.Digests(material.backbone.model)
     known: dict[int, tuple[int, float]] = {}  # by the module's id: MACs and milliseconds
     values: dict[int, list[tuple[Any, ...]]] = {}  # by the head's id: its outputs
@@ -217,16 +241,12 @@ def _describe(candidates: list[_Candidate], material: Material, pixels: Tensor) 
 
     def describe(candidate: _Candidate) -> None:
         head, codec, tail = candidate.deployment.head, candidate.deployment.codec, candidate.deployment.tail
-        specs = candidate.place.specs
+        place = candidate.place
         if id(head) not in values:
             values[id(head)] = [head(x) for x in images]
-        parts = [candidate.place.cut(value) for value in values[id(head)]]
-        cuts = [(cut,) for cut, _ in parts]
-        sent = [([stream.data for stream in codec.encode(cut)], specs) for cut, _ in parts]
-        decoded = [
-            (*(x.to(material.device) for x in codec.decode(*data)), *numbers)
-            for data, (_, numbers) in zip(sent, parts, strict=True)
-        ]
+        cuts = [(place.cut(value)[0],) for value in values[id(head)]]
+        sent = [([stream.data for stream in codec.encode(cut)], place.specs_of(cut)) for (cut,) in cuts]
+        decoded = [_received(place.transfer(codec, value)[1], material.device) for value in values[id(head)]]
         macs_head, head_ms = measured(head, [(x,) for x in images])
         macs_tail, tail_ms = measured(tail, decoded)
         candidate.outcome.columns |= {
@@ -238,6 +258,7 @@ def _describe(candidates: list[_Candidate], material: Material, pixels: Tensor) 
             "encode_ms": median_ms(codec.encode, cuts, material.device),
             "decode_ms": median_ms(codec.decode, sent, material.device),
             "tail_ms": tail_ms,
+            "switch_ms": ledger.switch_ms(candidate.deployment, digests, material.device),
         }
         candidate.outcome.stored = ledger.stored(candidate.deployment, digests)
 
@@ -247,11 +268,17 @@ def _describe(candidates: list[_Candidate], material: Material, pixels: Tensor) 
 
 
 def _summarize(
-    candidate: _Candidate, baseline: Records, material: Material, pixels: Tensor, seconds: float, unreadable: int
+    candidate: _Candidate,
+    baseline: Scored,
+    truths: Sequence[Any],
+    material: Material,
+    seconds: float,
+    unreadable: int,
 ) -> None:
-    outcome, place = candidate.outcome, candidate.place
-    records = _joined(candidate.parts)
-    outcome.records = records | {f"baseline_{name}": values for name, values in baseline.items()}
+    outcome, place, task = candidate.outcome, candidate.place, tasks.get(material.dataset.task)
+    scored = task.score(joined(candidate.parts, task.ragged), truths)
+    records = scored.records
+    outcome.records = records | {f"baseline_{name}": baseline.records[name] for name in task.paired}
     outcome.columns |= {
         "images": len(records["bytes"]),
         "images_unreadable": unreadable,
@@ -260,9 +287,8 @@ def _summarize(
         "batch": material.batch,
         "seconds": seconds,
     }
-    elements = sum(spec.elements for spec in place.specs)
-    outcome.columns |= rate.summary(records, pixels.shape[-1] * pixels.shape[-2], elements)
-    outcome.columns |= accuracy.summary(records, baseline)
+    outcome.columns |= rate.summary(records, float(records["pixels"].mean()), float(records["elements"].mean()))
+    outcome.columns |= task.summary(scored, baseline)
 
 
 def _refused(batch: Batch, material: Material) -> bool:
@@ -282,11 +308,8 @@ def _unreadable(
     return [Outcome(cell, reason=reason) for cell in cells]
 
 
-def _joined(parts: list[Records]) -> Records:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
 def reason_of(error: Exception) -> str:
     """An error as one line for the results; errors that nobody expected keep their type's name."""
     text = " ".join(str(error).split())
-    return text if isinstance(error, (MethodError, ImageError)) else f"{type(error).__name__}: {text}"
+    expected = (MethodError, DataError, UserError)
+    return text if isinstance(error, expected) else f"{type(error).__name__}: {text}"

@@ -4,18 +4,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image, UnidentifiedImageError
 from torch import nn
 
 from splitbench.bench import backbones
 from splitbench.bench.errors import UserError
-from splitbench.bench.preprocessing import Normalize
-from splitbench.bench.split import default_example
-from splitbench.bench.split.detection import default_images, is_detector
 from splitbench.bench.split.plot import plot
 from splitbench.bench.split.points import share_of_zeros, split_points
-from splitbench.bench.support import random_model
 
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -50,18 +45,12 @@ def described(name: str, weights: str, images: Sequence[Path], figure: Path | No
 
 def _opened(name: str, weights: str, images: Sequence[Path]) -> tuple[nn.Module, Any]:
     """The model, and an example of its input: the photographs, or noise of its usual size."""
-    if weights == "none" and not images:
-        model = random_model(name)
-        return model, default_images(model) if is_detector(model) else default_example(model)
     backbone = backbones.build(name, {}, weights, {})
-    if not images:
-        return backbone.model, default_example(backbone.model)
     try:
         pictures = [Image.open(path).convert("RGB") for path in images]
     except (OSError, UnidentifiedImageError) as error:
         raise UserError(f"a photograph cannot be read: {error}") from None
-    pixels = torch.stack([backbone.preprocessing.pixels(picture) for picture in pictures])
-    return backbone.model, Normalize(backbone.preprocessing.mean, backbone.preprocessing.std)(pixels)
+    return backbone.model, backbone.example(pictures)
 
 
 def _short(count: float) -> str:

@@ -1,15 +1,15 @@
 """Batches of pixels, decoded ahead of time by threads: Pillow releases the interpreter lock while it decodes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
-from splitbench.bench.preprocessing import Preprocessing
+from splitbench.bench.backbones import Backbone
 from splitbench.datasets.base import Dataset, ImageError
 
 _THREADS = 2
@@ -18,22 +18,23 @@ _AHEAD = 2  # batches
 
 @dataclass(frozen=True)
 class Batch:
-    """Images of one batch: their indices in the dataset, pixels (uint8, (B, 3, H, W)) and those left out, by message.
+    """Images of one batch: their indices in the dataset, their pixels, and those left out, by message.
 
-    Where no image could be read, ``pixels`` is None.
+    ``pixels`` is what ``Backbone.together`` made: a tensor (B, 3, H, W), or a list of tensors (3, H, W) where sizes
+    differ; None where no image could be read.
     """
 
     indices: npt.NDArray[np.int64]
-    pixels: Tensor | None
+    pixels: Any
     unreadable: tuple[str, ...]
 
 
-def batches(dataset: Dataset, preprocessing: Preprocessing, size: int) -> Iterator[Batch]:
-    """All images in order, ``size`` at a time."""
+def batches(dataset: Dataset, backbone: Backbone, size: int) -> Iterator[Batch]:
+    """All images, at most ``size`` at a time: in order, but those whose inputs differ in shape apart."""
 
     def one(index: int) -> Tensor | str:
         try:
-            return preprocessing.pixels(dataset.image(index))
+            return backbone.pixels(dataset.image(index))
         except ImageError as error:
             return str(error)
 
@@ -41,23 +42,31 @@ def batches(dataset: Dataset, preprocessing: Preprocessing, size: int) -> Iterat
         good = [(i, p) for i, p in zip(indices, pixels, strict=True) if isinstance(p, Tensor)]
         return Batch(
             np.array([i for i, _ in good], np.int64),
-            torch.stack([p for _, p in good]) if good else None,
+            backbone.together([p for _, p in good]) if good else None,
             tuple(p for p in pixels if isinstance(p, str)),
         )
 
-    starts = list(range(0, len(dataset), size))
+    chunks = _chunks(dataset, backbone, size)
     with ThreadPoolExecutor(_THREADS) as pool:
 
-        def submit(start: int) -> list[Future[Tensor | str]]:
-            return [pool.submit(one, i) for i in range(start, min(start + size, len(dataset)))]
+        def submit(chunk: Sequence[int]) -> list[Future[Tensor | str]]:
+            return [pool.submit(one, i) for i in chunk]
 
-        waiting = [submit(start) for start in starts[: _AHEAD + 1]]
+        waiting = [submit(chunk) for chunk in chunks[: _AHEAD + 1]]
         try:
-            for number, start in enumerate(starts):
+            for number, chunk in enumerate(chunks):
                 futures = waiting.pop(0)
-                yield together(range(start, start + len(futures)), [future.result() for future in futures])
+                yield together(chunk, [future.result() for future in futures])
                 coming = number + _AHEAD + 1
-                if coming < len(starts):
-                    waiting.append(submit(starts[coming]))
+                if coming < len(chunks):
+                    waiting.append(submit(chunks[coming]))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _chunks(dataset: Dataset, backbone: Backbone, size: int) -> list[list[int]]:
+    """Indices by batch: groups in the order of their first image, each in its own order."""
+    groups: dict[Hashable, list[int]] = {}
+    for index in range(len(dataset)):
+        groups.setdefault(backbone.group(dataset, index), []).append(index)
+    return [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]

@@ -16,14 +16,15 @@ import torch
 from pydantic import ValidationError
 
 from splitbench import datasets, methods
-from splitbench.bench import backbones
+from splitbench.bench import backbones, tasks, user_models
 from splitbench.bench.auto_splits import resolved
 from splitbench.bench.backbones import Backbone
 from splitbench.bench.errors import UserError
-from splitbench.bench.evaluate import Place, place_of
 from splitbench.bench.explain import explained
+from splitbench.bench.place import Place, place_of
 from splitbench.bench.preprocessing import Preprocessing
 from splitbench.bench.sweep import BackboneSpec, Cell, DatasetSpec, Sweep, expand
+from splitbench.bench.trainings import Training
 from splitbench.datasets.base import DataError, Dataset, Part
 
 SCHEMA = 1
@@ -31,30 +32,41 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Sources:
-    """Where things are on this machine: none of it is part of a cell's key."""
+    """Where things are on this machine: none of it is part of a cell's key.
+
+    ``memory`` is what training may use to keep pictures or a frozen head's outputs, in bytes.
+    """
 
     data: Path | None = None
     weights: Path | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    memory: int = 4 * 2**30
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A cell with its key and what the key is made of."""
+    """A cell with its key, what the key is made of, and the training that it needs, if any."""
 
     cell: Cell
     key: str
     ingredients: dict[str, Any]
+    training: Training | None = None
 
 
 @dataclass(frozen=True)
 class Pass:
-    """Cells that share dataset and backbone, and how to load both."""
+    """Cells that share dataset and backbone, and how to load both.
+
+    ``untrained()`` has random weights; ``labelled`` tells whether the training images' labels are the evaluation's.
+    """
 
     dataset: Dataset
     fingerprint: str
     calibration: Callable[[], Dataset]
+    train: Callable[[], Dataset]
+    labelled: bool
     backbone: Callable[[], Backbone]
+    untrained: Callable[[], Backbone]
     skip_unreadable: bool
     places: dict[str, Place]
     weights: str
@@ -81,10 +93,11 @@ def passes(sweep: Sweep, sources: Sources) -> Iterator[Pass]:
         if len(dataset) == 0:
             raise DataError(f"{spec.label or spec.name}: no evaluation images")
         fingerprint = datasets.fingerprint(dataset)
-        calibration = _calibration(spec, sources, dataset)
+        calibration = _other(spec, sources, dataset, "calibration")
+        train = _other(spec, sources, dataset, "train")
         for backbone in sweep.backbones:
             chosen = [cell for cell in cells if cell.dataset is spec and cell.backbone is backbone]
-            yield _pass(spec, backbone, chosen, dataset, fingerprint, calibration, sources)
+            yield _pass(spec, backbone, chosen, dataset, fingerprint, calibration, train, sources)
 
 
 def _pass(
@@ -94,38 +107,40 @@ def _pass(
     dataset: Dataset,
     fingerprint: str,
     calibration: Callable[[], Dataset],
+    train: Callable[[], Dataset],
     sources: Sources,
 ) -> Pass:
     loaded = open_backbone(backbone, spec, sources)
-    if loaded.preprocessing.crop is None and not isinstance(loaded.preprocessing.resize, tuple):
-        raise UserError(
-            f"{backbone.label or backbone.name}: `crop: null` gives inputs of different sizes, which make no batch: "
-            "set `crop`, or `resize` to [height, width]"
-        )
-    example = loaded.preprocessing.pixels(first_readable(dataset))[None].to(sources.device)
+    example = loaded.together([loaded.pixels(first_readable(dataset)).to(sources.device)])
     places: dict[str, Place] = {}
     with torch.no_grad():
+        reason = tasks.get(dataset.task).mismatch(dataset, loaded, example)
+        if reason:
+            raise UserError(f"{backbone.label or backbone.name} with {spec.label or spec.name}: {reason}")
         for at in dict.fromkeys(cell.split for cell in cells):
             places[at] = place_of(loaded, at, example)
-        (classes,) = loaded.whole().to(sources.device)(example).shape[1:]
-    if dataset.classes > classes:
-        raise UserError(
-            f"labels do not match: {spec.label or spec.name} has {dataset.classes} classes, "
-            f"{backbone.label or backbone.name} tells {classes}"
-        )
     planned = []
+    previous: dict[str, str] = {}
+    shown = cache(lambda: datasets.fingerprint(train()))
+    calibrated = cache(lambda: datasets.fingerprint(calibration()))
     for cell in cells:
         needed = methods.get(cell.method).needs(cell.settings)
-        ingredients = _ingredients(cell, spec, fingerprint, loaded.preprocessing, loaded.weights)
+        ingredients = _ingredients(cell, spec, fingerprint, loaded)
         if "calibration" in needed:
-            ingredients["calibration"] = datasets.fingerprint(calibration())
-        key = hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:20]
-        planned.append(Planned(cell, key, ingredients))
+            ingredients["calibration"] = calibrated()
+        training = None
+        if "train" in needed:
+            training = _training(cell, ingredients, shown(), previous)
+            ingredients["training"] = training.key
+        planned.append(Planned(cell, _key(ingredients), ingredients, training))
     return Pass(
         dataset,
         fingerprint,
         calibration,
+        train,
+        spec.source("train") == spec.name,
         lambda: open_backbone(backbone, spec, sources),
+        lambda: open_backbone(backbone.model_copy(update={"weights": "none"}), spec, sources),
         spec.unreadable == "skip",
         places,
         loaded.weights,
@@ -133,18 +148,38 @@ def _pass(
     )
 
 
-def _ingredients(
-    cell: Cell, spec: DatasetSpec, fingerprint: str, preprocessing: Preprocessing, weights: str
-) -> dict[str, Any]:
+def _key(ingredients: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _training(cell: Cell, evaluation: dict[str, Any], images: str, previous: dict[str, str]) -> Training:
+    """The training behind a cell: what the evaluation is made of, with training images for those evaluated.
+
+    ``previous`` holds the last training of each curve, with which the next one may begin.
+    """
+    ingredients = evaluation | {"images": images}
+    ingredients.pop("unreadable")
+    settings = dict(ingredients["settings"])
+    settings.pop(cell.knob)
+    curve = _key(ingredients | {"settings": settings})
+    neighbour = previous.get(curve) if settings.get("start") == "neighbour" else None
+    if neighbour is not None:
+        ingredients["neighbour"] = neighbour
+    key = _key(ingredients)
+    previous[curve] = key
+    return Training(cell, key, ingredients, neighbour)
+
+
+def _ingredients(cell: Cell, spec: DatasetSpec, fingerprint: str, loaded: Backbone) -> dict[str, Any]:
     method = methods.get(cell.method)
-    return {
+    ingredients = {
         "schema": SCHEMA,
         "images": fingerprint,
         "unreadable": spec.unreadable,
         "backbone": cell.backbone.name,
         "args": cell.backbone.args,
-        "weights": weights,
-        "preprocessing": preprocessing.model_dump(mode="json"),
+        "weights": loaded.weights,
+        "preprocessing": loaded.recipe,
         "split": cell.split,
         "method": cell.method,
         "version": method.version,
@@ -152,12 +187,15 @@ def _ingredients(
         "seed": cell.seed,
         "precision": "float32",
     }
+    if user_models.is_import_path(cell.backbone.name):
+        ingredients["code"] = user_models.code_digest(cell.backbone.name)
+    return ingredients
 
 
 def open_dataset(spec: DatasetSpec, sources: Sources, part: Part) -> Dataset:
     """A dataset's images for one use, its folder taken relative to the data folder. Raises DataError."""
-    kind = datasets.get(spec.name)
-    options = spec.others | (spec.calibration if part != "evaluation" else {})
+    kind = datasets.get(spec.source(part))
+    options = spec.options(part)
     if "root" in kind.Options.model_fields and (sources.data is not None or "root" in options):
         options["root"] = (sources.data or Path()) / (options.get("root") or "")
     return kind.load(kind.Options.model_validate(options), part)
@@ -174,23 +212,24 @@ def open_backbone(backbone: BackboneSpec, dataset: DatasetSpec, sources: Sources
         raise UserError(explained(error, f"{backbone.label or backbone.name}: preprocessing", Preprocessing)) from None
 
 
-def _calibration(spec: DatasetSpec, sources: Sources, evaluation: Dataset) -> Callable[[], Dataset]:
-    """Opens the calibration images, once. Raises DataError where there are none or some are evaluation images."""
+def _other(spec: DatasetSpec, sources: Sources, evaluation: Dataset, part: Part) -> Callable[[], Dataset]:
+    """Opens the calibration or training images, once. Raises DataError for none, or if some are evaluation images."""
+    name = {"train": "training"}.get(part, part)
 
     @cache
     def load() -> Dataset:
         label = spec.label or spec.name
-        dataset = open_dataset(spec, sources, "calibration")
+        dataset = open_dataset(spec, sources, part)
         if len(dataset) == 0:
-            raise DataError(f"{label}: no calibration images")
+            raise DataError(f"{label}: no {name} images")
         comparable = dataset.global_ids and evaluation.global_ids
         names = set(evaluation.ids) if comparable else set()
         contents = {evaluation.content(i) for i in range(len(evaluation))}
-        same = [name for i, name in enumerate(dataset.ids) if name in names or dataset.content(i) in contents]
+        same = [one for i, one in enumerate(dataset.ids) if one in names or dataset.content(i) in contents]
         if same:
             raise DataError(
-                f"{label}: {len(same)} calibration images are evaluation images ({', '.join(same[:3])}"
-                f"{', ...' if len(same) > 3 else ''}): name other images, or leave them out by `calibration: exclude`"
+                f"{label}: {len(same)} {name} images are evaluation images ({', '.join(same[:3])}"
+                f"{', ...' if len(same) > 3 else ''}): name other images, or leave them out by `{part}: exclude`"
             )
         return dataset
 

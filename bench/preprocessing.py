@@ -33,6 +33,11 @@ class Preprocessing(BaseModel):
     mean: Triple = (0.485, 0.456, 0.406)
     std: Triple = (0.229, 0.224, 0.225)
 
+    @property
+    def one_size(self) -> bool:
+        """Whether all pictures come out at the same size."""
+        return self.crop is not None or isinstance(self.resize, tuple)
+
     def pixels(self, image: Image.Image) -> Tensor:
         """The network's input as pixels: uint8, (3, H, W)."""
         if self.resize is not None:

@@ -2,8 +2,9 @@
 
     results/<run>/
         cells/<key>.json      settings, columns, what is stored on each side, status
-        records/<key>.npz     per image: bytes and its parts, prediction, hits, and the uncompressed backbone's
-        images/<fingerprint>.txt   the images' ids, in the order of the records
+        records/<key>.npz     per image: bytes and its parts, what the task keeps of the answer (a prediction and hits;
+                              boxes and what they were matched to), and the same of the uncompressed backbone
+        images/<fingerprint>.txt   the images' ids; the record `image` holds places in it
         plan.json             the keys of the sweep that ran last, in its order
         cells.csv             derived from the above; can be rebuilt at any time
 
@@ -13,8 +14,6 @@ The CSV holds the plan's cells. Nothing is ever appended to a file that two proc
 import csv
 import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +23,9 @@ import numpy as np
 
 from splitbench.bench.columns import NAMES
 from splitbench.bench.errors import UserError
+from splitbench.bench.files import write_whole
 from splitbench.bench.metrics import ledger
-from splitbench.bench.metrics.accuracy import Records
+from splitbench.bench.metrics.records import Records
 
 _CURVE = ("dataset", "backbone", "split", "method", "variant", "seed")
 
@@ -86,11 +86,12 @@ class Store:
     def put_plan(self, rows: Sequence[Mapping[str, Any]], part: bool = False) -> None:
         """Store the sweep's keys with the labels that the tables use.
 
-        A ``part`` of a sweep leaves the cells of other backbones in the table.
+        A ``part`` of a sweep leaves the cells of other backbones and methods in the table.
         """
         if part:
-            backbones = {row["backbone"] for row in rows}
-            rows = [*rows, *(row for row in self._plan() or [] if row["backbone"] not in backbones)]
+            renewed = {(row["backbone"], row.get("method")) for row in rows}
+            others = [row for row in self._plan() or [] if (row["backbone"], row.get("method")) not in renewed]
+            rows = list({row["key"]: row for row in (*others, *rows)}.values())
         self._write(self.folder / "plan.json", json.dumps(list(rows), indent=1).encode())
 
     def collect(self) -> Path:
@@ -132,18 +133,9 @@ class Store:
         return content if isinstance(content, list) else None
 
     def _write(self, path: Path, content: bytes) -> None:
-        temporary = None
         try:
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-                temporary = Path(stream.name)
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.chmod(0o644)
-            temporary.replace(path)
+            write_whole(path, content)
         except OSError as error:
-            if temporary is not None:
-                temporary.unlink(missing_ok=True)
             raise UserError(_unwritable(self.folder, error)) from None
 
 

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from splitbench import datasets, methods
 from splitbench.bench.errors import UserError, nearest
 from splitbench.bench.explain import explained
-from splitbench.datasets.base import DataError
+from splitbench.datasets.base import DataError, Part
 from splitbench.methods.base import MethodError, Settings
 
-Task = Literal["classification"]
+Task = Literal["classification", "detection"]
 
 
 class _Strict(BaseModel):
@@ -39,8 +39,10 @@ class _Open(BaseModel):
 class DatasetSpec(_Open):
     """A dataset by name, with its own options beside these keys.
 
-    ``calibration`` holds options that replace the dataset's for the calibration images. ``unreadable: skip`` leaves
-    images out that cannot be decoded and counts them; by default they fail the cell.
+    ``calibration`` holds options that replace the dataset's for the calibration images, ``train`` for the training
+    images, to which the evaluation's ``limit`` does not apply. With a ``name`` in either, its images are those of
+    another dataset, with no options but those beside the name: enough for what needs no labels. ``unreadable: skip``
+    leaves images out that cannot be decoded and counts them; by default they fail the cell.
     """
 
     name: str
@@ -48,6 +50,20 @@ class DatasetSpec(_Open):
     unreadable: Literal["fail", "skip"] = "fail"
     preprocessing: dict[str, Any] = {}
     calibration: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+
+    def options(self, part: Part) -> dict[str, Any]:
+        """The dataset's options for one use of it."""
+        own = {"calibration": self.calibration, "train": self.train}.get(part, {})
+        if "name" in own:
+            return {name: value for name, value in own.items() if name != "name"}
+        dropped = {"limit"} if part == "train" else set()
+        return {name: value for name, value in self.others.items() if name not in dropped} | own
+
+    def source(self, part: Part) -> str:
+        """The name of the dataset whose images one use of it takes."""
+        own = {"calibration": self.calibration, "train": self.train}.get(part, {})
+        return str(own.get("name", self.name))
 
 
 class AutoSplits(_Strict):
@@ -102,11 +118,13 @@ class Sweep(_Strict):
                 raise ValueError(f"two {kind} are called {twice[0]!r}: give each a `label` of its own")
         return self
 
-    def only(self, words: Sequence[str]) -> "Sweep":
-        """The part of the sweep whose backbones' labels contain one of the words; all of it for none.
+    def only(self, words: Sequence[str], methods: Sequence[str] = ()) -> "Sweep":
+        """The part of the sweep whose backbones' labels contain one of the words, with the methods of these names.
+
+        None of either means all.
 
         Raises:
-            UserError: no backbone matches.
+            UserError: no backbone matches, or a method is not in the sweep.
         """
         labels = [spec.label or spec.name for spec in self.backbones]
         chosen = [
@@ -116,6 +134,18 @@ class Sweep(_Strict):
         ]
         if not chosen:
             raise UserError(f"no backbone of the sweep matches --only {' '.join(words)}: it has {', '.join(labels)}")
+        names = list(dict.fromkeys(spec.name for spec in self.methods))
+        for name in methods:
+            if name not in names:
+                raise UserError(f"the sweep has no method {name!r}{nearest(name, names)}: it has {', '.join(names)}")
+        kept = [spec for spec in self.methods if not methods or spec.name in methods]
+        return self.model_copy(update={"backbones": chosen, "methods": kept})
+
+    def beginning_with(self, weights: str | None) -> "Sweep":
+        """The sweep with other weights for its backbones; unchanged for None."""
+        if weights is None:
+            return self
+        chosen = [spec.model_copy(update={"weights": weights}) for spec in self.backbones]
         return self.model_copy(update={"backbones": chosen})
 
 
@@ -184,7 +214,7 @@ def read(path: Path) -> Sweep:
     for index, spec in enumerate(sweep.datasets):
         _check_dataset(spec, f"{path}: datasets.{index}", sweep.task)
     for index, entry in enumerate(sweep.methods):
-        _check_method(entry, f"{path}: methods.{index}")
+        _check_method(entry, f"{path}: methods.{index}", sweep.task)
     return sweep
 
 
@@ -195,18 +225,28 @@ def _check_dataset(spec: DatasetSpec, place: str, task: str) -> None:
         raise UserError(f"{place}.name: {error}{nearest(spec.name, datasets.names())}") from None
     if kind.task != task:
         raise UserError(f"{place}.name: {spec.name} is a dataset for {kind.task}, but the sweep's task is {task}")
-    for options in (spec.others, spec.others | spec.calibration):
+    for part in get_args(Part):
         try:
-            kind.Options.model_validate(options)
+            kind = datasets.get(spec.source(part))
+        except DataError as error:
+            raise UserError(f"{place}.{part}.name: {error}{nearest(spec.source(part), datasets.names())}") from None
+        try:
+            kind.Options.model_validate(spec.options(part))
         except ValidationError as error:
             raise UserError(explained(error, place, kind.Options, DatasetSpec)) from None
 
 
-def _check_method(spec: MethodSpec, place: str) -> None:
+def _check_method(spec: MethodSpec, place: str, task: str) -> None:
     try:
         method = methods.get(spec.name)
     except MethodError as error:
         raise UserError(f"{place}.name: {error}{nearest(spec.name, methods.names())}") from None
+    if task not in method.tasks:
+        fitting = ", ".join(name for name in methods.names() if task in methods.get(name).tasks)
+        raise UserError(
+            f"{place}.name: {spec.name} is a method for {' and '.join(method.tasks)}, but the sweep's task is {task}: "
+            f"leave it out, or take another ({fitting})"
+        )
     empty = [name for name, value in spec.others.items() if value == []]
     if empty:
         raise UserError(f"{place} ({spec.name}): {empty[0]}: an empty list gives no cells")

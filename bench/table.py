@@ -21,6 +21,23 @@ UNCUT = ("input", "output")
 _NUMBERS = frozenset(
     column.name for column in COLUMNS if column.unit or column.name in ("images", "images_unreadable", "ratio", "batch")
 ) | {"train_images", "seed"}
+_HOW = frozenset(
+    [
+        "start",
+        "epochs",
+        "next_epochs",
+        "batch_size",
+        "learning_rate",
+        "weight_decay",
+        "schedule",
+        "ema",
+        "precision",
+        "compile",
+        "flip",
+        "half",
+    ]
+)
+"""Settings of how something was trained, which a name need not repeat where all of a method's curves share them."""
 _NEEDED = ("key", "task", "dataset", *CURVE[1:], "knob", "value", "status", "bytes_mean", "accuracy", "baseline")
 _CIRCUMSTANCES = {"fingerprint": "images", "weights": "weights", "precision": "precision"}
 
@@ -53,6 +70,7 @@ def read(paths: Iterable[Path | str], allow_mixed: bool = False) -> pd.DataFrame
     notes: list[str] = []
     frame = _merge(frame, notes)
     frame = _tell_apart(frame, notes)
+    frame = _shorten(frame, notes)
     frame.attrs["notes"] = notes
     return frame
 
@@ -206,3 +224,16 @@ def _tell_apart(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
         for _, row in older.iterrows()
     )
     return frame.drop(index=older.index).reset_index(drop=True)
+
+
+def _shorten(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Leaves out of a method's variants how it was trained, where that is the same in all of them."""
+    frame = frame.copy()
+    for method, variants in frame.groupby("method")["variant"]:
+        words = [variant.split() for variant in variants.unique()]
+        shared = [word for word in words[0] if word.partition("=")[0] in _HOW and all(word in other for other in words)]
+        if shared:
+            notes.append(f"{method}, throughout: {' '.join(shared)}")
+            kept = variants.map(lambda variant: " ".join(w for w in variant.split() if w not in shared))  # noqa: B023
+            frame.loc[variants.index, "variant"] = kept
+    return frame

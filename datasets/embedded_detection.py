@@ -1,15 +1,18 @@
 """The embedded dataset's detection view: the scenes of ``embedded`` seen whole, with COCO's annotations."""
 
-from typing import Any, ClassVar, TypedDict
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from splitbench.datasets import base
 from splitbench.datasets.base import Part
+from splitbench.datasets.boxes import Box, Target, target_of
 from splitbench.datasets.drawing.render import Picture, draw
 from splitbench.datasets.drawing.scene import SCENE
+from splitbench.datasets.drawing.shapes import CLASSES
 from splitbench.datasets.embedded import PARTS, Options, Scenes
 
 SIDE = SCENE
@@ -20,30 +23,24 @@ LEAST_PERCENT = 20
 """A thing is annotated when at least this much of it is seen: in pixels, and of what nothing would hide."""
 
 
-class Box(TypedDict):
-    """One annotation in COCO's terms; ``category_id`` counts from 1, lengths and ``area`` are in pixels."""
-
-    category_id: int
-    bbox: tuple[float, float, float, float]
-    area: float
-    iscrowd: int
-
-
-class Target(TypedDict):
-    """One image's annotations as torchvision's detectors want them: corners (N, 4), classes from 1 (N,)."""
-
-    boxes: NDArray[np.float32]
-    labels: NDArray[np.int64]
+@lru_cache(256)  # an image and its boxes are asked for one after the other, and both take the drawing
+def _drawn(seed: int, part: int, index: int) -> Picture:
+    return draw(seed, part, index, close=False)
 
 
 class EmbeddedDetection(Scenes):
     """Images of SIDE x SIDE pixels with boxes around one to six things of twelve classes."""
 
     task = "detection"
+    categories: Sequence[int] = range(1, len(CLASSES) + 1)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """SIDE x SIDE."""
+        return SIDE, SIDE
 
     def picture(self, index: int) -> Picture:
         """Pixels, and which labelled thing is seen at which of them."""
-        return draw(self.seed, PARTS[self.part], index, close=False)
+        return _drawn(self.seed, PARTS[self.part], index)
 
     def image(self, index: int) -> Image.Image:
         """The drawn picture, RGB, SIDE x SIDE."""
@@ -54,13 +51,8 @@ class EmbeddedDetection(Scenes):
         return boxes_of(self.picture(index))
 
     def target(self, index: int) -> Target:
-        """The boxes as corners (left, top, right, bottom), and their classes."""
-        boxes = self.boxes(index)
-        corners = [(x, y, x + width, y + height) for x, y, width, height in (box["bbox"] for box in boxes)]
-        return {
-            "boxes": np.array(corners, dtype=np.float32).reshape(-1, 4),
-            "labels": np.array([box["category_id"] for box in boxes], dtype=np.int64),
-        }
+        """The boxes as corners (left, top, right, bottom), and their classes, which count from 1."""
+        return target_of(self.boxes(index))
 
 
 def boxes_of(picture: Picture) -> list[Box]:

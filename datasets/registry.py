@@ -6,7 +6,7 @@ from pathlib import Path
 
 from splitbench.datasets.base import DataError, DatasetKind
 
-_NOT_DATASETS = {"base", "registry", "drawing"}
+_NOT_DATASETS = {"base", "boxes", "coco_json", "registry", "drawing"}
 
 
 def names() -> list[str]:

@@ -11,9 +11,13 @@ from splitbench.methods.base import (
     Context,
     Cut,
     Deployment,
+    Learned,
+    Learning,
+    LearningMethod,
     Method,
     MethodError,
     TensorSpec,
+    Unit,
 )
 from splitbench.methods.registry import get, names
 
@@ -24,9 +28,13 @@ __all__ = [
     "Context",
     "Cut",
     "Deployment",
+    "Learned",
+    "Learning",
+    "LearningMethod",
     "Method",
     "MethodError",
     "TensorSpec",
+    "Unit",
     "get",
     "names",
 ]

@@ -5,9 +5,10 @@ on the device, the codec that turns the cut into bytes and back, and the tail th
 nothing of datasets, files or the harness; everything it may look at is in :class:`Context`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -45,11 +46,15 @@ class Bitstream:
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One tensor of a cut as both sides know it: shape without the batch axis, dtype, and its role in the network."""
+    """One tensor of a cut as both sides know it: shape without the batch axis, dtype, and its role in the network.
+
+    ``axis`` is that of the channels in ``shape``, where the harness knows it: sizes alone may mislead.
+    """
 
     shape: tuple[int, ...]
     dtype: torch.dtype
     role: str = ""
+    axis: int | None = None
 
     @property
     def elements(self) -> int:
@@ -91,12 +96,86 @@ class Deployment:
     server_tables: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+class Unit(nn.Module, ABC):
+    """What a method that learns puts between head and tail: encoder, quantizer, decoder and the coder's tables.
+
+    Its ``state_dict`` holds all that both sides need, integer tables included, so that a stored unit codes anywhere as
+    it did where it was trained.
+    """
+
+    @abstractmethod
+    def begin(self, cut: Cut) -> None:
+        """Called once before training, with the cut of some training images: fit scales to the values."""
+
+    @abstractmethod
+    def forward(self, *cut: Tensor) -> tuple[Cut, Tensor]:
+        """A cut of batch size B to what the server will decode, differentiable, and each image's estimated bits, (B,).
+
+        In training mode the rate is that of the relaxed quantizer, in evaluation mode that of the symbols.
+        """
+
+    @abstractmethod
+    def finish(self, cuts: Iterable[Cut]) -> None:
+        """Called once when training is over, with cuts of training images: fix the coder's integer tables."""
+
+    @abstractmethod
+    def reopen(self) -> None:
+        """Called when training goes on from a finished unit, whose tables are no longer wanted."""
+
+    @abstractmethod
+    def codec(self) -> Codec:
+        """The finished unit as a codec. Raises MethodError where :meth:`finish` was never called."""
+
+    @abstractmethod
+    def sides(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
+        """What the device and what the server store of it: not what only training needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """What a method asks the harness to train for one rate point: least ``rate * bits per pixel + distortion``.
+
+    Pixels are those of a training picture as the head takes it. ``distortion`` is the task's loss, or label-free
+    distillation from the uncompressed model (``distill``). With ``everything``, copies of head and tail are trained
+    along with the unit, from new random weights if ``scratch``; otherwise both are frozen, running statistics included.
+    ``recipe`` holds fields of the trainer's ``Recipe``. With ``start: neighbour`` a rate point begins with the weights
+    of the one before it in the sweep and trains for ``next_epochs``. With ``flip`` training sees mirrored pictures,
+    too; with ``half`` trained kernels are rounded to float16 before the tables are made, and kept so in files; they run
+    in float32.
+    """
+
+    unit: Unit
+    rate: float
+    distortion: Literal["task", "distill"]
+    recipe: Mapping[str, Any]
+    everything: bool = False
+    scratch: bool = False
+    flip: bool = False
+    half: bool = False
+    start: Literal["own", "neighbour"] = "own"
+    next_epochs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """The trained parts of one rate point; head and tail are the backbone's own where the method froze them."""
+
+    head: nn.Module
+    unit: Unit
+    tail: nn.Module
+
+
+def nothing_learned() -> Learned:
+    """The default of ``Context.learned``. Raises MethodError."""
+    raise MethodError("nothing was trained for this rate point")
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """All that a method may look at when it prepares a rate point.
 
     ``calibration()`` yields cuts of calibration images, which are never evaluation images; it raises MethodError where
-    the sweep names no calibration data.
+    the sweep names no calibration data. ``learned()`` gives what was trained for this rate point to methods that learn.
     """
 
     head: nn.Module
@@ -104,6 +183,7 @@ class Context:
     specs: Specs
     calibration: Callable[[], Iterable[Cut]]
     seed: int = 0
+    learned: Callable[[], Learned] = nothing_learned
 
 
 class Settings(BaseModel):
@@ -116,21 +196,31 @@ class Method(Protocol):
     """A family of codecs with one rate knob.
 
     ``version`` is raised with every change that can change bytes or decoded values: it is part of a cell's key.
-    ``rates`` are the knob's values where a sweep gives none. ``only_at`` names
-    the one split point where the method makes sense (``input`` or ``output``), or is None.
+    ``rates`` are the knob's values where a sweep gives none. ``only_at`` names the one split point where the method
+    makes sense (``input`` or ``output``), or is None. ``tasks`` names the tasks that it can be used for.
     """
 
     summary: ClassVar[str]
     version: ClassVar[int]
     knob: ClassVar[str]
     rates: ClassVar[tuple[Any, ...]]
+    tasks: ClassVar[tuple[str, ...]]
     only_at: ClassVar[str | None]
     Settings: ClassVar[type[Settings]]
 
     def needs(self, settings: Any) -> frozenset[str]:
-        """Parts of the data that preparing a rate point looks at: ``calibration``, or nothing."""
+        """Parts of the data that preparing a rate point looks at: ``calibration``, ``train``, both or none."""
         ...
 
     def deploy(self, settings: Any, context: Context) -> Deployment:
         """Prepare one rate point. ``settings`` is an instance of ``Settings``."""
+        ...
+
+
+@runtime_checkable
+class LearningMethod(Protocol):
+    """What a method that learns (``needs`` says ``train``) has besides: the harness trains, the method says what."""
+
+    def learn(self, settings: Any, context: Context) -> Learning:
+        """The untrained unit of one rate point, and how to train it. The same settings and seed give equal weights."""
         ...

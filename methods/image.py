@@ -1,9 +1,10 @@
 """image: the photograph itself is compressed and sent; the server runs the whole backbone. A trivial baseline.
 
-What is coded is what the network would see: the picture after resizing and cropping, before normalization. JPEG and
-WebP have a quality; PNG has none (its files are lossless; ``quality`` is then zlib's effort, 0 to 100, and moves only
-the time). With ``header: sent`` the bitstream is an ordinary file. With ``header: shared`` (JPEG only) both sides know
-everything before the scan, which for one size and quality is the same for every picture, and only the scan travels.
+What is coded is what the network would see: the picture after resizing and cropping, before normalization; the whole
+picture for detectors, which resize by themselves. JPEG and WebP have a quality; PNG has none (its files are lossless;
+``quality`` is then zlib's effort, 0 to 100, and moves only the time). With ``header: sent`` the bitstream is an
+ordinary file. With ``header: shared`` (JPEG only) both sides know everything before the scan, which for one size and
+quality is the same for every picture, and only the scan travels.
 
 Of a JPEG file, the scan is payload, quantization and Huffman tables are side information, the other segments framing.
 Of a PNG or WebP file, the container's fixed parts are framing and the rest is payload.
@@ -51,6 +52,7 @@ class ImageFile:
     version: ClassVar[int] = 1
     knob: ClassVar[str] = "quality"
     rates: ClassVar[tuple[Any, ...]] = (5, 10, 20, 40, 60, 80, 95)
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "detection")
     only_at: ClassVar[str | None] = "input"
     Settings: ClassVar[type[base.Settings]] = Settings
 

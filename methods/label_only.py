@@ -32,6 +32,7 @@ class LabelOnly:
     version: ClassVar[int] = 1
     knob: ClassVar[str] = "k"
     rates: ClassVar[tuple[Any, ...]] = (1, 5)
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
     only_at: ClassVar[str | None] = "output"
     Settings: ClassVar[type[base.Settings]] = Settings
 

@@ -53,6 +53,7 @@ class QuantizeRLE:
     version: ClassVar[int] = 1
     knob: ClassVar[str] = "bits"
     rates: ClassVar[tuple[Any, ...]] = (1, 2, 3, 4, 5, 6, 7, 8)
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "detection")
     only_at: ClassVar[str | None] = None
     Settings: ClassVar[type[base.Settings]] = Settings
 

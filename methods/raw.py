@@ -27,6 +27,7 @@ class Raw:
     version: ClassVar[int] = 1
     knob: ClassVar[str] = "dtype"
     rates: ClassVar[tuple[Any, ...]] = ("float32", "float16")
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "detection")
     only_at: ClassVar[str | None] = None
     Settings: ClassVar[type[base.Settings]] = Settings
 

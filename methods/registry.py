@@ -6,7 +6,7 @@ from pathlib import Path
 
 from splitbench.methods.base import Method, MethodError
 
-_NOT_METHODS = {"base", "registry", "coding"}
+_NOT_METHODS = {"base", "registry", "coding", "units"}
 
 
 def names() -> list[str]:

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from splitbench import methods
-from splitbench.bench.evaluate import Material, evaluate, place_of
+from splitbench.bench.evaluate import Material, evaluate
 from splitbench.bench.metrics import accuracy
+from splitbench.bench.place import place_of
 from splitbench.bench.plan import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep import expand, read
-from splitbench.methods.base import Context
+from splitbench.methods.base import Context, nothing_learned
 
 SWEEP = """
 datasets: [{name: embedded, limit: 30}]
@@ -36,7 +37,8 @@ def material(tmp_path_factory):
     built = open_backbone(backbone, spec, sources)
     dataset = open_dataset(spec, sources, "evaluation")
     calibration = open_dataset(few, sources, "calibration")
-    return list(expand(sweep)), Material(built, dataset, lambda: calibration, False, 7, torch.device("cpu"))
+    nothing = lambda *_: nothing_learned()  # noqa: E731
+    return list(expand(sweep)), Material(built, dataset, lambda: calibration, nothing, False, 7, torch.device("cpu"))
 
 
 def naive(cell, material):

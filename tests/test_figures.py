@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitbench.bench.errors import UserError
-from splitbench.bench.figures import draw_all, published, ticks
+from splitbench.bench.figures import draw_all, published, sizes, ticks
 from splitbench.bench.figures.limits import limits
 from splitbench.bench.figures.style import styles
 from splitbench.bench.table import points, read
@@ -137,3 +137,28 @@ def test_published_points_stand_beside_the_same_network_with_a_like_baseline_onl
     for other in ({"baseline": 60.0}, {"backbone": "torchvision/resnet18"}, {"task": "detection"}):
         assert published.beside(pd.DataFrame([row | other])).empty
     assert np.isclose(published.load()["bytes"].min(), 0.0054 * 224 * 224 / 8, atol=1)
+
+
+def test_bytes_spread_is_drawn_from_the_records_and_told_where_there_are_none(tmp_path):
+    rows = samples.curve([1000, 3000], [70.0, 75.0], task="detection", metric="ap")
+    told: list[str] = []
+    assert not [
+        path for path in draw_all(table(tmp_path, rows), tmp_path / "bare", told.append) if "spread" in path.name
+    ]
+    assert any("no per-image records" in reason for reason in told)
+    (tmp_path / "records").mkdir()
+    np.savez(tmp_path / "records" / f"{rows[0]['key']}.npz", bytes=np.arange(101, dtype=np.uint16) + 900)
+    frame = table(tmp_path, rows)
+    (spread,) = sizes.spreads(points(frame)).to_dict("records")
+    assert [spread[f"p{end}"] for end in sizes.ENDS] == [905, 925, 950, 975, 995]
+    assert [path.name for path in draw_all(frame, tmp_path / "out") if "spread" in path.name] == [
+        "bytes-spread_val_torchvision--resnet50.svg",
+        "bytes-spread_val_torchvision--resnet50.png",
+    ]
+
+
+def test_boxes_like_labels_do_not_stretch_the_axis(tmp_path):
+    at = {"task": "detection", "metric": "ap", "baseline": 37.0}
+    rows = samples.curve([4000, 9000], [33.0, 36.5], **at)
+    answers = samples.curve([40, 80], [36.0, 37.0], split="output", method="boxes", **at)
+    assert limits(points(table(tmp_path, [*rows, *answers])))[0] == limits(points(table(tmp_path, rows)))[0]

@@ -184,3 +184,15 @@ def test_different_images_are_refused_unless_asked(tmp_path):
     )
     frame = read([tmp_path / "0", tmp_path / "1"], allow_mixed=True)
     assert sorted(frame["variant"].unique()) == ["images=aaaa1111", "images=cccc2222"]
+
+
+def test_how_all_of_a_methods_curves_were_trained_is_told_once(tmp_path):
+    def learned(split, variant):
+        return samples.curve([100, 200], [70, 75], method="bottleneck", split=split, variant=variant)
+
+    frame = table(tmp_path, learned("layer2", "stride=1 epochs=8 half=True"))
+    assert set(frame["variant"]) == {"stride=1"}
+    assert frame.attrs["notes"] == ["bottleneck, throughout: epochs=8 half=True"]
+    # What differs stays a part of the names.
+    both = learned("layer2", "stride=1 epochs=8 half=True") + learned("layer3", "stride=1 epochs=9 half=True")
+    assert set(table(tmp_path, both, "both")["variant"]) == {"stride=1 epochs=8", "stride=1 epochs=9"}

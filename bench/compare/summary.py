@@ -60,9 +60,9 @@ def summary(
 def telling_budgets(good: pd.DataFrame, most: int = 2) -> list[float]:
     """At most so many round byte budgets, spread over the sizes at which compressors were measured; smallest first.
 
-    Uncompressed tensors and labels do not count: they have one size each, far from everything else.
+    Uncompressed tensors, labels and boxes do not count: their sizes are far from everything else.
     """
-    core = good.loc[~good["method"].isin(["raw", "label-only"]), "bytes_mean"]
+    core = good.loc[(good["method"] != "raw") & (good["split"] != "output"), "bytes_mean"]
     core = core if len(core) else good["bytes_mean"]
     places = np.quantile(np.log10(core.to_numpy(float)), [(i + 1) / (most + 1) for i in range(most)])
     return sorted({_round(float(place)) for place in places})

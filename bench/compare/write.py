@@ -83,11 +83,13 @@ def save(path: Path, text: str) -> Path:
 def short(number: float) -> str:
     """A number for a reader's table: thousands apart, about four digits, empty where there is none.
 
-    >>> [short(x) for x in (1234567.0, 71.8812, 0.5, float("nan"))]
-    ['1,234,567', '71.88', '0.50', '']
+    >>> [short(x) for x in (1234567.0, 71.8812, 0.5, 0.00123, float("nan"))]
+    ['1,234,567', '71.88', '0.50', '0.0012', '']
     """
     if np.isnan(number):
         return ""
+    if 0 < abs(number) < 0.01:
+        return f"{number:.2g}"
     if number == int(number) and abs(number) < 1000:
         return f"{number:.0f}"
     return f"{number:,.2f}" if abs(number) < 1000 else f"{number:,.0f}"

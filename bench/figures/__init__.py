@@ -1,16 +1,19 @@
-"""Figures from runs' CSVs alone: no model, no data and no torch are needed, and no screen."""
+"""Figures from runs' CSVs: no model, no data and no torch are needed, and no screen.
+
+How bytes spread over images is drawn from the per-image records beside a CSV, where they are there.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib as mpl
 import pandas as pd
 
-from splitbench.bench.figures import cost, rate
-from splitbench.bench.figures.style import RC, styles
+from splitbench.bench.figures import cost, learning, rate, sizes
+from splitbench.bench.figures.drawing import drawing
+from splitbench.bench.figures.style import styles
 from splitbench.bench.table import points
 
-__all__ = ["draw_all"]
+__all__ = ["draw_all", "draw_learning"]
 
 
 def draw_all(frame: pd.DataFrame, out: Path, report: Callable[[str], None] = lambda reason: None) -> list[Path]:
@@ -31,13 +34,32 @@ def draw_all(frame: pd.DataFrame, out: Path, report: Callable[[str], None] = lam
     """
     good, looks = points(frame), styles(frame)
     files: list[Path] = []
-    with mpl.rc_context():
-        # From the defaults, whatever the user's matplotlibrc says.
-        mpl.rcdefaults()
-        for name, value in RC.items():
-            mpl.rcParams[name] = value
+    with drawing():
         for _, rows in good.groupby(["dataset", "backbone"], sort=True):
             files += rate.draw(rows, looks, out)
             files += cost.draw_macs(rows, looks, out, report)
             files += cost.draw_weights(rows, looks, out, report)
+            files += sizes.draw(rows, looks, out, report)
     return files
+
+
+def draw_learning(run: Path, out: Path) -> list[Path]:
+    """Draws the learning curves that a run's folder holds, the rate points of a method over one another.
+
+    Returns:
+        The files written; none where nothing was trained.
+    """
+    files: list[Path] = []
+    for folder in sorted(path for path in (run / "learning").glob("*") if path.is_dir()):
+        tables = sorted(folder.glob("*.csv"), key=lambda path: _number(path.stem))
+        if tables:
+            files += learning.draw({path.stem: path for path in tables}, out, f"learning_{folder.name}")
+    return files
+
+
+def _number(label: str) -> tuple[float, str]:
+    """Sorts ``lmbda=0.3`` by its value."""
+    try:
+        return float(label.partition("=")[2]), label
+    except ValueError:
+        return float("inf"), label

@@ -11,10 +11,10 @@ _DEEPEST = 12.0
 def limits(rows: pd.DataFrame) -> tuple[tuple[float, float], tuple[float, float]]:
     """The ranges of bytes and of accuracy (%) in which compressors are told apart.
 
-    Uncompressed tensors and labels may lie orders of magnitude away from everything else, and a one-bit code may lose
-    everything: given axis, they would squeeze the rest into a corner.
+    Uncompressed tensors, labels and boxes may lie orders of magnitude away from everything else, and a one-bit code may
+    lose everything: given axis, they would squeeze the rest into a corner.
     """
-    core = rows[~rows["method"].isin(["raw", "label-only"])]
+    core = rows[(rows["method"] != "raw") & (rows["split"] != "output")]
     core = core if len(core) else rows
     base = float(rows["baseline"].iloc[0])
     best = float(core.groupby(["split", "method", "variant"])["accuracy"].max().min())

@@ -49,6 +49,23 @@ def new(panels: int, share_x: bool = True) -> Page:
     return Page(figure, axes[:panels], columns)
 
 
+def stacked(rows: Sequence[float], inches: float) -> Page:
+    """A page at both columns' width with one panel below the other, each as high as so many rows of text."""
+    heights = [(count + 0.2) * inches for count in rows]
+    figure = Figure(figsize=(FULL, sum(heights) + 0.42 * len(rows) + 0.35), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(rows), 1, squeeze=False, sharex=True, height_ratios=heights)
+    panels = list(grid[:, 0])
+    for one in panels:
+        one.tick_params(labelbottom=True)
+    return Page(figure, panels, 1)
+
+
+def panel_width(page: Page) -> float:
+    """About how many inches a panel's axes are wide, before anything is laid out."""
+    return float(page.figure.get_figwidth()) / page.columns - (0.3 if page.columns > 1 else 0.5)
+
+
 def finish(page: Page, x: str, y: str, legends: Sequence[tuple[str, Sequence[Artist]]]) -> None:
     """Labels the axes once for all panels and puts the legends, each under its heading, below them.
 
@@ -120,6 +137,7 @@ def save(page: Page, folder: Path, kind: str, row: Row) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         page.figure.savefig(files[0], metadata={"Date": None})
+        page.figure.set_layout_engine("none")  # laid out by now
         page.figure.savefig(files[1])
     except OSError as error:
         raise UserError(f"cannot write {folder / name}: {error.strerror}") from None

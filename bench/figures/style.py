@@ -16,6 +16,7 @@ _FIXED = {
     "raw": ("#000000", "P"),
     "image": ("#009E73", "^"),
     "label-only": ("#CC79A7", "X"),
+    "boxes": ("#CC79A7", "X"),  # detection's label-only
     "quantize-rle": ("#0072B2", "o"),
     "quantize-entropy": ("#56B4E9", "v"),
     "bottleneck": ("#D55E00", "s"),

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 _STEPS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9))
@@ -39,9 +40,18 @@ def set_log_ticks(axes: Axes, most: int = 5) -> None:
 
 def fix(axes: Axes, ticks: Sequence[float], labels: Sequence[str] | None = None) -> None:
     """Puts exactly these ticks on the x axis."""
-    axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
-    axes.xaxis.set_major_formatter(FixedFormatter(list(labels) if labels else [plain(tick) for tick in ticks]))
-    axes.xaxis.set_minor_locator(NullLocator())
+    _fix(axes.xaxis, ticks, labels)
+
+
+def fix_y(axes: Axes, ticks: Sequence[float], labels: Sequence[str] | None = None) -> None:
+    """Puts exactly these ticks on the y axis."""
+    _fix(axes.yaxis, ticks, labels)
+
+
+def _fix(axis: Axis, ticks: Sequence[float], labels: Sequence[str] | None) -> None:
+    axis.set_major_locator(FixedLocator(list(ticks)))
+    axis.set_major_formatter(FixedFormatter(list(labels) if labels else [plain(tick) for tick in ticks]))
+    axis.set_minor_locator(NullLocator())
 
 
 def plain(number: float) -> str:

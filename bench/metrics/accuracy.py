@@ -1,7 +1,6 @@
 """Accuracy of a classifier: per-image records, and what they come to with 95 % intervals."""
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +8,8 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
+from splitbench.bench.metrics.records import Records
 from splitbench.methods.base import MethodError
-
-Records = dict[str, npt.NDArray[Any]]
 
 METRIC = "top1"
 

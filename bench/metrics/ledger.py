@@ -11,12 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.weight_files import content
 from splitbench.methods.base import Deployment
 
 SIDES = ("device", "server")
+SWITCHES_PER_SECOND = (1, 10, 30)
+_TIMES = 5
 
 
 class Digests:
@@ -82,4 +86,28 @@ def over_rate_points(points: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         ]
         if switches:
             columns[f"switch_{side}_bytes"] = mean(switches)
+    if all(f"switch_{side}_bytes" in columns for side in SIDES):
+        megabits = sum(columns[f"switch_{side}_bytes"] for side in SIDES) * 8 / 1e6
+        columns |= {f"switch_mbps_{times}": megabits * times for times in SWITCHES_PER_SECOND}
     return columns
+
+
+def switch_ms(deployment: Deployment, digests: Digests, device: torch.device) -> float:
+    """Median milliseconds to copy a rate point's own tensors, of both sides, from host memory into place on ``device``.
+
+    It is what a switch takes once the weights have arrived; a method without weights of its own takes next to nothing.
+    """
+    every = (
+        *deployment.head.state_dict().values(),
+        *deployment.tail.state_dict().values(),
+        *deployment.device_tables.values(),
+        *deployment.server_tables.values(),
+    )
+    own = [tensor for tensor in _distinct(every) if digests.of(tensor) not in digests.backbone]
+    pairs = [(tensor.detach().clone().to(device), tensor.detach().cpu().clone()) for tensor in own]
+
+    def load() -> None:
+        for place, weights in pairs:
+            place.copy_(weights)
+
+    return median_ms(load, [()] * _TIMES, device)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -32,4 +33,11 @@ def count_macs(function: Callable[..., Any], *inputs: Any) -> int:
             function(*inputs)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
+    return int(counter.get_total_flops()) // 2
+
+
+def count_training_macs(loss: Callable[[], Tensor]) -> int:
+    """Multiply-accumulates of computing a loss and its gradients, counted as by :func:`count_macs`."""
+    with torch.enable_grad(), FlopCounterMode(display=False) as counter:
+        loss().backward()  # type: ignore[no-untyped-call]
     return int(counter.get_total_flops()) // 2

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from splitbench.bench.metrics.accuracy import Records
+from splitbench.bench.metrics.records import Records
 from splitbench.methods.base import Bitstream
 
 FIELDS = ("bytes", "payload", "side", "framing")
@@ -17,8 +17,8 @@ def record(streams: Sequence[Bitstream]) -> Records:
     return dict(zip(FIELDS, columns, strict=True))
 
 
-def summary(records: Records, pixels: int, elements: int) -> dict[str, float]:
-    """The rate columns: bytes per image; ``pixels`` of the network's input, ``elements`` of the cut."""
+def summary(records: Records, pixels: float, elements: float) -> dict[str, float]:
+    """The rate columns. ``pixels`` and ``elements`` of the cut are those of one image, or the mean over images."""
     size = records["bytes"]
     mean = float(size.mean())
     columns = {

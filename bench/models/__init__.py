@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from splitbench.bench.models import small_resnet
+from splitbench.bench.models import small_detector, small_resnet
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 """Where the weights that ship lie, with how they came about beside them."""
@@ -15,11 +15,11 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """How to build a network, its trained weights, and the fields of its ``Preprocessing``."""
+    """How to build a network, its trained weights, and the fields of its ``Preprocessing``: None for detectors."""
 
     build: Callable[..., nn.Module]
     weights: Path
-    preprocessing: Mapping[str, Any]
+    preprocessing: Mapping[str, Any] | None
 
 
 EMBEDDED: Mapping[str, Embedded] = {
@@ -32,6 +32,11 @@ EMBEDDED: Mapping[str, Embedded] = {
             "mean": small_resnet.MEAN,
             "std": small_resnet.STD,
         },
+    ),
+    "small_detector": Embedded(
+        build=small_detector.small_detector,
+        weights=WEIGHTS / "small_detector.safetensors",
+        preprocessing=None,
     ),
 }
 """The networks by name."""

@@ -1,4 +1,4 @@
-"""Kernels that fill contours and paint surfaces."""
+"""Kernels that fill contours, and say who owns which pixel."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,15 +7,9 @@ from splitbench.datasets.drawing.compiled import compiled
 
 Bounds = tuple[int, int, int, int]
 """(top, bottom, left, right) in pixels, the second and fourth not included."""
-Colour = tuple[int, int, int]
-"""Red, green and blue, 0 to 255."""
-Window = tuple[int, int, int, int, int, int]
-"""Where pixels lie in a texture: (u, v, u per x, v per x, u per y, v per y) in 1 / 65536 texel."""
 
 SUB = 64
 """Contour coordinates per pixel."""
-SIDE = 256
-"""Texels along each side of a texture; a power of two, so that a mask wraps around."""
 LINES = 4
 """Scan lines per pixel row; along a line coverage is exact."""
 
@@ -39,168 +33,84 @@ def cover(mask: NDArray[np.uint8], points: NDArray[np.int64], ends: NDArray[np.i
     right = min(width, (points[:, 0].max() + SUB - 1) // SUB)
     if top >= bottom or left >= right:
         return 0, 0, 0, 0
-    crossings = np.empty(len(points), dtype=np.int64)
-    turns = np.empty(len(points), dtype=np.int64)
-    row = np.zeros(width, dtype=np.int64)
+    first_of, crossings = _crossings(points, ends, top * SUB, (bottom - top) * LINES)
+    change = np.zeros(width + 2, dtype=np.int64)  # of coverage from one pixel to the next
     for y in range(top, bottom):
-        row[left:right] = 0
-        for line in range(LINES):
-            level = y * SUB + line * (SUB // LINES) + SUB // (2 * LINES)
-            count = 0
-            start = 0
-            for end in ends:
-                before = end - 1
-                for after in range(start, end):
-                    y0, y1 = points[before, 1], points[after, 1]
-                    if (y0 <= level) != (y1 <= level):
-                        x0, x1 = points[before, 0], points[after, 0]
-                        x = x0 + (x1 - x0) * (level - y0) // (y1 - y0)
-                        turn = 1 if y1 > y0 else -1
-                        place = count
-                        while place > 0 and crossings[place - 1] > x:
-                            crossings[place] = crossings[place - 1]
-                            turns[place] = turns[place - 1]
-                            place -= 1
-                        crossings[place] = x
-                        turns[place] = turn
-                        count += 1
-                    before = after
-                start = end
+        for line in range((y - top) * LINES, (y - top + 1) * LINES):
             winding = 0
-            for k in range(count - 1):
-                winding += turns[k]
+            for k in range(first_of[line], first_of[line + 1] - 1):
+                winding += 1 if crossings[k] & 1 else -1
                 if winding != 0:
-                    low = max(crossings[k], left * SUB)
-                    high = min(crossings[k + 1], right * SUB)
+                    low = max(crossings[k] >> 1, left * SUB)
+                    high = min(crossings[k + 1] >> 1, right * SUB)
                     if low < high:
-                        first, last = low // SUB, (high - 1) // SUB
-                        if first == last:
-                            row[first] += high - low
-                        else:
-                            row[first] += (first + 1) * SUB - low
-                            for x in range(first + 1, last):
-                                row[x] += SUB
-                            row[last] += high - last * SUB
+                        first, last = low // SUB, high // SUB
+                        change[first] += (first + 1) * SUB - low
+                        change[first + 1] += low - first * SUB
+                        change[last] -= (last + 1) * SUB - high
+                        change[last + 1] -= high - last * SUB
+        covered = 0
         for x in range(left, right):
-            mask[y, x] = min(255, row[x] * 256 // (SUB * LINES))
+            covered += change[x]
+            change[x] = 0
+            mask[y, x] = min(255, covered * 256 // (SUB * LINES))
+        change[right], change[right + 1] = 0, 0
     return top, bottom, left, right
 
 
 @compiled
-def _tap(texture: NDArray[np.uint8], u: int, v: int) -> int:
-    """The texture's tone at (u, v) in 1 / 65536 texel, times 65536, between its four neighbours."""
-    a, b = (u >> 16) & (SIDE - 1), (v >> 16) & (SIDE - 1)
-    c, d = (a + 1) & (SIDE - 1), (b + 1) & (SIDE - 1)
-    right, low = (u >> 8) & 255, (v >> 8) & 255
-    up = texture[b, a] * (256 - right) + texture[b, c] * right
-    down = texture[d, a] * (256 - right) + texture[d, c] * right
-    tone: int = up * (256 - low) + down * low
-    return tone
-
-
-@compiled
-def paint(
-    canvas: NDArray[np.int32],
-    mask: NDArray[np.uint8],
-    bounds: Bounds,
-    stops: tuple[Colour, Colour, Colour],
-    coarse: NDArray[np.uint8],
-    coarse_map: Window,
-    fine: NDArray[np.uint8],
-    fine_map: Window,
-    relief: int,
-    shade: tuple[int, int, int],
-) -> None:
-    """Lay a textured surface over the canvas where the mask lets it through.
+def _crossings(
+    points: NDArray[np.int64], ends: NDArray[np.int64], top: int, lines: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the contours cross scan lines, from left to right.
 
     Args:
-        canvas: Colours times 16, changed in place, shape (H, W, 3).
-        mask: Coverage from ``cover``, shape (H, W).
-        bounds: What to touch.
-        stops: Three colours that the coarse texture runs through from dark to bright.
-        coarse: Texture that picks the colour, shape (SIDE, SIDE); it repeats.
-        coarse_map: Where in it the view's pixels lie.
-        fine: Texture that makes the colour lighter and darker; likewise.
-        fine_map: Likewise.
-        relief: How much the fine texture does, 0 to 256.
-        shade: (brightness at pixel (0, 0), its change per x, per y) in 1 / 65536; 0 leaves the colour as it is.
+        points: As ``cover``'s.
+        ends: Likewise.
+        top: The upper edge of the first line's pixels, in 1 / SUB pixel.
+        lines: How many scan lines there are.
+
+    Returns:
+        Where each line's crossings begin, and in the end how many there are, shape (lines + 1,); and twice the x of
+        each crossing, plus 1 where the contour runs down.
     """
-    u, v, u_x, v_x, u_y, v_y = coarse_map
-    fine_u, fine_v, fine_u_x, fine_v_x, fine_u_y, fine_v_y = fine_map
-    (red0, green0, blue0), (red1, green1, blue1), (red2, green2, blue2) = stops
-    for y in range(bounds[0], bounds[1]):
-        for x in range(bounds[2], bounds[3]):
-            if mask[y, x] == 0:
-                continue
-            alpha = mask[y, x] * 256
-            alpha += alpha >> 15 << 8
-            tone = _tap(coarse, u + u_x * x + u_y * y, v + v_x * x + v_y * y) >> 12
-            grain = (_tap(fine, fine_u + fine_u_x * x + fine_u_y * y, fine_v + fine_v_x * x + fine_v_y * y) >> 16) - 128
-            light = 65536 + shade[0] + shade[1] * x + shade[2] * y + grain * relief * 2
-            light = max(8192, min(131072, light))
-            if tone < 2048:
-                red = red0 * (2048 - tone) + red1 * tone
-                green = green0 * (2048 - tone) + green1 * tone
-                blue = blue0 * (2048 - tone) + blue1 * tone
-            else:
-                red = red1 * (4096 - tone) + red2 * (tone - 2048)
-                green = green1 * (4096 - tone) + green2 * (tone - 2048)
-                blue = blue1 * (4096 - tone) + blue2 * (tone - 2048)
-            red = min(4080, ((red >> 7) * light) >> 16)
-            green = min(4080, ((green >> 7) * light) >> 16)
-            blue = min(4080, ((blue >> 7) * light) >> 16)
-            canvas[y, x, 0] += ((red - canvas[y, x, 0]) * alpha) >> 16
-            canvas[y, x, 1] += ((green - canvas[y, x, 1]) * alpha) >> 16
-            canvas[y, x, 2] += ((blue - canvas[y, x, 2]) * alpha) >> 16
-
-
-@compiled
-def darken(
-    canvas: NDArray[np.int32],
-    mask: NDArray[np.uint8],
-    bounds: Bounds,
-    across: int,
-    down: int,
-    soft: int,
-    strength: int,
-) -> None:
-    """Cast the mask's shadow.
-
-    Args:
-        canvas: Colours times 16, changed in place, shape (H, W, 3).
-        mask: Coverage, shape (H, W).
-        bounds: Those of the mask.
-        across: How many pixels to the right the shadow falls.
-        down: How many pixels below.
-        soft: The shadow's edge, in pixels to either side.
-        strength: 0 (none) to 256 (black).
-    """
-    height, width = mask.shape
-    top, bottom, left, right = bounds
-    tall, wide = bottom - top + 2 * soft, right - left + 2 * soft
-    side = 2 * soft + 1
-    rows = np.zeros((bottom - top, wide), dtype=np.int64)
-    for y in range(bottom - top):
-        total = 0
-        for x in range(wide):
-            if x < right - left:
-                total += mask[top + y, left + x]
-            if 0 <= x - side < right - left:
-                total -= mask[top + y, left + x - side]
-            rows[y, x] = total
-    for x in range(wide):
-        total = 0
-        to = left + x - soft + across
-        for y in range(tall):
-            if y < bottom - top:
-                total += rows[y, x]
-            if 0 <= y - side < bottom - top:
-                total -= rows[y - side, x]
-            at = top + y - soft + down
-            if total > 0 and 0 <= to < width and 0 <= at < height:
-                kept = 65536 - total * strength // (side * side)
-                for k in range(3):
-                    canvas[at, to, k] = (canvas[at, to, k] * kept) >> 16
+    step = SUB // LINES
+    level = top + step // 2
+    # An edge crosses the lines from the first at or below its upper end to the last above its lower end.
+    spans = np.empty((len(points), 2), dtype=np.int64)
+    first_of = np.zeros(lines + 1, dtype=np.int64)
+    start = 0
+    for end in ends:
+        before = end - 1
+        for after in range(start, end):
+            upper, lower = min(points[before, 1], points[after, 1]), max(points[before, 1], points[after, 1])
+            spans[after, 0] = max(0, (upper - level + step - 1) // step)
+            spans[after, 1] = min(lines, (lower - level + step - 1) // step)
+            for line in range(spans[after, 0], spans[after, 1]):
+                first_of[line + 1] += 1
+            before = after
+        start = end
+    for line in range(lines):
+        first_of[line + 1] += first_of[line]
+    crossings = np.empty(first_of[lines], dtype=np.int64)
+    filled = first_of.copy()
+    start = 0
+    for end in ends:
+        before = end - 1
+        for after in range(start, end):
+            x0, y0, x1, y1 = points[before, 0], points[before, 1], points[after, 0], points[after, 1]
+            for line in range(spans[after, 0], spans[after, 1]):
+                x = x0 + (x1 - x0) * (level + line * step - y0) // (y1 - y0)
+                crossing = 2 * x + (1 if y1 > y0 else 0)
+                place = filled[line]
+                while place > first_of[line] and crossings[place - 1] > crossing:
+                    crossings[place] = crossings[place - 1]
+                    place -= 1
+                crossings[place] = crossing
+                filled[line] += 1
+            before = after
+        start = end
+    return first_of, crossings
 
 
 @compiled

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from splitbench.datasets.drawing import camera, raster, textures
+from splitbench.datasets.drawing import camera, jpeg, raster, surface, textures
 from splitbench.datasets.drawing.dice import Dice
-from splitbench.datasets.drawing.raster import SUB, Bounds, Window
+from splitbench.datasets.drawing.raster import SUB, Bounds
 from splitbench.datasets.drawing.scene import SCENE, VERSION, WORLD, Look, Scene, Surface, Thing, compose, look
 from splitbench.datasets.drawing.shapes import ONE, Points, cosine, sine
+from splitbench.datasets.drawing.surface import Canvas, Window
 
 CLOSE = 96
 """Pixels along each side of the classification view."""
@@ -78,7 +79,7 @@ def draw(seed: int, part: int, index: int, close: bool) -> Picture:
     dice = Dice(VERSION, seed, part, index, 1 if close else 2)
     scene = compose(seed, part, index)
     view = close_view(scene, dice) if close else whole_view()
-    canvas = np.zeros((view.side, view.side, 3), dtype=np.int32)
+    canvas = np.zeros((3, view.side, view.side), dtype=np.int32)
     mask = np.empty((view.side, view.side), dtype=np.uint8)
     owners = np.zeros((view.side, view.side), dtype=np.uint8)
     _paint(canvas, _EVERYWHERE[view.side], (0, view.side, 0, view.side), scene.ground, view, _FLAT)
@@ -99,7 +100,7 @@ def draw(seed: int, part: int, index: int, close: bool) -> Picture:
     _photograph(canvas, scene, dice)
     pixels = np.empty((view.side, view.side, 3), dtype=np.uint8)
     quality = dice.between(45, 95)
-    camera.develop(canvas, camera.jpeg_tables(quality), camera.cosine_basis(), pixels)
+    jpeg.develop(canvas, jpeg.jpeg_tables(quality), jpeg.cosine_basis(), pixels)
     return Picture(pixels, owners, tuple(sights))
 
 
@@ -110,7 +111,7 @@ def _to_pixels(points: Points, x: int, y: int, view: View) -> Points:
 
 
 def _lay(
-    canvas: NDArray[np.int32],
+    canvas: Canvas,
     mask: NDArray[np.uint8],
     bounds: Bounds,
     points: Points,
@@ -125,7 +126,7 @@ def _lay(
     if seen.shadow:
         reach = max(1, radius // 7)
         offset = (-reach * across // ONE, -reach * down // ONE)
-        raster.darken(canvas, mask, bounds, *offset, max(1, radius // 10), seen.shadow)
+        surface.darken(canvas, mask, bounds, *offset, max(1, radius // 10), seen.shadow)
     shade = _FLAT
     if thing.label is not None:
         right, low = 16000 * across // (ONE * radius), 16000 * down // (ONE * radius)
@@ -143,24 +144,24 @@ def _lay(
 
 
 def _paint(
-    canvas: NDArray[np.int32],
+    canvas: Canvas,
     mask: NDArray[np.uint8],
     bounds: Bounds,
-    surface: Surface,
+    looks: Surface,
     view: View,
     shade: tuple[int, int, int],
 ) -> None:
-    bank = textures.bank()
-    raster.paint(
+    bank = textures.packed()
+    surface.paint(
         canvas,
         mask,
         bounds,
-        surface.stops,
-        bank[surface.coarse],
-        _texels(surface.coarse_map, view),
-        bank[surface.fine],
-        _texels(surface.fine_map, view),
-        surface.relief,
+        looks.stops,
+        bank[looks.coarse],
+        _texels(looks.coarse_map, view),
+        bank[looks.fine],
+        _texels(looks.fine_map, view),
+        looks.relief,
         shade,
     )
 
@@ -179,9 +180,9 @@ def _texels(window: tuple[int, int, int, int], view: View) -> Window:
     )
 
 
-def _photograph(canvas: NDArray[np.int32], scene: Scene, dice: Dice) -> None:
+def _photograph(canvas: Canvas, scene: Scene, dice: Dice) -> None:
     """Light, an unsharp lens now and then, and noise."""
-    side = len(canvas)
+    side = canvas.shape[1]
     slope = [scene.slope * turn // (ONE * side) for turn in (cosine(scene.sun), sine(scene.sun))]
     camera.expose(canvas, np.array(scene.gains, dtype=np.int64), np.array(slope, dtype=np.int64))
     camera.blur(canvas, dice.pick((0, 0, 1, 1, 2)))

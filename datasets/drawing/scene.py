@@ -1,14 +1,15 @@
 """What is in a scene: a description in integers, from (seed, part, index) alone, before anything is drawn."""
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitbench.datasets.drawing import shapes, textures
 from splitbench.datasets.drawing.dice import Dice
-from splitbench.datasets.drawing.raster import SIDE, Colour
 from splitbench.datasets.drawing.shapes import CLASSES, ONE, TURN, UNIT, Points
+from splitbench.datasets.drawing.surface import SIDE, Colour
 
 VERSION = 1
 """Raised with every change that changes a pixel: it names the dataset."""
@@ -161,15 +162,16 @@ def look(thing: Thing) -> Look:
     flip, turn = 1 if dice.percent(50) else -1, dice.between(0, TURN - 1)
     right, down = thing.radius * shapes.cosine(turn), thing.radius * shapes.sine(turn)
     tall = 10000 // squeeze
+    unit = 100 * UNIT
     matrix = np.array(
         [
-            [flip * squeeze * right, flip * squeeze * down],
-            [flip * shear * right - tall * down, flip * shear * down + tall * right],
+            (flip * squeeze * right // unit, flip * squeeze * down // unit),
+            ((flip * shear * right - tall * down) // unit, (flip * shear * down + tall * right) // unit),
         ]
     )
     return Look(
-        points=np.concatenate(contours) @ (matrix // (100 * UNIT)) // ONE,
-        ends=np.cumsum([len(contour) for contour in contours]),
+        points=np.concatenate(contours) @ matrix // ONE,
+        ends=np.array([*accumulate(map(len, contours))]),
         surface=_surface(dice, stops, 60),
         outline=outline,
         shadow=dice.between(70, 150) if shadow else 0,

@@ -5,6 +5,7 @@ filled where they wind around a point at all: those that overlap unite, and one 
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ Points = NDArray[np.int64]
 UNIT = 4096
 """The radius of a silhouette."""
 TURN = 1024
-"""Steps of a full turn."""
+"""Steps of a full turn; a power of two, so that a mask wraps around."""
 ONE = 1 << 14
 """What 1.0 is in the sine table."""
 
@@ -38,22 +39,36 @@ def cosine(angle: int) -> int:
 
 def sines(angles: Points) -> Points:
     """As ``sine``, of an array."""
-    return np.take(_WAVE, angles, mode="wrap")
+    values: Points = _WAVE[angles & (TURN - 1)]
+    return values
 
 
 def cosines(angles: Points) -> Points:
     """As ``cosine``, of an array."""
-    return np.take(_WAVE, angles + TURN // 4, mode="wrap")
+    return sines(angles + TURN // 4)
+
+
+def _columns(x: Points, y: Points) -> Points:
+    points = np.empty((len(x), 2), dtype=np.int64)  # half of the time of np.stack, which counts for so few points
+    points[:, 0], points[:, 1] = x, y
+    return points
 
 
 def _polar(radii: Points, angles: Points) -> Points:
-    return np.stack([radii * cosines(angles) // ONE, radii * sines(angles) // ONE], axis=1)
+    return _columns(radii * cosines(angles) // ONE, radii * sines(angles) // ONE)
+
+
+@cache
+def _circle(points: int) -> tuple[Points, Points]:
+    """Cosines and sines of equal steps around a full turn."""
+    angles = np.arange(points) * TURN // points
+    return cosines(angles), sines(angles)
 
 
 def _ellipse(x: int, y: int, width: int, height: int, points: int = 28) -> Points:
     """An ellipse around (x, y) with the given half axes."""
-    angles = np.arange(points) * TURN // points
-    return np.stack([x + width * cosines(angles) // ONE, y + height * sines(angles) // ONE], axis=1)
+    across, down = _circle(points)
+    return _columns(x + width * across // ONE, y + height * down // ONE)
 
 
 def _disc(x: int, y: int, radius: int, points: int = 28) -> Points:
@@ -141,11 +156,8 @@ def _flower(dice: Dice) -> list[Points]:
     petals = dice.between(5, 7)
     size = {5: 1560, 6: 1400, 7: 1260}[petals] + dice.between(-60, 160)
     reach = UNIT - size
-    contours = [_disc(0, 0, reach - size * 3 // 10, 16)]
-    for petal in range(petals):
-        angle = petal * TURN // petals
-        contours.append(_disc(reach * cosine(angle) // ONE, reach * sine(angle) // ONE, size, 18))
-    return contours
+    places = _disc(0, 0, reach, petals)
+    return [_disc(0, 0, reach - size * 3 // 10, 16), *(_disc(0, 0, size, 18) + places[:, None])]
 
 
 def _gear(dice: Dice) -> list[Points]:

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitbench.datasets.drawing.dice import Dice
-from splitbench.datasets.drawing.raster import SIDE
 from splitbench.datasets.drawing.shapes import ONE, TURN, sines
+from splitbench.datasets.drawing.surface import SIDE
 
 Texture = NDArray[np.uint8]
 Field = NDArray[np.int64]
@@ -94,6 +94,21 @@ def bank() -> tuple[Texture, ...]:
         -_cells(dice, 16) * 16384 + (fine >> 3),
     )
     return tuple(_even(field) for field in fields)
+
+
+@cache
+def packed() -> tuple[NDArray[np.uint32], ...]:
+    """The bank as kernels read it: each texel with its right, lower and lower right neighbour, a byte each.
+
+    The first is in the lowest byte; each texture has shape (SIDE * SIDE,).
+    """
+    words: list[NDArray[np.uint32]] = []
+    for texture in bank():
+        here = texture.astype(np.uint32)
+        right, below = np.roll(here, -1, axis=1), np.roll(here, -1, axis=0)
+        corner = np.roll(right, -1, axis=0)
+        words.append((here | right << 8 | below << 16 | corner << 24).astype(np.uint32).reshape(-1))
+    return tuple(words)
 
 
 SMOOTH = (0, 1, 2, 4, 5, 6, 7)

@@ -1,0 +1,125 @@
+"""The verbs on runs that are done: ``compare``, ``figures``, ``what-if`` and ``report``, from their tables alone."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from splitbench.bench.errors import UserError
+
+app = typer.Typer()
+
+RunsArgument = Annotated[list[Path], typer.Argument(help="Folders of runs, or their cells.csv.")]
+OutOption = Annotated[Path | None, typer.Option(help="Folder to write into; default beside the run's table.")]
+AnchorOption = Annotated[str | None, typer.Option(help="The method that BD-rate and paired tests are against.")]
+MixedOption = Annotated[bool, typer.Option("--allow-mixed", help="Compare results over different images all the same.")]
+PairsOption = Annotated[bool, typer.Option("--all-pairs", help="Test every two curves, not only against the anchor.")]
+FactorOption = Annotated[float, typer.Option(help="How far apart bytes of tested rate points may be.", min=1.0)]
+
+
+@app.command()
+def compare(
+    runs: RunsArgument,
+    out: OutOption = None,
+    anchor: AnchorOption = None,
+    allow_mixed: MixedOption = False,
+    all_pairs: PairsOption = False,
+    factor: FactorOption = 1.25,
+) -> None:
+    """Compare methods from the tables of one or more runs: fronts, bytes for a drop, BD-rate, costs, paired tests."""
+    from splitbench.bench.compare import compare as compare_runs
+
+    result = compare_runs(runs, out or _beside(runs, "comparison"), anchor, allow_mixed, all_pairs, factor)
+    print(result.text)
+    _list(result.files)
+
+
+@app.command()
+def figures(runs: RunsArgument, out: OutOption = None, allow_mixed: MixedOption = False) -> None:
+    """Draw all figures from the tables of one or more runs: no models, data or GPU needed."""
+    from splitbench.bench.figures import draw_all, draw_learning
+    from splitbench.bench.table import read
+
+    folder = out or _beside(runs, "figures")
+    files = draw_all(read(runs, allow_mixed), folder, print)
+    for one in runs:
+        files += draw_learning(one if one.is_dir() else one.parent, folder)
+    _list(files)
+
+
+@app.command("what-if")
+def what_if(
+    runs: RunsArgument,
+    drop: Annotated[list[float] | None, typer.Option(help="Tolerated drop in points; repeatable. Default 1.")] = None,
+    rtt: Annotated[list[float] | None, typer.Option(help="Round trip in ms; repeatable. Default 20.", min=0)] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="Device profile: a YAML file, or the name of one that ships. Default: as measured."),
+    ] = None,
+    answer: Annotated[Literal["device", "server"], typer.Option(help="Where the answer is wanted.")] = "device",
+    offload: Annotated[bool, typer.Option("--offload", help="Leave out running everything on the device.")] = False,
+    out: OutOption = None,
+    allow_mixed: MixedOption = False,
+) -> None:
+    """Tell and draw which split, method and rate has the least end-to-end latency at which link speed."""
+    from splitbench.bench.profiles import find
+    from splitbench.bench.what_if import Question, read_profile
+    from splitbench.bench.what_if.run import what_if as answer_what_if
+
+    computed = None if profile is None else read_profile(find(profile))
+    question = Question(tuple(drop or [1.0]), tuple(rtt or [20.0]), computed, answer, offload)
+    result = answer_what_if(runs, out or _beside(runs, "what-if"), question, allow_mixed, print)
+    print(result.text)
+    _list(result.files)
+
+
+@app.command()
+def report(
+    runs: RunsArgument,
+    out: Annotated[Path | None, typer.Option(help="The file; default report.html beside the run's table.")] = None,
+    anchor: AnchorOption = None,
+    allow_mixed: MixedOption = False,
+    all_pairs: PairsOption = False,
+    factor: FactorOption = 1.25,
+) -> None:
+    """Write one self-contained HTML file on one or more runs: findings in words, figures, tables, what was run."""
+    from splitbench.bench.compare import examine
+    from splitbench.bench.report import write_report
+
+    found = examine(runs, anchor, allow_mixed, all_pairs, factor)
+    _list([write_report(found, out or _beside(runs, "report.html"))])
+
+
+def conclude(folder: Path) -> None:
+    """A run's comparison, figures and report; a run without a single good cell has none."""
+    from splitbench.bench.compare import examine, write
+    from splitbench.bench.figures import draw_all, draw_learning
+    from splitbench.bench.report import write_report
+
+    try:
+        found = examine([folder])
+        comparison = write(found, folder / "comparison")
+        files = draw_all(found.frame, folder / "figures", print) + draw_learning(folder, folder / "figures")
+        report = write_report(found, folder / "report.html", files)
+    except UserError as error:
+        print(f"nothing to compare: {error}", file=sys.stderr)
+        return
+    print(comparison.text)
+    print(f"table       {folder / 'cells.csv'}\ncomparison  {folder / 'comparison'}\nfigures     {folder / 'figures'}")
+    for file in files:
+        if file.suffix == ".png":
+            print(f"            {file}")
+    print(f"report      {report}")
+
+
+def _beside(runs: list[Path], name: str) -> Path:
+    """Next to a single run's CSV; for several runs, below the folder that results lie in."""
+    if len(runs) > 1:
+        return Path("results") / name
+    return (runs[0] if runs[0].is_dir() else runs[0].parent) / name
+
+
+def _list(files: list[Path]) -> None:
+    for file in files:
+        print(f"wrote {file}")

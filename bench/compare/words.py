@@ -1,0 +1,57 @@
+"""A comparison as text for the terminal."""
+
+import pandas as pd
+
+from splitbench.bench.compare.findings import Findings
+from splitbench.bench.compare.write import as_text
+from splitbench.bench.table import points
+
+_TESTS_SHOWN = 12
+
+
+def as_words(found: Findings) -> str:
+    """Per dataset and backbone the short answer, BD-rates and the clearest tests; then what else to know."""
+    frame, tables = found.frame, found.tables
+    blocks = []
+    for (dataset, backbone), rows in points(frame).groupby(["dataset", "backbone"], sort=True):
+        first = rows.iloc[0]
+        head = f"{backbone} on {dataset}: {first['images']:.0f} images, baseline {first['baseline']:.2f} %"
+        head += f" {first['metric']}" if first["metric"] else ""
+        asked = tables["summary"]
+        asked = asked[(asked["dataset"] == dataset) & (asked["backbone"] == backbone)].drop(
+            columns=["dataset", "backbone"]
+        )
+        bd = tables["bd"]
+        bd = bd[(bd["dataset"] == dataset) & (bd["backbone"] == backbone)]
+        blocks.append(f"{head}\n{'=' * len(head)}\n\n{as_text(readable(asked))}")
+        if len(bd):
+            shown = bd[["at_split", "method", "variant", "bd_rate", "bd_accuracy", "reason"]]
+            blocks.append(f"Against {bd['anchor'].iloc[0]}, at drops up to 10 points\n\n{as_text(readable(shown))}")
+        if told := _clearest(tables["paired-tests"], str(dataset), str(backbone)):
+            blocks.append(told)
+    return "\n\n".join([*blocks, *listed(found.remarks)])
+
+
+def _clearest(tested: pd.DataFrame, dataset: str, backbone: str) -> str:
+    here = tested[(tested["dataset"] == dataset) & (tested["backbone"] == backbone) & (tested["better"] != "neither")]
+    if here.empty:
+        return ""
+    first = here.sort_values("p", kind="stable").head(_TESTS_SHOWN)
+    shown = first[["at_split", "a", "b", "a_bytes", "b_bytes", "difference", "difference_low", "difference_high"]]
+    some = f"the clearest {len(first)} of the {len(here)}" if len(first) < len(here) else "all"
+    return (
+        f"Differences at nearly the same bytes that a paired test tells apart ({some}; a - b, in points)\n\n"
+        f"{as_text(readable(shown))}"
+    )
+
+
+def listed(remarks: dict[str, list[str]]) -> list[str]:
+    """Each heading with its sentences, those without left out."""
+    return [f"{title}:\n\n" + "\n".join(f"- {line}" for line in lines) for title, lines in remarks.items() if lines]
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Column names as words, and no column that is empty throughout."""
+    full = table.dropna(axis="columns", how="all")
+    full = full[[name for name in full if not (full[name] == "").all()]]
+    return full.rename(columns=lambda name: str(name).replace("_", " "))

@@ -1,0 +1,143 @@
+"""The training stage of a pass: trains what its cells lack, and hands out what was trained."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from splitbench import methods
+from splitbench.bench.backbones import Backbone
+from splitbench.bench.errors import UserError
+from splitbench.bench.evaluate import reason_of
+from splitbench.bench.learning.learner import Learner
+from splitbench.bench.learning.objectives import OBJECTIVES
+from splitbench.bench.learning.pool import Pool
+from splitbench.bench.learning.rate_point import train_rate_point
+from splitbench.bench.place import Place, place_of
+from splitbench.bench.sweep import Cell
+from splitbench.bench.training import Recipe, TrainingError, distributed
+from splitbench.bench.trainings import Training, Trainings
+from splitbench.datasets.base import Dataset
+from splitbench.methods.base import Context, Cut, Learned, Learning, LearningMethod, MethodError
+
+
+@dataclass
+class Stage:
+    """Trainings of one dataset and backbone.
+
+    ``untrained()`` is the same backbone with random weights; ``budget`` is the memory for kept examples, in bytes;
+    ``labelled`` tells whether the images' labels are those that the backbone tells.
+    """
+
+    task: str
+    backbone: Backbone
+    untrained: Callable[[], Backbone]
+    images: Callable[[], Dataset]
+    trainings: Trainings
+    device: torch.device
+    budget: int
+    labelled: bool = True
+    progress: bool = True
+    say: Callable[[str], None] = lambda _: None
+    failed: dict[str, str] = field(default_factory=dict)
+    _keys: dict[int, str] = field(default_factory=dict)
+
+    def run(self, wanted: Sequence[Training]) -> int:
+        """Train what is missing, in the order given; one that fails is remembered, and the others go on.
+
+        Returns:
+            How many were trained.
+        """
+        self._keys = {id(one.cell): one.key for one in wanted}
+        missing = [one for one in {one.key: one for one in wanted}.values() if not self.trainings.has(one.key)]
+        pool: Pool | None = None
+        for number, one in enumerate(missing):
+            self.say(f"training {number + 1} of {len(missing)}: {one.cell}")
+            try:
+                pool = pool or Pool(self.images(), self.backbone, self.device, self.budget, self.progress)
+                self._train(one, pool)
+            except (TrainingError, MethodError, UserError) as error:  # the same in all processes
+                self.failed[one.key] = " ".join(str(error).split())
+            except Exception as error:  # what breaks a training must not take the other cells with it
+                if distributed.world() > 1:
+                    raise  # the other processes would wait for this one for ever
+                self.failed[one.key] = reason_of(error)
+        return len(missing) - len(self.failed)
+
+    def learned(self, cell: Cell, place: Place) -> Learned:
+        """What was trained for a cell. Raises MethodError where that failed, UserError where its file does not fit."""
+        key = self._keys[id(cell)]
+        if key in self.failed:
+            raise MethodError(f"training failed: {self.failed[key]}")
+        learner, _ = self._learner(cell, place, 1)
+        learner.restore(self.trainings.weights(key), key)
+        learner.eval().requires_grad_(False).to(self.device)
+        return Learned(learner.head, learner.unit, learner.tail)
+
+    def report(self, cell: Cell) -> dict[str, Any]:
+        """What is known of the training of a cell; an empty dict where it needs none."""
+        key = self._keys.get(id(cell))
+        return {} if key is None else self.trainings.report(key)
+
+    def _train(self, one: Training, pool: Pool) -> None:
+        if one.neighbour in self.failed:
+            raise TrainingError(f"the training that it begins with failed: {self.failed[one.neighbour]}")
+        with torch.no_grad():
+            place = place_of(self.backbone, one.cell.split, pool.example[:1])
+        learner, learning = self._learner(one.cell, place, pool.pixels)
+        if learning.scratch:
+            with torch.no_grad():
+                empty = place_of(self.untrained(), one.cell.split, pool.example[:1])
+            learner.forget(empty.head, empty.tail)
+        learner.to(self.device)
+        recipe = _shared(Recipe(**learning.recipe))
+        if one.neighbour is not None:
+            learner.restore(self.trainings.weights(one.neighbour), one.neighbour)
+            learner.unit.reopen()
+            recipe = replace(recipe, epochs=learning.next_epochs)
+        checkpoint = self.trainings.checkpoint(one.key)
+        fresh = one.neighbour is None
+        told = train_rate_point(learner, learning, recipe, pool, checkpoint, one.key, fresh)
+        about = {"cell": str(one.cell), "ingredients": one.ingredients, "neighbour": one.neighbour}
+        self._put(one.key, learner, about | told)
+
+    def _put(self, key: str, learner: Learner, told: dict[str, Any]) -> None:
+        """Store in the first process; the others wait, since the next rate point may begin with these weights."""
+        fault = ""
+        if distributed.rank() == 0:
+            try:
+                self.trainings.put(key, learner.state(), told)
+            except UserError as error:
+                fault = str(error)
+        if float(distributed.total(torch.tensor(float(bool(fault))))) > 0:
+            raise UserError(fault or "the first process could not store the weights")
+
+    def _learner(self, cell: Cell, place: Place, pixels: int) -> tuple[Learner, Learning]:
+        method = methods.get(cell.method)
+        if not isinstance(method, LearningMethod):
+            raise MethodError(f"{cell.method} asks for training images, but has nothing to learn")
+        context = Context(place.head, place.tail, place.specs, _none, cell.seed)
+        learning = method.learn(cell.settings, context)
+        if learning.distortion == "task" and not self.labelled:
+            raise MethodError("another dataset's images are no use for the task's loss: set `distortion: distill`")
+        objective = OBJECTIVES[self.task, learning.distortion]
+        return Learner(learning, place.head, place.tail, len(place.specs), pixels, objective), learning
+
+
+def _shared(recipe: Recipe) -> Recipe:
+    """The recipe of each of several processes: together they take batches of the size that was asked for.
+
+    Raises:
+        TrainingError: the batch cannot be shared out evenly.
+    """
+    if recipe.batch_size % distributed.world() > 0:
+        raise TrainingError(
+            f"batches of {recipe.batch_size} images cannot be shared out among {distributed.world()} processes: "
+            "choose a `batch_size` that can"
+        )
+    return replace(recipe, batch_size=recipe.batch_size // distributed.world())
+
+
+def _none() -> list[Cut]:
+    raise MethodError("methods that learn have no calibration images")

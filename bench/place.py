@@ -1,0 +1,92 @@
+"""A backbone split at one point, and what crosses there: encoded, and decoded from nothing but the bytes."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from splitbench.bench.backbones import Backbone
+from splitbench.methods.base import Bitstream, Codec, Cut, MethodError, Specs, TensorSpec
+
+_SIZE = struct.Struct("<HH")  # an image's height and width
+_LARGEST = 2**16 - 1
+
+
+@dataclass(frozen=True)
+class Place:
+    """The halves, the specs of one example's cut, and how the backbone was split.
+
+    ``sized``: images differ in size, and the tail needs to know each one's. Every bitstream then begins with the
+    image's height and width, 2 bytes each, counted as framing. ``apart``: tensors differ in size even between images
+    of one batch, so that each image is a cut of its own.
+    """
+
+    head: nn.Module
+    tail: nn.Module
+    specs: Specs
+    how: str
+    sized: bool = False
+    apart: bool = False
+
+    def cut(self, values: tuple[Any, ...]) -> tuple[Cut, tuple[Any, ...]]:
+        """What a head returns, as the cut and the integers, which depend on the images' sizes only."""
+        tensors = len(self.specs)
+        return values[:tensors], values[tensors:]
+
+    def cuts(self, values: tuple[Any, ...]) -> tuple[list[Cut], tuple[Any, ...]]:
+        """The same where each image may be a cut of its own."""
+        if not self.apart:
+            cut, numbers = self.cut(values)
+            return [cut], numbers
+        tensors = [x for x in values if isinstance(x, Tensor)]
+        step = len(self.specs)
+        return [tuple(tensors[i : i + step]) for i in range(0, len(tensors), step)], values[len(tensors) :]
+
+    def specs_of(self, cut: Cut) -> Specs:
+        """What both sides know of a cut: it follows from the network and the image's size."""
+        return specs_of(cut, [spec.role for spec in self.specs], self.sized)
+
+    def transfer(self, codec: Codec, values: tuple[Any, ...]) -> tuple[list[Bitstream], tuple[Any, ...]]:
+        """Encode what a head returned into one bitstream per image, and decode it from these: the tail's arguments.
+
+        Raises:
+            MethodError: the codec cannot code the cut, or an image is larger than its two header fields can tell.
+        """
+        cuts, numbers = self.cuts(values)
+        streams: list[Bitstream] = []
+        decoded: list[Tensor] = []
+        for cut in cuts:
+            coded = codec.encode(cut)
+            decoded += codec.decode([stream.data for stream in coded], self.specs_of(cut))
+            streams += coded
+        if self.sized:
+            sides = numbers[: 2 * len(streams)]
+            streams = [_with_size(stream, *sides[2 * i : 2 * i + 2]) for i, stream in enumerate(streams)]
+            sent = [side for stream in streams for side in _SIZE.unpack_from(stream.data)]
+            numbers = (*sent, *numbers[len(sent) :])
+        return streams, (*decoded, *numbers)
+
+
+def _with_size(stream: Bitstream, height: int, width: int) -> Bitstream:
+    if max(height, width) > _LARGEST:
+        raise MethodError(f"an image of {height} x {width} pixels is too large: sides go up to {_LARGEST}")
+    return Bitstream(_SIZE.pack(height, width) + stream.data, stream.side, stream.framing + _SIZE.size)
+
+
+def specs_of(cut: Cut, roles: Sequence[str], sized: bool) -> Specs:
+    """The specs of a cut's tensors. Where pictures differ in size, maps have their channels first."""
+    return tuple(
+        TensorSpec(tuple(x.shape[1:]), x.dtype, role, 0 if sized and x.dim() == 4 else None)
+        for x, role in zip(cut, roles, strict=True)
+    )
+
+
+def place_of(backbone: Backbone, at: str, example: Any) -> Place:
+    """The backbone split at ``at``, tried on a batch of one image's pixels. Raises UserError for a bad name."""
+    head, tail = backbone.split(at, example)
+    values = head(example)
+    sized, apart = bool(getattr(head, "sized", False)), bool(getattr(head, "apart", False))
+    specs = specs_of(values[: cast(int, head.cut_tensors)], cast(tuple[str, ...], head.roles), sized)
+    return Place(head, tail, specs, str(head.how), sized, apart)

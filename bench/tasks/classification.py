@@ -1,0 +1,53 @@
+"""Classification: the share of images whose class is told right."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from splitbench.bench.backbones import Backbone
+from splitbench.bench.classifiers import Classifier
+from splitbench.bench.metrics import accuracy
+from splitbench.bench.metrics.records import Records
+from splitbench.bench.tasks.base import Scored
+from splitbench.datasets.base import Dataset
+
+
+class Classification:
+    """One label per image."""
+
+    name: ClassVar[str] = "classification"
+    metric: ClassVar[str] = accuracy.METRIC
+    ragged: ClassVar[Mapping[str, str]] = {}
+    paired: ClassVar[tuple[str, ...]] = ("prediction", "top1", "top5")
+
+    def mismatch(self, dataset: Dataset, backbone: Backbone, example: Tensor) -> str:
+        """Another kind of backbone, inputs of several sizes, or fewer classes than the labels have."""
+        if not isinstance(backbone, Classifier):
+            return "it finds boxes: choose a classifier, or set `task: detection` and a dataset with boxes"
+        if not backbone.preprocessing.one_size:
+            return (
+                "`crop: null` gives inputs of different sizes, which make no batch: "
+                "set `crop`, or `resize` to [height, width]"
+            )
+        (classes,) = backbone.whole().to(example.device)(example).shape[1:]
+        if dataset.classes > classes:
+            return f"labels do not match: the dataset has {dataset.classes} classes, the backbone tells {classes}"
+        return ""
+
+    def truth(self, dataset: Dataset, index: int) -> int:
+        """The class index."""
+        return int(dataset.target(index))
+
+    def record(self, outputs: Tensor, truths: Sequence[int]) -> Records:
+        """As :func:`splitbench.bench.metrics.accuracy.record`."""
+        return accuracy.record(outputs, np.array(truths, np.int64))
+
+    def score(self, records: Records, truths: Sequence[int]) -> Scored:
+        """Nothing to complete."""
+        return Scored(records)
+
+    def summary(self, scored: Scored, baseline: Scored) -> dict[str, Any]:
+        """As :func:`splitbench.bench.metrics.accuracy.summary`."""
+        return accuracy.summary(scored.records, baseline.records)

@@ -1,0 +1,29 @@
+"""The trainer, for the embedded networks and for every method that learns: read ``trainer.py`` from top to bottom.
+
+It knows nothing of what it trains: a *step* maps (model, batch) to measures, of which ``loss`` is differentiated. On
+the CPU the same seed, data and number of threads give the same weights, in one go or resumed after a kill.
+"""
+
+from splitbench.bench.training import distributed
+from splitbench.bench.training.errors import TrainingError
+from splitbench.bench.training.recipe import Recipe
+from splitbench.bench.training.report import Report
+from splitbench.bench.training.saving import save
+from splitbench.bench.training.steps import Augment, Batch, Measures, Step, classify
+from splitbench.bench.training.trainer import train
+from splitbench.bench.training.validation import validate
+
+__all__ = [
+    "Augment",
+    "Batch",
+    "Measures",
+    "Recipe",
+    "Report",
+    "Step",
+    "TrainingError",
+    "classify",
+    "distributed",
+    "save",
+    "train",
+    "validate",
+]

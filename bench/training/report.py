@@ -1,0 +1,45 @@
+"""What a training run did, and its learning curve as a CSV."""
+
+import csv
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from splitbench.bench.files import write_whole
+from splitbench.bench.training.errors import TrainingError
+
+
+@dataclass(slots=True)
+class Report:
+    """What a training run did.
+
+    Attributes:
+        history: One row per epoch: ``epoch`` (from 1), ``images`` seen and ``seconds`` taken since the beginning,
+            ``learning_rate`` of its last step, the step's measures averaged over the epoch as ``train_<name>``, and
+            those on the held-out part under their own names.
+        best_epoch: The index in ``history`` of the epoch whose weights were kept; -1 where there is none.
+        images: Seen in training, by all processes; an image counts every time.
+        seconds: Taken for training and validation, without what a killed run did after its last checkpoint.
+    """
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = -1
+    images: int = 0
+    seconds: float = 0.0
+
+    def write_csv(self, path: Path) -> None:
+        """Write the learning curve, ``history`` as a table. Numbers read back as they were.
+
+        Raises:
+            TrainingError: the file cannot be written; one that was there is as it was.
+        """
+        columns = list(dict.fromkeys(name for row in self.history for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.history)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, text.getvalue().encode())
+        except OSError as error:
+            raise TrainingError(f"cannot write the learning curve {path}: {error.strerror or error}") from None

@@ -1,0 +1,70 @@
+"""Measures on data that is not trained on, and means over batches."""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from splitbench.bench.training import distributed
+from splitbench.bench.training.batches import Batches, Collate, Share
+from splitbench.bench.training.recipe import Precision
+from splitbench.bench.training.steps import Measures, Step
+
+
+class Means:
+    """Means over images of what steps return, kept on the device until they are asked for."""
+
+    def __init__(self) -> None:
+        self._totals: dict[str, torch.Tensor] = {}
+        self._images = 0
+
+    def add(self, measures: Measures, images: int) -> None:
+        """Add a batch's means over so many images."""
+        for name, value in measures.items():
+            share = value.detach().double() * images if images else torch.zeros_like(value, dtype=torch.float64)
+            self._totals[name] = self._totals[name] + share if name in self._totals else share
+        self._images += images
+
+    def here(self) -> dict[str, float]:
+        """The means so far, of this process."""
+        return {name: float(total) / max(1, self._images) for name, total in self._totals.items()}
+
+    def everywhere(self) -> dict[str, float]:
+        """The means over all processes, the same in each; every process must have added a batch."""
+        names = list(self._totals)
+        sums = torch.stack([self._totals[name].cpu() for name in names] + [torch.tensor(float(self._images)).double()])
+        *totals, images = distributed.total(sums).tolist()
+        return {name: total / images for name, total in zip(names, totals, strict=True)}
+
+
+def validate(
+    model: nn.Module,
+    step: Step,
+    data: Dataset[Any],
+    batch_size: int = 256,
+    workers: int = 0,
+    collate: Collate | None = None,
+) -> dict[str, float]:
+    """The step's measures in evaluation mode, averaged over the images of ``data``, all of them by this process."""
+    device = next(model.parameters()).device
+    return measured(model, step, Batches(data, batch_size, device, workers, collate)).here()
+
+
+@torch.no_grad()
+def measured(model: nn.Module, step: Step, batches: Iterable[Share], precision: Precision = "float32") -> Means:
+    """The step's measures in evaluation mode."""
+    model.eval()
+    means = Means()
+    for batch, images, _ in batches:
+        with cast(next(model.parameters()).device, precision):
+            measures = step(model, batch)
+        means.add(measures, images)
+    return means
+
+
+def cast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
+    """Lets matrix products and convolutions run in ``precision``."""
+    return nullcontext() if precision == "float32" else torch.autocast(device.type, getattr(torch, precision))

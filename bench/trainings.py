@@ -1,0 +1,96 @@
+"""What was trained for rate points: weights and a report per training, in a run's folder or shipped with the project.
+
+    <folder>/<key>.safetensors   the trained tensors, tables included
+    <folder>/<key>.json          what was trained, on how much data, for how long, and the learning curve
+    <folder>/<key>.checkpoint    the state of a training that has not ended
+
+A training's key is a hash of all that its weights follow from, and of no evaluation image: cells on several datasets
+share trainings.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from splitbench.bench.errors import UserError
+from splitbench.bench.files import write_whole
+from splitbench.bench.models import WEIGHTS
+from splitbench.bench.sweep import Cell
+
+SHIPPED = WEIGHTS / "trained"
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training that a cell needs: its key, what that is made of, and the key of the one that it begins with."""
+
+    cell: Cell
+    key: str
+    ingredients: Mapping[str, Any]
+    neighbour: str | None
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """Trainings in ``folder``, and in ``shipped`` where one is given."""
+
+    folder: Path
+    shipped: Path | None = SHIPPED
+
+    def has(self, key: str) -> bool:
+        """Whether the training is there, finished."""
+        return self._found(key) is not None
+
+    def weights(self, key: str) -> dict[str, Tensor]:
+        """The trained tensors. Raises UserError where they are missing or damaged."""
+        path = self._found(key)
+        if path is None:
+            raise UserError(f"no trained weights {key} in {self.folder}")
+        try:
+            tensors: dict[str, Tensor] = load_file(path)
+            return tensors
+        except Exception as error:  # safetensors raises its own and several of Python's
+            raise UserError(f"{path} is damaged ({error}): delete it, and it is trained again") from None
+
+    def report(self, key: str) -> dict[str, Any]:
+        """What was written about the training; an empty dict where that is missing."""
+        path = self._found(key)
+        try:
+            content = json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) if path else {}
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def checkpoint(self, key: str) -> Path:
+        """Where an unfinished training keeps its state."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder / f"{key}.checkpoint"
+
+    def put(self, key: str, weights: Mapping[str, Tensor], report: Mapping[str, Any]) -> None:
+        """Store a finished training: the report first, so that weights are never there without one.
+
+        Raises:
+            UserError: no room, or no permission; the checkpoint stays.
+        """
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_whole(self.folder / f"{key}.json", json.dumps(report, indent=1).encode())
+            write_whole(self.folder / f"{key}.safetensors", save(tensors))
+        except OSError as error:
+            raise UserError(
+                f"cannot write trained weights to {self.folder} ({error.strerror}): make room and run again; the "
+                "training's checkpoint is kept, so that only this is repeated"
+            ) from None
+        self.checkpoint(key).unlink(missing_ok=True)
+
+    def _found(self, key: str) -> Path | None:
+        for folder in (self.folder, self.shipped):
+            if folder is not None and (folder / f"{key}.safetensors").is_file():
+                return folder / f"{key}.safetensors"
+        return None

@@ -1,0 +1,98 @@
+"""A what-if's question, and what is found: the ranges of speeds that each rate point wins, and a table over speeds."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+
+from splitbench.bench.errors import UserError
+from splitbench.bench.table import cell_name, points
+from splitbench.bench.what_if.best import best, regions
+from splitbench.bench.what_if.latency import Answer, Link, latency_ms, timed
+from splitbench.bench.what_if.profile import Profile
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which links, devices and rate points to look at.
+
+    Attributes:
+        drops: tolerated drops, in points.
+        rtts: round trips, in ms.
+        profile: the device and server; None for the times as measured.
+        answer: where the answer is wanted; see :mod:`splitbench.bench.what_if.latency`.
+        offload: leave out what runs wholly on the device, for one that cannot, or must not, do that.
+    """
+
+    drops: tuple[float, ...] = (1.0,)
+    rtts: tuple[float, ...] = (20.0,)
+    profile: Profile | None = None
+    answer: Answer = "device"
+    offload: bool = False
+
+
+class Found(NamedTuple):
+    """The rate points with their times, a row per range of speeds and winner, a row per speed, and notes."""
+
+    rows: pd.DataFrame
+    regions: pd.DataFrame
+    by_speed: pd.DataFrame
+    notes: list[str]
+
+
+def answered(frame: pd.DataFrame, question: Question) -> Found:
+    """Answers a what-if from a table as :func:`splitbench.bench.table.read` returns it.
+
+    Raises:
+        UserError: no rate point's times are known.
+    """
+    good = points(frame)
+    asked = good[good["split"] != "output"] if question.offload else good
+    rows = timed(asked, question.profile, question.answer)
+    if rows.empty:
+        measured = "head_ms, encode_ms, decode_ms and tail_ms"
+        wanted = measured if question.profile is None else "macs_head, macs_tail, encode_ms and decode_ms"
+        raise UserError(f"no rate point's times are known: the columns {wanted} are empty")
+    left_out = asked[~asked["key"].isin(rows["key"])]
+    notes = [_basis(rows, question), *_left_out(left_out)]
+    return Found(rows, _regions(rows, question), best(rows, question.drops, question.rtts), notes)
+
+
+def _regions(rows: pd.DataFrame, question: Question) -> pd.DataFrame:
+    found = []
+    for (dataset, backbone), here in rows.groupby(["dataset", "backbone"], sort=True):
+        for drop in question.drops:
+            fit = here[here["drop"] <= drop].reset_index(drop=True)
+            for rtt in question.rtts:
+                place = {"dataset": dataset, "backbone": backbone, "tolerated_drop": drop, "rtt_ms": rtt}
+                found += [place | _told(fit, rtt, *region) for region in regions(fit, rtt)]
+    return pd.DataFrame(found, columns=["dataset", "backbone", "tolerated_drop", "rtt_ms", *_TOLD])
+
+
+_TOLD = (
+    *("mbps_from", "mbps_to", "split", "method", "variant", "knob", "value", "bytes_mean", "drop"),
+    *("latency_ms_from", "latency_ms_to"),
+)
+
+
+def _told(fit: pd.DataFrame, rtt: float, slowest: float, fastest: float, row: int) -> dict[str, object]:
+    one = fit.iloc[[row]]
+    ends = [float(latency_ms(one, Link(mbps, rtt)).iloc[0]) for mbps in (slowest, fastest)]
+    return dict(zip(_TOLD, (slowest, fastest, *one[list(_TOLD[2:9])].iloc[0], *ends), strict=True))
+
+
+def _basis(rows: pd.DataFrame, question: Question) -> str:
+    wanted = f"the answer is wanted on the {question.answer}; bytes are means per image"
+    wanted += "; running everything on the device is left out" if question.offload else ""
+    profile = question.profile
+    if profile is None:
+        machines = " and ".join(sorted(set(rows["device"]) - {""})) or "an unnamed device"
+        return f"times as measured at batch 1, both sides on the same machine ({machines}); {wanted}"
+    speeds = [f"{side.macs_per_second / 1e9:g} GMAC/s" for side in (profile.device, profile.server)]
+    return f"times by the profile {profile.name!r}: device {speeds[0]}, server {speeds[1]}; {wanted}"
+
+
+def _left_out(rows: pd.DataFrame) -> list[str]:
+    if rows.empty:
+        return []
+    return [f"{len(rows)} rate points are left out, as their times are not known, such as {cell_name(rows.iloc[0])}"]

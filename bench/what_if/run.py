@@ -1,0 +1,71 @@
+"""Answers a what-if from runs' CSVs, and writes the answer: tables and figures."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from splitbench.bench.compare.write import as_latex, as_markdown, as_text, save
+from splitbench.bench.figures.link import draw_links
+from splitbench.bench.table import read
+from splitbench.bench.what_if.question import Found, Question, answered
+from splitbench.bench.what_if.words import shown
+
+
+class WhatIf(NamedTuple):
+    """What :func:`what_if` found: the text to print, the tables by name, and the files written."""
+
+    text: str
+    tables: dict[str, pd.DataFrame]
+    files: list[Path]
+
+
+def what_if(
+    paths: Iterable[Path | str],
+    out: Path,
+    question: Question,
+    allow_mixed: bool = False,
+    report: Callable[[str], None] = lambda reason: None,
+) -> WhatIf:
+    """Finds the rate point with the least end-to-end latency for each link, and draws where which wins.
+
+    Written are ``what-if.txt``, ``what-if.md`` and ``what-if.tex`` with the ranges of speeds, these and the table over
+    speeds in full precision as ``regions.csv`` and ``by-speed.csv``, and the figures.
+
+    Args:
+        paths: runs' folders or their ``cells.csv``.
+        out: folder to write into; made where it is missing.
+        question: links, devices and rate points.
+        allow_mixed: put results over different images side by side all the same.
+        report: called with one sentence for each figure that is left out.
+
+    Raises:
+        UserError: as :func:`splitbench.bench.table.read`, where no rate point's times are known, or where ``out``
+            cannot be written.
+    """
+    frame = read(paths, allow_mixed)
+    found = answered(frame, question)
+    notes = [*found.notes, *frame.attrs["notes"]]
+    listed = "\n".join(f"- {note}" for note in notes)
+    tables = {"regions": found.regions, "by-speed": found.by_speed}
+    text = "\n\n".join([*_blocks(found), listed])
+    told = shown(found.regions)
+    files = [
+        save(out / "what-if.txt", text),
+        save(out / "what-if.md", f"# What if the link were another\n\n{as_markdown(told)}\n\n{listed}"),
+        save(out / "what-if.tex", as_latex(told, f"The least latency by link speed: {notes[0]}")),
+        *(save(out / f"{name}.csv", table.to_csv(index=False, lineterminator="\n")) for name, table in tables.items()),
+    ]
+    files += draw_links(frame, found.rows, out, question, report)
+    return WhatIf(text, tables, files)
+
+
+def _blocks(found: Found) -> list[str]:
+    blocks = []
+    for (dataset, backbone), _ in found.rows.groupby(["dataset", "backbone"], sort=True):
+        here = found.regions[(found.regions["dataset"] == dataset) & (found.regions["backbone"] == backbone)]
+        head = f"{backbone} on {dataset}: the least latency by link speed"
+        told = as_text(shown(here.drop(columns=["dataset", "backbone"])))
+        blocks.append(f"{head}\n{'=' * len(head)}\n\n{told if len(here) else 'no rate point loses so little'}")
+    return blocks

@@ -1,0 +1,56 @@
+"""What datasets for detection share: annotations in COCO's terms, and what else such a dataset must tell."""
+
+from collections.abc import Sequence
+from typing import Protocol, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitbench.datasets.base import Dataset
+
+
+class Box(TypedDict):
+    """One annotation in COCO's terms: ``bbox`` is left, top, width and height, lengths and ``area`` are in pixels."""
+
+    category_id: int
+    bbox: tuple[float, float, float, float]
+    area: float
+    iscrowd: int
+
+
+class Target(TypedDict):
+    """One image's boxes to train on: corners left, top, right, bottom (N, 4) and category ids (N,); no crowds."""
+
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+class DetectionDataset(Dataset, Protocol):
+    """Images with boxes."""
+
+    @property
+    def categories(self) -> Sequence[int]:
+        """The ids of all categories, whether or not there is a box of each."""
+        ...
+
+    def size(self, index: int) -> tuple[int, int]:
+        """An image's height and width, without decoding it."""
+        ...
+
+    def boxes(self, index: int) -> list[Box]:
+        """An image's annotations, crowds included."""
+        ...
+
+    def target(self, index: int) -> Target:
+        """The same to train on."""
+        ...
+
+
+def target_of(boxes: Sequence[Box]) -> Target:
+    """Annotations as corners and category ids; crowds are left out, as no single thing is in them."""
+    single = [box for box in boxes if not box["iscrowd"]]
+    corners = [(x, y, x + width, y + height) for x, y, width, height in (box["bbox"] for box in single)]
+    return {
+        "boxes": np.array(corners, dtype=np.float32).reshape(-1, 4),
+        "labels": np.array([box["category_id"] for box in single], dtype=np.int64),
+    }

@@ -1,0 +1,197 @@
+"""COCO as people have it: photographs in folders, boxes in one JSON per part.
+
+Below ``root``, the folder ``images/val2017`` or ``val2017`` with ``annotations/instances_val2017.json`` (``train2017``
+for calibration and training); or one flat folder ``images`` with the only ``instances_*.json`` in ``root``.
+``annotations`` names another file. Any dataset annotated in COCO's format is read the same way.
+
+All annotations are checked when the dataset is opened; faults are told with their counts. Pictures are looked at when
+they are decoded.
+"""
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from PIL import Image
+from pydantic import Field
+
+from splitbench.datasets import base
+from splitbench.datasets.base import DataError, ImageError, Part
+from splitbench.datasets.boxes import Box, Target, target_of
+from splitbench.datasets.coco_json import Annotations, Picture, named, read
+
+_YEARS: dict[Part, tuple[str, ...]] = {
+    "evaluation": ("val2017", "val2014", "val"),
+    "calibration": ("train2017", "train2014", "train"),
+    "train": ("train2017", "train2014", "train"),
+}
+
+
+class Options(base.Options):
+    """``limit``: a random subset of that many images, the same for the same ``seed``; ``ids``: only these image ids.
+
+    ``exclude``: image ids left out. ``annotations``: the JSON file, by path or below ``root``. ``faulty: drop`` leaves
+    out boxes without a width or height and boxes outside their image, of which COCO's training part has some; by
+    default they are refused in evaluation images.
+    """
+
+    root: Path | None = None
+    annotations: Path | None = None
+    limit: int | None = Field(default=None, ge=1)
+    seed: int = 0
+    ids: frozenset[int] | None = None
+    exclude: frozenset[int] = frozenset()
+    faulty: Literal["refuse", "drop"] = "refuse"
+
+
+@dataclass(frozen=True)
+class AnnotatedFiles:
+    """Image files with boxes, in ascending order of COCO's image ids."""
+
+    folder: Path
+    pictures: Sequence[Picture]
+    annotated: Mapping[int, Sequence[Box]]
+    categories: Sequence[int]
+    task: str = "detection"
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    @property
+    def classes(self) -> int:
+        """How many categories there are."""
+        return len(self.categories)
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The names of the image files without suffix: in COCO, the image id in 12 digits."""
+        return tuple(str(Path(picture.file).with_suffix("")) for picture in self.pictures)
+
+    @property
+    def global_ids(self) -> bool:
+        """COCO's image ids mean the same photograph in all of its parts."""
+        return all(Path(name).name.isdecimal() and len(Path(name).name) == 12 for name in self.ids)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width as annotated; :meth:`image` makes sure of them."""
+        return self.pictures[index].size
+
+    def image(self, index: int) -> Image.Image:
+        """The picture as RGB, its EXIF rotation left alone as COCO's annotations do."""
+        file, expected = self.folder / self.pictures[index].file, self.size(index)
+        try:
+            with Image.open(file) as image:
+                picture = image.convert("RGB")
+        except Exception as error:  # Pillow's decoders raise a dozen kinds for damaged files
+            raise ImageError(f"{file} cannot be read as an image ({error})") from None
+        if (picture.height, picture.width) != expected:
+            raise ImageError(
+                f"{file} is {picture.width} x {picture.height}, but annotated as {expected[1]} x {expected[0]}"
+            )
+        return picture
+
+    def boxes(self, index: int) -> list[Box]:
+        """The annotations, in the file's order."""
+        return list(self.annotated.get(self.pictures[index].id, ()))
+
+    def target(self, index: int) -> Target:
+        """Corners and category ids; no crowds."""
+        return target_of(self.boxes(index))
+
+    def content(self, index: int) -> str:
+        """Of the file's bytes."""
+        return hashlib.sha256(self._bytes(index)).hexdigest()[:16]
+
+    def digest(self, index: int) -> str:
+        """Of the file's bytes and the annotations."""
+        return hashlib.sha256(self._bytes(index) + repr(self.boxes(index)).encode()).hexdigest()[:16]
+
+    def _bytes(self, index: int) -> bytes:
+        file = self.folder / self.pictures[index].file
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise ImageError(f"{file} cannot be read ({error.strerror})") from None
+
+
+class COCO:
+    """Photographs with boxes."""
+
+    task: ClassVar[str] = "detection"
+    Options: ClassVar[type[base.Options]] = Options
+
+    def load(self, options: Any, part: Part) -> AnnotatedFiles:
+        """Find the files, read and check the annotations, take the subset. Raises DataError with what was wrong."""
+        if options.root is None:
+            raise DataError("the dataset coco needs a folder: set DATA= (--data), or `root` in the sweep")
+        if not options.root.is_dir():
+            raise DataError(f"data folder not found: {options.root}")
+        file = _annotations_file(options, part)
+        annotations = read(file, drop=part != "evaluation" or options.faulty == "drop")
+        pictures = _chosen(annotations, options, file)
+        folder = _pictures_folder(options.root, file, pictures)
+        kept = {picture.id for picture in pictures}
+        annotated: dict[int, list[Box]] = {}
+        for image, box in annotations.boxes:
+            if image in kept:
+                annotated.setdefault(image, []).append(box)
+        return AnnotatedFiles(folder, pictures, annotated, annotations.categories)
+
+
+def _annotations_file(options: Options, part: Part) -> Path:
+    root = options.root or Path()
+    if options.annotations is not None:
+        for file in (root / options.annotations, root / "annotations" / options.annotations):
+            if file.is_file():
+                return file
+        raise DataError(f"annotations not found: {root / options.annotations}")
+    wanted = [f"instances_{year}.json" for year in _YEARS[part]]
+    for name in wanted:
+        for file in (root / "annotations" / name, root / name):
+            if file.is_file():
+                return file
+    found = sorted({*root.glob("instances_*.json"), *root.glob("annotations/instances_*.json")})
+    others = {f"instances_{year}.json" for years in _YEARS.values() for year in years}
+    if len(found) == 1 and found[0].name not in others and (root / "images").is_dir():
+        return found[0]
+    beside = f"; there are {', '.join(file.name for file in found)}: name one in `annotations`" if found else ""
+    raise DataError(f"no boxes for {part} in {root}: expected annotations/{wanted[0]} below it{beside}")
+
+
+def _chosen(annotations: Annotations, options: Options, file: Path) -> list[Picture]:
+    """The images asked for, in ascending order of their ids."""
+    known = {picture.id: picture for picture in sorted(annotations.pictures, key=lambda picture: picture.id)}
+    unknown = sorted((options.ids or frozenset()) - known.keys())
+    if unknown:
+        raise DataError(
+            f"{file} has no {len(unknown)} of the {len(options.ids or ())} images of `ids`: {named(unknown)}"
+        )
+    ids = [i for i in known if (options.ids is None or i in options.ids) and i not in options.exclude]
+    if options.limit is not None and options.limit < len(ids):
+        ids = sorted(random.Random(options.seed).sample(ids, options.limit))
+    return [known[i] for i in ids]
+
+
+def _pictures_folder(root: Path, file: Path, pictures: Sequence[Picture]) -> Path:
+    """Where the images lie, all of them. Raises DataError with how many are missing where most of them are."""
+    year = file.stem.removeprefix("instances_")
+    folders = [root / "images" / year, root / year, root / "images", root]
+    missing = {
+        folder: [picture.file for picture in pictures if not (folder / picture.file).is_file()]
+        for folder in folders
+        if folder.is_dir()
+    }
+    best = min(missing, key=lambda folder: len(missing[folder]))
+    if missing[best]:
+        where = " or ".join(str(folder) for folder in folders[:3])
+        raise DataError(
+            f"{file} names {len(missing[best])} images of {len(pictures)} that are missing: {named(missing[best])}; "
+            f"they belong in {where}; to leave images out, use `exclude` or `ids`"
+        )
+    return best
+
+
+DATASET = COCO()

@@ -1,0 +1,202 @@
+"""quantize-entropy: linear quantization as in quantize-rle, then range coding with tables fitted on calibration images.
+
+It tells how much of quantize-rle's rate is its coder's: the levels are the same, so the decoded cut and the accuracy
+are quantize-rle's for equal settings; only the bytes differ.
+
+1. *Range* and *quantization* are quantize-rle's. A symbol is a level less its zero point, so 0 stands for 0.
+2. *Entropy coding*, ``coder: range``: range coding (``coding/entropy.py``) with integer tables (``coding/tables.py``)
+   that are counted on calibration images and stored on both sides, not sent. A tensor has a table per channel, or one
+   for all where that costs less. Channels are axis 1 of a convolution's feature maps, but the last of a transformer's
+   tokens: of all axes, and none, the one is taken for which calibration images and tables take the fewest bits.
+   ``coder: huffman``: Huffman coding (``coding/huffman.py``) with one table for all channels, as the authors of the
+   bottleneck units do.
+
+Bitstream of one image:
+
+    ranges        2 or 4 bytes per group and tensor     side information; absent with ``range: calibrated``
+    symbols       the rest                              payload: one stream through all tensors, no framing
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from splitbench.methods import base
+from splitbench.methods.base import Bitstream, BitstreamError, Context, Cut, Deployment, MethodError, Specs, TensorSpec
+from splitbench.methods.coding import linear, ranges
+from splitbench.methods.coding.counts import Counts, cheapest
+from splitbench.methods.coding.entropy import RangeCoder
+from splitbench.methods.coding.huffman import HuffmanCoder
+from splitbench.methods.coding.tables import Tables
+from splitbench.methods.units.layout import channel_axis
+
+
+class Settings(base.Settings):
+    """What can be set; ``bits`` is the knob."""
+
+    bits: int = Field(ge=1, le=8)
+    granularity: linear.Granularity = "tensor"
+    range: Literal["image", "calibrated"] = "calibrated"
+    clip: ranges.Clip = "none"
+    rounding: linear.Rounding = "nearest"
+    coder: Literal["range", "huffman"] = "range"
+
+
+class QuantizeEntropy:
+    """Linear quantization and entropy coding with fitted tables."""
+
+    summary: ClassVar[str] = "linear quantization + range coding with calibrated tables, no training"
+    version: ClassVar[int] = 1
+    knob: ClassVar[str] = "bits"
+    rates: ClassVar[tuple[Any, ...]] = (1, 2, 3, 4, 5, 6, 7, 8)
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "detection")
+    only_at: ClassVar[str | None] = None
+    Settings: ClassVar[type[base.Settings]] = Settings
+
+    def needs(self, settings: Any) -> frozenset[str]:
+        """Calibration images, for the tables."""
+        return frozenset({"calibration"})
+
+    def deploy(self, settings: Any, context: Context) -> Deployment:
+        """Fit ranges and tables. Raises MethodError where calibration images are missing."""
+        fitted, stored = None, dict[str, Tensor]()
+        if settings.range == "calibrated":
+            fitted = ranges.fitted(
+                context.calibration, settings.granularity, settings.bits, settings.clip, settings.rounding
+            )
+            for index, ends in enumerate(fitted):
+                stored |= {f"low.{index}": ends.low, f"high.{index}": ends.high}
+        quantizer = _Quantizer(settings, fitted)
+        axes, tables = _fit(quantizer, context)
+        for index, table in enumerate(tables):
+            stored |= table.to_tensors(str(index))
+        return Deployment(context.head, _Codec(quantizer, axes, tables), context.tail, stored, stored)
+
+
+@dataclass(frozen=True)
+class _Quantizer:
+    """Quantizes tensors to symbols and back; ``fitted`` holds one range per tensor, or None for each image's own."""
+
+    settings: Settings
+    fitted: list[linear.Range] | None
+
+    def ends_of(self, x: Tensor, index: int) -> linear.Range:
+        """The ranges (B or 1, G) of tensor ``index`` of a cut."""
+        if not bool(torch.isfinite(x).all()):
+            raise MethodError("quantize-entropy cannot code NaN or infinite values: the cut has some")
+        if self.fitted is not None:
+            return self.fitted[index]
+        groups = linear.grouped(x, self.settings.granularity)
+        return ranges.of_images(groups, self.settings.bits, self.settings.clip, self.settings.rounding)
+
+    def symbols(self, x: Tensor, ends: linear.Range) -> Tensor:
+        """Levels less their zero point, int32, in the shape of ``x``."""
+        bits = self.settings.bits
+        levels = linear.quantize(linear.grouped(x, self.settings.granularity), ends, bits, self.settings.rounding)
+        return (levels.int() - ends.steps(bits)[1].int()[..., None]).reshape(x.shape)
+
+    def values(self, symbols: Tensor, ends: linear.Range, spec: TensorSpec) -> Tensor:
+        """One image's tensor from symbols (1, ...). Raises BitstreamError for one that no level has."""
+        bits = self.settings.bits
+        groups = symbols.reshape(linear.grouped(symbols, self.settings.granularity).shape).long()
+        levels = groups + ends.steps(bits)[1].long()[..., None]
+        if bool(((levels < 0) | (levels >= 2**bits)).any()):
+            raise BitstreamError("damaged bitstream: a symbol is no level of the quantizer")
+        values = linear.dequantize(levels, ends, bits).reshape(spec.shape)
+        return values.to(spec.dtype) if spec.dtype.is_floating_point else values.round().to(spec.dtype)
+
+
+def _fit(quantizer: _Quantizer, context: Context) -> tuple[list[int], list[Tables]]:
+    """For each tensor of the cut: the axis whose places have tables of their own, 0 for one table; and the tables."""
+    largest = 2**quantizer.settings.bits - 1
+    candidates = [_axes(spec, quantizer.settings.coder) for spec in context.specs]
+    counts = [
+        [Counts(_groups(spec.shape, axis), -largest, largest) for axis in axes]
+        for spec, axes in zip(context.specs, candidates, strict=True)
+    ]
+    images = 0
+    for cut in context.calibration():
+        images += len(cut[0])
+        for index, (x, axes, ways) in enumerate(zip(cut, candidates, counts, strict=True)):
+            symbols = quantizer.symbols(x, quantizer.ends_of(x, index))
+            for axis, way in zip(axes, ways, strict=True):
+                way.add(_rows(symbols, axis))
+    if images == 0:
+        raise MethodError("no calibration images: name some in the sweep's `calibration`")
+    best = [cheapest(ways) for ways in counts]
+    axes = [candidate[index] for candidate, index in zip(candidates, best, strict=True)]
+    return axes, [ways[index].tables() for ways, index in zip(counts, best, strict=True)]
+
+
+def _axes(spec: TensorSpec, coder: str) -> list[int]:
+    """The axes, counted with the batch's, that tables may belong to: 0 for one table, or that of the channels.
+
+    Other axes may be of another size in the next picture. A vector has one table anyway.
+    """
+    several = coder == "range" and len(spec.shape) > 1 and spec.elements > 0
+    return [0, channel_axis(spec) + 1] if several else [0]
+
+
+def _groups(shape: tuple[int, ...], axis: int) -> int:
+    return shape[axis - 1] if axis > 0 else 1
+
+
+def _rows(x: Tensor, axis: int) -> Tensor:
+    """(B, ...) as (B, G, N), with the places along ``axis`` as groups."""
+    groups = _groups(tuple(x.shape[1:]), axis)
+    moved = x.movedim(axis, 1) if axis > 0 else x
+    return moved.reshape(len(x), groups, math.prod(x.shape[1:]) // groups)
+
+
+class _Codec:
+    def __init__(self, quantizer: _Quantizer, axes: list[int], tables: list[Tables]) -> None:
+        self.quantizer, self.axes = quantizer, axes
+        self.coder = RangeCoder(tables) if quantizer.settings.coder == "range" else HuffmanCoder(tables)
+
+    def encode(self, cut: Cut) -> list[Bitstream]:
+        sides = [b""] * len(cut[0])
+        symbols = []
+        for index, (x, axis) in enumerate(zip(cut, self.axes, strict=True)):
+            ends = self.quantizer.ends_of(x, index)
+            symbols.append(_rows(self.quantizer.symbols(x, ends), axis).contiguous().cpu().numpy())
+            if self.quantizer.fitted is None:
+                sides = [a + b for a, b in zip(sides, ranges.to_bytes(ends), strict=True)]
+        payloads = (self.coder.encode(image) for image in zip(*symbols, strict=True))
+        return [Bitstream(side + data, len(side)) for side, data in zip(sides, payloads, strict=True)]
+
+    def decode(self, streams: Sequence[bytes], specs: Specs) -> Cut:
+        rows = [self._decode_image(memoryview(data), specs) for data in streams]
+        empty = [torch.zeros(0, *spec.shape, dtype=spec.dtype) for spec in specs]
+        return tuple(torch.stack(tensors) for tensors in zip(*rows, strict=True)) if rows else tuple(empty)
+
+    def _decode_image(self, data: memoryview, specs: Specs) -> list[Tensor]:
+        ends, data = self._ranges(data, specs)
+        templates = [torch.empty(1, *spec.shape, device="meta") for spec in specs]
+        layouts = [_rows(x, axis) for x, axis in zip(templates, self.axes, strict=True)]
+        coded = self.coder.decode(data, [(x.shape[1], x.shape[2]) for x in layouts])
+        tensors = []
+        for rows, axis, spec, span in zip(coded, self.axes, specs, ends, strict=True):
+            moved = [spec.shape[axis - 1], *spec.shape[: axis - 1], *spec.shape[axis:]] if axis > 0 else spec.shape
+            symbols = torch.from_numpy(rows).reshape(1, *moved)
+            tensors.append(self.quantizer.values(symbols.movedim(1, axis) if axis > 0 else symbols, span, spec))
+        return tensors
+
+    def _ranges(self, data: memoryview, specs: Specs) -> tuple[list[linear.Range], memoryview]:
+        """One image's ranges, and the bytes behind them."""
+        if self.quantizer.fitted is not None:
+            return [linear.Range(ends.low.cpu(), ends.high.cpu()) for ends in self.quantizer.fitted], data
+        ends = []
+        for spec in specs:
+            groups = linear.grouped(torch.empty(1, *spec.shape, device="meta"), self.quantizer.settings.granularity)
+            span, used = ranges.from_bytes(data, groups.shape[1])
+            ends.append(span)
+            data = data[used:]
+        return ends, data
+
+
+METHOD = QuantizeEntropy()

@@ -1,0 +1,45 @@
+"""The whole model retrained for every rate point: the costly practice that lighter methods are compared with.
+
+The same unit and coder as in ``bottleneck``, but every weight of head and tail is trained along with it, so that each
+rate point has a copy of all weights of its own.
+"""
+
+from typing import Any, ClassVar, Literal
+
+from splitbench.methods import base, units
+from splitbench.methods.base import Context, Deployment, Learning
+
+
+class Settings(units.Settings):
+    """As for units; ``weights: scratch`` forgets the pretrained weights first. A pretrained model wants small steps."""
+
+    weights: Literal["pretrained", "scratch"] = "pretrained"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+
+
+class Retrained:
+    """A unit and a whole model per rate point."""
+
+    summary: ClassVar[str] = "the whole model retrained with a bottleneck for every rate point"
+    version: ClassVar[int] = 1
+    knob: ClassVar[str] = "lmbda"
+    rates: ClassVar[tuple[Any, ...]] = (0.03, 0.1, 0.3, 1.0)
+    only_at: ClassVar[str | None] = None
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "detection")
+    Settings: ClassVar[type[base.Settings]] = Settings
+
+    def needs(self, settings: Any) -> frozenset[str]:
+        """Training images."""
+        return frozenset({"train"})
+
+    def learn(self, settings: Any, context: Context) -> Learning:
+        """Head, unit and tail are trained."""
+        return units.learning(settings, context, everything=True, scratch=settings.weights == "scratch")
+
+    def deploy(self, settings: Any, context: Context) -> Deployment:
+        """The trained head, unit and tail. Raises MethodError where nothing was trained."""
+        return units.deployed(context)
+
+
+METHOD = Retrained()

@@ -1,0 +1,6 @@
+"""Units that learn: lightweight encoders and decoders for a cut, shared by the methods that train them."""
+
+from splitbench.methods.units.settings import Settings, learning
+from splitbench.methods.units.unit import CutUnit, deployed
+
+__all__ = ["CutUnit", "Settings", "deployed", "learning"]

@@ -1,0 +1,39 @@
+"""Where a tensor of a cut has its channels, and its view with channels first.
+
+    (C,)        a vector               -> (B, C, 1)
+    (N, C)      tokens of transformers -> (B, C, N)
+    (H, H, C)   channels last, as in Swin: the first two sizes agree and the third does not
+    (C, ...)    all else, and all feature maps of detectors, whose sizes follow the picture's
+
+Each is a shape without the batch axis. The axis is settled once, from the spec of the first picture.
+"""
+
+from torch import Tensor
+
+from splitbench.methods.base import TensorSpec
+
+
+def channel_axis(spec: TensorSpec) -> int:
+    """The axis of the channels in the spec's shape."""
+    if spec.axis is not None:
+        return spec.axis
+    shape = spec.shape
+    if len(shape) == 2:
+        return 1
+    if len(shape) == 3 and shape[0] == shape[1] != shape[2]:
+        return 2
+    return 0
+
+
+def channels_first(x: Tensor, axis: int) -> Tensor:
+    """(B, ...) with channels at ``axis`` (not counting the batch's) as (B, C, *spatial), spatial axes at least one."""
+    if x.dim() == 2:
+        return x[:, :, None]
+    return x.movedim(axis + 1, 1)
+
+
+def restored(x: Tensor, axis: int, axes: int) -> Tensor:
+    """The inverse of :func:`channels_first` for tensors of that many axes (not counting the batch's)."""
+    if axes == 1:
+        return x[:, :, 0]
+    return x.movedim(1, axis + 1)

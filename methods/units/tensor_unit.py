@@ -1,0 +1,116 @@
+"""The unit for one tensor of a cut: that of Datta et al. (ICPR 2022, arXiv 2208.11596), as its authors released it.
+
+    encoder   depthwise 3 x 3 at a stride, batch norm, ReLU, 1 x 1 from C to c channels, batch norm, ReLU
+    quantizer symbol = round(latent / step); straight-through gradient to the decoder
+    decoder   1 x 1 from c to C, batch norm, ReLU, transposed depthwise at the same stride, batch norm, ReLU
+
+The decoder's depthwise kernel is 5 x 5 at stride 4, where 3 x 3 would leave gaps. The last ReLU is there where the
+tensor has no negative values. Tokens (B, N, C) get the same unit along their one axis; a vector gets 1 x 1 kernels.
+
+The rate is that of a learned density per channel (Balle et al., ICLR 2018, appendix 6.1: CompressAI's
+``EntropyBottleneck``), in training with uniform noise in place of rounding. Rounding stays on multiples of the step, so
+that the many zeros after a ReLU stay one symbol: the density's medians are not trained and remain 0.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from compressai.entropy_models import EntropyBottleneck
+from torch import Tensor, nn
+
+from splitbench.methods.base import MethodError, TensorSpec
+from splitbench.methods.units.layout import channel_axis, channels_first, restored
+
+_CONVOLUTIONS = {1: (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d), 2: (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)}
+_BELOW = 64
+_DENSITY_SCALE = 4.0  # of the density before training, in steps
+
+
+class TensorUnit(nn.Module):
+    """Encoder, density and decoder for tensors of one shape (without the batch axis; sizes may vary, channels not)."""
+
+    floor: Tensor
+
+    def __init__(self, spec: TensorSpec, channels: int | None, stride: int, step: float | Literal["learned"]) -> None:
+        super().__init__()
+        shape = spec.shape
+        if not 1 <= len(shape) <= 3:
+            raise MethodError(f"a unit takes vectors, tokens and feature maps, not a tensor of shape {shape}")
+        self.axis = channel_axis(spec)
+        width = shape[self.axis]
+        self.channels = channels or max(2, width // 4)
+        self.stride = 1 if len(shape) == 1 else stride
+        self.axes = max(1, len(shape) - 1)
+        conv, transposed, norm = _CONVOLUTIONS[self.axes]
+        kernel = 1 if len(shape) == 1 else 3
+        self.kernel_back = 5 if self.stride == 4 else kernel
+        self.encoder = nn.Sequential(
+            conv(width, width, kernel, self.stride, kernel // 2, groups=width, bias=False),
+            norm(width),
+            nn.ReLU(),
+            conv(width, self.channels, 1, bias=False),
+            norm(self.channels),
+            nn.ReLU(),
+        )
+        self.density = EntropyBottleneck(self.channels, init_scale=_DENSITY_SCALE)
+        self.density.quantiles.requires_grad_(False)
+        for module in self.density.modules():  # the trainer's weight decay would narrow the density
+            module.no_decay = tuple(name for name, _ in module.named_parameters(recurse=False))
+        self.widen = nn.Sequential(conv(self.channels, width, 1, bias=False), norm(width), nn.ReLU())
+        self.grow = transposed(
+            width, width, self.kernel_back, self.stride, self.kernel_back // 2, groups=width, bias=False
+        )
+        self.last = norm(width)
+        self.register_buffer("floor", torch.full((), -torch.inf))
+        first = 1.0 if step == "learned" else step
+        log_step = torch.full((1, self.channels, *[1] * self.axes), math.log(first))
+        self.log_step = nn.Parameter(log_step, requires_grad=step == "learned")
+        self.no_decay = ("log_step",)
+
+    @torch.no_grad()
+    def begin(self, x: Tensor) -> None:
+        """Let the decoder's output begin with the mean and deviation of each channel, and note whether all are >= 0."""
+        values = channels_first(x, self.axis).transpose(0, 1).flatten(1)
+        self.last.weight.copy_(values.std(1).clamp_min(1e-3))
+        self.last.bias.copy_(values.mean(1))
+        if bool((values >= 0).all()):
+            self.floor.zero_()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, *shape) to its reconstruction, and the estimated bits of each image, (B,)."""
+        latent = self.latent(x)
+        symbols = latent + (latent.round() - latent).detach()
+        with torch.autocast(latent.device.type, enabled=False):  # half precision loses the tails of densities
+            _, likelihood = self.density(latent.float())
+        bits = -likelihood.log2().flatten(1).sum(1)
+        if not self.training:  # no symbol is below 0, and the tables spend nothing on what the density has there
+            below = self.masses(-_BELOW, -1).sum(1)
+            bits = bits + (1 - below).log2().sum().float() * latent[0, 0].numel()
+        return self.decoded(symbols, tuple(x.shape[1:])), bits
+
+    def latent(self, x: Tensor) -> Tensor:
+        """(B, *shape) to latents (B, c, *smaller) in steps, at least 0."""
+        latent: Tensor = self.encoder(channels_first(x, self.axis)) / self.log_step.exp()
+        return latent
+
+    def decoded(self, symbols: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Symbols (B, c, *smaller) to a tensor (B, *shape)."""
+        sizes = channels_first(torch.empty(1, *shape, device="meta"), self.axis).shape[2:]
+        wide = self.widen(symbols * self.log_step.exp())
+        values = self.last(self.grow(wide, output_size=list(sizes)))
+        return restored(torch.maximum(values, self.floor), self.axis, len(shape))
+
+    def latent_sizes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """(c, *smaller) for a tensor of this shape."""
+        sizes = channels_first(torch.empty(1, *shape, device="meta"), self.axis).shape[2:]
+        return self.channels, *(-(-size // self.stride) for size in sizes)
+
+    @torch.no_grad()
+    def masses(self, lowest: int, highest: int) -> Tensor:
+        """The density's probability of symbols from ``lowest`` to ``highest``, (c, highest - lowest + 1), float64."""
+        symbols = torch.arange(lowest, highest + 1, device=self.log_step.device).float()
+        # The public way in: one "image" whose only axis runs over the symbols.
+        _, likelihood = self.density(symbols.expand(1, self.channels, -1).contiguous(), training=False)
+        masses: Tensor = likelihood[0].double()
+        return masses

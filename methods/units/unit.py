@@ -1,0 +1,128 @@
+"""The unit for a whole cut: one unit per tensor, and one bitstream per image without framing between them."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from splitbench.methods.base import Bitstream, Codec, Context, Cut, Deployment, MethodError, Specs, Unit
+from splitbench.methods.coding.counts import Counts
+from splitbench.methods.coding.tables import Tables
+from splitbench.methods.units.coders import CODERS, Coder
+from splitbench.methods.units.tables import StoredTables
+from splitbench.methods.units.tensor_unit import TensorUnit
+
+_HIGHEST = 1023
+"""Symbols above this have no place in a table; the coders' escapes cover them."""
+_LARGEST = 2**30
+
+
+class CutUnit(Unit):
+    """See :class:`TensorUnit` for what is done to each tensor."""
+
+    def __init__(
+        self,
+        specs: Specs,
+        channels: int | None,
+        stride: int,
+        step: float | Literal["learned"],
+        coder: Literal["range", "huffman"],
+    ) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(TensorUnit(spec, channels, stride, step) for spec in specs)
+        self.coder = CODERS[coder]
+        self.tables = StoredTables()
+
+    @property
+    def units(self) -> list[TensorUnit]:
+        """One for each tensor of the cut."""
+        return [part for part in self.parts if isinstance(part, TensorUnit)]
+
+    def begin(self, cut: Cut) -> None:
+        """See the base class."""
+        for unit, x in zip(self.units, cut, strict=True):
+            unit.begin(x)
+
+    def forward(self, *cut: Tensor) -> tuple[Cut, Tensor]:
+        """See the base class."""
+        pairs = [unit(x) for unit, x in zip(self.units, cut, strict=True)]
+        return tuple(decoded for decoded, _ in pairs), torch.stack([bits for _, bits in pairs]).sum(0)
+
+    @torch.no_grad()
+    def finish(self, cuts: Iterable[Cut]) -> None:
+        """Count the symbols of training images, and make the coder's tables of the counts or the learned densities."""
+        self.eval()
+        counts = [Counts(unit.channels, 0, _HIGHEST) for unit in self.units]
+        for cut in cuts:
+            for unit, count, x in zip(self.units, counts, cut, strict=True):
+                count.add(unit.latent(x).round().flatten(2).to(torch.int32))
+        if not any(count.histogram.any() for count in counts):
+            raise MethodError("no training images to make the coder's tables of")
+        tables = [self.coder.tables(unit, count) for unit, count in zip(self.units, counts, strict=True)]
+        self.tables.put([table.to_tensors() for table in tables])
+
+    def reopen(self) -> None:
+        """See the base class."""
+        self.tables.put([])
+
+    def codec(self) -> Codec:
+        """See the base class."""
+        stored = self.tables.get()
+        if len(stored) != len(self.units):
+            raise MethodError("the unit has no coder's tables: its training never finished")
+        return _Codec(self, self.coder.build([Tables.from_tensors(tensors) for tensors in stored]))
+
+    def sides(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
+        """The device stores the encoders, the server the decoders, both the quantizer's steps and the tables."""
+        both = {f"tables.{name}": tensor for name, tensor in self.tables.state_dict().items()}
+        device, server = dict(both), dict(both)
+        for index, unit in enumerate(self.units):
+            for name, tensor in unit.state_dict().items():
+                part = name.partition(".")[0]
+                if part in ("encoder", "log_step") and "num_batches" not in name:
+                    device[f"{index}.{name}"] = tensor
+                if part in ("widen", "grow", "last", "floor", "log_step") and "num_batches" not in name:
+                    server[f"{index}.{name}"] = tensor
+        return device, server
+
+
+class _Codec:
+    def __init__(self, unit: CutUnit, coder: Coder) -> None:
+        self.unit = unit
+        self.coder = coder
+
+    @torch.no_grad()
+    def encode(self, cut: Cut) -> list[Bitstream]:
+        if not all(bool(torch.isfinite(x).all()) for x in cut):
+            raise MethodError("a unit cannot code NaN or infinite values: the cut has some")
+        if len(cut[0]) == 0:
+            return []
+        symbols = []
+        for unit, x in zip(self.unit.units, cut, strict=True):
+            latent = unit.latent(x.to(unit.log_step)).round()
+            symbols.append(latent.clamp(0, _LARGEST).to(torch.int32).flatten(2).cpu().numpy())
+        return [Bitstream(self.coder.encode(image)) for image in zip(*symbols, strict=True)]
+
+    @torch.no_grad()
+    def decode(self, streams: Sequence[bytes], specs: Specs) -> Cut:
+        if not streams:
+            return tuple(torch.zeros(0, *spec.shape, dtype=spec.dtype) for spec in specs)
+        units = self.unit.units
+        sizes = [unit.latent_sizes(spec.shape) for unit, spec in zip(units, specs, strict=True)]
+        shapes = [(channels, math.prod(rest)) for channels, *rest in sizes]
+        images = [self.coder.decode(data, shapes) for data in streams]
+        decoded = []
+        for unit, size, spec, symbols in zip(units, sizes, specs, zip(*images, strict=True), strict=True):
+            latent = torch.from_numpy(np.stack(symbols)).reshape(len(streams), *size).to(unit.log_step)
+            decoded.append(unit.decoded(latent, spec.shape).to(spec.dtype))
+        return tuple(decoded)
+
+
+def deployed(context: Context) -> Deployment:
+    """The deployment of what was trained. Raises MethodError where nothing was."""
+    learned = context.learned()
+    device, server = learned.unit.sides()
+    return Deployment(learned.head, learned.unit.codec(), learned.tail, device, server)

@@ -1,0 +1,200 @@
+"""Units by themselves: shapes, rates, tables and bytes that decode elsewhere."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from splitbench import methods
+from splitbench.methods import Context, Learned, MethodError, TensorSpec
+from splitbench.methods.units.layout import channel_axis, channels_first, restored
+
+BOTTLENECK: Any = methods.get("bottleneck")
+
+
+def context(*shapes):
+    return Context(None, None, tuple(TensorSpec(shape, torch.float32) for shape in shapes), list)
+
+
+def fitted(shapes, steps=30, price=0.02, **chosen):
+    """A unit after a few steps for cuts with many zeros, where a bit per element costs ``price``; and its codec."""
+    choice = BOTTLENECK.Settings(**({"lmbda": 1.0, "stride": 1} | chosen))
+    generator = torch.Generator().manual_seed(0)
+    cut = tuple(torch.randn(8, *shape, generator=generator).relu() for shape in shapes)
+    unit = BOTTLENECK.learn(choice, context(*shapes)).unit.train()
+    unit.begin(cut)
+    optimizer = torch.optim.Adam([p for p in unit.parameters() if p.requires_grad], 1e-2)
+    elements = sum(x[0].numel() for x in cut)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for _ in range(steps):
+            decoded, bits = unit(*cut)
+            errors = [(x - y).square().mean() for x, y in zip(decoded, cut, strict=True)]
+            loss = price * bits.mean() / elements + sum(errors)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    unit.finish([cut])
+    found = replace(context(*shapes), learned=lambda: Learned(None, unit.requires_grad_(False), None))
+    return unit, BOTTLENECK.deploy(choice, found), cut, found.specs
+
+
+@given(
+    st.one_of(
+        st.tuples(st.integers(1, 9)),
+        st.tuples(st.integers(1, 9), st.integers(1, 9)),
+        st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9)),
+    )
+)
+def test_layouts_are_restored(shape):
+    x = torch.arange(2 * torch.Size(shape).numel()).reshape(2, *shape)
+    axis = channel_axis(TensorSpec(shape, torch.float32))
+    there = channels_first(x, axis)
+    assert there.shape[1] == shape[axis]
+    assert torch.equal(restored(there, axis, len(shape)), x)
+
+
+@pytest.mark.parametrize("name", ["bottleneck", "quantize-entropy"])
+def test_pictures_of_another_size_have_the_same_channels(name):
+    # A first picture whose map looks as if its channels were last, and the same network's map of another picture.
+    first, second = torch.rand(4, 6, 6, 9), torch.rand(4, 6, 8, 5)
+    spec, other = (TensorSpec(tuple(x.shape[1:]), x.dtype, "", 0) for x in (first, second))
+    method: Any = methods.get(name)
+    found = Context(None, None, (spec,), lambda: [(first,), (second,)])
+    chosen = method.Settings(**({"lmbda": 1.0} if name == "bottleneck" else {"bits": 4}))
+    if name == "bottleneck":
+        unit = method.learn(chosen, found).unit
+        unit.begin((first,))
+        unit.finish([(first,), (second,)])
+        found = replace(found, learned=lambda: Learned(None, unit, None))
+    codec = method.deploy(chosen, found).codec
+    for x, its in ((first, spec), (second, other)):
+        (decoded,) = codec.decode([stream.data for stream in codec.encode((x,))], (its,))
+        assert decoded.shape == x.shape
+
+
+@pytest.mark.parametrize("shape", [(), (2, 3, 4, 5)])
+def test_shapes_that_no_unit_takes_are_refused(shape):
+    with pytest.raises(MethodError, match="not a tensor of shape"):
+        BOTTLENECK.learn(BOTTLENECK.Settings(lmbda=1.0), context(shape))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.integers(1, 6), st.integers(1, 11), st.integers(1, 11)),
+            st.tuples(st.integers(1, 17), st.integers(1, 6)),
+            st.tuples(st.integers(1, 9)),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    st.sampled_from([1, 2, 4]),
+    st.sampled_from(["range", "huffman"]),
+)
+def test_any_cut_comes_back_in_its_shape_and_as_the_unit_told(shapes, stride, coder):
+    unit, deployment, cut, specs = fitted(shapes, steps=2, stride=stride, coder=coder)
+    streams = deployment.codec.encode(cut)
+    decoded = deployment.codec.decode([stream.data for stream in streams], specs)
+    told, _ = unit(*cut)
+    assert [x.shape for x in decoded] == [x.shape for x in cut]
+    assert all(torch.equal(x, y) for x, y in zip(decoded, told, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(16, 24, 24), (100, 32), (14, 14, 20)])
+def test_estimated_and_real_bytes_agree(shape):
+    unit, deployment, cut, _ = fitted([shape], steps=150)
+    _, bits = unit(*cut)
+    streams = deployment.codec.encode(cut)
+    assert min(len(stream.data) for stream in streams) > 100, "too few bytes to tell"
+    for stream, estimate in zip(streams, bits.tolist(), strict=True):
+        assert abs(8 * len(stream.data) - estimate) <= 0.01 * estimate + 8 * 16
+
+
+def test_a_higher_price_gives_fewer_bytes():
+    sizes = []
+    for price in (0.001, 1.0):
+        _, deployment, cut, _ = fitted([(8, 12, 12)], steps=60, price=price)
+        sizes.append(sum(len(stream.data) for stream in deployment.codec.encode(cut)))
+    assert sizes[1] < sizes[0]
+
+
+def test_a_learned_step_is_learned_and_a_fixed_one_is_not():
+    for step, moves in (("learned", True), (0.5, False)):
+        unit, *_ = fitted([(4, 8, 8)], steps=5, step=step)
+        first = 0.0 if step == "learned" else torch.tensor(step).log().item()
+        moved = bool((unit.units[0].log_step != first).any())
+        assert moved == moves
+
+
+def test_negative_values_survive_where_there_were_some():
+    shape = (4, 6, 6)
+    unit = BOTTLENECK.learn(BOTTLENECK.Settings(lmbda=1.0), context(shape)).unit
+    signed = torch.randn(4, *shape)
+    unit.begin((signed,))
+    assert unit(signed)[0][0].min() < 0
+    unit.begin((signed.abs(),))
+    unit.units[0].floor.zero_()
+    assert unit(signed)[0][0].min() >= 0
+
+
+def test_sides_hold_what_each_needs_and_no_density():
+    _, deployment, _, _ = fitted([(8, 6, 6)], steps=1, channels=3)
+    device, server = deployment.device_tables, deployment.server_tables
+    # Depthwise 3 x 3, its norm, 1 x 1 to three channels, its norm, the steps.
+    weights = 8 * 9 + 4 * 8 + 8 * 3 + 4 * 3 + 3
+    tables = sum(x.nbytes for name, x in device.items() if name.startswith("tables."))
+    assert sum(x.nbytes for x in device.values()) == 4 * weights + tables
+    # 1 x 1 back, its norm, the floor, depthwise, the last norm.
+    weights = 3 * 8 + 4 * 8 + 1 + 8 * 9 + 4 * 8 + 3
+    assert sum(x.nbytes for x in server.values()) == 4 * weights + tables
+    assert not any("density" in name for name in (*device, *server))
+
+
+def test_an_unfinished_unit_is_refused():
+    unit = BOTTLENECK.learn(BOTTLENECK.Settings(lmbda=1.0), context((4, 6, 6))).unit
+    with pytest.raises(MethodError, match="never finished"):
+        unit.codec()
+    with pytest.raises(MethodError, match="no training images"):
+        unit.finish([])
+
+
+ELSEWHERE = """
+import json, sys
+import torch
+from safetensors.torch import load_file, save_file
+from splitbench import methods
+from splitbench.methods import Context, TensorSpec
+
+folder, coder = sys.argv[1:]
+method = methods.get("bottleneck")
+specs = (TensorSpec((8, 9, 7), torch.float32), TensorSpec((30, 6), torch.float32))
+unit = method.learn(method.Settings(lmbda=1.0, stride=1, coder=coder), Context(None, None, specs, list)).unit
+unit.load_state_dict(load_file(folder + "/unit.safetensors"))
+streams = [bytes.fromhex(row) for row in json.load(open(folder + "/streams.json"))]
+decoded = unit.eval().codec().decode(streams, specs)
+save_file({str(i): x.contiguous() for i, x in enumerate(decoded)}, folder + "/decoded.safetensors")
+"""
+
+
+@pytest.mark.parametrize("coder", ["range", "huffman"])
+def test_bytes_decode_in_another_process_from_saved_files(tmp_path, coder):
+    import json
+
+    from safetensors.torch import load_file
+
+    unit, deployment, cut, specs = fitted([(8, 9, 7), (30, 6)], coder=coder)
+    streams = [stream.data for stream in deployment.codec.encode(cut)]
+    save_file({name: x.clone() for name, x in unit.state_dict().items()}, tmp_path / "unit.safetensors")
+    (tmp_path / "streams.json").write_text(json.dumps([data.hex() for data in streams]))
+    subprocess.run([sys.executable, "-c", ELSEWHERE, str(tmp_path), coder], check=True)  # noqa: S603 - our own
+    there = load_file(tmp_path / "decoded.safetensors")
+    for index, x in enumerate(deployment.codec.decode(streams, specs)):
+        assert torch.equal(there[str(index)], x)
