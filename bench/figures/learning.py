@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from splitbench.bench.errors import UserError
 from splitbench.bench.figures import ticks
+from splitbench.bench.figures.drawing import lay_out
 from splitbench.bench.figures.page import COLUMN
 from splitbench.bench.figures.style import GREY, RC
 
@@ -118,6 +119,7 @@ def _save(figure: Figure, out: Path, name: str) -> list[Path]:
     files = [out / f"{name}{ending}" for ending in (".svg", ".png")]
     try:
         out.mkdir(parents=True, exist_ok=True)
+        lay_out(figure)
         figure.savefig(files[0], metadata={"Date": None})
         figure.savefig(files[1])
     except OSError as error:

@@ -15,6 +15,7 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
 
 from splitbench.bench.errors import UserError
+from splitbench.bench.figures.drawing import lay_out
 from splitbench.bench.figures.style import RC
 from splitbench.bench.table import Row
 
@@ -136,8 +137,8 @@ def save(page: Page, folder: Path, kind: str, row: Row) -> list[Path]:
     files = [folder / f"{name}{ending}" for ending in (".svg", ".png")]
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        lay_out(page.figure)
         page.figure.savefig(files[0], metadata={"Date": None})
-        page.figure.set_layout_engine("none")  # laid out by now
         page.figure.savefig(files[1])
     except OSError as error:
         raise UserError(f"cannot write {folder / name}: {error.strerror}") from None
