@@ -5,6 +5,7 @@
 #   DEVICE=cuda    cpu, cuda, cuda:N or auto (default)
 #   ONLY="a b"     only the sweep's backbones whose names contain one of these words
 #   METHODS="a b"  only these of the sweep's methods
+#   EXECUTOR=ray   local (default) or ray; WORKERS=n processes; ADDRESS=host:port of a Ray cluster, or auto
 #   SWEEP=name     a sweep that ships (see `splitbench sweeps`) or a .yaml file
 #   OUT=/path      folder of the results (default results/<sweep's name>)
 #   RUNS="a b"     runs that compare, figures and report read (default OUT, or the classification run)
@@ -19,9 +20,12 @@ NAME = $(basename $(notdir $(SWEEP)))
 OUT ?= results/$(NAME)
 RUNS ?= $(OUT)
 OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DEVICE),--device "$(DEVICE)") $(foreach word,$(ONLY),--only "$(word)") $(foreach word,$(METHODS),--method "$(word)")
+RUNNING := $(if $(EXECUTOR),--executor "$(EXECUTOR)") $(if $(WORKERS),--workers "$(WORKERS)") $(if $(ADDRESS),--address "$(ADDRESS)")
+MUTATIONS ?= 100000
+KILLS ?= 50
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench-classification bench-detection validate figures compare report test test-all lint typecheck format clean
+.PHONY: help setup bench-classification bench-detection validate figures compare report benchmark test test-all torture fuzz lint typecheck format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 24
@@ -39,11 +43,11 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 bench-classification: setup ## run the classification sweep: CSV, comparison, figures
-	$(BIN)/splitbench run "$(SWEEP)" $(OPTIONS) --out "$(OUT)"
+	$(BIN)/splitbench run "$(SWEEP)" $(OPTIONS) $(RUNNING) --out "$(OUT)"
 
 bench-detection: SWEEP = $(if $(DATA),coco,detection)
 bench-detection: setup ## run the detection sweep: CSV, comparison, figures
-	$(BIN)/splitbench run "$(SWEEP)" $(OPTIONS) --out "$(OUT)"
+	$(BIN)/splitbench run "$(SWEEP)" $(OPTIONS) $(RUNNING) --out "$(OUT)"
 
 validate: setup ## check a sweep, list its cells and estimate the work, without running it
 	$(BIN)/splitbench validate "$(SWEEP)" $(OPTIONS)
@@ -57,11 +61,20 @@ compare: setup ## compare the methods of RUNS, from the CSVs alone
 report: setup ## write one HTML file on RUNS: findings, figures, tables, what was run
 	$(BIN)/splitbench report $(RUNS)
 
+benchmark: setup ## measure how fast splitbench is on this machine; QUICK=1 only sees that it works
+	$(BIN)/splitbench benchmark $(if $(QUICK),--quick) $(if $(DEVICE),--device "$(DEVICE)")
+
 test: setup ## run the tests
 	$(BIN)/python -m pytest -m "not slow"
 
 test-all: setup ## run the tests that take minutes, too
 	$(BIN)/python -m pytest
+
+torture: setup ## damaged bitstreams, kills and faults by the thousand (MUTATIONS=, KILLS=); writes a table
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture --mutations $(MUTATIONS) --kills $(KILLS)
+
+fuzz: setup ## libFuzzer on a method's decoder (METHOD=image; needs the extra `fuzz`)
+	$(BIN)/python -m tests.torture.fuzz "$(or $(METHOD),quantize-rle)" -runs=$(MUTATIONS)
 
 lint: setup ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -62,6 +62,10 @@ class Backbone(Protocol):
         """A batch from several images' pixels: a tensor (B, 3, H, W), or a list of tensors where sizes differ."""
         ...
 
+    def alike(self, images: Sequence[Tensor]) -> list[list[int]]:
+        """Which of these pixels one training step can take at once, as their places: all, where the network pads."""
+        ...
+
     def whole(self) -> nn.Module:
         """A batch of pixels to predictions."""
         ...

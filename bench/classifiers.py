@@ -39,6 +39,10 @@ class Classifier:
         """Stacked: (B, 3, H, W)."""
         return torch.stack(list(images))
 
+    def alike(self, images: Sequence[Tensor]) -> list[list[int]]:
+        """All."""
+        return [list(range(len(images)))]
+
     def whole(self) -> nn.Module:
         """Pixels (uint8, (B, 3, H, W)) to scores (B, classes)."""
         return nn.Sequential(Normalize(self.preprocessing.mean, self.preprocessing.std), self.model)
@@ -49,6 +53,8 @@ class Classifier:
         ``example`` is a small batch of pixels, (B, 3, H, W).
         """
         normalize = Normalize(self.preprocessing.mean, self.preprocessing.std).to(example.device)
+        if at == "output":
+            return Halves(_Scores(self.whole().to(example.device)), split(self.model, at, example).tail)
         if at == "input":
             return split(nn.Sequential(normalize, self.model), at, example)
         head, tail = split(self.model, at, normalize(example))
@@ -79,3 +85,16 @@ class _Normalized(nn.Module):
         """Pixels to what crosses the split point."""
         out: tuple[Any, ...] = self.head(self.normalize(pixels))
         return out
+
+
+class _Scores(nn.Module):
+    """The head at ``output``: the whole classifier."""
+
+    def __init__(self, whole: nn.Module) -> None:
+        super().__init__()
+        self.whole = whole
+        self.at, self.how, self.cut_tensors, self.roles = "output", "", 1, ("output",)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor]:
+        """Pixels to the scores, which cross."""
+        return (self.whole(pixels),)

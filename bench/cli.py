@@ -81,17 +81,49 @@ def run(
     memory: MemoryOption = 4,
     overwrite: Annotated[Overwrite, typer.Option(help="Stored cells: never, failed or all are run again.")] = "failed",
     retrain: Annotated[bool, typer.Option("--retrain", help="Train here what ships trained, too.")] = False,
+    executor: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster.")] = "local",
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; default one per GPU, or one; with Ray all there is room for.", min=1)
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="The Ray cluster's; `auto` is the one on this machine.")] = None,
+    gpus: Annotated[float, typer.Option(help="GPUs for each of Ray's tasks, or a share of one.", min=0.01)] = 1,
+    patience: Annotated[
+        float, typer.Option(help="Seconds that preparing a cell, or a batch of it, may take; 0: no limit.", min=0)
+    ] = 3600,
+    naive: Annotated[bool, typer.Option("--naive", help="Each cell by itself, nothing shared: slow; a check.")] = False,
+    keep_images: Annotated[
+        Path | None, typer.Option(help="Keep decoded pictures in this folder; other runs find them there.")
+    ] = None,
+    keep_gib: Annotated[float, typer.Option(help="GiB that --keep-images may take.", min=0)] = 20,
 ) -> None:
     """Run a sweep: all cells that are not stored yet; then the CSV, a comparison, figures and a report."""
-    path, checked, sources = _opened(sweep, data, weights, device, only, method)
+    from splitbench.bench.executors import Choice, opened
+
+    chosen = opened(Choice(executor, workers, address, gpus), device)
+    here = "auto" if executor == "ray" and device != "cpu" else device  # the GPUs are the cluster's
+    path, checked, sources = _opened(sweep, data, weights, here, only, method)
     from splitbench.bench.runner import run as run_sweep
     from splitbench.bench.store import Store
     from splitbench.bench.sweeps import title
 
     folder = out or Path("results") / path.stem
-    sources = replace(sources, memory=int(memory * 2**30))
+    sources = replace(
+        sources,
+        memory=int(memory * 2**30),
+        pictures=keep_images,
+        pictures_limit=int(keep_gib * 2**30),
+        naive=naive,
+    )
     result = run_sweep(
-        checked, sources, Store(folder), overwrite, part=bool(only or method), say=print, retrain=retrain
+        checked,
+        sources,
+        Store(folder),
+        overwrite,
+        part=bool(only or method),
+        say=print,
+        retrain=retrain,
+        executor=chosen,
+        patience=patience,
     )
     for name, reason in result.failed:
         print(f"failed: {name}: {reason}", file=sys.stderr)
@@ -191,6 +223,27 @@ def _opened(
 
     path = find(sweep)
     return path, read(path).only(only or (), method or ()), Sources(data, weights, circumstances.device(device))
+
+
+@app.command()
+def benchmark(
+    out: Annotated[Path, typer.Option(help="The JSON file.")] = Path("results/benchmark.json"),
+    quick: Annotated[bool, typer.Option("--quick", help="Small: to see that it works, not how fast.")] = False,
+    part: Annotated[list[str] | None, typer.Option(help="sweep, quantize-rle, range or memory; repeatable.")] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Measure how fast splitbench is here: against the naive way, what is least, and other coders. Takes minutes."""
+    from splitbench.bench import circumstances
+    from splitbench.bench.benchmark import FULL, PARTS, QUICK
+    from splitbench.bench.benchmark import benchmark as measured
+    from splitbench.bench.errors import nearest
+
+    parts = tuple(part or PARTS)
+    for name in parts:
+        if name not in PARTS:
+            raise UserError(f"no part {name!r} of the benchmark{nearest(name, PARTS)}: there are {', '.join(PARTS)}")
+    for line in measured(QUICK if quick else FULL, circumstances.device(device), out, parts):
+        print(line, flush=True)
 
 
 @app.command()

@@ -91,6 +91,18 @@ def report(
     _list([write_report(found, out or _beside(runs, "report.html"))])
 
 
+@app.command()
+def scale(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, whose times are taken.")],
+    workers: Annotated[list[int] | None, typer.Option(help="How many; repeatable. Default 1 to 64.", min=1)] = None,
+) -> None:
+    """Tell how long a sweep would take with more workers, and where adding them stops helping."""
+    from splitbench.bench.scale import described
+
+    for line in described(run, workers or [1, 2, 4, 8, 16, 32, 64]):
+        print(line)
+
+
 def conclude(folder: Path) -> None:
     """A run's comparison, figures and report; a run without a single good cell has none."""
     from splitbench.bench.compare import examine, write

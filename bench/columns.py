@@ -88,7 +88,7 @@ decode_ms             | ms      | median time to decode one image
 tail_ms               | ms      | median time of the tail, batch 1
 device                |         | cpu, or the accelerator's name
 precision             |         | arithmetic of the network: float32, bfloat16 or float16
-batch                 |         | batch size of the evaluation
+batch                 |         | images run at once; fewer than the sweep says where memory ran out
 image_decoder         |         | library that decoded the images
 seconds               | s       | time of the pass that made this cell, shared by all cells of the pass
 versions              |         | versions of what can change results

@@ -1,6 +1,6 @@
 """Batches of pixels, decoded ahead of time by threads: Pillow releases the interpreter lock while it decodes."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -30,42 +30,57 @@ class Batch:
 
 
 def batches(dataset: Dataset, backbone: Backbone, size: int) -> Iterator[Batch]:
-    """All images, at most ``size`` at a time: in order, but those whose inputs differ in shape apart."""
+    """All images, at most ``size`` at a time."""
+    return decoded(dataset, backbone, chunks(dataset, backbone, size))
+
+
+def decoded(
+    dataset: Dataset,
+    backbone: Backbone,
+    plan: Sequence[Sequence[int]],
+    pixels: Callable[[int], Tensor] | None = None,
+) -> Iterator[Batch]:
+    """The images of these indices, batch by batch as :func:`chunks` planned them.
+
+    ``pixels`` gives an image's pixels by its index, where they need not be decoded; it raises ImageError.
+    """
 
     def one(index: int) -> Tensor | str:
         try:
-            return backbone.pixels(dataset.image(index))
+            return backbone.pixels(dataset.image(index)) if pixels is None else pixels(index)
         except ImageError as error:
             return str(error)
 
-    def together(indices: Sequence[int], pixels: list[Tensor | str]) -> Batch:
-        good = [(i, p) for i, p in zip(indices, pixels, strict=True) if isinstance(p, Tensor)]
+    def together(indices: Sequence[int], found: list[Tensor | str]) -> Batch:
+        good = [(i, p) for i, p in zip(indices, found, strict=True) if isinstance(p, Tensor)]
         return Batch(
             np.array([i for i, _ in good], np.int64),
             backbone.together([p for _, p in good]) if good else None,
-            tuple(p for p in pixels if isinstance(p, str)),
+            tuple(p for p in found if isinstance(p, str)),
         )
 
-    chunks = _chunks(dataset, backbone, size)
     with ThreadPoolExecutor(_THREADS) as pool:
 
         def submit(chunk: Sequence[int]) -> list[Future[Tensor | str]]:
             return [pool.submit(one, i) for i in chunk]
 
-        waiting = [submit(chunk) for chunk in chunks[: _AHEAD + 1]]
+        waiting = [submit(chunk) for chunk in plan[: _AHEAD + 1]]
         try:
-            for number, chunk in enumerate(chunks):
+            for number, chunk in enumerate(plan):
                 futures = waiting.pop(0)
                 yield together(chunk, [future.result() for future in futures])
                 coming = number + _AHEAD + 1
-                if coming < len(chunks):
-                    waiting.append(submit(chunks[coming]))
+                if coming < len(plan):
+                    waiting.append(submit(plan[coming]))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _chunks(dataset: Dataset, backbone: Backbone, size: int) -> list[list[int]]:
-    """Indices by batch: groups in the order of their first image, each in its own order."""
+def chunks(dataset: Dataset, backbone: Backbone, size: int) -> list[list[int]]:
+    """The indices of all images, at most ``size`` at a time: in order, but those whose inputs differ in shape apart.
+
+    Groups come in the order of their first image, each in its own order.
+    """
     groups: dict[Hashable, list[int]] = {}
     for index in range(len(dataset)):
         groups.setdefault(backbone.group(dataset, index), []).append(index)

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from splitbench.bench.backbones import Backbone
+from splitbench.bench.precision import coding, halved, narrowed, widened
 from splitbench.methods.base import Bitstream, Codec, Cut, MethodError, Specs, TensorSpec
 
 _SIZE = struct.Struct("<HH")  # an image's height and width
@@ -20,7 +22,7 @@ class Place:
 
     ``sized``: images differ in size, and the tail needs to know each one's. Every bitstream then begins with the
     image's height and width, 2 bytes each, counted as framing. ``apart``: tensors differ in size even between images
-    of one batch, so that each image is a cut of its own.
+    of one batch, so that each image is a cut of its own. ``half``: the network runs in half precision by choice.
     """
 
     head: nn.Module
@@ -29,11 +31,12 @@ class Place:
     how: str
     sized: bool = False
     apart: bool = False
+    half: bool = False
 
     def cut(self, values: tuple[Any, ...]) -> tuple[Cut, tuple[Any, ...]]:
         """What a head returns, as the cut and the integers, which depend on the images' sizes only."""
         tensors = len(self.specs)
-        return values[:tensors], values[tensors:]
+        return self._given(values[:tensors]), values[tensors:]
 
     def cuts(self, values: tuple[Any, ...]) -> tuple[list[Cut], tuple[Any, ...]]:
         """The same where each image may be a cut of its own."""
@@ -42,7 +45,11 @@ class Place:
             return [cut], numbers
         tensors = [x for x in values if isinstance(x, Tensor)]
         step = len(self.specs)
-        return [tuple(tensors[i : i + step]) for i in range(0, len(tensors), step)], values[len(tensors) :]
+        return [self._given(tensors[i : i + step]) for i in range(0, len(tensors), step)], values[len(tensors) :]
+
+    def _given(self, tensors: Sequence[Tensor]) -> Cut:
+        """What a codec is given: float32 where the network computes in half precision by choice."""
+        return widened(tuple(tensors)) if self.half else tuple(tensors)
 
     def specs_of(self, cut: Cut) -> Specs:
         """What both sides know of a cut: it follows from the network and the image's size."""
@@ -57,16 +64,22 @@ class Place:
         cuts, numbers = self.cuts(values)
         streams: list[Bitstream] = []
         decoded: list[Tensor] = []
-        for cut in cuts:
-            coded = codec.encode(cut)
-            decoded += codec.decode([stream.data for stream in coded], self.specs_of(cut))
-            streams += coded
+        with coding():
+            for cut in cuts:
+                coded = codec.encode(cut)
+                decoded += codec.decode([stream.data for stream in coded], self.specs_of(cut))
+                streams += coded
         if self.sized:
             sides = numbers[: 2 * len(streams)]
             streams = [_with_size(stream, *sides[2 * i : 2 * i + 2]) for i, stream in enumerate(streams)]
             sent = [side for stream in streams for side in _SIZE.unpack_from(stream.data)]
             numbers = (*sent, *numbers[len(sent) :])
-        return streams, (*decoded, *numbers)
+        return streams, narrowed((*decoded, *numbers), values) if self.half else (*decoded, *numbers)
+
+
+def received(values: tuple[Any, ...], device: torch.device) -> tuple[Any, ...]:
+    """What was decoded, on the device where the tail runs."""
+    return tuple(x.to(device) if isinstance(x, Tensor) else x for x in values)
 
 
 def _with_size(stream: Bitstream, height: int, width: int) -> Bitstream:
@@ -88,5 +101,7 @@ def place_of(backbone: Backbone, at: str, example: Any) -> Place:
     head, tail = backbone.split(at, example)
     values = head(example)
     sized, apart = bool(getattr(head, "sized", False)), bool(getattr(head, "apart", False))
-    specs = specs_of(values[: cast(int, head.cut_tensors)], cast(tuple[str, ...], head.roles), sized)
-    return Place(head, tail, specs, str(head.how), sized, apart)
+    half = halved()
+    cut = values[: cast(int, head.cut_tensors)]
+    specs = specs_of(widened(cut) if half else cut, cast(tuple[str, ...], head.roles), sized)
+    return Place(head, tail, specs, str(head.how), sized, apart, half)

@@ -7,7 +7,7 @@ the method's version, seed) and of nothing else: not of order, host, paths or la
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from splitbench.bench.backbones import Backbone
 from splitbench.bench.errors import UserError
 from splitbench.bench.explain import explained
 from splitbench.bench.place import Place, place_of
+from splitbench.bench.precision import Precision
 from splitbench.bench.preprocessing import Preprocessing
 from splitbench.bench.sweep import BackboneSpec, Cell, DatasetSpec, Sweep, expand
 from splitbench.bench.trainings import Training
@@ -34,13 +35,17 @@ SCHEMA = 1
 class Sources:
     """Where things are on this machine: none of it is part of a cell's key.
 
-    ``memory`` is what training may use to keep pictures or a frozen head's outputs, in bytes.
+    ``memory`` is what training may use to keep pictures or a frozen head's outputs, in bytes. ``pictures`` is a folder
+    for decoded evaluation pictures, of at most ``pictures_limit`` bytes. ``naive`` evaluates each cell by itself.
     """
 
     data: Path | None = None
     weights: Path | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     memory: int = 4 * 2**30
+    pictures: Path | None = None
+    pictures_limit: int = 20 * 2**30
+    naive: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,20 +62,23 @@ class Planned:
 class Pass:
     """Cells that share dataset and backbone, and how to load both.
 
-    ``untrained()`` has random weights; ``labelled`` tells whether the training images' labels are the evaluation's.
+    ``spec`` and ``model`` are what the sweep says of the two. ``untrained()`` has random weights; ``labelled`` tells
+    whether the training images' labels are the evaluation's.
     """
 
+    spec: DatasetSpec
+    model: BackboneSpec
     dataset: Dataset
-    fingerprint: str
     calibration: Callable[[], Dataset]
     train: Callable[[], Dataset]
     labelled: bool
     backbone: Callable[[], Backbone]
     untrained: Callable[[], Backbone]
     skip_unreadable: bool
-    places: dict[str, Place]
-    weights: str
-    planned: tuple[Planned, ...]
+    fingerprint: str = ""
+    weights: str = ""
+    places: dict[str, Place] = field(default_factory=dict)
+    planned: tuple[Planned, ...] = ()
 
     @property
     def title(self) -> str:
@@ -97,7 +105,7 @@ def passes(sweep: Sweep, sources: Sources) -> Iterator[Pass]:
         train = _other(spec, sources, dataset, "train")
         for backbone in sweep.backbones:
             chosen = [cell for cell in cells if cell.dataset is spec and cell.backbone is backbone]
-            yield _pass(spec, backbone, chosen, dataset, fingerprint, calibration, train, sources)
+            yield _pass(spec, backbone, chosen, dataset, fingerprint, calibration, train, sources, sweep.precision)
 
 
 def _pass(
@@ -109,6 +117,7 @@ def _pass(
     calibration: Callable[[], Dataset],
     train: Callable[[], Dataset],
     sources: Sources,
+    precision: Precision,
 ) -> Pass:
     loaded = open_backbone(backbone, spec, sources)
     example = loaded.together([loaded.pixels(first_readable(dataset)).to(sources.device)])
@@ -125,7 +134,7 @@ def _pass(
     calibrated = cache(lambda: datasets.fingerprint(calibration()))
     for cell in cells:
         needed = methods.get(cell.method).needs(cell.settings)
-        ingredients = _ingredients(cell, spec, fingerprint, loaded)
+        ingredients = _ingredients(cell, spec, fingerprint, loaded) | {"precision": precision}
         if "calibration" in needed:
             ingredients["calibration"] = calibrated()
         training = None
@@ -133,18 +142,43 @@ def _pass(
             training = _training(cell, ingredients, shown(), previous)
             ingredients["training"] = training.key
         planned.append(Planned(cell, _key(ingredients), ingredients, training))
+    one = _opened(spec, backbone, sources, dataset, calibration, train)
+    return replace(one, fingerprint=fingerprint, places=places, weights=loaded.weights, planned=tuple(planned))
+
+
+def reopened(
+    spec: DatasetSpec,
+    backbone: BackboneSpec,
+    sources: Sources,
+    fingerprint: str,
+    weights: str,
+    planned: tuple[Planned, ...],
+) -> Pass:
+    """A pass that another process has checked, with the data as this process finds it. Raises UserError, DataError."""
+    dataset = open_dataset(spec, sources, "evaluation")
+    calibration, train = (_other(spec, sources, dataset, part) for part in ("calibration", "train"))
+    one = _opened(spec, backbone, sources, dataset, calibration, train)
+    return replace(one, fingerprint=fingerprint, weights=weights, planned=planned)
+
+
+def _opened(
+    spec: DatasetSpec,
+    backbone: BackboneSpec,
+    sources: Sources,
+    dataset: Dataset,
+    calibration: Callable[[], Dataset],
+    train: Callable[[], Dataset],
+) -> Pass:
     return Pass(
-        dataset,
-        fingerprint,
-        calibration,
-        train,
-        spec.source("train") == spec.name,
-        lambda: open_backbone(backbone, spec, sources),
-        lambda: open_backbone(backbone.model_copy(update={"weights": "none"}), spec, sources),
-        spec.unreadable == "skip",
-        places,
-        loaded.weights,
-        tuple(planned),
+        spec=spec,
+        model=backbone,
+        dataset=dataset,
+        calibration=calibration,
+        train=train,
+        labelled=spec.source("train") == spec.name,
+        backbone=lambda: open_backbone(backbone, spec, sources),
+        untrained=lambda: open_backbone(backbone.model_copy(update={"weights": "none"}), spec, sources),
+        skip_unreadable=spec.unreadable == "skip",
     )
 
 
@@ -157,7 +191,7 @@ def _training(cell: Cell, evaluation: dict[str, Any], images: str, previous: dic
 
     ``previous`` holds the last training of each curve, with which the next one may begin.
     """
-    ingredients = evaluation | {"images": images}
+    ingredients = evaluation | {"images": images, "precision": "float32"}
     ingredients.pop("unreadable")
     settings = dict(ingredients["settings"])
     settings.pop(cell.knob)
@@ -185,7 +219,6 @@ def _ingredients(cell: Cell, spec: DatasetSpec, fingerprint: str, loaded: Backbo
         "version": method.version,
         "settings": cell.settings.model_dump(mode="json"),
         "seed": cell.seed,
-        "precision": "float32",
     }
     if user_models.is_import_path(cell.backbone.name):
         ingredients["code"] = user_models.code_digest(cell.backbone.name)

@@ -1,22 +1,30 @@
-"""Runs a sweep: plan, skip what is done, evaluate pass by pass, store cell by cell, collect."""
+"""Runs a sweep: plan, skip what is done, give trainings and passes to an executor, store cell by cell, collect."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from tqdm import tqdm
 
-from splitbench.bench import circumstances
-from splitbench.bench.evaluate import Material, Outcome, evaluate, reason_of
-from splitbench.bench.learning import Stage, curves
+from splitbench.bench import circumstances, work
+from splitbench.bench.errors import UserError
+from splitbench.bench.evaluate import Outcome, ShardError, reason_of, score
+from splitbench.bench.executors import Executor, Here
+from splitbench.bench.learning import curves
+from splitbench.bench.loader import chunks
 from splitbench.bench.plan import Pass, Planned, Sources, passes
+from splitbench.bench.schedule import Task, chains, drive
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import Sweep
 from splitbench.bench.training import TrainingError
 from splitbench.bench.trainings import SHIPPED, Trainings
+from splitbench.bench.unfinished import Unfinished, tidy
 
 _TRAINING = ("train_macs", "train_images", "train_seconds")
+_LEAST_BATCHES = 4
+"""Of a pass that is shared out among workers: each of them has to split the backbone and to fit tables first."""
 
 Overwrite = Literal["never", "failed", "all"]
 """What to do with cells that are stored: keep all, run failed ones again, or run all again."""
@@ -40,43 +48,71 @@ def run(
     part: bool = False,
     say: Callable[[str], None] = lambda _: None,
     retrain: bool = False,
+    executor: Executor | None = None,
+    patience: float = 0,
 ) -> Result:
     """Run all cells of a sweep that are not stored yet.
 
-    Everything that the user could have got wrong is checked before the first image is evaluated. Each pass stores its
-    cells when it ends, so an interrupted run goes on where it stopped. ``part`` says that the sweep is a part of
-    the one that the folder is for: rows of other backbones and methods stay in the table. ``retrain`` trains what
-    methods learn here even where trained weights ship with the project.
+    Everything that the user could have got wrong is checked before the first image is evaluated. What is measured is
+    stored every few seconds, and a pass's cells when it ends, so that an interrupted run goes on where it stopped.
+    ``part`` says that the sweep is a part of the one that the folder is for: rows of other backbones and methods stay
+    in the table. ``retrain`` trains what methods learn here even where trained weights ship with the project.
+    ``patience`` is how many seconds a step of a cell may take (preparing it, or one batch); 0 is for ever.
 
     Raises:
         UserError, DataError: bad input, told in one sentence; nothing that was stored is lost.
     """
     store.open()
+    with store.held() as token:
+        return _run(sweep, sources, store, overwrite, part, say, retrain, executor or Here(), patience, token)
+
+
+def _run(
+    sweep: Sweep,
+    sources: Sources,
+    store: Store,
+    overwrite: Overwrite,
+    part: bool,
+    say: Callable[[str], None],
+    retrain: bool,
+    executor: Executor,
+    patience: float,
+    token: Path,
+) -> Result:
     planned = []
     for one in passes(sweep, sources):
         planned.append(one)
         say(f"checked {one.title}: {len(one.dataset)} images, {len(one.planned)} cells")
     store.put_plan([_labels(p, one) for one in planned for p in one.planned], part)
+    for one in planned:
+        store.put_images(one.fingerprint, one.dataset.ids)
     trainings = Trainings(store.folder / "trainings", None if retrain else SHIPPED)
 
     def wanted(p: Planned) -> bool:
         anew = retrain and p.training is not None and not trainings.has(p.training.key)
         return anew or _wanted(store.status(p.key), overwrite)
 
-    missing = [[p for p in one.planned if wanted(p)] for one in planned]
-    work = sum(len(one.dataset) * len(cells) for one, cells in zip(planned, missing, strict=True))
+    missing = [tuple(p for p in one.planned if wanted(p)) for one in planned]
+    total = sum(len(one.dataset) * len(cells) for one, cells in zip(planned, missing, strict=True))
     kept = sum(len(one.planned) for one in planned) - sum(map(len, missing))
     if kept:
         say(f"{kept} cells are stored already")
+    if overwrite == "all":
+        tidy(store.folder, {p.key for one in planned for p in one.planned})
     done = 0
     try:
-        with tqdm(total=work, unit="image x cell", unit_scale=True, disable=work == 0, dynamic_ncols=True) as bar:
-            for one, cells in zip(planned, missing, strict=True):
-                if cells:
-                    bar.set_description(one.title)
-                    done += _run_pass(one, cells, sweep.batch, sources, store, trainings, bar)
+        with tqdm(total=total, unit="image x cell", unit_scale=True, disable=total == 0, dynamic_ncols=True) as bar:
+            started = [
+                _Running(one, _job(one, cells, sweep.batch, sources, store, retrain, patience, token), trainings)
+                for one, cells in zip(planned, missing, strict=True)
+                if cells
+            ]
+            done = _drive(started, executor, store, bar)
     finally:
+        work.leave()
+        executor.close()
         table = store.collect()
+    tidy(store.folder, {p.key for one in planned for p in one.planned if store.status(p.key)})
     failed = [
         (str(p.cell), str(stored["columns"]["reason"]))
         for one in planned
@@ -90,47 +126,143 @@ def _wanted(status: str | None, overwrite: Overwrite) -> bool:
     return status is None or overwrite == "all" or (overwrite == "failed" and status == "failed")
 
 
-def _run_pass(
+def _job(
     one: Pass,
-    planned: list[Planned],
+    planned: tuple[Planned, ...],
     batch: int,
     sources: Sources,
     store: Store,
-    trainings: Trainings,
-    bar: "tqdm[Any]",
-) -> int:
-    before = bar.n
-    keys = {id(p.cell): p for p in planned}
-    backbone = one.backbone()
-    stage = Stage(
-        one.dataset.task,
-        backbone,
-        one.untrained,
-        one.train,
-        trainings,
-        sources.device,
-        sources.memory,
-        one.labelled,
-        say=bar.write,
+    retrain: bool,
+    patience: float,
+    token: Path,
+) -> work.Job:
+    return work.Job(
+        one.spec,
+        one.model,
+        sources,
+        one.fingerprint,
+        one.weights,
+        planned,
+        Unfinished.of(store.folder, [p.key for p in planned], batch),
+        store.folder,
+        batch,
+        retrain,
+        str(sources.device),
+        torch.get_num_threads(),
+        patience,
+        token,
     )
+
+
+@dataclass
+class _Running:
+    """A pass whose tasks are given out; ``left`` counts those that have not ended, ``reason`` tells what broke it."""
+
+    one: Pass
+    job: work.Job
+    trainings: Trainings
+    left: int = 0
+    reason: str = ""
+    tasks: list[Task] = field(default_factory=list)
+
+    @property
+    def keys(self) -> dict[str, str | None]:
+        """The trainings that its cells need, and what each begins with."""
+        return {p.training.key: p.training.neighbour for p in self.job.planned if p.training is not None}
+
+    def measuring(self, number: int, executor: Executor, advance: Callable[[int], None]) -> Iterator[Task]:
+        """Describe the cells, and measure the batches that no shard has, in parts where there are several workers."""
+        after = frozenset(self.keys)
+        unfinished, pairs = self.job.unfinished, len(self.job.planned)
+        if unfinished.descriptions() is None:
+            yield Task(self.job, work.do_describe, after=after, rank=(number, 1), owner=number)
+        plan = chunks(self.one.dataset, self.one.backbone(), self.job.batch)
+        advance(sum(map(len, plan)) * pairs)
+        parts = 1 if executor.here else max(1, min(executor.workers, len(plan) // _LEAST_BATCHES))
+        size = -(-len(plan) // parts)
+        for begin, end in unfinished.gaps(0, len(plan)):
+            for first in range(begin, end, size):
+                last = min(first + size, end)
+                images = sum(map(len, plan[first:last])) * pairs
+                advance(-images)
+                told = (advance,) if executor.here else ()
+                args = (first, last, *told)
+                yield Task(self.job, work.do_measure, args, after, (), (number, 2), 0 if told else images, number)
+
+
+def _drive(running: list[_Running], executor: Executor, store: Store, bar: "tqdm[Any]") -> int:
+    """Run all tasks, store each pass when its last one has ended; returns how many cells were run."""
+    tasks: list[Task] = []
+    claimed: set[str] = set()
+    failed: dict[str, str] = {}
+    done = 0
 
     def advance(pairs: int) -> None:
         bar.update(pairs)
 
+    for number, each in enumerate(running):
+        if executor.here:
+            work.adopt(each.job, each.one, bar.write)
+        fresh = [(key, neighbour) for key, neighbour in each.keys.items() if key not in claimed]
+        claimed |= {key for key, _ in fresh}
+        groups = [[key for key, _ in fresh]] if executor.here and fresh else chains(fresh)
+        own = [_training(each, number, keys, executor) for keys in groups]
+        own += each.measuring(number, executor, advance)
+        each.left = len(own)
+        tasks += own
+
+    def finish(each: _Running) -> None:
+        nonlocal done
+        done += _store(each, store, bar)
+        each.job.unfinished.remove()
+
+    def ended(task: Task, result: Any, error: Exception | None) -> None:
+        each = running[task.owner]
+        if isinstance(error, UserError):
+            raise error
+        if task.call is work.do_train:
+            failed.update(dict.fromkeys(task.gives, reason_of(error)) if error else result)
+        elif error is not None:
+            each.reason = each.reason or reason_of(error)
+        bar.set_description(each.one.title)
+        bar.update(task.work)
+        each.left -= 1
+        if each.left == 0:
+            finish(each)
+
+    for each in running:
+        if each.left == 0:  # killed between its last shard and its cells
+            finish(each)
+    drive(tasks, executor, failed, ended)
+    return done
+
+
+def _training(each: _Running, number: int, keys: list[str], executor: Executor) -> Task:
+    """One task for trainings that go one after the other; with several workers they all go before other work."""
+    neighbours = {each.keys[key] for key in keys} - {None, *keys}
+    after = frozenset(str(key) for key in neighbours)
+    rank = (number, 0) if executor.here else (-1, number)
+    return Task(each.job, work.do_train, (tuple(keys),), after, tuple(keys), rank, 0, number)
+
+
+def _store(each: _Running, store: Store, bar: "tqdm[Any]") -> int:
+    one, job = each.one, each.job
+    told = job.unfinished.descriptions()
+    cells = {p.key: p.cell for p in job.planned}
+    there: Mapping[str, Any] = {}
     try:
-        stage.run([p.training for p in planned if p.training is not None])
-        material = Material(
-            backbone, one.dataset, one.calibration, stage.learned, one.skip_unreadable, batch, sources.device
-        )
-        outcomes = evaluate([p.cell for p in planned], material, advance)
+        if each.reason or told is None:
+            raise ShardError(each.reason or "the description of its cells is missing: run again")
+        descriptions, there = told
+        outcomes = score(cells, job.unfinished.whole(), descriptions, one.dataset, one.skip_unreadable)
     except Exception as error:  # whatever breaks a whole pass must not take the other passes with it
-        outcomes = [Outcome(p.cell, reason=reason_of(error)) for p in planned]
-    bar.update(before + len(one.dataset) * len(planned) - bar.n)
-    store.put_images(one.fingerprint, one.dataset.ids)
-    for outcome in outcomes:
-        report = stage.report(outcome.cell)
+        reason = str(error) if isinstance(error, ShardError) else reason_of(error)
+        outcomes = {key: Outcome(cell, reason=reason) for key, cell in cells.items()}
+    for planned in job.planned:
+        outcome = outcomes[planned.key]
+        report = {} if planned.training is None else each.trainings.report(planned.training.key)
         outcome.columns |= {name: report.get(name) for name in _TRAINING}
-        _put(keys[id(outcome.cell)], outcome, one, sources, store)
+        _put(planned, outcome, one, job.sources.device, there, store)
         try:
             curves.write(store.folder, outcome.cell, report)
         except TrainingError as error:  # the cell is stored, and its curve is in the training's report, too
@@ -138,7 +270,9 @@ def _run_pass(
     return len(outcomes)
 
 
-def _put(planned: Planned, outcome: Outcome, one: Pass, sources: Sources, store: Store) -> None:
+def _put(
+    planned: Planned, outcome: Outcome, one: Pass, device: torch.device, there: Mapping[str, Any], store: Store
+) -> None:
     cell = planned.cell
     columns = {
         "task": one.dataset.task,
@@ -152,12 +286,13 @@ def _put(planned: Planned, outcome: Outcome, one: Pass, sources: Sources, store:
         "seed": cell.seed,
         "status": "failed" if outcome.reason else "ok",
         "reason": outcome.reason,
+        "precision": planned.ingredients["precision"],
         **outcome.columns,
-        "device": circumstances.device_name(sources.device),
-        "precision": "float32",
+        "device": circumstances.device_name(device),
         "image_decoder": circumstances.image_decoder(),
         "versions": circumstances.versions(),
         "commit": circumstances.commit(),
+        **there,
         "date": circumstances.now(),
     }
     store.put(planned.key, planned.ingredients, columns, outcome.stored, outcome.records)

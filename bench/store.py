@@ -7,6 +7,8 @@
         images/<fingerprint>.txt   the images' ids; the record `image` holds places in it
         plan.json             the keys of the sweep that ran last, in its order
         cells.csv             derived from the above; can be rebuilt at any time
+        unfinished/           what was measured of passes that have not ended
+        lock, running-*.json  held by the run that writes here; who that is
 
 The CSV holds the plan's cells. Nothing is ever appended to a file that two processes could share.
 """
@@ -14,13 +16,19 @@ The CSV holds the plan's cells. Nothing is ever appended to a file that two proc
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+import os
+import socket
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
+from splitbench.bench import circumstances
 from splitbench.bench.columns import NAMES
 from splitbench.bench.errors import UserError
 from splitbench.bench.files import write_whole
@@ -45,6 +53,45 @@ class Store:
             raise UserError(_unwritable(self.folder, error)) from None
         self._write(self.folder / ".writable", b"")
         (self.folder / ".writable").unlink(missing_ok=True)
+
+    @contextmanager
+    def held(self) -> Iterator[Path]:
+        """Keep other runs out of the folder; gives a file that is there as long. A killed run holds nothing.
+
+        Raises:
+            UserError: another run holds it, or the file system cannot tell.
+        """
+        lock = FileLock(self.folder / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UserError(
+                f"another run writes to {self.folder}{self._holder()}: wait for it, stop it, or choose another folder "
+                "by OUT= (--out)"
+            ) from None
+        except (OSError, NotImplementedError) as error:
+            raise UserError(
+                f"cannot lock {self.folder} ({error}): choose a folder by OUT= (--out) where files can be locked"
+            ) from None
+        running = self.folder / f"running-{uuid.uuid4().hex}.json"
+        try:
+            for stale in self.folder.glob("running-*.json"):
+                stale.unlink(missing_ok=True)
+            about = {"process": os.getpid(), "machine": socket.gethostname(), "since": circumstances.now()}
+            self._write(running, json.dumps(about).encode())
+            yield running
+        finally:
+            running.unlink(missing_ok=True)
+            lock.release()
+
+    def _holder(self) -> str:
+        for path in self.folder.glob("running-*.json"):
+            try:
+                about = json.loads(path.read_text(encoding="utf-8"))
+                return f" (process {about['process']} on {about['machine']}, since {about['since']})"
+            except (OSError, ValueError, LookupError, TypeError):
+                continue
+        return ""
 
     def status(self, key: str) -> str | None:
         """``ok`` or ``failed``, or None for a cell that is not there (or whose file is no result)."""

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from splitbench import datasets, methods
 from splitbench.bench.errors import UserError, nearest
 from splitbench.bench.explain import explained
+from splitbench.bench.precision import Precision
 from splitbench.datasets.base import DataError, Part
 from splitbench.methods.base import MethodError, Settings
 
@@ -100,7 +101,11 @@ class MethodSpec(_Open):
 
 
 class Sweep(_Strict):
-    """A whole sweep file."""
+    """A whole sweep file.
+
+    ``batch`` is how many images are run at once, ``precision`` what heads and tails compute in: ``bfloat16`` and
+    ``float16`` by autocast. Codecs and training keep to float32.
+    """
 
     task: Task = "classification"
     datasets: list[DatasetSpec] = Field(min_length=1)
@@ -108,6 +113,7 @@ class Sweep(_Strict):
     methods: list[MethodSpec] = Field(min_length=1)
     seeds: list[int] = Field(default=[0], min_length=1)
     batch: int = Field(default=32, ge=1)
+    precision: Precision = "float32"
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Self:

@@ -2,7 +2,7 @@
 
     <folder>/<key>.safetensors   the trained tensors, tables included
     <folder>/<key>.json          what was trained, on how much data, for how long, and the learning curve
-    <folder>/<key>.checkpoint    the state of a training that has not ended
+    <folder>/<key>*.checkpoint   the state of a training that has not ended
 
 A training's key is a hash of all that its weights follow from, and of no evaluation image: cells on several datasets
 share trainings.
@@ -87,7 +87,8 @@ class Trainings:
                 f"cannot write trained weights to {self.folder} ({error.strerror}): make room and run again; the "
                 "training's checkpoint is kept, so that only this is repeated"
             ) from None
-        self.checkpoint(key).unlink(missing_ok=True)
+        for path in self.folder.glob(f"{key}*.checkpoint"):
+            path.unlink(missing_ok=True)
 
     def _found(self, key: str) -> Path | None:
         for folder in (self.folder, self.shipped):

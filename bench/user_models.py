@@ -11,14 +11,20 @@ model's:
 What a sweep says replaces single fields of the attribute's. With ``weights: none`` the model stays as its factory makes
 it. A cell's key covers the source file that the path names and the one that the factory is written in: where these
 change, its cells are run again. What the two files import is not looked at.
+
+A sweep file may come from a stranger, and a factory is called with what it says: so it must be written below the
+current folder, or in a package that the environment variable SPLITBENCH_TRUST names. ``os:system`` is neither.
 """
 
 import hashlib
 import inspect
+import os
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -84,6 +90,8 @@ def _imported(name: str) -> tuple[ModuleType, Callable[..., Any]]:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
+    top = path.partition(".")[0]
+    _check_trusted(name, top, getattr(find_spec(top), "origin", None), here)
     try:
         module = import_module(path)
     except Exception as error:
@@ -95,7 +103,26 @@ def _imported(name: str) -> tuple[ModuleType, Callable[..., Any]]:
     factory = getattr(module, attribute)
     if isinstance(factory, nn.Module) or not callable(factory):
         raise UserError(f"{name} is of type {type(factory).__name__}, not a function or class that makes a model")
+    written = inspect.getmodule(factory)
+    _check_trusted(name, top, getattr(module, "__file__", None), here)
+    if written is not module:
+        top = str(getattr(factory, "__module__", None) or top).partition(".")[0]
+        _check_trusted(name, top, getattr(written, "__file__", "built-in"), here)
     return module, factory
+
+
+def _check_trusted(name: str, package: str, file: str | None, here: str) -> None:
+    """Refuse code that lies outside of the current folder, unless its package is trusted by name."""
+    if file is None or package in os.environ.get("SPLITBENCH_TRUST", "").split():
+        return  # no file: no such package, which importing it tells, or only a folder
+    path = Path(file).resolve()
+    installed = [Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "purelib", "platlib")]
+    own = path.is_file() and path.is_relative_to(Path(here).resolve())  # "built-in" and "frozen" are no files
+    if not own or any(path.is_relative_to(one) for one in installed):
+        raise UserError(
+            f"{name}: {package} lies outside of the current folder, and a sweep file may not run just any code: if you "
+            f"trust it with what the sweep says, set the environment variable SPLITBENCH_TRUST={package}"
+        )
 
 
 def _told(error: Exception) -> str:

@@ -137,11 +137,13 @@ class Learning:
 
     Pixels are those of a training picture as the head takes it. ``distortion`` is the task's loss, or label-free
     distillation from the uncompressed model (``distill``). With ``everything``, copies of head and tail are trained
-    along with the unit, from new random weights if ``scratch``; otherwise both are frozen, running statistics included.
+    along with the unit, at ``share`` of its learning rate, from new random weights if ``scratch``; otherwise both are
+    frozen, running statistics included.
     ``recipe`` holds fields of the trainer's ``Recipe``. With ``start: neighbour`` a rate point begins with the weights
-    of the one before it in the sweep and trains for ``next_epochs``. With ``flip`` training sees mirrored pictures,
-    too; with ``half`` trained kernels are rounded to float16 before the tables are made, and kept so in files; they run
-    in float32.
+    of the one before it in the sweep and trains for ``next_epochs``; otherwise, where ``restore`` holds further fields
+    of ``Recipe``, the unit first learns by itself to give back what the pretrained head sends. With ``flip`` training
+    sees mirrored pictures, too; with ``half`` trained kernels are rounded to float16 before the tables are made, and
+    kept so in files; they run in float32.
     """
 
     unit: Unit
@@ -149,11 +151,13 @@ class Learning:
     distortion: Literal["task", "distill"]
     recipe: Mapping[str, Any]
     everything: bool = False
+    share: float = 1.0
     scratch: bool = False
     flip: bool = False
     half: bool = False
     start: Literal["own", "neighbour"] = "own"
     next_epochs: int = 1
+    restore: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,12 +120,14 @@ class _Codec:
     def _decode(self, data: bytes, height: int, width: int) -> torch.Tensor:
         if self.settings.header == "shared":
             data = self._header(height, width) + data + _END
+        if self.settings.format == "webp" and _webp_size(data) != (width, height):
+            raise BitstreamError(f"damaged bitstream: no WebP file of one picture of {(width, height)}")
         try:
             image = Image.open(io.BytesIO(data), formats=[self.settings.format.upper()])
             if image.size != (width, height):
                 raise BitstreamError(f"damaged bitstream: a picture of {image.size} instead of {(width, height)}")
             pixels = np.array(image.convert("RGB"))
-        except BitstreamError:
+        except (BitstreamError, MemoryError):
             raise
         except Exception as error:  # Pillow's decoders raise a dozen kinds for damaged files
             raise BitstreamError(f"damaged bitstream: {error}") from error
@@ -152,6 +154,17 @@ def _png_payload(data: bytes) -> int:
         payload += length if data[at + 4 : at + 8] == b"IDAT" else 0
         at += 12 + length
     return payload
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a lossy WebP file of one chunk (RFC 9649, 2.5; RFC 6386, 9.1), None for any other.
+
+    libwebp takes memory for as many pixels as the file tells before anyone can ask how many these are.
+    """
+    if data[:4] != b"RIFF" or data[8:16] != b"WEBPVP8 " or data[23:26] != b"\x9d\x01\x2a" or len(data) < 30:
+        return None
+    width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+    return width, height
 
 
 METHOD = ImageFile()

@@ -26,13 +26,23 @@ No lengths are sent: the number of symbols is known from the network, and each p
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from splitbench.methods import base
-from splitbench.methods.base import Bitstream, BitstreamError, Context, Cut, Deployment, MethodError, Specs
-from splitbench.methods.coding import linear, ranges, zero_runs
+from splitbench.methods.base import (
+    Bitstream,
+    BitstreamError,
+    Context,
+    Cut,
+    Deployment,
+    MethodError,
+    Specs,
+    TensorSpec,
+)
+from splitbench.methods.coding import linear, ranges, zero_runs, zero_runs_tensor
 
 
 class Settings(base.Settings):
@@ -101,37 +111,48 @@ class _Codec:
             ends = self.fitted[index]
             sides = [b""] * len(x)
         levels = linear.quantize(groups, ends, bits, rounding)
-        symbols = linear.fold(levels, ends, bits).flatten(1).cpu().numpy()
-        streams = []
-        for side, row in zip(sides, symbols, strict=True):
-            code = zero_runs.encode(row, bits, self.settings.literals == "rice")
-            streams.append(Bitstream(side + code, len(side) + zero_runs.side_bytes(code), zero_runs.FRAMING_BYTES))
-        return streams
+        symbols = linear.fold(levels, ends, bits).flatten(1)
+        rice = self.settings.literals == "rice"
+        if symbols.device.type == "cpu":
+            codes = zero_runs.encode_rows(symbols.numpy(), bits, rice)
+        else:
+            codes = zero_runs_tensor.encode_rows(symbols, bits, rice)
+        return [
+            Bitstream(side + code, len(side) + zero_runs.side_bytes(code), zero_runs.FRAMING_BYTES)
+            for side, code in zip(sides, codes, strict=True)
+        ]
 
     def decode(self, streams: Sequence[bytes], specs: Specs) -> Cut:
-        rows = [self._decode_image(memoryview(data), specs) for data in streams]
-        empty = [torch.zeros(0, *spec.shape, dtype=spec.dtype) for spec in specs]
-        return tuple(torch.stack(tensors) for tensors in zip(*rows, strict=True)) if rows else tuple(empty)
+        left = [memoryview(data) for data in streams]
+        tensors = tuple(self._decode_tensor(left, index, spec) for index, spec in enumerate(specs))
+        for data in left:
+            if len(data) > 0:
+                raise BitstreamError(f"damaged bitstream: {len(data)} bytes too many")
+        return tensors
 
-    def _decode_image(self, data: memoryview, specs: Specs) -> list[Tensor]:
+    def _decode_tensor(self, left: list[memoryview], index: int, spec: TensorSpec) -> Tensor:
+        """One tensor of every image, taken from the beginning of what is left of its bitstream."""
         bits = self.settings.bits
-        tensors = []
-        for index, spec in enumerate(specs):
-            template = torch.empty(1, *spec.shape, device="meta")
-            shape = linear.grouped(template, self.settings.granularity).shape
+        shape = linear.grouped(torch.empty(len(left), *spec.shape, device="meta"), self.settings.granularity).shape
+        symbols = np.empty((len(left), spec.elements), np.uint8)
+        own = []
+        for image, data in enumerate(left):
             if self.fitted is None:
                 ends, used = ranges.from_bytes(data, shape[1])
+                own.append(ends)
                 data = data[used:]
-            else:
-                ends = linear.Range(self.fitted[index].low.cpu(), self.fitted[index].high.cpu())
-            symbols, used = zero_runs.decode(data, spec.elements, bits)
-            data = data[used:]
-            levels = linear.unfold(torch.from_numpy(symbols).reshape(shape), ends, bits)
-            values = linear.dequantize(levels, ends, bits).reshape(spec.shape)
-            tensors.append(values.to(spec.dtype) if spec.dtype.is_floating_point else values.round().to(spec.dtype))
-        if len(data) > 0:
-            raise BitstreamError(f"damaged bitstream: {len(data)} bytes too many")
-        return tensors
+            symbols[image], used = zero_runs.decode(data, spec.elements, bits)
+            left[image] = data[used:]
+        if self.fitted is not None:
+            ends = linear.Range(self.fitted[index].low.cpu(), self.fitted[index].high.cpu())
+        else:
+            nothing = torch.zeros(0, shape[1])
+            ends = linear.Range(
+                torch.cat([nothing, *(o.low for o in own)]), torch.cat([nothing, *(o.high for o in own)])
+            )
+        levels = linear.unfold(torch.from_numpy(symbols).reshape(shape), ends, bits)
+        values = linear.dequantize(levels, ends, bits).reshape(len(left), *spec.shape)
+        return values.to(spec.dtype) if spec.dtype.is_floating_point else values.round().to(spec.dtype)
 
 
 METHOD = QuantizeRLE()

@@ -6,16 +6,22 @@ rate point has a copy of all weights of its own.
 
 from typing import Any, ClassVar, Literal
 
+from pydantic import Field
+
 from splitbench.methods import base, units
 from splitbench.methods.base import Context, Deployment, Learning
 
 
 class Settings(units.Settings):
-    """As for units; ``weights: scratch`` forgets the pretrained weights first. A pretrained model wants small steps."""
+    """As for units; ``weights: scratch`` forgets the pretrained weights first.
+
+    Pretrained weights want smaller steps than a new unit: head and tail get ``share`` of the learning rate.
+    """
 
     weights: Literal["pretrained", "scratch"] = "pretrained"
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.01
+    learning_rate: float = Field(default=4e-3, gt=0)
+    share: float = Field(default=0.25, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
 
 
 class Retrained:
@@ -35,7 +41,9 @@ class Retrained:
 
     def learn(self, settings: Any, context: Context) -> Learning:
         """Head, unit and tail are trained."""
-        return units.learning(settings, context, everything=True, scratch=settings.weights == "scratch")
+        scratch = settings.weights == "scratch"
+        share = 1.0 if scratch else settings.share
+        return units.learning(settings, context, everything=True, share=share, scratch=scratch)
 
     def deploy(self, settings: Any, context: Context) -> Deployment:
         """The trained head, unit and tail. Raises MethodError where nothing was trained."""

@@ -82,14 +82,31 @@ class Squares(nn.Module):
         found = []
         for scores, shifts, (height, width) in zip(*raw, sizes, strict=True):
             best = scores.flatten().topk(self.most)
-            label, cell = best.indices // 64, best.indices % 64
-            corner = torch.stack([cell % 8, cell // 8], 1) * 4.0
+            high, wide = scores.shape[-2:]
+            label, cell = best.indices // (high * wide), best.indices % (high * wide)
+            corner = torch.stack([cell % wide, cell // wide], 1) * 4.0
             moved = shifts.flatten(1).T[cell]
             corners = torch.cat([corner + moved[:, :2], corner + 6 + moved[:, 2:].abs()], 1)
             limits = torch.tensor([width, height] * 2)
             boxes = (corners * max(height, width) / self.side).clamp(min=0).minimum(limits)
             found.append({"boxes": boxes, "labels": torch.tensor(self.categories)[label], "scores": best.values})
         return found
+
+
+class Strips(Squares):
+    """The same without the black: pictures of other proportions make inputs of other shapes."""
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """The longer side becomes 32 pixels, the other a multiple of 8."""
+        height, width = image.shape[-2:]
+        scale = self.side / max(height, width)
+        size = [max(8, 8 * round(height * scale / 8)), max(8, 8 * round(width * scale / 8))]
+        return nn.functional.interpolate(image[None].float() / 255, size, mode="bilinear")[0]
+
+
+def strips() -> Strips:
+    """For import paths."""
+    return Strips()
 
 
 def squares() -> Squares:

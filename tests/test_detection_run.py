@@ -218,3 +218,17 @@ methods: [{{name: raw, dtype: [float32]}}]
         (row,) = csv.DictReader(stream)
     assert round(float(row["baseline"]), 2) == PUBLISHED[name][0] and float(row["drop"]) == 0
     assert float(row["ap50"]) == pytest.approx(PUBLISHED[name][1], abs=0.02)
+
+
+def test_a_detector_of_several_input_shapes_is_trained(tmp_path):
+    """Pictures whose inputs differ in shape are in one batch, and go through it shape by shape."""
+    write_coco(tmp_path)
+    write_coco(tmp_path, "train2017", first=100)
+    more = "distortion: distill, epochs: 2, restore_epochs: 1, batch_size: 5, stride: 1"
+    methods = f"[{{name: bottleneck, lmbda: [0.1], {more}}}]"
+    text = SWEEP.partition("methods:")[0].replace(":squares", ":strips") + f"methods: {methods}\nbatch: 3\n"
+    assert run(tmp_path, text) == 0
+    table = rows(tmp_path / "out")
+    assert [row["status"] for row in table] == ["ok", "ok"]
+    assert all(row["train_images"] == "15" for row in table)  # five of six pictures, once to restore and twice
+    assert all(float(row["bytes_mean"]) > 0 for row in table)

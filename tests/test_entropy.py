@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from splitbench.methods.base import BitstreamError, MethodError
 from splitbench.methods.coding.counts import Counts, cheapest
-from splitbench.methods.coding.entropy import RangeCoder
+from splitbench.methods.coding.entropy import _BITS_MODEL, RangeCoder, _model
+from splitbench.methods.coding.range_decoder import Ladder, RangeDecoder
 from splitbench.methods.coding.tables import TOTAL, Tables
 from tests.coder_samples import cuts, split, tables
 
@@ -259,3 +260,34 @@ def test_groups_that_differ_are_worth_tables_of_their_own():
         together.add(symbols.reshape(1, -1))
         apart.add(symbols)
         assert cheapest([together, apart]) == expected
+
+
+@given(st.data())
+def test_the_decoder_reads_what_constriction_reads(data):
+    """Whatever the bytes: constriction's own decoder is the reference, and both refuse the same."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    groups = []
+    for _ in range(data.draw(st.integers(1, 4))):
+        cuts = np.unique(rng.integers(1, 2 ** data.draw(st.sampled_from([8, 16, 24])), data.draw(st.integers(1, 300))))
+        groups.append(np.diff([0, *cuts[cuts < 2**24], 2**24]))
+    count = data.draw(st.integers(0, 50))
+    words = rng.integers(0, 2**32, data.draw(st.integers(0, 60)), np.uint32)
+    sizes = rng.integers(1, 2**16 + 1, data.draw(st.integers(0, 20)))
+    if data.draw(st.booleans()):  # what an encoder writes
+        encoder = constriction.stream.queue.RangeEncoder()
+        for row in groups:
+            encoder.encode(rng.integers(0, len(row), count).astype(np.int32), _model(row))
+        encoder.encode((rng.random(len(sizes)) * sizes).astype(np.int32), _BITS_MODEL, sizes.astype(np.int32))
+        words = encoder.get_compressed()
+    theirs, own = constriction.stream.queue.RangeDecoder(words), RangeDecoder(words)
+    ladder = Ladder(groups)
+    try:
+        expected = [theirs.decode(_model(row), count) for row in groups]
+        numbers = theirs.decode(_BITS_MODEL, sizes.astype(np.int32)) if len(sizes) > 0 else []
+    except AssertionError:
+        with pytest.raises(ValueError, match="between symbols"):
+            own.symbols(ladder, len(groups), count)
+            own.uniform(sizes)
+        return
+    assert np.array_equal(own.symbols(ladder, len(groups), count), np.array(expected).reshape(len(groups), count))
+    assert own.uniform(sizes).tolist() == list(numbers)

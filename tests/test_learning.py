@@ -26,8 +26,8 @@ datasets: [{name: embedded, limit: 24, train: {limit: 48}}]
 backbones: [{name: splitbench/small_resnet, splits: [layer3]}]
 methods:
   - {name: quantize-rle, bits: [2]}
-  - {name: bottleneck, lmbda: [0.1, 10], epochs: 2, next_epochs: 1, start: neighbour, batch_size: 16}
-  - {name: retrained, lmbda: [1], epochs: 1, batch_size: 16}
+  - {name: bottleneck, lmbda: [0.1, 10], epochs: 2, next_epochs: 1, start: neighbour, batch_size: 16, restore_epochs: 1}
+  - {name: retrained, lmbda: [1], epochs: 1, batch_size: 16, restore_epochs: 0}
 batch: 8
 """
 
@@ -57,8 +57,8 @@ def test_a_run_trains_once_and_tells_what_it_cost(sweep, tmp_path, capsys):
     assert {row["status"] for row in table.values()} == {"ok"}
     first, second = table["bottleneck", "0.1"], table["bottleneck", "10"]
     retrained, quantized = table["retrained", "1"], table["quantize-rle", "2"]
-    # A tenth of 48 images is held out.
-    assert [row["train_images"] for row in (first, second, retrained)] == ["88", "44", "44"]
+    # A tenth of 48 images is held out; the first unit learned for an epoch to restore the cut.
+    assert [row["train_images"] for row in (first, second, retrained)] == ["132", "44", "44"]
     assert quantized["train_macs"] == quantized["train_images"] == ""
     assert float(first["train_macs"]) > float(second["train_macs"]) > 0
     per_image = [float(row["train_macs"]) / float(row["train_images"]) for row in (first, retrained)]
@@ -159,7 +159,30 @@ def test_every_way_to_train(sweep, tmp_path, distortion, kept):
     assert not here.failed
     # The head of frozen backbones runs for every example once where outputs are kept, and in every step otherwise.
     cell = next(p.cell for p in one.planned if p.training)
-    assert here.report(cell)["train_images"] == 44
+    assert here.report(cell)["train_images"] == 2 * 44
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_new_unit_learns_to_restore_the_cut_first(sweep, tmp_path, kept):
+    sweep.write_text(
+        SWEEP.replace(
+            "lmbda: [1], epochs: 1, batch_size: 16, restore_epochs: 0", "lmbda: [1], epochs: 1, batch_size: 4"
+        )
+    )
+    one = planned(sweep)
+    here = stage(one, tmp_path / "trainings")
+    here.budget = 2**28 if kept else 0
+    here.run([p.training for p in one.planned if p.training])
+    assert not here.failed
+    new, neighbour, whole = (here.report(p.cell) for p in one.planned if p.training)
+    assert len(new["restoring"]) == 1
+    assert "restoring" not in neighbour
+    assert len(whole["restoring"]) == 3
+    assert whole["restoring"][-1]["train_distortion"] < 0.9 * whole["restoring"][0]["train_distortion"]
+    assert whole["train_images"] == 4 * 44
+    # Restoring takes no tail, and no head either where its outputs are kept.
+    assert new["train_macs"] < 3 * neighbour["train_macs"]
+    assert not list((tmp_path / "trainings").glob("*.checkpoint"))
 
 
 def test_kept_outputs_train_the_same_unit(sweep, tmp_path):
@@ -215,8 +238,23 @@ def test_pictures_of_another_dataset_teach_without_labels(sweep, photographs, tm
     out = tmp_path / "out"
     assert splitbench("run", sweep, "--data", photographs, "--out", out) == 1
     first, second = rows(out)
-    assert (first["status"], first["train_images"]) == ("ok", "18")
+    assert (first["status"], first["train_images"]) == ("ok", "72")  # 18 to restore the cut, three times, then once
     assert "set `distortion: distill`" in second["reason"]
+
+
+@pytest.mark.parametrize("choice", ["fail", "skip"])
+def test_an_unreadable_training_picture_fails_or_another_stands_for_it(sweep, photographs, tmp_path, choice):
+    broken = sorted((photographs / "train" / "images").iterdir())[2]
+    broken.write_bytes(b"no picture")
+    text = (PHOTOGRAPHS % "train").replace("root: val,", f"root: val, unreadable: {choice},")
+    sweep.write_text(text.replace("lmbda: [1]", "lmbda: [1], epochs: 1, restore_epochs: 0, batch_size: 4"))
+    out = tmp_path / "out"
+    assert splitbench("run", sweep, "--data", photographs, "--out", out) == (1 if choice == "fail" else 0)
+    (row,) = rows(out)
+    if choice == "fail":
+        assert broken.name in row["reason"]
+    else:
+        assert (row["status"], row["train_images"]) == ("ok", "7")
 
 
 def test_a_fine_tuned_backbone_is_a_sweeps_weights(sweep, tmp_path, capsys):
@@ -259,7 +297,8 @@ def test_a_full_disk_loses_nothing_but_the_writing(sweep, tmp_path, monkeypatch,
     out = tmp_path / "out"
     assert splitbench("run", sweep, "--out", out) == 1
     assert "No space left on device" in rows(out)[1]["reason"]
-    assert len(list((out / "trainings").glob("*.checkpoint"))) == 2  # the second rate point had nothing to begin with
+    kept = {path.name.partition(".")[0] for path in (out / "trainings").glob("*.checkpoint")}
+    assert len(kept) == 2  # the second rate point had nothing to begin with
     monkeypatch.undo()
     assert splitbench("run", sweep, "--out", out) == 0
     assert not list((out / "trainings").glob("*.checkpoint"))
@@ -295,4 +334,4 @@ def test_two_processes_train_what_a_run_then_takes(sweep, tmp_path, capsys):
     assert splitbench("run", sweep, "--out", out) == 0
     said = capsys.readouterr()
     assert "training 1 of" not in said.out + said.err
-    assert [row["train_images"] for row in rows(out)] == ["", "88", "44", "44"]
+    assert [row["train_images"] for row in rows(out)] == ["", "132", "44", "44"]

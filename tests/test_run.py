@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from splitbench.bench import cli, runner
+from splitbench.bench import cli, work
 from splitbench.bench.columns import NAMES
-from splitbench.bench.evaluate import evaluate
+from splitbench.bench.evaluate import Prepared, measure
 from splitbench.methods import MethodError, quantize_rle
 
 SWEEP = """
@@ -250,22 +250,32 @@ def test_a_full_disk_is_told_and_loses_nothing(done, sweep, photographs, monkeyp
 def test_an_interrupted_run_keeps_finished_passes(sweep, photographs, tmp_path, monkeypatch, capsys):
     second = "  - {name: torchvision/squeezenet1_0, weights: none, splits: [features.5]}\n"
     sweep.write_text(SWEEP.replace("methods:", f"{second}methods:"))
-    original, passes = evaluate, []
+    original = measure
+    passes: list[Prepared] = []
 
-    def interrupted(cells, *rest):
-        passes.append(cells)
-        if len(passes) == 2:
+    def interrupted(prepared, first, *rest):
+        passes[:] = passes if prepared in passes else [*passes, prepared]
+        if len(passes) == 2 and first > 0:
             raise KeyboardInterrupt
-        return original(cells, *rest)
+        return original(prepared, first, *rest)
 
-    monkeypatch.setattr(runner, "evaluate", interrupted)
+    monkeypatch.setattr(work, "measure", interrupted)
     out = tmp_path / "out"
     assert splitbench("run", sweep, "--data", photographs, "--out", out, "--device", "cpu") == 130
     assert "goes on from there" in capsys.readouterr().err
     assert len(rows(out)) == CELLS
     monkeypatch.undo()
+    starts: list[int] = []
+
+    def noted(prepared, first, *rest):
+        starts.append(first)
+        return original(prepared, first, *rest)
+
+    monkeypatch.setattr(work, "measure", noted)
     assert splitbench("run", sweep, "--data", photographs, "--out", out, "--device", "cpu") == 0
     assert f"{CELLS} kept" in capsys.readouterr().out
+    assert min(starts) == 1  # the first batch of the second pass was stored before
+    assert not (out / "unfinished").exists()
 
 
 def test_python_m_and_lists_work():

@@ -100,3 +100,19 @@ def test_the_gradients_norm_is_clipped():
     assert seen
     # The hook sees the gradient before clipping, and the same tensor is clipped in place.
     assert all(float(grad.norm()) == pytest.approx(0.5, rel=1e-4) for grad in seen)
+
+
+def test_a_module_can_have_a_share_of_the_learning_rate():
+    inner: Any = nn.Linear(2, 2)
+    outer: Any = nn.Linear(2, 2)
+    between: Any = nn.Sequential(inner)
+    inner.share, between.share = 0.5, 0.25  # the innermost counts
+    whole = nn.Sequential(outer, between)
+    found = {group["share"]: group["params"] for group in groups(whole, 0.1) if group["weight_decay"]}
+    assert [id(p) for p in found[1.0]] == [id(outer.weight)]
+    assert [id(p) for p in found[0.5]] == [id(inner.weight)]
+    begun = {name: value.clone() for name, value in whole.state_dict().items()}
+    # Without decay, AdamW's first step is the learning rate, whatever the gradient's size.
+    fit(whole, step=lambda net, batch: {"loss": net(batch[0]).square().sum()}, epochs=1, batch_size=256, best="loss")
+    moved = {name: float((value - begun[name]).abs().max()) for name, value in whole.state_dict().items()}
+    assert moved["1.0.bias"] == pytest.approx(0.5 * moved["0.bias"], rel=0.02)

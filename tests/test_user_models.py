@@ -186,7 +186,8 @@ def test_the_digest_follows_the_files_of_path_and_factory(folder):
     assert before[0] != after[0] and before[1] != after[1]
 
 
-def test_code_without_a_file_is_refused(folder):
+def test_code_without_a_file_is_refused(folder, monkeypatch):
+    monkeypatch.setenv("SPLITBENCH_TRUST", "builtins")
     with pytest.raises(UserError, match="comes from no file"):
         user_models.code_digest("builtins:dict")
 

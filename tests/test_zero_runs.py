@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from splitbench.methods.base import BitstreamError
-from splitbench.methods.coding import zero_runs
+from splitbench.methods.coding import zero_runs, zero_runs_tensor
 
 
 @st.composite
@@ -87,3 +88,60 @@ def test_a_long_run_stays_short():
     values = np.zeros(1_000_000, np.uint8)
     values[500_000:500_040] = 1
     assert len(zero_runs.encode(values, 4)) < 40
+
+
+def written(values, bits, mode, run_k, literal_k):
+    """The format as its description says it, bit by bit."""
+
+    def rice(value, k):
+        if value >> k >= 20:
+            return "1" * 20 + f"{value:032b}"
+        return "1" * (value >> k) + "0" + (f"{value:b}".zfill(k)[-k:] if k else "")
+
+    text, run = "", 0
+    for value in map(int, values):
+        if mode == zero_runs.PLAIN:
+            text += f"{value:0{bits}b}"
+        elif value == 0:
+            run += 1
+        else:
+            fixed = f"{value - 1:0{bits}b}" if bits > 1 else ""
+            text += rice(run, run_k) + (rice(value - 1, literal_k) if mode == zero_runs.RICE else fixed)
+            run = 0
+    text += rice(run, run_k) if run and mode != zero_runs.PLAIN else ""
+    text += "0" * (-len(text) % 8)
+    header = bytes([mode]) if mode == zero_runs.PLAIN else bytes([mode, run_k | literal_k << 4])
+    return header + bytes(int(text[i : i + 8], 2) for i in range(0, len(text), 8))
+
+
+@given(symbols(), st.booleans())
+def test_the_bytes_are_those_of_the_format_and_the_fewest(case, rice):
+    values, bits = case
+    values = values[:400]
+    data = zero_runs.encode(values, bits, rice)
+    run_k, literal_k = (0, 0) if data[0] == zero_runs.PLAIN else (data[1] & 15, data[1] >> 4)
+    assert data == written(values, bits, data[0], run_k, literal_k)
+    modes = [zero_runs.PLAIN, zero_runs.FIXED] + ([zero_runs.RICE] if rice else [])
+    others = (written(values, bits, mode, k, literal_k) for mode in modes for k in (0, 2, 5, run_k))
+    assert all(len(data) <= len(other) for other in others)
+
+
+@given(symbols(), st.integers(0, 5))
+def test_rows_are_coded_as_they_are_alone(case, count):
+    values, bits = case
+    rows = np.stack([np.roll(values, i) for i in range(count)]) if count else values[None][:0]
+    assert zero_runs.encode_rows(rows, bits) == [zero_runs.encode(row, bits) for row in rows]
+
+
+@given(symbols(), st.integers(1, 3), st.booleans())
+def test_tensor_operations_make_the_same_bytes(case, count, rice):
+    values, bits = case
+    rows = np.stack([np.roll(values, 7 * i) * (np.arange(len(values)) % (i + 1) == 0) for i in range(count)])
+    rows[-1] = values if count < 3 else 0
+    made = zero_runs_tensor.encode_rows(torch.from_numpy(rows), bits, rice)
+    assert made == zero_runs.encode_rows(rows, bits, rice)
+
+
+def test_no_rows_are_no_bytes():
+    assert zero_runs_tensor.encode_rows(torch.zeros(0, 5, dtype=torch.uint8), 4) == []
+    assert zero_runs.encode_rows(np.zeros((0, 5), np.uint8), 4) == []

@@ -19,7 +19,7 @@ def recorded(row: Row, names: Iterable[str]) -> Records | None:
         names: records, as :class:`splitbench.bench.store.Store` keeps them; only these are read.
     """
     try:
-        with np.load(_file(row)) as kept:
+        with np.load(_file(row), allow_pickle=False) as kept:
             return {name: kept[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -114,7 +114,9 @@ class Detector:
 
     def group(self, dataset: Dataset, index: int) -> Hashable:
         """The shape of the network's input for this image."""
-        size = cast(DetectionDataset, dataset).size(index)
+        return self._shape(cast(DetectionDataset, dataset).size(index))
+
+    def _shape(self, size: tuple[int, int]) -> tuple[int, ...]:
         if size not in self._shapes:
             self._shapes[size] = self._network.shape(size)
         return self._shapes[size]
@@ -122,6 +124,15 @@ class Detector:
     def together(self, images: Sequence[Tensor]) -> list[Tensor]:
         """A list: the pictures of a batch may differ in size."""
         return list(images)
+
+    def alike(self, images: Sequence[Tensor]) -> list[list[int]]:
+        """Those whose inputs have one shape; torchvision's detectors pad."""
+        if is_torchvisions(self.model):
+            return [list(range(len(images)))]
+        places: dict[tuple[int, ...], list[int]] = {}
+        for place, pixels in enumerate(images):
+            places.setdefault(self._shape((pixels.shape[-2], pixels.shape[-1])), []).append(place)
+        return list(places.values())
 
     def whole(self) -> nn.Module:
         """Pictures to detections, one dict of ``boxes``, ``labels`` and ``scores`` each."""

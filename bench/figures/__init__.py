@@ -50,10 +50,16 @@ def draw_learning(run: Path, out: Path) -> list[Path]:
         The files written; none where nothing was trained.
     """
     files: list[Path] = []
-    for folder in sorted(path for path in (run / "learning").glob("*") if path.is_dir()):
-        tables = sorted(folder.glob("*.csv"), key=lambda path: _number(path.stem))
-        if tables:
-            files += learning.draw({path.stem: path for path in tables}, out, f"learning_{folder.name}")
+    for method in sorted(path for path in (run / "learning").glob("*/*/*/*") if path.is_dir()):
+        variants = sorted(path for path in method.iterdir() if path.is_dir())
+        for variant in variants:
+            tables = sorted(variant.glob("*.csv"), key=lambda path: _number(path.stem))
+            if tables:
+                *_, dataset, backbone, split, name = method.parts
+                words = (dataset, backbone, split, name, *([variant.name] if len(variants) > 1 else []))
+                title = f"Learning: {name}\n{backbone.replace('--', '/')} on {dataset}\nafter {split}"
+                curves = {path.stem: path for path in tables}
+                files += learning.draw(curves, out, "_".join(("learning", *words)), title)
     return files
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -16,9 +15,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from splitbench.bench.errors import UserError
 from splitbench.bench.figures import ticks
-from splitbench.bench.figures.drawing import lay_out
+from splitbench.bench.figures.drawing import drawing, lay_out
 from splitbench.bench.figures.page import COLUMN
-from splitbench.bench.figures.style import GREY, RC
+from splitbench.bench.figures.style import GREY
 
 _FIRST = {
     "loss": "loss",
@@ -52,7 +51,7 @@ def read(path: Path) -> pd.DataFrame:
     return curve
 
 
-def draw(curves: Mapping[str, Path], out: Path, name: str = "learning-curve") -> list[Path]:
+def draw(curves: Mapping[str, Path], out: Path, name: str = "learning-curve", title: str = "") -> list[Path]:
     """Draw learning curves over one another, a panel for each measure: held-out measures, and training means dotted.
 
     The same CSVs give the same SVG, byte for byte.
@@ -61,6 +60,7 @@ def draw(curves: Mapping[str, Path], out: Path, name: str = "learning-curve") ->
         curves: The CSVs by what the legend calls them.
         out: Folder for the files; made where it is missing.
         name: Of the files, without ending.
+        title: Above the panels.
 
     Returns:
         The files written, SVG and PNG.
@@ -69,20 +69,20 @@ def draw(curves: Mapping[str, Path], out: Path, name: str = "learning-curve") ->
         UserError: a CSV cannot be read, or ``out`` not be written.
     """
     tables = {label: read(path) for label, path in curves.items()}
-    with mpl.rc_context():
-        # From the defaults, whatever the user's matplotlibrc says.
-        mpl.rcdefaults()
-        for setting, value in RC.items():
-            mpl.rcParams[setting] = value
-        return _save(_figure(tables), out, name)
+    with drawing():
+        return _save(_figure(tables, title), out, name)
 
 
-def _figure(tables: Mapping[str, pd.DataFrame]) -> Figure:
+def _figure(tables: Mapping[str, pd.DataFrame], title: str = "") -> Figure:
     found = dict.fromkeys(column for table in tables.values() for column in table.columns if column not in _COURSE)
     measures = dict.fromkeys(column.removeprefix("train_") for column in found)
     panels = [column for column in _FIRST if column in measures] + [one for one in measures if one not in _FIRST]
-    figure = Figure(figsize=(COLUMN, _PANEL * len(panels) + 0.35 + 0.13 * (len(tables) + 2)), layout="constrained")
+    lines = title.count("\n") + 1 if title else 0
+    height = _PANEL * len(panels) + 0.35 + 0.13 * (len(tables) + 2 + lines)
+    figure = Figure(figsize=(COLUMN, height), layout="constrained")
     FigureCanvasAgg(figure)
+    if title:
+        figure.suptitle(title)
     grid = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
     handles: list[Artist] = []
     for place, (label, table) in enumerate(tables.items()):

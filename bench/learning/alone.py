@@ -1,6 +1,7 @@
 """Training without evaluating: by one process, or by several that torchrun started."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 
 from splitbench.bench.learning.stage import Stage
@@ -26,10 +27,11 @@ def train_all(
     """
     trained = kept = 0
     failed: list[str] = []
-    with distributed.joined(str(sources.device)) as device:
+    with distributed.joined(str(sources.device)) as device, ExitStack() as folder:
         quiet = distributed.rank() > 0
         if not quiet:
             store.open()
+            folder.enter_context(store.held())
         trainings = Trainings(store.folder / "trainings", None if retrain else SHIPPED)
         for one in passes(sweep, replace(sources, device=device)):
             wanted = [p.training for p in one.planned if p.training is not None]
@@ -44,6 +46,7 @@ def train_all(
                 one.labelled,
                 not quiet,
                 (lambda _: None) if quiet else say,
+                skip_unreadable=one.skip_unreadable,
             )
             before = sum(trainings.has(training.key) for training in wanted)
             trained += stage.run(wanted)

@@ -1,6 +1,6 @@
 """The learning curves of a run's rate points as CSVs, named so that figures can be drawn from them alone.
 
-<run>/learning/<dataset>_<backbone>_<split>_<method and variant>/<knob>=<value>.csv
+<run>/learning/<dataset>/<backbone>/<split>/<method>/<variant>/<knob>=<value>.csv
 """
 
 import re
@@ -19,9 +19,9 @@ def write(run: Path, cell: Cell, report: Mapping[str, Any]) -> None:
     history = report.get("history")
     if not history:
         return
-    words = (cell.dataset_label, cell.backbone_label, cell.split, f"{cell.method} {cell.variant}".rstrip())
-    folder = "_".join(_plain(word) for word in words)
-    Report(history=list(history)).write_csv(run / FOLDER / folder / f"{_plain(f'{cell.knob}={cell.value}')}.csv")
+    words = (cell.dataset_label, cell.backbone_label, cell.split, cell.method, cell.variant or "default")
+    folder = Path(run, FOLDER, *(_plain(word) for word in words))
+    Report(history=list(history)).write_csv(folder / f"{_plain(f'{cell.knob}={cell.value}')}.csv")
 
 
 def _plain(word: str) -> str:

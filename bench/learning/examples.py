@@ -16,8 +16,8 @@ from torch.utils.data import Subset, TensorDataset
 from tqdm import tqdm
 
 from splitbench.bench.backbones import Backbone
-from splitbench.bench.training import Augment
-from splitbench.datasets.base import Dataset
+from splitbench.bench.training import Augment, TrainingError
+from splitbench.datasets.base import Dataset, ImageError
 
 HELD_OUT_SHARE, HELD_OUT_MOST = 10, 1000
 """A tenth of the training images, at most a thousand, is not trained on: the best epoch is chosen by it."""
@@ -27,16 +27,27 @@ _THREADS = 2
 
 @dataclass(frozen=True, slots=True)
 class Pictures(TorchDataset[tuple[Tensor, int, int]]):
-    """(pixels, index, 0), decoded when asked for."""
+    """(pixels, index, 0), decoded when asked for.
+
+    Where unreadable pictures are to be skipped, the next one that can be read stands for one that cannot.
+    """
 
     images: Dataset
     backbone: Backbone
+    skip_unreadable: bool = False
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        return self.backbone.pixels(self.images.image(index)), index, 0
+        for step in range(len(self)):
+            place = (index + step) % len(self)
+            try:
+                return self.backbone.pixels(self.images.image(place)), place, 0
+            except ImageError:
+                if not self.skip_unreadable:
+                    raise
+        raise TrainingError("no training image can be read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +61,30 @@ class Examples:
     head_runs: int
 
 
-def pictures(images: Dataset, backbone: Backbone, budget: int, progress: bool) -> TorchDataset[Any]:
+def pictures(
+    images: Dataset, backbone: Backbone, budget: int, progress: bool, skip_unreadable: bool = False
+) -> TorchDataset[Any]:
     """All pictures as a data set: in memory where all have one size and fit into ``budget`` bytes.
 
     Raises:
-        ImageError: a picture that cannot be read.
+        ImageError: a picture that cannot be read, unless such ones are skipped.
+        TrainingError: none can be read.
     """
-    lazy = Pictures(images, backbone)
+    lazy = Pictures(images, backbone, skip_unreadable)
     first = lazy[0][0]
     if first.nbytes * len(images) > budget:
         return lazy
     with ThreadPoolExecutor(_THREADS) as pool:
         found: list[Tensor] = []
-        rows = pool.map(lambda index: lazy[index][0], range(len(images)))
-        for pixels in tqdm(rows, "training images", len(images), disable=not progress, leave=False):
+        places: list[int] = []
+        rows = pool.map(lazy.__getitem__, range(len(images)))
+        for pixels, place, _ in tqdm(rows, "training images", len(images), disable=not progress, leave=False):
             if pixels.shape != first.shape:
                 pool.shutdown(cancel_futures=True)
                 return lazy
             found.append(pixels)
-    return TensorDataset(torch.stack(found), torch.arange(len(images)), torch.zeros(len(images), dtype=torch.long))
+            places.append(place)
+    return TensorDataset(torch.stack(found), torch.tensor(places), torch.zeros(len(images), dtype=torch.long))
 
 
 def parts(count: int) -> tuple[list[int], list[int]]:
@@ -95,10 +111,12 @@ def of_cuts(
     def outputs(indices: Sequence[int], versions: int) -> Iterator[list[Tensor]]:
         for start in range(0, len(indices), _CHUNK):
             chosen = indices[start : start + _CHUNK]
-            rows = [data[index][0].to(device) for index in chosen]
+            shown = [data[index] for index in chosen]
+            rows = [pixels.to(device) for pixels, *_ in shown]
             views = [rows] + [[pixels.flip(-1) for pixels in rows]] * (versions - 1)
             cuts = [head(backbone.together(view))[:tensors] for view in views]
-            yield [*(torch.stack(values, 1).cpu() for values in zip(*cuts, strict=True)), torch.tensor(chosen)]
+            places = torch.tensor([int(place) for _, place, _ in shown])
+            yield [*(torch.stack(values, 1).cpu() for values in zip(*cuts, strict=True)), places]
 
     def kept(indices: Sequence[int], versions: int) -> TensorDataset:
         columns = [torch.cat(column) for column in zip(*outputs(indices, versions), strict=True)]

@@ -16,6 +16,11 @@ Sent = tuple[Any, ...]
 """What a head returns: the cut's tensors, then sizes that follow from the input's size."""
 
 
+class _Own(nn.ModuleDict):
+    share: float = 1.0
+    """Of the learning rate: the trainer looks for it."""
+
+
 class Learner(nn.Module):
     """Maps a batch to the measures of one rate point.
 
@@ -42,10 +47,11 @@ class Learner(nn.Module):
         self.objective = objective
         self.halved = learning.half
         self.frozen = (head, tail)
-        self.own = nn.ModuleDict()
+        self.own = _Own()
         if learning.everything:
             self.own.update({"head": copy.deepcopy(head), "tail": copy.deepcopy(tail)})
             self.own.requires_grad_(True)
+            self.own.share = learning.share
 
     @property
     def head(self) -> nn.Module:

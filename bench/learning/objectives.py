@@ -65,7 +65,7 @@ def distill_classifier(
         logits = tail(*values)
     divergence = F.kl_div(F.log_softmax(logits, 1), F.log_softmax(told, 1), log_target=True, reduction="batchmean")
     return {
-        "distortion": divergence + _relative_error(found, wanted),
+        "distortion": divergence + relative_error(found, wanted),
         "agreement": _share(logits.argmax(1) == told.argmax(1)),
     }
 
@@ -97,7 +97,7 @@ def distill_detector(
         raise MethodError("distillation cannot train a two-stage detector's second stage: set `distortion: task`")
     with torch.no_grad():
         wanted = _observed(teacher, uncompressed())
-    return {"distortion": _relative_error(_observed(tail, values), wanted)}
+    return {"distortion": relative_error(_observed(tail, values), wanted)}
 
 
 OBJECTIVES: Mapping[tuple[str, str], Objective] = {
@@ -113,7 +113,7 @@ def _share(right: Tensor) -> Tensor:
     return 100 * right.float().mean()
 
 
-def _relative_error(found: list[Tensor], wanted: list[Tensor]) -> Tensor:
+def relative_error(found: list[Tensor], wanted: list[Tensor]) -> Tensor:
     """Squared error over the truth's variance, the mean over all pairs; 0 where there are none."""
     errors = [F.mse_loss(x, y) / y.var().clamp_min(1e-6) for x, y in zip(found, wanted, strict=True)]
     return torch.stack(errors).mean() if errors else torch.zeros(())

@@ -28,15 +28,22 @@ class Pool:
     """
 
     def __init__(
-        self, images: Dataset, backbone: Backbone, device: torch.device, budget: int, progress: bool = True
+        self,
+        images: Dataset,
+        backbone: Backbone,
+        device: torch.device,
+        budget: int,
+        progress: bool = True,
+        skip_unreadable: bool = False,
     ) -> None:
         if len(images) < 2:
             raise TrainingError(f"{len(images)} training images: at least two are needed")
         self.images, self.backbone, self.device, self.budget, self.progress = images, backbone, device, budget, progress
-        self.data = pictures(images, backbone, budget, progress)
+        self.data = pictures(images, backbone, budget, progress, skip_unreadable)
         first = self.data[0][0]
         most = max(2, _EXAMPLE_PIXELS // (first.shape[-1] * first.shape[-2]))
         rows = [self.data[index][0] for index in range(min(_EXAMPLES, most, len(images)))]
+        rows = [rows[place] for place in backbone.alike(rows)[0]]
         self.example = moved(backbone.together(rows), device)
         self.count = len(rows)
         self.pixels = sum(x.shape[-1] * x.shape[-2] for x in rows) / len(rows)

@@ -27,7 +27,8 @@ class Stage:
     """Trainings of one dataset and backbone.
 
     ``untrained()`` is the same backbone with random weights; ``budget`` is the memory for kept examples, in bytes;
-    ``labelled`` tells whether the images' labels are those that the backbone tells.
+    ``labelled`` tells whether the images' labels are those that the backbone tells. With ``skip_unreadable``, another
+    picture stands for one that cannot be read.
     """
 
     task: str
@@ -41,29 +42,45 @@ class Stage:
     progress: bool = True
     say: Callable[[str], None] = lambda _: None
     failed: dict[str, str] = field(default_factory=dict)
+    skip_unreadable: bool = False
     _keys: dict[int, str] = field(default_factory=dict)
+    _pool: Pool | None = None
 
     def run(self, wanted: Sequence[Training]) -> int:
         """Train what is missing, in the order given; one that fails is remembered, and the others go on.
 
+        Examples are kept for the next call, until :meth:`close`.
+
         Returns:
             How many were trained.
         """
-        self._keys = {id(one.cell): one.key for one in wanted}
-        missing = [one for one in {one.key: one for one in wanted}.values() if not self.trainings.has(one.key)]
-        pool: Pool | None = None
+        self._keys |= {id(one.cell): one.key for one in wanted}
+        unknown = {one.key: one for one in wanted if one.key not in self.failed}
+        missing = [one for one in unknown.values() if not self.trainings.has(one.key)]
         for number, one in enumerate(missing):
             self.say(f"training {number + 1} of {len(missing)}: {one.cell}")
             try:
-                pool = pool or Pool(self.images(), self.backbone, self.device, self.budget, self.progress)
-                self._train(one, pool)
+                if self._pool is None:
+                    self._pool = Pool(
+                        self.images(),
+                        self.backbone,
+                        self.device,
+                        self.budget,
+                        self.progress,
+                        self.skip_unreadable,
+                    )
+                self._train(one, self._pool)
             except (TrainingError, MethodError, UserError) as error:  # the same in all processes
                 self.failed[one.key] = " ".join(str(error).split())
             except Exception as error:  # what breaks a training must not take the other cells with it
                 if distributed.world() > 1:
                     raise  # the other processes would wait for this one for ever
                 self.failed[one.key] = reason_of(error)
-        return len(missing) - len(self.failed)
+        return sum(one.key not in self.failed for one in missing)
+
+    def close(self) -> None:
+        """Forget the examples."""
+        self._pool = None
 
     def learned(self, cell: Cell, place: Place) -> Learned:
         """What was trained for a cell. Raises MethodError where that failed, UserError where its file does not fit."""

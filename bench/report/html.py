@@ -33,7 +33,14 @@ def listing(sentences: Iterable[str]) -> str:
 
 
 def table(frame: pd.DataFrame, caption: str) -> str:
-    """A table whose columns sort by a click; numbers to the right, at their full value for sorting."""
+    """A table whose columns sort by a click; numbers to the right, at their full value for sorting.
+
+    Where all rows are of one dataset and backbone, the caption names them and the columns are gone.
+    """
+    where = [name for name in ("backbone", "dataset") if name in frame and frame[name].nunique() == 1]
+    if len(where) == 2:
+        caption += f"; {' on '.join(str(frame[name].iloc[0]) for name in where)}"
+        frame = frame.drop(columns=where)
     numeric = [bool(pd.api.types.is_numeric_dtype(frame[name])) for name in frame]
     head = "".join(
         f'<th scope="col"{_right(right)}><button type="button">{text(name)}</button></th>'
@@ -45,7 +52,8 @@ def table(frame: pd.DataFrame, caption: str) -> str:
     field = field if len(frame) >= FILTERED_FROM else ""
     rows = f"{len(frame)} row{'s' * (len(frame) != 1)}"
     return (
-        f'<div class="table">{field}<div class="scroll"><table>\n<caption>{text(caption)} ({rows})</caption>\n'
+        f'<div class="table"><p class="caption">{text(caption)} ({rows})</p>{field}<div class="scroll">'
+        f'<table aria-label="{text(caption)}">\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div></div>"
     )
 
@@ -55,21 +63,19 @@ def folded(title: str, content: str, opened: bool = False) -> str:
     return f"<details{' open' * opened}><summary>{text(title)}</summary>\n{content}\n</details>"
 
 
-def picture(svg: Path, png: Path, words: str, caption: str = "") -> str:
+def picture(svg: Path, png: Path, words: str) -> str:
     """A picture inside the page: the smaller one of its two files, as wide as the SVG says, times about two.
 
     Args:
         svg: the picture as matplotlib writes it.
         png: the same picture.
         words: what it shows, for those who cannot see it.
-        caption: what stands under it.
     """
     file, kind = min((svg, "svg+xml"), (png, "png"), key=lambda one: one[0].stat().st_size)
     data = base64.b64encode(file.read_bytes()).decode("ascii")
     points = re.search(r'<svg[^>]* width="([0-9.]+)pt"', svg.read_text(encoding="utf-8"))
     width = f' width="{_PIXELS_PER_POINT * float(points[1]):.0f}"' if points else ""
-    under = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
-    return f'<figure><img alt="{text(words)}"{width} src="data:image/{kind};base64,{data}">{under}</figure>'
+    return f'<figure><img alt="{text(words)}"{width} src="data:image/{kind};base64,{data}"></figure>'
 
 
 def _cell(value: object, right: bool) -> str:

@@ -107,15 +107,13 @@ def _short(found: Findings) -> str:
 
 
 def _figures(figures: Sequence[Path]) -> str:
-    """All pictures; learning curves, which have no titles of their own, folded and with their names."""
+    """All pictures; learning curves, of which there are many, folded."""
     svgs = [file for file in figures if file.suffix == ".svg"]
     parts: list[str] = []
     learning: list[str] = []
     for svg in svgs:
-        kind, _, rest = svg.stem.partition("_")
-        caption = f"Learning curves: {rest}" if kind == "learning" else ""
-        shown = html.picture(svg, svg.with_suffix(".png"), svg.stem.replace("_", ", "), caption)
-        (learning if caption else parts).append(shown)
+        shown = html.picture(svg, svg.with_suffix(".png"), svg.stem.replace("_", ", "))
+        (learning if svg.stem.startswith("learning_") else parts).append(shown)
     return "\n".join([*parts, html.folded("Learning curves", "\n".join(learning)) if learning else ""]).strip()
 
 

@@ -95,6 +95,8 @@ def groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     module names in its attribute ``no_decay``, a tuple of names of its own parameters:
 
         entropy_bottleneck.no_decay = ("quantiles",)
+
+    A module's attribute ``share`` is what part of the learning rate its parameters get: all, where nothing says so.
     """
     spared: set[int] = set()
     for module in model.modules():
@@ -107,8 +109,17 @@ def groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trained:
         raise TrainingError("nothing to train: no parameter of the model requires a gradient")
-    decays = [p.ndim > 1 and id(p) not in spared for p in trained]
+    shares: dict[int, float] = {}
+    for module in model.modules():  # inner ones after those that they are in
+        if (share := getattr(module, "share", None)) is not None:
+            shares |= {id(parameter): float(share) for parameter in module.parameters()}
+    found: dict[tuple[float, bool], list[nn.Parameter]] = {
+        (share, decays): [] for share in sorted({1.0, *shares.values()}, reverse=True) for decays in (True, False)
+    }
+    for parameter in trained:
+        decays = parameter.ndim > 1 and id(parameter) not in spared
+        found[shares.get(id(parameter), 1.0), decays].append(parameter)
     return [
-        {"params": [p for p, yes in zip(trained, decays, strict=True) if yes], "weight_decay": weight_decay},
-        {"params": [p for p, yes in zip(trained, decays, strict=True) if not yes], "weight_decay": 0.0},
+        {"params": parameters, "weight_decay": weight_decay if decays else 0.0, "share": share}
+        for (share, decays), parameters in found.items()
     ]

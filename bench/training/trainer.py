@@ -209,7 +209,7 @@ def _try(alone: nn.Module, step: Step, checks: Batches, recipe: Recipe) -> None:
 def _set_pace(now: Session, recipe: Recipe, done: float) -> float:
     rate, momentum = recipe.pace(done)
     for group in now.optimizer.param_groups:
-        group["lr"], group["betas"] = rate, (momentum, 0.999)
+        group["lr"], group["betas"] = rate * group["share"], (momentum, 0.999)
     return rate
 
 

@@ -1,4 +1,4 @@
-"""Range coding of integer symbols with fixed tables, by constriction (Bamler, 2022).
+"""Range coding of integer symbols with fixed tables, by constriction (Bamler, 2022) and a decoder of its streams.
 
 One coder runs through all tensors of a cut, so that nothing is spent on lengths or on padding between them: for each
 tensor its groups one after another, then the distances of its escapes (``tables.py``) in a universal code. The server
@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from splitbench.methods.base import BitstreamError
+from splitbench.methods.coding.range_decoder import Ladder, RangeDecoder
 from splitbench.methods.coding.tables import PRECISION, Symbols, Tables
 
 _Integers = npt.NDArray[np.int64]
@@ -50,19 +51,22 @@ def _model(frequencies: _Integers) -> Any:
 
 _CLASS_FREQUENCIES = _class_frequencies()
 _CLASS_MODEL = _model(_CLASS_FREQUENCIES)
+_CLASS_LADDER = Ladder([_CLASS_FREQUENCIES])
 _BITS_MODEL = _models.Uniform()
 
 
 class RangeCoder:
     """Codes the tensors of a cut in one go, each with its own tables.
 
-    Building one takes about a microsecond per group: keep it.
+    Building one takes microseconds per group: keep it.
     """
 
     def __init__(self, tables: Sequence[Tables]) -> None:
         self.tables = tuple(tables)
         scale = 2 ** (_MODEL_PRECISION - PRECISION)
-        self._models = [[_model(row * scale) for row in part.with_escapes()] for part in self.tables]
+        rows = [[row * scale for row in part.with_escapes()] for part in self.tables]
+        self._models = [[_model(row) for row in part] for part in rows]
+        self._ladders = [Ladder(part) for part in rows]
 
     def encode(self, symbols: Sequence[Symbols]) -> bytes:
         """Code one image's symbols, int32 (G, N) for each tensor in order; any G where its tables have one group.
@@ -91,15 +95,14 @@ class RangeCoder:
         if len(data) > 0 and data[-1] == 0:
             raise BitstreamError("damaged bitstream: no range coder ends with a zero byte")
         words = np.frombuffer(bytes(data) + b"\0" * (-len(data) % 4), ">u4").astype(np.uint32)
-        decoder = _queue.RangeDecoder(words)
+        decoder = RangeDecoder(words)
         symbols = []
         try:
-            for part, models, shape in zip(self.tables, self._models, shapes, strict=True):
+            for part, ladder, shape in zip(self.tables, self._ladders, shapes, strict=True):
                 part.check(shape)
-                count = math.prod(shape) // len(models)
-                indices = np.concatenate([decoder.decode(model, count) for model in models]).reshape(shape)
+                indices = decoder.symbols(ladder, part.groups, math.prod(shape) // part.groups).reshape(shape)
                 symbols.append(part.symbols(indices, lambda escapes: _decode_distances(decoder, escapes)))
-        except AssertionError as error:  # constriction's: the bytes point into the gap that rounding leaves
+        except ValueError as error:  # the bytes point into the gap that rounding leaves
             raise BitstreamError("damaged bitstream: no range coder writes such bytes") from error
         return symbols
 
@@ -129,12 +132,12 @@ def _encode_distances(encoder: Any, distances: _Integers) -> None:
         encoder.encode(value[coded].astype(np.int32), _BITS_MODEL, (1 << bits[coded]).astype(np.int32))
 
 
-def _decode_distances(decoder: Any, count: int) -> _Integers:
-    k = decoder.decode(_CLASS_MODEL, count).astype(np.int64)
+def _decode_distances(decoder: RangeDecoder, count: int) -> _Integers:
+    k = decoder.symbols(_CLASS_LADDER, 1, count)[0].astype(np.int64)
     value: _Integers = 1 << k
     for shift, bits in _slices(k):
         coded = bits > 0
-        value[coded] |= decoder.decode(_BITS_MODEL, (1 << bits[coded]).astype(np.int32)).astype(np.int64) << shift
+        value[coded] |= decoder.uniform(1 << bits[coded]) << shift
     return value - 1
 
 

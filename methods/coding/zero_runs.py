@@ -16,6 +16,9 @@ would be 20 ones or more it is 20 ones and v in 32 bits instead, so that one lon
 the bits of every mode and parameter before it writes, and takes the fewest.
 """
 
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -26,40 +29,59 @@ Symbols = npt.NDArray[np.uint8]
 
 FRAMING_BYTES = 1
 PLAIN, FIXED, RICE = 0, 1, 2
-_LONGEST_UNARY = 20
-_ESCAPED = _LONGEST_UNARY + 32
-_PARAMETERS = 12  # a code, unary part and low bits together, stays within 32 bits
-_SHORT = 256  # runs below this length are counted in a histogram
+LONGEST_UNARY = 20
+ESCAPED = LONGEST_UNARY + 32
+PARAMETERS = 12  # a code, unary part and low bits together, stays within 32 bits
+LITERAL_PARAMETERS = 8
+_SHORT = 256  # runs below this length are counted in a histogram, and coded from a table
+_WINDOW = 13  # bits that are decoded by one look-up
+_LOOKUPS = 4  # in the bits that are read at once
+
+
+# -- how many bits ----------------------------------------------------------------------------------------------------
 
 
 @njit(nogil=True, cache=True)
 def _rice_bits(value: int, k: int) -> int:
     quotient = value >> k
-    return quotient + 1 + k if quotient < _LONGEST_UNARY else _ESCAPED
+    return quotient + 1 + k if quotient < LONGEST_UNARY else ESCAPED
 
 
 @njit(nogil=True, cache=True)
-def _count(symbols):  # type: ignore[no-untyped-def]
-    """Histograms of short runs and of symbols, and the bits that all long runs take for every parameter."""
-    short = np.zeros(_SHORT, np.int64)
-    values = np.zeros(256, np.int64)
-    long = np.zeros(_PARAMETERS, np.int64)
-    run = 0
+def _pairs(symbols, runs, literals):  # type: ignore[no-untyped-def]
+    """Every run of zeros and the literal that ends it; returns how many, and the last run, which none ends.
+
+    There is no branch on a symbol: in the middle rates no processor could foresee it.
+    """
+    count = np.uint64(0)
+    run = np.int32(0)
     for symbol in symbols:
-        if symbol == 0:
-            run += 1
-            continue
-        values[symbol] += 1
+        runs[count] = run
+        literals[count] = symbol
+        is_literal = np.int32(symbol != 0)
+        count += np.uint64(is_literal)
+        run = (run + np.int32(1)) & (is_literal - np.int32(1))
+    return np.int64(count), np.int64(run)
+
+
+@njit(nogil=True, cache=True)
+def _counted(runs, literals, count, last):  # type: ignore[no-untyped-def]
+    """Histograms of short runs and of literals, and the bits that all long runs take for every parameter."""
+    short = np.zeros((2, _SHORT), np.int64)  # two: a count that was just stored cannot be read again at once
+    values = np.zeros((2, 256), np.int64)
+    long = np.zeros(PARAMETERS, np.int64)
+    for i in range(count):
+        run = runs[i]
+        values[i & 1, literals[i]] += 1
         if run < _SHORT:
-            short[run] += 1
+            short[i & 1, run] += 1
         else:
-            for k in range(_PARAMETERS):
-                long[k] += _rice_bits(run, k)
-        run = 0
-    if run > 0:
-        for k in range(_PARAMETERS):
-            long[k] += _rice_bits(run, k)
-    return short, values, long
+            for k in range(PARAMETERS):
+                long[k] += _rice_bits(np.int64(run), k)
+    if last > 0:
+        for k in range(PARAMETERS):
+            long[k] += _rice_bits(last, k)
+    return short[0] + short[1], values[0] + values[1], long
 
 
 @njit(nogil=True, cache=True)
@@ -76,182 +98,289 @@ def _cheapest(histogram, base):  # type: ignore[no-untyped-def]
     return best, fewest
 
 
-def _codes(k: int, first: int = 0) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """Rice codes and their lengths by value less ``first``, for values below 256; an escaped one has length 64."""
-    value = np.maximum(np.arange(256) - first, 0)
-    quotient = value >> k
-    unary = quotient < _LONGEST_UNARY
-    code = (((1 << np.minimum(quotient, _LONGEST_UNARY)) - 1) << (k + 1)) | (value & ((1 << k) - 1))
-    return code.astype(np.uint64), np.where(unary, quotient + 1 + k, 64).astype(np.uint64)
+@njit(nogil=True, cache=True)
+def _choice(short, values, long, size, bits, rice):  # type: ignore[no-untyped-def]
+    """Mode, parameters of runs and literals, and the bits of the payload: the fewest of all modes."""
+    run_k, run_bits = _cheapest(short, long)
+    literals = values.sum()
+    mode, literal_k, total = PLAIN, 0, np.int64(size * bits)
+    fixed = run_bits + (literals * bits if bits > 1 else 0)
+    if 8 + fixed < total:
+        mode, total = FIXED, 8 + fixed
+    if rice:  # the parameter is told in mode 1, too, where nothing follows from it
+        literal_k, literal_bits = _cheapest(values[1:], np.zeros(LITERAL_PARAMETERS, np.int64))
+        if 8 + run_bits + literal_bits < total:
+            mode, total = RICE, 8 + run_bits + literal_bits
+    return mode, run_k, literal_k, total - (0 if mode == PLAIN else 8)
 
 
-def _fixed_codes(bits: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """The codes s - 1 of literals s in ``bits`` bits; with one bit there is one literal, which needs none."""
-    code = np.maximum(np.arange(256) - 1, 0).astype(np.uint64)
-    return code, np.full(256, bits if bits > 1 else 0, np.uint64)
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+
+@njit(nogil=True, cache=True)
+def _tables(mode, run_k, literal_k, bits):  # type: ignore[no-untyped-def]
+    """The codes of short runs and of literals, each with its length; 64 for those that are too long for a table."""
+    codes = np.zeros((2, 256), np.uint64)
+    lengths = np.zeros((2, 256), np.uint64)
+    for kind in range(2):
+        k = run_k if kind == 0 else literal_k
+        for value in range(256):
+            number = value if kind == 0 else max(value - 1, 0)
+            if kind == 1 and mode == FIXED:  # with one bit there is one literal, which needs none
+                codes[kind, value], lengths[kind, value] = number, bits if bits > 1 else 0
+            elif number >> k < LONGEST_UNARY:
+                quotient = number >> k
+                codes[kind, value] = (((1 << quotient) - 1) << (k + 1)) | (number & ((1 << k) - 1))
+                lengths[kind, value] = quotient + 1 + k
+            else:
+                lengths[kind, value] = 64
+    return codes, lengths
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _put(words, waiting, count, at, code, length):  # type: ignore[no-untyped-def]
-    """Append ``length`` <= 32 bits to the ``count`` < 32 bits that wait for ``words[at]``; all unsigned."""
+def _put(data, waiting, count, at, code, length):  # type: ignore[no-untyped-def]
+    """Append ``length`` <= 32 bits to the ``count`` < 32 bits that wait for ``data[at]``; all unsigned.
+
+    Four bytes are written in any case: what is not full yet is written again, in the end by appending nothing.
+    """
     waiting = (waiting << length) | code
     count += length
-    if count >= np.uint64(32):
-        count -= np.uint64(32)
-        words[at] = waiting >> count
-        at += np.uint64(1)
-    return waiting, count, at
+    full = (waiting << (np.uint64(63) - count)) << np.uint64(1)
+    data[at] = full >> np.uint64(56)
+    data[at + np.uint64(1)] = full >> np.uint64(48)
+    data[at + np.uint64(2)] = full >> np.uint64(40)
+    data[at + np.uint64(3)] = full >> np.uint64(32)
+    at += (count >> np.uint64(5)) << np.uint64(2)
+    return waiting, count & np.uint64(31), at
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _put_rice(words, waiting, count, at, value, k):  # type: ignore[no-untyped-def]
+def _put_rice(data, waiting, count, at, value, k):  # type: ignore[no-untyped-def]
     """Append the Rice code of any value, computed."""
     quotient = value >> k
-    if quotient < _LONGEST_UNARY:
+    if quotient < LONGEST_UNARY:
         code = (((1 << quotient) - 1) << (k + 1)) | (value & ((1 << k) - 1))
-        waiting, count, at = _put(words, waiting, count, at, np.uint64(code), np.uint64(quotient + 1 + k))
+        waiting, count, at = _put(data, waiting, count, at, np.uint64(code), np.uint64(quotient + 1 + k))
     else:
-        ones = np.uint64((1 << _LONGEST_UNARY) - 1)
-        waiting, count, at = _put(words, waiting, count, at, ones, np.uint64(_LONGEST_UNARY))
-        waiting, count, at = _put(words, waiting, count, at, np.uint64(value), np.uint64(32))
+        ones = np.uint64((1 << LONGEST_UNARY) - 1)
+        waiting, count, at = _put(data, waiting, count, at, ones, np.uint64(LONGEST_UNARY))
+        waiting, count, at = _put(data, waiting, count, at, np.uint64(value), np.uint64(32))
     return waiting, count, at
 
 
 @njit(nogil=True, cache=True)
-def _write_plain(symbols, bits, words):  # type: ignore[no-untyped-def]
+def _write_plain(symbols, bits, data):  # type: ignore[no-untyped-def]
     waiting, count, at = np.uint64(0), np.uint64(0), np.uint64(0)
     for symbol in symbols:
-        waiting, count, at = _put(words, waiting, count, at, np.uint64(symbol), np.uint64(bits))
-    words[at] = waiting << (np.uint64(32) - count)
+        waiting, count, at = _put(data, waiting, count, at, np.uint64(symbol), np.uint64(bits))
+    _put(data, waiting, count, at, np.uint64(0), np.uint64(0))
 
 
 @njit(nogil=True, cache=True)
-def _write_runs(symbols, run_k, literal_k, run_codes, run_lengths, codes, lengths, words):  # type: ignore[no-untyped-def]
+def _write_runs(runs, literals, pairs, last, run_k, literal_k, codes, lengths, data):  # type: ignore[no-untyped-def]
     waiting, count, at = np.uint64(0), np.uint64(0), np.uint64(0)
-    run = np.int64(0)
-    for symbol in symbols:
-        if symbol == 0:
-            run += 1
-            continue
-        length = lengths[symbol]
-        both = run_lengths[run] + length if run < 256 else np.uint64(64)
+    for i in range(pairs):
+        run, literal = runs[i], literals[i]
+        length = lengths[1, literal]
+        both = length + (lengths[0, run] if run < _SHORT else np.uint64(64))
         if both <= np.uint64(32):  # nearly always: one table look-up for the run, one for the literal
-            code = (run_codes[run] << length) | codes[symbol]
-            waiting, count, at = _put(words, waiting, count, at, code, both)
+            code = (codes[0, run] << length) | codes[1, literal]
+            waiting, count, at = _put(data, waiting, count, at, code, both)
         else:
-            waiting, count, at = _put_rice(words, waiting, count, at, run, run_k)
+            waiting, count, at = _put_rice(data, waiting, count, at, np.int64(run), run_k)
             if length <= np.uint64(32):
-                waiting, count, at = _put(words, waiting, count, at, codes[symbol], length)
+                waiting, count, at = _put(data, waiting, count, at, codes[1, literal], length)
             else:
-                waiting, count, at = _put_rice(words, waiting, count, at, np.int64(symbol) - 1, literal_k)
-        run = np.int64(0)
-    if run > 0:
-        waiting, count, at = _put_rice(words, waiting, count, at, run, run_k)
-    words[at] = waiting << (np.uint64(32) - count)
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _fill(data, waiting, count, at):  # type: ignore[no-untyped-def]
-    """Read bytes until more than 56 bits wait; behind the end there are zeros."""
-    while count <= np.uint64(56):
-        waiting <<= np.uint64(8)
-        if at < len(data):
-            waiting |= np.uint64(data[at])
-        at += 1
-        count += np.uint64(8)
-    return waiting, count, at
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _take(waiting, count, length):  # type: ignore[no-untyped-def]
-    """The next ``length`` of the ``count`` waiting bits, and how many wait then."""
-    count -= np.uint64(length)
-    return np.int64((waiting >> count) & ((np.uint64(1) << np.uint64(length)) - np.uint64(1))), count
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _take_rice(waiting, count, k, leading):  # type: ignore[no-untyped-def]
-    """The next Rice code's value. At least 52 bits must wait. ``leading[byte]`` is how many ones it begins with."""
-    quotient = np.int64(leading[(waiting >> (count - np.uint64(8))) & np.uint64(255)])
-    if quotient == 8:
-        quotient += leading[(waiting >> (count - np.uint64(16))) & np.uint64(255)]
-    if quotient == 16:
-        quotient += leading[(waiting >> (count - np.uint64(24))) & np.uint64(255)]
-    if quotient < _LONGEST_UNARY:
-        low, count = _take(waiting, count - np.uint64(quotient + 1), k)
-        value = (quotient << k) | low
-    else:
-        value, count = _take(waiting, count - np.uint64(_LONGEST_UNARY), 32)
-    return value, count
-
-
-_LEADING_ONES = np.array([8 - (255 - byte).bit_length() for byte in range(256)], np.int64)
+                waiting, count, at = _put_rice(data, waiting, count, at, np.int64(literal) - 1, literal_k)
+    if last > 0:
+        waiting, count, at = _put_rice(data, waiting, count, at, last, run_k)
+    _put(data, waiting, count, at, np.uint64(0), np.uint64(0))
 
 
 @njit(nogil=True, cache=True)
-def _read(data, symbols, bits, mode, run_k, literal_k, leading):  # type: ignore[no-untyped-def]
-    """Fill ``symbols``, all zero before; returns the bytes that they took, or -1 where the bits make no sense."""
-    waiting, count, at = np.uint64(0), np.uint64(0), np.int64(0)
-    told = np.int64(0)
-    while told < len(symbols):
-        if at > len(data) + 8:
-            return np.int64(-1)
-        waiting, count, at = _fill(data, waiting, count, at)
+def _encode_rows(rows, bits, rice, data, ends):  # type: ignore[no-untyped-def]
+    """Every row's code, one behind the other into ``data``; ``ends`` are where each one ends."""
+    runs = np.empty(rows.shape[1] + 1, np.int32)
+    literals = np.empty(rows.shape[1] + 1, np.uint8)
+    at = 0
+    for row in range(len(rows)):
+        pairs, last = _pairs(rows[row], runs, literals)
+        short, values, long = _counted(runs, literals, pairs, last)
+        mode, run_k, literal_k, total = _choice(short, values, long, rows.shape[1], bits, rice)
+        data[at] = mode
+        at += 1
         if mode == PLAIN:
-            literal, count = _take(waiting, count, bits)
-            symbols[told] = literal
-            told += 1
-            continue
-        run, count = _take_rice(waiting, count, run_k, leading)
-        if run > len(symbols) - told:
-            return np.int64(-1)
-        told += run
-        if told == len(symbols):
-            break
-        literal = np.int64(0)
-        if mode == RICE:
-            waiting, count, at = _fill(data, waiting, count, at)
-            literal, count = _take_rice(waiting, count, literal_k, leading)
-        elif bits > 1:
-            waiting, count, at = _fill(data, waiting, count, at)
-            literal, count = _take(waiting, count, bits)
-        if literal > (1 << bits) - 2:
-            return np.int64(-1)
-        symbols[told] = literal + 1
-        told += 1
-    used = at - np.int64(count // np.uint64(8))
-    filling = waiting & ((np.uint64(1) << (count % np.uint64(8))) - np.uint64(1) << (count - count % np.uint64(8)))
-    return used if used <= len(data) and filling == 0 else np.int64(-1)
+            _write_plain(rows[row], bits, data[at:])
+        else:
+            data[at] = run_k | literal_k << 4
+            at += 1
+            codes, lengths = _tables(mode, run_k, literal_k, bits)
+            _write_runs(runs, literals, pairs, last, run_k, literal_k, codes, lengths, data[at:])
+        at += (total + 7) // 8
+        ends[row] = at
+
+
+def encode_rows(rows: Symbols, bits: int, rice_literals: bool = True) -> list[bytes]:
+    """Code every row of symbols (B, N) below ``2**bits``, 1 <= bits <= 8, in the fewest bytes of the modes allowed.
+
+    A result's byte 0 is framing, byte 1 side information unless byte 0 is 0 (plain), the rest payload.
+    """
+    count, size = rows.shape
+    data = np.empty(count * (1 + (size * bits + 7) // 8) + 16, np.uint8)  # no code is longer than the plain one
+    ends = np.empty(count, np.int64)
+    _encode_rows(np.ascontiguousarray(rows), bits, rice_literals, data, ends)
+    return [data[start:end].tobytes() for start, end in zip([0, *ends][:count], ends, strict=True)]
 
 
 def encode(symbols: Symbols, bits: int, rice_literals: bool = True) -> bytes:
-    """Code a flat array of symbols below ``2**bits``, 1 <= bits <= 8, in the fewest bytes of the modes allowed.
-
-    The result's byte 0 is framing, byte 1 side information unless byte 0 is 0 (plain), the rest payload.
-    """
-    short, values, long = _count(symbols)
-    run_k, run_bits = _cheapest(short, long)
-    literals = int(values.sum())
-    totals = {PLAIN: len(symbols) * bits, FIXED: 8 + run_bits + (literals * bits if bits > 1 else 0)}
-    literal_k = 0
-    if rice_literals:
-        literal_k, literal_bits = _cheapest(values[1:], np.zeros(8, np.int64))
-        totals[RICE] = 8 + run_bits + literal_bits
-    mode = min(totals, key=lambda key: totals[key])
-    header = bytes([mode]) if mode == PLAIN else bytes([mode, run_k | literal_k << 4])
-    total = int(totals[mode]) - (0 if mode == PLAIN else 8)
-    words = np.empty(total // 32 + 2, np.uint32)
-    if mode == PLAIN:
-        _write_plain(symbols, bits, words)
-    else:
-        literal_codes = _codes(literal_k, first=1) if mode == RICE else _fixed_codes(bits)
-        _write_runs(symbols, run_k, literal_k, *_codes(run_k), *literal_codes, words)
-    return header + words.astype(">u4").tobytes()[: (total + 7) // 8]
+    """Code a flat array of symbols, as :func:`encode_rows` does with each row."""
+    return encode_rows(symbols[None], bits, rice_literals)[0]
 
 
 def side_bytes(data: bytes) -> int:
     """Bytes of side information in what ``encode`` returned; the framing is always ``FRAMING_BYTES``."""
     return 0 if data[0] == PLAIN else 1
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _bits_at(data, place):  # type: ignore[no-untyped-def]
+    """At least 57 bits from bit ``place`` on, the first one highest; 8 bytes must be there."""
+    at = place >> np.uint64(3)
+    found = np.uint64(0)
+    for i in range(8):
+        found |= np.uint64(data[at + np.uint64(i)]) << np.uint64(56 - 8 * i)
+    return found << (place & np.uint64(7))
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _rice_at(found, k, leading):  # type: ignore[no-untyped-def]
+    """The value and the length of the Rice code that some bits begin with. ``leading[byte]``: how many ones first."""
+    quotient = np.uint64(leading[found >> np.uint64(56)])
+    if quotient == np.uint64(8):
+        quotient += np.uint64(leading[(found >> np.uint64(48)) & np.uint64(255)])
+    if quotient == np.uint64(16):
+        quotient += np.uint64(leading[(found >> np.uint64(40)) & np.uint64(255)])
+    if quotient < np.uint64(LONGEST_UNARY):
+        length = quotient + np.uint64(1) + np.uint64(k)
+        low = (found >> (np.uint64(64) - length)) & ((np.uint64(1) << np.uint64(k)) - np.uint64(1))
+        return np.int64((quotient << np.uint64(k)) | low), length
+    return np.int64((found >> np.uint64(12)) & np.uint64(0xFFFFFFFF)), np.uint64(ESCAPED)
+
+
+_LEADING_ONES = np.array([8 - (255 - byte).bit_length() for byte in range(256)], np.uint8)
+
+
+@njit(nogil=True, cache=True)
+def _windows(mode, bits, run_k, literal_k, leading):  # type: ignore[no-untyped-def]
+    """What the next bits mean, for all that they can be: runs and literals that are whole within them.
+
+    Per window up to 8 symbols from the first literal on, packed; and, in one number, how many these are (bits 4 to 7; 0
+    where not even the first literal is whole), how many bits they take (0 to 3) and the run before them (8 and higher).
+    """
+    packed = np.zeros(1 << _WINDOW, np.uint64)
+    about = np.zeros(1 << _WINDOW, np.uint32)
+    for window in range(1 << _WINDOW):
+        place, told, first = 0, 0, 0
+        while told < 8:
+            left = np.uint64(window) << np.uint64(64 - _WINDOW + place)
+            run, run_length = _rice_at(left, run_k, leading)
+            at = place + int(run_length)
+            if at > _WINDOW:
+                break
+            left = np.uint64(window) << np.uint64(64 - _WINDOW + at) if at < _WINDOW else np.uint64(0)
+            literal = np.int64(0)
+            if mode == RICE:
+                literal, length = _rice_at(left, literal_k, leading)
+                at += int(length)
+            elif bits > 1:
+                literal = np.int64(left >> np.uint64(64 - bits))
+                at += bits
+            zeros = run if told > 0 else 0
+            if at > _WINDOW or literal > (1 << bits) - 2 or told + zeros + 1 > 8:
+                break
+            if told == 0:
+                first = run
+            told += zeros
+            packed[window] |= np.uint64(literal + 1) << np.uint64(8 * told)
+            told += 1
+            place = at
+            about[window] = first << 8 | told << 4 | place
+            if place == _WINDOW:
+                break
+    return packed, about
+
+
+@njit(nogil=True, cache=True)
+def _read_runs(data, length, symbols, bits, mode, run_k, literal_k, leading, windows):  # type: ignore[no-untyped-def]
+    """Fill ``symbols``, all zero before; returns the bits that they took, or -1 where the bits make no sense.
+
+    ``data`` has 16 bytes more than ``length``, all zero.
+    """
+    packed, about = windows
+    place, told = np.uint64(0), np.int64(0)
+    size = len(symbols)
+    while told < size:
+        if place > np.uint64(8 * length):
+            return np.int64(-1)
+        found = _bits_at(data, place)
+        whole = True
+        for _ in range(_LOOKUPS):
+            window = found >> np.uint64(64 - _WINDOW)
+            facts = about[window]
+            start = told + np.int64(facts >> np.uint32(8))
+            several = np.int64((facts >> np.uint32(4)) & np.uint32(15))
+            if several == 0 or start + 8 > size:
+                whole = False
+                break
+            word = packed[window]
+            begin = np.uint64(start)
+            for i in range(8):
+                symbols[begin + np.uint64(i)] = np.uint8(word >> np.uint64(8 * i))
+            told = start + several
+            taken = np.uint64(facts & np.uint32(15))
+            place += taken
+            found <<= taken
+        if whole or told == size:
+            continue
+        found = _bits_at(data, place)
+        run, used = _rice_at(found, run_k, leading)
+        if run > size - told:
+            return np.int64(-1)
+        place += used
+        told += run
+        if told == size:
+            break
+        if place > np.uint64(8 * length):
+            return np.int64(-1)
+        literal = np.int64(0)
+        if mode == RICE:
+            literal, used = _rice_at(_bits_at(data, place), literal_k, leading)
+            place += used
+        elif bits > 1:
+            literal = np.int64(_bits_at(data, place) >> np.uint64(64 - bits))
+            place += np.uint64(bits)
+        if literal > (1 << bits) - 2:
+            return np.int64(-1)
+        symbols[told] = literal + 1
+        told += 1
+    return np.int64(place)
+
+
+@njit(nogil=True, cache=True)
+def _read_plain(data, symbols, bits):  # type: ignore[no-untyped-def]
+    place = np.uint64(0)
+    for i in range(len(symbols)):
+        symbols[i] = _bits_at(data, place) >> np.uint64(64 - bits)
+        place += np.uint64(bits)
+    return np.int64(place)
+
+
+@lru_cache(maxsize=64)
+def _known_windows(mode: int, bits: int, run_k: int, literal_k: int) -> Any:
+    return _windows(mode, bits, run_k, literal_k, _LEADING_ONES)
 
 
 def decode(data: memoryview, count: int, bits: int) -> tuple[Symbols, int]:
@@ -265,11 +394,22 @@ def decode(data: memoryview, count: int, bits: int) -> tuple[Symbols, int]:
     mode = data[0]
     header = 1 if mode == PLAIN else 2
     run_k, literal_k = (0, 0) if mode == PLAIN else (data[1] & 15, data[1] >> 4)
-    if run_k >= _PARAMETERS or literal_k >= 8:
+    if run_k >= PARAMETERS or literal_k >= LITERAL_PARAMETERS:
         raise BitstreamError("damaged bitstream: a Rice parameter is out of range")
-    payload = np.frombuffer(data, np.uint8)[header:]
+    # No code is longer than the plain one, so that what follows it in the bitstream need not be looked at.
+    payload = np.frombuffer(data[header : header + (count * bits + 7) // 8], np.uint8)
+    padded = np.zeros(len(payload) + 16, np.uint8)
+    padded[: len(payload)] = payload
     symbols = np.zeros(count, np.uint8)
-    used = _read(payload, symbols, bits, mode, run_k, literal_k, _LEADING_ONES)
-    if used < 0:
+    used: int
+    if mode != PLAIN:
+        windows = _known_windows(mode, bits, run_k, literal_k)
+        told = (bits, mode, run_k, literal_k)
+        used = int(_read_runs(padded, len(payload), symbols, *told, _LEADING_ONES, windows))
+    else:
+        used = int(_read_plain(padded, symbols, bits)) if 8 * len(payload) >= count * bits else -1
+    end = (used + 7) // 8
+    filling = int(padded[end - 1]) & ((1 << (8 * end - used)) - 1) if used > 0 else 0
+    if used < 0 or end > len(payload) or filling:
         raise BitstreamError("damaged bitstream: its zero-run code does not tell the expected number of symbols")
-    return symbols, header + int(used)
+    return symbols, header + end

@@ -22,7 +22,8 @@ class Settings(base.Settings):
 
     Training: ``distortion`` is the task's loss or label-free distillation. ``start: neighbour`` begins with the weights
     of the rate point before this one in the sweep, and trains for ``next_epochs``. ``flip`` adds mirrored pictures.
-    ``half`` rounds what was trained to float16, for smaller files. The rest is the trainer's ``Recipe``.
+    A unit that begins anew first learns for ``restore_epochs``, at ``restore_rate``, to give back what the frozen head
+    sends. ``half`` rounds what was trained to float16, for smaller files. The rest is the trainer's ``Recipe``.
     """
 
     lmbda: float = Field(gt=0)
@@ -34,6 +35,8 @@ class Settings(base.Settings):
     start: Literal["own", "neighbour"] = "own"
     epochs: int = Field(default=10, ge=1)
     next_epochs: int = Field(default=3, ge=1)
+    restore_epochs: int = Field(default=3, ge=0)
+    restore_rate: float = Field(default=1e-2, gt=0)
     batch_size: int = Field(default=64, ge=2)
     learning_rate: float = Field(default=1e-2, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
@@ -60,5 +63,12 @@ def learning(settings: Settings, context: Context, **more: Any) -> Learning:
         half=settings.half,
         start=settings.start,
         next_epochs=settings.next_epochs,
+        restore=_restoring(settings),
         **more,
     )
+
+
+def _restoring(settings: Settings) -> dict[str, Any] | None:
+    if settings.restore_epochs == 0:
+        return None
+    return {"epochs": settings.restore_epochs, "learning_rate": settings.restore_rate, "weight_decay": 0.0}

@@ -1,0 +1,67 @@
+"""How fast splitbench is on this machine: ratios of what was measured in the same run, as medians with their spread.
+
+sweep          a sweep against the naive evaluator, and against the floor: decoding, the trunk and the tails alone
+quantize-rle   the zero-run coder against zlib and zstd on the same symbols
+range          range coding against CompressAI's own with the same tables
+memory         the peak of a sweep of many rate points against that of a few
+"""
+
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from splitbench.bench import circumstances
+from splitbench.bench.benchmark import coders, memory, sweep
+from splitbench.bench.benchmark.measured import Measured
+from splitbench.bench.files import write_whole
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured. ``rounds`` are repetitions of everything that is compared, one after the other."""
+
+    rounds: int
+    sweep: sweep.Size
+    symbols: int
+    channels: int
+    memory: memory.Size
+
+
+FULL = Size(5, sweep.Size("torchvision/resnet50", 224, (1, 2, 3, 4, 5, 6, 7, 8), 32, 16), 4_000_000, 128, memory.FULL)
+QUICK = Size(2, sweep.Size("torchvision/resnet18", 64, (2, 4), 4, 2), 100_000, 8, memory.QUICK)
+
+PARTS = ("sweep", "quantize-rle", "range", "memory")
+
+
+def benchmark(size: Size, device: torch.device, out: Path, parts: tuple[str, ...] = PARTS) -> Iterator[str]:
+    """Measure the parts, one line for each number, and write all into a JSON file in the end."""
+    measure: dict[str, Callable[[], Iterator[Measured]]] = {
+        "sweep": lambda: sweep.compared(size.sweep, size.rounds, device),
+        "quantize-rle": lambda: coders.zero_runs_compared(size.symbols, size.rounds),
+        "range": lambda: coders.range_compared(size.channels, size.rounds),
+        "memory": lambda: memory.compared(size.memory),
+    }
+    found: list[Measured] = []
+    for part in parts:
+        for one in measure[part]():
+            found.append(one)
+            yield str(one)
+    machine = {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": circumstances.device_name(device),
+        "load": os.getloadavg(),
+        "versions": circumstances.versions(),
+        "commit": circumstances.commit(),
+        "date": circumstances.now(),
+    }
+    content = {"machine": machine, "measured": [asdict(one) | one.summary() for one in found]}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(out, json.dumps(content, indent=1).encode())
+    yield f"wrote {out}"

@@ -1,0 +1,137 @@
+"""Measures any range of a pass's batches: per cell, what is kept of every image."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from splitbench.bench import tasks
+from splitbench.bench.evaluate.pipeline import Done, Shown, run
+from splitbench.bench.evaluate.preparing import Prepared
+from splitbench.bench.evaluate.shards import Shard, ShardError, concatenated
+from splitbench.bench.metrics.records import Records
+
+Advance = Callable[[int], None]
+
+_HALVINGS = 4
+"""How often a batch that does not fit into memory is halved."""
+
+
+def measure(prepared: Prepared, first: int = 0, last: int | None = None, advance: Advance = lambda _: None) -> Shard:
+    """Run the batches from number ``first`` up to ``last`` through the uncompressed backbone and all cells.
+
+    ``advance`` is told of every (image, cell) done. A cell that fails stops, here and in later calls, and the others
+    go on. Where an image cannot be read and that fails the pass, the other batches are only looked through, so that
+    all such images are counted. Where memory runs out, batches are halved from there on, four times at most.
+    """
+    total = len(prepared.material.plan)
+    last = total if last is None else min(last, total)
+    if prepared.material.naive and len(prepared.candidates) > 1:
+        return _one_by_one(prepared, first, last, advance)
+    return _Measuring(prepared, first, last, advance).shard(total)
+
+
+def _one_by_one(prepared: Prepared, first: int, last: int, advance: Advance) -> Shard:
+    """The naive way: all is done again for every cell. Raises ShardError where the backbone's answers differ."""
+    shards = [measure(alone, first, last, advance) for alone in prepared.apart()]
+    longest = max(shards, key=lambda shard: len(shard.reference.get("image", ())))
+    for shard in shards:
+        if shard.cells and not all(np.array_equal(x, longest.reference[name]) for name, x in shard.reference.items()):
+            raise ShardError("the uncompressed backbone answered differently when it was run again")
+    return replace(
+        longest,
+        names=frozenset(prepared.cells),
+        batch=min(shard.batch for shard in shards),
+        seconds=sum(shard.seconds for shard in shards),
+        cells={name: records for shard in shards for name, records in shard.cells.items()},
+        failed=dict(prepared.failed),
+    )
+
+
+class _Measuring:
+    """One range: reads its batches, lets the pipeline run them, and keeps what comes out."""
+
+    def __init__(self, prepared: Prepared, first: int, last: int, advance: Advance) -> None:
+        self.prepared, self.first, self.last, self.advance = prepared, first, last, advance
+        self.task = tasks.get(prepared.material.dataset.task)
+        self.reference: list[Records] = []
+        self.parts: dict[str, list[Records]] = {candidate.name: [] for candidate in prepared.candidates}
+        self.refused: int | None = None
+        self.faults: list[str] = []
+        self.unfinished: deque[Shown] = deque()  # shown to the pipeline, but not done
+
+    def shard(self, total: int) -> Shard:
+        started = time.perf_counter()
+        source = self._source()
+        while True:
+            try:
+                for done in run(self.prepared, self._fed(source), self.task, self.prepared.batch > self._smallest()):
+                    self._keep(done)
+                break
+            except torch.OutOfMemoryError:
+                if self.prepared.batch <= self._smallest():
+                    raise  # the uncompressed backbone itself does not fit
+                self._halve()
+        return Shard(
+            first=self.first,
+            last=self.last,
+            total=total,
+            names=frozenset(self.prepared.cells),
+            batch=self.prepared.batch,
+            seconds=time.perf_counter() - started,
+            reference=concatenated(self.reference),
+            cells={name: concatenated(some) for name, some in self.parts.items() if name not in self.prepared.failed},
+            failed=dict(self.prepared.failed),
+            unreadable=tuple(self.faults),
+            refused=self.refused,
+        )
+
+    def _source(self) -> Iterator[Shown]:
+        """The batches that are to be measured."""
+        prepared, material = self.prepared, self.prepared.material
+        for number, batch in enumerate(prepared.batches(self.first, self.last), self.first):
+            self.faults += batch.unreadable
+            if material.refuses(batch):
+                self.refused = number if self.refused is None else self.refused
+                prepared.refused = number if prepared.refused is None else min(number, prepared.refused)
+            if prepared.refused is not None and prepared.refused <= number:
+                self.advance(len(batch.indices) * len(prepared.cells))
+                continue
+            if prepared.failed and not prepared.alive(number):
+                return
+            if batch.pixels is not None:
+                truths = tuple(self.task.truth(material.dataset, int(i)) for i in batch.indices)
+                yield Shown(number, batch.indices, material.placed(batch.pixels), truths)
+
+    def _fed(self, source: Iterator[Shown]) -> Iterator[Shown]:
+        """First what is to be done again, then the rest, at most as many images at once as fit into memory."""
+        again = list(self.unfinished)
+        self.unfinished.clear()
+        waiting = deque(part for shown in again for part in shown.parts(self.prepared.batch))
+        while True:
+            if not waiting:
+                shown = next(source, None)
+                if shown is None:
+                    return
+                waiting.extend(shown.parts(self.prepared.batch))
+            self.unfinished.extend(waiting)
+            while waiting:
+                yield waiting.popleft()
+
+    def _keep(self, done: Done) -> None:
+        self.unfinished.popleft()
+        self.reference.append(done.reference)
+        for name, records in done.records.items():
+            self.parts[name].append(records)
+        self.advance(len(done.shown.indices) * len(self.prepared.cells))
+
+    def _smallest(self) -> int:
+        return max(1, self.prepared.material.batch >> _HALVINGS)
+
+    def _halve(self) -> None:
+        self.prepared.batch = max(self.prepared.batch // 2, self._smallest())
+        if self.prepared.material.device.type == "cuda":
+            torch.cuda.empty_cache()

@@ -1,0 +1,171 @@
+"""Batches through heads, codecs and tails: while the network runs, threads code what it gave before.
+
+Coders release the interpreter lock, so coding costs no time where the machine has a core to spare. What is in memory is
+bounded whatever the number of cells: the cuts of the batches at hand, and a few decoded ones.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from splitbench.bench.evaluate.coders import Coders, Job
+from splitbench.bench.evaluate.failing import isolated
+from splitbench.bench.evaluate.preparing import Candidate, Prepared
+from splitbench.bench.metrics import rate
+from splitbench.bench.metrics.records import Records
+from splitbench.bench.place import received
+from splitbench.bench.precision import running, widened
+from splitbench.bench.tasks import Task
+from splitbench.methods.base import Bitstream
+
+_CODERS = 4
+"""Threads at most that code: beside a GPU; on the CPU the network wants the cores itself, and one is enough."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images that are run at once: the batch's number, indices in the dataset, pixels on the device, and the truths."""
+
+    number: int
+    indices: npt.NDArray[np.int64]
+    pixels: Any
+    truths: tuple[Any, ...]
+
+    def parts(self, size: int) -> Iterator["Shown"]:
+        """The same images, at most ``size`` at once."""
+        for i in range(0, len(self.indices), size):
+            part = slice(i, i + size)
+            yield Shown(self.number, self.indices[part], self.pixels[part], self.truths[part])
+
+
+@dataclass
+class Done:
+    """What came of some images: the uncompressed backbone's records, and by name those of every cell alive."""
+
+    shown: Shown
+    reference: Records
+    records: dict[str, Records] = field(default_factory=dict)
+    jobs: int = 0  # not finished yet, one more while there may come others
+
+
+@dataclass(frozen=True)
+class _Coded:
+    streams: list[Bitstream]
+    decoded: tuple[Any, ...]
+    elements: list[int]
+
+
+@torch.no_grad()
+def run(prepared: Prepared, stream: Iterator[Shown], task: Task, raise_out_of_memory: bool) -> Iterator[Done]:
+    """Everything that comes, in its order. A cell's failure is noted in ``prepared``.
+
+    Raises:
+        torch.OutOfMemoryError: memory ran out, if that is to be raised; otherwise it is the failure of a cell.
+    """
+    spared = (torch.OutOfMemoryError,) if raise_out_of_memory else ()
+    coders = Coders(_threads(prepared))
+    flight = _Flight(prepared, task, spared, coders)
+    try:
+        for shown in stream:
+            with running(prepared.material.device, prepared.material.precision):
+                ended = [*flight.start(shown)]
+            yield from ended
+        with running(prepared.material.device, prepared.material.precision):
+            ended = [*flight.land(0)]
+        yield from ended
+    finally:
+        coders.close()
+
+
+def _threads(prepared: Prepared) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if prepared.material.naive or cores == 1:
+        return 0
+    return min(_CODERS, cores - 1) if prepared.material.device.type == "cuda" else 1
+
+
+class _Flight:
+    """Batches that were begun and jobs that are being coded, both in order."""
+
+    def __init__(self, prepared: Prepared, task: Task, spared: tuple[type[Exception], ...], coders: Coders) -> None:
+        self.prepared, self.task, self.spared, self.coders = prepared, task, spared, coders
+        self.begun: deque[Done] = deque()
+        self.jobs: deque[tuple[Done, Candidate, Job[_Coded]]] = deque()
+
+    def start(self, shown: Shown) -> Iterator[Done]:
+        """Run the heads, and hand what they give to the coders; finish what lies further back than they can work."""
+        network = self.prepared.network.run(shown.pixels)
+        reference = {"image": shown.indices} | self.task.record(self._told(network.answers()), shown.truths)
+        done = Done(shown, reference, jobs=1)
+        self.begun.append(done)
+        for group in _by_head(self.prepared.alive(shown.number)):
+            values: tuple[Any, ...] = ()
+            with self._failing(shown, group):
+                values = network.values(group[0].deployment.head)
+            for candidate in group if values else ():
+                self.jobs.append((done, candidate, self.coders.submit(_coded, candidate, values)))
+                done.jobs += 1
+                yield from self.land(2 * self.coders.threads)
+        done.jobs -= 1
+        yield from self.land(2 * self.coders.threads)
+
+    def land(self, ahead: int) -> Iterator[Done]:
+        """Finish all jobs but the last ``ahead``."""
+        while len(self.jobs) > ahead:
+            done, candidate, coded = self.jobs.popleft()
+            with self._failing(done.shown, [candidate]):
+                result = coded.result()
+                if self.prepared.lives(candidate.name, done.shown.number):
+                    done.records[candidate.name] = self._record(candidate, result, done.shown)
+            done.jobs -= 1
+            yield from self._ended()
+        yield from self._ended()
+
+    def _ended(self) -> Iterator[Done]:
+        while self.begun and self.begun[0].jobs == 0:
+            yield self.begun.popleft()
+
+    def _record(self, candidate: Candidate, coded: _Coded, shown: Shown) -> Records:
+        """What is kept of a batch: sizes of the bitstreams, and of what was decoded from them."""
+        outputs = candidate.deployment.tail(*received(coded.decoded, shown.pixels[0].device))
+        images = len(shown.indices)
+        return {
+            "image": shown.indices,
+            "pixels": np.array([x.shape[-1] * x.shape[-2] for x in shown.pixels], np.int64),
+            "elements": np.array(coded.elements * (images // len(coded.elements)), np.int64),
+            **rate.record(coded.streams),
+            **self.task.record(self._told(outputs), shown.truths),
+        }
+
+    def _told(self, outputs: Any) -> Any:
+        return outputs if self.prepared.material.precision == "float32" else widened(outputs)
+
+    @contextmanager
+    def _failing(self, shown: Shown, candidates: Sequence[Candidate]) -> Iterator[None]:
+        failed: dict[str, str] = {}
+        with isolated(failed, [candidate.name for candidate in candidates], self.spared):
+            yield
+        self.prepared.fail(failed, shown.number)
+
+
+def _by_head(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
+    """Candidates that share a head share its output."""
+    groups: dict[int, list[Candidate]] = {}
+    for candidate in candidates:
+        groups.setdefault(id(candidate.deployment.head), []).append(candidate)
+    return list(groups.values())
+
+
+@torch.no_grad()
+def _coded(candidate: Candidate, values: tuple[Any, ...]) -> _Coded:
+    """What the device sends, and what the server makes of it: in any thread."""
+    cuts, _ = candidate.place.cuts(values)
+    streams, decoded = candidate.place.transfer(candidate.deployment.codec, values)
+    return _Coded(streams, decoded, [sum(x[0].numel() for x in cut) for cut in cuts])

@@ -1,0 +1,29 @@
+"""What an executor is."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from splitbench.bench.work import Job
+
+Call = Callable[..., Any]
+"""One of the functions of :mod:`splitbench.bench.work`; its first argument is a :class:`Job`."""
+
+
+class LostError(Exception):
+    """The process or machine that did some work is gone; the work may be done elsewhere."""
+
+
+class Executor(Protocol):
+    """Does work somewhere. ``workers`` is how much at a time; ``here`` tells whether it is done in this process."""
+
+    workers: int
+    here: bool
+
+    def submit(self, call: Call, job: Job, *args: Any) -> "Future[Any]":
+        """Begin ``call(job, *args)``. The future raises what the call raised, or :class:`LostError`."""
+        ...
+
+    def close(self) -> None:
+        """End all workers at once, whatever they do."""
+        ...

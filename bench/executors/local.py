@@ -1,0 +1,91 @@
+"""On this machine: in this process, or in one process per device."""
+
+import multiprocessing
+import signal
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any
+
+from splitbench.bench.executors.base import Call, LostError
+from splitbench.bench.work import Job
+
+
+class Here:
+    """In this process, one thing after the other."""
+
+    workers = 1
+    here = True
+
+    def submit(self, call: Call, job: Job, *args: Any) -> "Future[Any]":
+        """See the protocol; the future is done when it is returned."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(call(job, *args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class Processes:
+    """One process for each of ``devices`` (``["cuda:0", "cuda:1"]``, or ``["cpu"] * 4``)."""
+
+    here = False
+
+    def __init__(self, devices: Sequence[str]) -> None:
+        self.workers = len(devices)
+        self._lanes = [_Lane(device) for device in devices]
+
+    def submit(self, call: Call, job: Job, *args: Any) -> "Future[Any]":
+        """See the protocol; at most as many at a time as there are workers."""
+        lane = next(lane for lane in self._lanes if not lane.busy)
+        lane.busy = True
+        pool = lane.pool = lane.pool or _process()
+        told: Future[Any] = Future()
+
+        def finished(done: "Future[Any]") -> None:
+            error = done.exception()
+            if isinstance(error, BrokenProcessPool):
+                lane.pool, error = None, LostError("its process died (killed, or out of memory)")
+            lane.busy = False
+            if error is None:
+                told.set_result(done.result())
+            else:
+                told.set_exception(error)
+
+        pool.submit(call, job.on(lane.device), *args).add_done_callback(finished)
+        return told
+
+    def close(self) -> None:
+        """See the protocol."""
+        for lane in self._lanes:
+            if lane.pool is not None and lane.busy:
+                for process in list((lane.pool._processes or {}).values()):
+                    process.kill()
+        for lane in self._lanes:
+            if lane.pool is not None:
+                lane.pool.shutdown(wait=True, cancel_futures=True)
+                lane.pool = None
+
+
+@dataclass
+class _Lane:
+    """A device and its process, if it has one already."""
+
+    device: str
+    pool: ProcessPoolExecutor | None = None
+    busy: bool = False
+
+
+def _process() -> ProcessPoolExecutor:
+    """A pool of one: where its process dies, no other work dies with it."""
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _deaf)
+
+
+def _deaf() -> None:
+    """Ctrl-C is for the one who started it all."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

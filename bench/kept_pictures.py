@@ -1,0 +1,165 @@
+"""Decoded pictures kept on disk, so that another sweep over the same images decodes none of them again.
+
+    <folder>/<key>/<first>.pixels     32 pictures, as the network takes them: uint8, resized and cropped
+
+The key covers what the pixels follow from: the images' contents, resizing and cropping, and the decoder's version.
+Every file tells its checksum; one that does not fit is made again. Pictures are read by memory mapping.
+"""
+
+import hashlib
+import json
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from splitbench.bench import circumstances
+from splitbench.bench.backbones import Backbone
+from splitbench.bench.files import write_whole
+from splitbench.bench.plan import Sources
+from splitbench.datasets.base import Dataset, ImageError
+
+FORMAT = 1
+_TOGETHER = 32  # pictures per file
+_HEADER = struct.Struct("<Q")
+_AFTER_PIXELS = ("mean", "std")  # of a recipe: applied on the device
+
+
+@dataclass
+class _File:
+    """A file's pictures: shapes and places of those that can be read, messages of the others."""
+
+    pixels: Any
+    shapes: list[list[int] | None]
+    messages: Mapping[str, str]
+    starts: list[int]
+
+
+@dataclass
+class KeptPictures:
+    """Pictures of one dataset, as one kind of preprocessing leaves them.
+
+    ``fingerprint`` is the dataset's. At most ``limit`` bytes are kept under ``folder``: what is beyond is decoded each
+    time, and so is all where nothing can be written.
+    """
+
+    folder: Path
+    fingerprint: str
+    limit: int
+    _files: dict[Path, _File] = field(default_factory=dict)
+    _locks: dict[Path, threading.Lock] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _room: int | None = None
+
+    def of(self, dataset: Dataset, backbone: Backbone) -> Callable[[int], Tensor]:
+        """Gives an image's pixels, as ``backbone.pixels`` makes them; raises ImageError as the dataset does."""
+        recipe = {name: value for name, value in backbone.recipe.items() if name not in _AFTER_PIXELS}
+        about = [FORMAT, self.fingerprint, recipe, circumstances.image_decoder()]
+        place = self.folder / hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:20]
+
+        def decode(index: int) -> Tensor:
+            return backbone.pixels(dataset.image(index))
+
+        def pixels(index: int) -> Tensor:
+            first = index - index % _TOGETHER
+            file = self._file(place / f"{first:08}.pixels", range(first, min(first + _TOGETHER, len(dataset))), decode)
+            return decode(index) if file is None else _picture(file, index - first)
+
+        return pixels
+
+    def _file(self, path: Path, indices: range, decode: Callable[[int], Tensor]) -> _File | None:
+        with self._lock:
+            lock = self._locks.setdefault(path, threading.Lock())
+        with lock:
+            if path not in self._files:
+                file = _opened(path, len(indices)) or self._made(path, indices, decode)
+                if file is None:
+                    return None
+                self._files[path] = file
+            return self._files[path]
+
+    def _made(self, path: Path, indices: range, decode: Callable[[int], Tensor]) -> _File | None:
+        if self._left() <= 0:
+            return None
+        content = _content(indices, decode)
+        with self._lock:
+            self._room = (self._room or 0) - len(content)
+        if self._left() < 0:
+            return None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, content)
+        except OSError:
+            self._room = 0
+            return None
+        return _opened(path, len(indices))
+
+    def _left(self) -> int:
+        with self._lock:
+            if self._room is None:
+                kept = sum(path.stat().st_size for path in self.folder.glob("*/*.pixels"))
+                self._room = self.limit - kept
+            return self._room
+
+
+def kept_pictures(sources: Sources, fingerprint: str) -> KeptPictures | None:
+    """The pictures of a dataset where the user wants them kept."""
+    return None if sources.pictures is None else KeptPictures(sources.pictures, fingerprint, sources.pictures_limit)
+
+
+def _content(indices: range, decode: Callable[[int], Tensor]) -> bytes:
+    shapes: list[list[int] | None] = []
+    messages: dict[str, str] = {}
+    parts: list[bytes] = []
+    for place, index in enumerate(indices):
+        try:
+            pixels = decode(index)
+        except ImageError as error:
+            shapes.append(None)
+            messages[str(place)] = str(error)
+        else:
+            shapes.append(list(pixels.shape))
+            parts.append(pixels.contiguous().numpy().tobytes())
+    data = b"".join(parts)
+    told = {"shapes": shapes, "messages": messages}
+    header = json.dumps(told | {"sha256": _checksum(told, data)}).encode()
+    return _HEADER.pack(len(header)) + header + data
+
+
+def _opened(path: Path, count: int) -> _File | None:
+    """A file's pictures, or None where it is missing, damaged or another's."""
+    try:
+        with path.open("rb") as stream:
+            (length,) = _HEADER.unpack(stream.read(_HEADER.size))
+            header = json.loads(stream.read(length)) if length <= path.stat().st_size else {}
+        told = {"shapes": header["shapes"], "messages": header["messages"]}
+        start = _HEADER.size + length
+        empty = path.stat().st_size == start
+        data = np.zeros(0, np.uint8) if empty else np.memmap(path, np.uint8, "r", start)
+        sizes = [0 if shape is None else int(np.prod(shape)) for shape in told["shapes"]]
+        if header["sha256"] != _checksum(told, data) or sum(sizes) != len(data) or len(sizes) != count:
+            return None
+    except (OSError, ValueError, LookupError, TypeError, struct.error):
+        return None
+    return _File(data, told["shapes"], told["messages"], [0, *np.cumsum(sizes)[:-1].tolist()])
+
+
+def _checksum(told: Mapping[str, Any], data: Any) -> str:
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    digest.update(data)
+    return digest.hexdigest()
+
+
+def _picture(file: _File, place: int) -> Tensor:
+    shape = file.shapes[place]
+    if shape is None:
+        raise ImageError(file.messages[str(place)])
+    start = file.starts[place]
+    pixels = np.array(file.pixels[start : start + int(np.prod(shape))])  # a copy: the file stays as it is
+    return torch.from_numpy(pixels).reshape(shape)

@@ -1,0 +1,122 @@
+"""What a run has measured of passes that have not ended: shards and descriptions, so that a killed run loses seconds.
+
+    <run>/unfinished/<pass>/pass.json            the keys of its cells, and how many images are run at once
+    <run>/unfinished/<pass>/description.json     costs of every cell
+    <run>/unfinished/<pass>/<first>-<last>.npz   the records of these batches
+
+A cell's key covers all that its records follow from, so that what is found under it can be used. All is removed when
+the pass's cells are stored.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from splitbench.bench.errors import UserError
+from splitbench.bench.evaluate import Description, Shard, ShardError, joined
+from splitbench.bench.files import write_whole
+
+FOLDER = "unfinished"
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """One pass's folder. What is read from it is about the cells of these keys only."""
+
+    folder: Path
+    keys: frozenset[str]
+
+    @classmethod
+    def of(cls, run: Path, keys: Collection[str], batch: int) -> "Unfinished":
+        """The folder that has these cells, with batches of that size, already; else a new one."""
+        wanted = frozenset(keys)
+        for folder, content in _passes(run):
+            if wanted <= set(content["keys"]) and content["batch"] == batch:
+                return cls(folder, wanted)
+        about = {"batch": batch, "keys": sorted(wanted)}
+        digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:20]
+        one = cls(run / FOLDER / digest, wanted)
+        one.folder.mkdir(parents=True, exist_ok=True)
+        one._write("pass.json", json.dumps(about).encode())
+        return one
+
+    def put(self, shard: Shard) -> None:
+        """Store a shard. Raises UserError where it cannot be written."""
+        self._write(f"{shard.first:08}-{shard.last:08}.npz", shard.to_bytes())
+
+    def put_descriptions(self, descriptions: dict[str, Description], circumstances: dict[str, Any]) -> None:
+        """Store the descriptions, and what is told of the process that made them."""
+        content = {"cells": {key: asdict(one) for key, one in descriptions.items()}, "circumstances": circumstances}
+        self._write("description.json", json.dumps(content).encode())
+
+    def descriptions(self) -> tuple[dict[str, Description], dict[str, Any]] | None:
+        """What :meth:`put_descriptions` stored; None where that is missing or damaged."""
+        try:
+            content = json.loads((self.folder / "description.json").read_text(encoding="utf-8"))
+            cells = {key: Description(**content["cells"][key]) for key in self.keys}
+            return cells, dict(content["circumstances"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+
+    def shards(self) -> list[Shard]:
+        """All shards that fit together, in order; damaged ones and those of other batches are passed over."""
+        found: list[Shard] = []
+        for path in sorted(self.folder.glob("*-*.npz")):
+            try:
+                shard = Shard.from_bytes(path.read_bytes())
+            except (OSError, ShardError):
+                continue
+            met = found[-1].last if found else 0
+            if shard.names >= self.keys and shard.first >= met and (not found or shard.total == found[0].total):
+                found.append(shard.only(self.keys))
+        return found
+
+    def gaps(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """The ranges of batches among ``first`` up to ``last`` that no shard has."""
+        at = first
+        for shard in self.shards():
+            if shard.last > at and shard.first < last:
+                if shard.first > at:
+                    yield at, shard.first
+                at = shard.last
+        if at < last:
+            yield at, last
+
+    def whole(self) -> Shard:
+        """All shards as one. Raises ShardError where batches are missing."""
+        return joined(self.shards())
+
+    def remove(self) -> None:
+        """Forget the pass."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _write(self, name: str, content: bytes) -> None:
+        try:
+            write_whole(self.folder / name, content)
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {self.folder} ({error.strerror}): make room and run again; what is there stays valid"
+            ) from None
+
+
+def _passes(run: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for path in sorted((run / FOLDER).glob("*/pass.json")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            set(content["keys"]), content["batch"]
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+        yield path.parent, content
+
+
+def tidy(run: Path, stored: Collection[str]) -> None:
+    """Remove the folders whose cells are all stored, and that of all passes where nothing is left."""
+    for folder, content in list(_passes(run)):
+        if set(content["keys"]) <= set(stored):
+            shutil.rmtree(folder, ignore_errors=True)
+    if (run / FOLDER).is_dir() and not any((run / FOLDER).iterdir()):
+        (run / FOLDER).rmdir()

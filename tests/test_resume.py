@@ -1,0 +1,277 @@
+"""What a second run does: only what is missing, whatever changed; and never two runs in one folder."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torchvision.models import squeezenet1_1
+
+from splitbench.bench import runner, work
+from splitbench.bench.errors import UserError
+from splitbench.bench.evaluate import measure
+from splitbench.bench.plan import Sources, passes
+from splitbench.bench.store import Store
+from splitbench.bench.sweep import read
+from splitbench.methods import get
+from tests.conftest import write_photographs
+from tests.test_run import splitbench
+
+SWEEP = """
+datasets:
+  - name: imagenet
+    label: photos
+    root: val
+    preprocessing: {resize: 64, crop: 64}
+    calibration: {root: train}
+    train: {root: train}
+backbones:
+  - {name: torchvision/squeezenet1_1, weights: own.safetensors, splits: [features.5, features.8]}
+methods:
+  - {name: raw, dtype: float32}
+  - {name: quantize-rle, bits: [2, 4]}
+  - {name: quantize-entropy, bits: [3]}
+  - {name: bottleneck, lmbda: [0.5, 1.5], epochs: 1, start: neighbour}
+  - {name: label-only, k: 1}
+"""
+ALL = {"raw float32", "quantize-rle 2", "quantize-rle 4", "quantize-entropy 3", "bottleneck 0.5", "bottleneck 1.5"}
+ALL |= {"label-only 1"}
+CALIBRATED, TRAINED = {"quantize-entropy 3"}, {"bottleneck 0.5", "bottleneck 1.5"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Data and weights that the sweep is about."""
+
+    data: Path
+    weights: Path
+
+    def keys(self, text: str = SWEEP) -> dict[tuple[str, str], set[str]]:
+        """Each cell's key, by split, and method with rate point."""
+        path = self.weights / "sweep.yaml"
+        path.write_text(text)
+        found: dict[tuple[str, str], set[str]] = {}
+        for one in passes(read(path), Sources(self.data, self.weights)):
+            for p in one.planned:
+                found.setdefault((p.cell.split, f"{p.cell.method} {p.cell.value}"), set()).add(p.key)
+        return found
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Place:
+    data, weights = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("weights")
+    for part, first in (("val", 0), ("train", 100)):
+        files = write_photographs(data / part / "images", 6, first)
+        lines = ["file,label", *(f"images/{file.name},{index}" for index, file in enumerate(files))]
+        (data / part / "labels.csv").write_text("\n".join(lines))
+    torch.manual_seed(0)
+    save_file(squeezenet1_1().state_dict(), weights / "own.safetensors")
+    return Place(data, weights)
+
+
+@pytest.fixture(scope="module")
+def before(place) -> dict[tuple[str, str], set[str]]:
+    found = place.keys()
+    assert len(found) == 2 * (len(ALL) - 1) + 1
+    return found
+
+
+@pytest.fixture
+def copied(place, tmp_path) -> Place:
+    shutil.copytree(place.data, tmp_path / "data")
+    shutil.copytree(place.weights, tmp_path / "weights")
+    return Place(tmp_path / "data", tmp_path / "weights")
+
+
+def again(before, after) -> set[str]:
+    """The cells, at any split, of which something would be run again."""
+    return {name for (split, name), found in after.items() if not found <= before.get((split, name), set())}
+
+
+REPLACED = {
+    "a knob": (("bits: [2, 4]", "bits: [2, 5]"), {"quantize-rle 5"}),
+    "a setting": (("bits: [2, 4]", "bits: [2, 4], clip: mse"), {"quantize-rle 2", "quantize-rle 4"}),
+    "a recipe": (("epochs: 1,", "epochs: 2,"), TRAINED),
+    "the second of two trainings": (("lmbda: [0.5, 1.5]", "lmbda: [0.5, 2.5]"), {"bottleneck 2.5"}),
+    "what a training begins with": (("lmbda: [0.5, 1.5]", "lmbda: [2.5, 1.5]"), {"bottleneck 2.5", "bottleneck 1.5"}),
+    "preprocessing": (("crop: 64", "crop: 56"), ALL),
+    "a seed": (("methods:", "seeds: [1]\nmethods:"), ALL),
+    "the precision": (("methods:", "precision: bfloat16\nmethods:"), ALL),
+    "some of the images": (("root: val\n", "root: val\n    limit: 5\n"), ALL),
+    "unreadable images": (("root: val\n", "root: val\n    unreadable: skip\n"), ALL),
+    "fewer calibration images": (("calibration: {root: train}", "calibration: {root: train, limit: 4}"), CALIBRATED),
+    "fewer training images": (("    train: {root: train}", "    train: {root: train, limit: 4}"), TRAINED),
+    "the batch": (("methods:", "batch: 3\nmethods:"), set()),
+    "a label": (("label: photos", "label: pictures"), set()),
+    "another split": (("[features.5, features.8]", "[features.5]"), set()),
+    "the splits' order": (("[features.5, features.8]", "[features.8, features.5]"), set()),
+    "one rate point less": (("bits: [2, 4]", "bits: [4]"), set()),
+    "the methods' order": (
+        (
+            "  - {name: raw, dtype: float32}\n  - {name: quantize-rle, bits: [2, 4]}\n",
+            "  - {name: quantize-rle, bits: [4, 2]}\n  - {name: raw, dtype: float32}\n",
+        ),
+        set(),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REPLACED)
+def test_what_a_change_in_the_sweep_runs_again(what, place, before):
+    change, expected = REPLACED[what]
+    text = SWEEP.replace(*change)
+    assert text != SWEEP
+    assert again(before, place.keys(text)) == expected
+
+
+def _an_image(place, monkeypatch):
+    first, *_, last = sorted((place.data / "val" / "images").iterdir())
+    last.write_bytes(first.read_bytes())
+
+
+def _a_label(place, monkeypatch):
+    file = place.data / "val" / "labels.csv"
+    file.write_text(file.read_text().replace("0003.JPEG,3", "0003.JPEG,4"))
+
+
+def _a_weight(place, monkeypatch):
+    tensors = load_file(place.weights / "own.safetensors")
+    tensors["features.0.bias"][0] += 1e-3
+    save_file(tensors, place.weights / "own.safetensors")
+
+
+def _a_training_image(place, monkeypatch):
+    first, *_, last = sorted((place.data / "train" / "images").iterdir())
+    last.write_bytes(first.read_bytes())
+
+
+def _a_version(place, monkeypatch):
+    method = type(get("quantize-rle"))
+    monkeypatch.setattr(method, "version", method.version + 1)
+
+
+def _elsewhere(place, monkeypatch):
+    place.data.rename(place.data.parent / "elsewhere")
+    (place.data.parent / "data").symlink_to(place.data.parent / "elsewhere")
+
+
+CHANGED = {
+    "an image": (_an_image, ALL),
+    "a label": (_a_label, ALL),
+    "a weight": (_a_weight, ALL),
+    "a training and calibration image": (_a_training_image, CALIBRATED | TRAINED),
+    "a method's version": (_a_version, {"quantize-rle 2", "quantize-rle 4"}),
+    "the folder": (_elsewhere, set()),
+}
+
+
+@pytest.mark.parametrize("what", CHANGED)
+def test_what_a_change_beside_the_sweep_runs_again(what, copied, before, monkeypatch):
+    change, expected = CHANGED[what]
+    change(copied, monkeypatch)
+    assert again(before, copied.keys()) == expected
+
+
+SMALL = """
+datasets: [{name: embedded, limit: 24}]
+backbones: [{name: splitbench/small_resnet, splits: [layer3]}]
+methods:
+  - {name: quantize-rle, bits: [2, 4]}
+batch: 4
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+def ran(path: Path, out: Path) -> tuple[int, int]:
+    """How many cells a run of the sweep did, and how many it kept; none failed."""
+    result = runner.run(read(path), Sources(), Store(out))
+    assert result.failed == ()
+    return result.done, result.kept
+
+
+def test_a_changed_cell_is_run_and_no_other(small, tmp_path, monkeypatch):
+    measured = []
+
+    def noted(prepared, *rest):
+        measured.append(sorted(cell.value for cell in prepared.cells.values()))
+        return measure(prepared, *rest)
+
+    monkeypatch.setattr(work, "measure", noted)
+    out = tmp_path / "out"
+    assert ran(small, out) == (2, 0)
+    small.write_text(SMALL.replace("[2, 4]", "[2, 4, 3]"))
+    measured.clear()
+    assert ran(small, out) == (1, 2)
+    assert measured and all(values == [3] for values in measured)
+
+
+def test_measured_batches_are_used_by_another_run_with_fewer_cells(small, tmp_path, monkeypatch):
+    """What is stored of an unfinished pass serves cells whose neighbours are gone, and damaged parts are made anew."""
+    out = tmp_path / "out"
+
+    def interrupted(prepared, first, *rest):
+        if first >= 3:
+            raise KeyboardInterrupt
+        return measure(prepared, first, min(first + 1, 3))
+
+    monkeypatch.setattr(work, "measure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ran(small, out)
+    shards = sorted((out / "unfinished").rglob("*-*.npz"))
+    assert len(shards) == 3
+    shards[1].write_bytes(shards[1].read_bytes()[:-30])
+    starts = []
+
+    def noted(prepared, first, *rest):
+        starts.append(first)
+        return measure(prepared, first, *rest)
+
+    monkeypatch.setattr(work, "measure", noted)
+    small.write_text(SMALL.replace("[2, 4]", "[4]"))
+    assert ran(small, out) == (1, 0)
+    assert starts[:2] == [1, 3] and 2 not in starts and 0 not in starts
+    assert not (out / "unfinished").exists() or not list((out / "unfinished").rglob("*.npz"))
+
+
+def test_a_second_run_in_the_same_folder_is_refused_while_the_first_lives(small, tmp_path, capsys):
+    out = tmp_path / "out"
+    code = (
+        "import sys, time; from pathlib import Path; from splitbench.bench.store import Store\n"
+        "store = Store(Path(sys.argv[1])); store.open()\n"
+        "with store.held(): print('held', flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", code, str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:  # noqa: S603
+        assert first.stdout is not None and first.stdout.readline() == "held\n"
+        assert splitbench("run", small, "--device", "cpu", "--out", out) == 2
+        printed = capsys.readouterr().err
+        assert f"another run writes to {out} (process {first.pid} on " in printed and "choose another folder" in printed
+        assert not (out / "cells.csv").exists()
+        os.kill(first.pid, signal.SIGKILL)
+    assert list(out.glob("running-*.json"))  # what the dead one left
+    assert ran(small, out) == (2, 0)
+    assert not list(out.glob("running-*.json"))
+
+
+def test_a_folder_is_held_once_within_a_process_too(tmp_path):
+    store = Store(tmp_path)
+    store.open()
+    with store.held() as token:
+        assert json.loads(token.read_text())["process"] == os.getpid()
+        with pytest.raises(UserError, match="another run writes to"), store.held():
+            pass
+    with store.held():
+        pass

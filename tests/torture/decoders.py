@@ -1,0 +1,99 @@
+"""Every decoder that takes bytes from elsewhere, each with some bitstreams that are whole, to be damaged."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from splitbench import methods
+from splitbench.methods import BitstreamError
+from splitbench.methods.base import Codec, Specs
+from splitbench.methods.coding import linear, ranges, zero_runs
+from splitbench.methods.coding.entropy import RangeCoder
+from splitbench.methods.coding.huffman import HuffmanCoder
+from splitbench.methods.coding.tables import Tables
+from tests.method_samples import cases, deployed
+
+_SHAPES = [(3, 70), (3, 11)]
+
+
+@dataclass(frozen=True)
+class Target:
+    """``accepts`` decodes bytes and tells whether they were taken for a bitstream; what it raises is a fault."""
+
+    name: str
+    streams: Sequence[bytes]
+    accepts: Callable[[bytes], bool]
+
+
+def of_method(method: str) -> Iterator[Target]:
+    """A method's decoders: for all settings with named choices, at the lowest and the highest rate."""
+    for case in cases():
+        name, chosen, rates = case.values
+        if name == method:
+            for rate in dict.fromkeys(rates):
+                deployment, cut, specs = deployed(name, chosen, rate)
+                streams = [stream.data for stream in deployment.codec.encode(cut)]
+                yield Target(f"{case.id} {rate}", streams, _accepting(deployment.codec, specs))
+
+
+def _accepting(codec: Codec, specs: Specs) -> Callable[[bytes], bool]:
+    expected = [((1, *spec.shape), spec.dtype) for spec in specs]
+
+    def accepts(data: bytes) -> bool:
+        try:
+            decoded = codec.decode([data], specs)
+        except BitstreamError:
+            return False
+        found = [(tuple(x.shape), x.dtype) for x in decoded]
+        if found != expected:
+            raise AssertionError(f"decoded to {found} instead of {expected}")
+        return True
+
+    return accepts
+
+
+def of_coders() -> Iterator[Target]:
+    """The coders that methods share, by themselves."""
+    rng = np.random.default_rng(0)
+    pmf = rng.random((3, 40)) ** 8 + 1e-9
+    symbols = [np.minimum(rng.geometric(0.2, shape), 60).astype(np.int32) - 1 for shape in _SHAPES]
+    symbols[0][0, :3] = (2**31 - 1, -(2**31), 1000)  # escapes
+    for build, groups in ((RangeCoder, 3), (HuffmanCoder, 1)):
+        coder = build([Tables.from_pmf(pmf[:groups], 0, 0.01)] * len(_SHAPES))
+
+        def decoded(data: bytes, coder: RangeCoder | HuffmanCoder = coder) -> list[tuple[int, ...]]:
+            return [x.shape for x in coder.decode(data, _SHAPES)]
+
+        yield Target(build.__name__, [coder.encode(symbols)], _told(decoded, _SHAPES))
+    few = np.where(rng.random(500) < 0.7, 0, rng.integers(0, 16, 500)).astype(np.uint8)
+    runs = [zero_runs.encode(row, 4, rice) for row in (few, few[::-1].copy()) for rice in (True, False)]
+    yield Target("zero_runs", runs, _told(lambda data: zero_runs.decode(memoryview(data), 500, 4)[0].shape, (500,)))
+    ends = ranges.rounded(linear.Range(-torch.rand(2, 5), torch.rand(2, 5)))
+    yield Target(
+        "ranges",
+        ranges.to_bytes(ends),
+        _told(lambda data: tuple(ranges.from_bytes(memoryview(data), 5)[0].low.shape), (1, 5)),
+    )
+
+
+def _told(decode: Callable[[bytes], object], expected: object) -> Callable[[bytes], bool]:
+    def accepts(data: bytes) -> bool:
+        try:
+            found = decode(data)
+        except BitstreamError:
+            return False
+        if found != expected:
+            raise AssertionError(f"decoded to {found} instead of {expected}")
+        return True
+
+    return accepts
+
+
+def targets(name: str) -> list[Target]:
+    """The targets of a method, or of ``coding``."""
+    return list(of_coders() if name == "coding" else of_method(name))
+
+
+NAMES = (*methods.names(), "coding")

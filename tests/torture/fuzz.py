@@ -1,0 +1,52 @@
+"""A fuzz target for libFuzzer: the same check as ``damage``, with bytes that grow towards branches not yet seen.
+
+    python -m tests.torture.fuzz NAME [-runs=100000] [libFuzzer's other options]
+
+NAME is a method or ``coding``. The input's first byte chooses among the decoders, the rest is the bitstream; whole
+bitstreams are the corpus to begin with. Needs the extra ``fuzz`` (atheris).
+"""
+
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+try:
+    import atheris
+except ModuleNotFoundError:
+    sys.exit("error: fuzzing needs atheris: pip install 'splitbench[fuzz]'")
+
+import torch
+
+COMPILED = [f"splitbench.methods.coding.{name}" for name in ("bits", "huffman", "zero_runs")]
+"""numba compiles these, and cannot where atheris has put its calls into them."""
+
+with atheris.instrument_imports(include=["splitbench.methods"], exclude=COMPILED):
+    from splitbench import methods
+    from tests.torture.decoders import targets
+
+    for each in methods.names():  # imported only when asked for, and must be while imports are looked at
+        methods.get(each)
+
+
+def main(name: str, options: list[str]) -> None:
+    """Hand over to libFuzzer, which ends the process: with code 0 after ``-runs`` inputs, another for a fault."""
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    found = targets(name)[:256]
+
+    def try_one(data: bytes) -> None:
+        if data:
+            found[data[0] % len(found)].accepts(data[1:])
+
+    with tempfile.TemporaryDirectory() as corpus:
+        for number, target in enumerate(found):
+            for place, stream in enumerate(target.streams):
+                (Path(corpus) / f"{number}-{place}").write_bytes(bytes([number]) + stream)
+        limits = ["-max_len=4096", "-timeout=10", "-rss_limit_mb=4096", "-print_final_stats=1"]
+        atheris.Setup([sys.argv[0], *limits, *options, corpus], try_one)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

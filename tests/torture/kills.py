@@ -1,0 +1,127 @@
+"""Kills a sweep by SIGKILL at random moments, goes on each time, and compares the end with a run left in peace.
+
+    python -m tests.torture.kills COUNT FOLDER [SEED]
+
+The sweep trains two units (checkpoints after every epoch), evaluates in many shards and stores a dozen cells. Each life
+is a fork of one process that has imported everything, and runs the sweep anew in the same folder; it is killed
+after a random time, at most what an undisturbed run takes. Where a sweep has ended before all kills are done, its
+folder is compared and the next begins in a fresh one. The last line printed is the counts as JSON.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from splitbench.bench import runner, work
+from splitbench.bench.plan import Sources
+from splitbench.bench.store import Store
+from splitbench.bench.sweep import Sweep
+from tests.results_samples import difference
+
+SWEEP = Sweep.model_validate(
+    {
+        "datasets": [{"name": "embedded", "limit": 60, "train": {"limit": 48}, "calibration": {"limit": 8}}],
+        "backbones": [{"name": "splitbench/small_resnet", "splits": ["layer2", "layer3"]}],
+        "methods": [
+            {"name": "quantize-rle", "bits": [2, 4]},
+            {"name": "quantize-entropy", "bits": [3]},
+            {
+                "name": "bottleneck",
+                "lmbda": [0.3, 1],
+                "epochs": 4,
+                "restore_epochs": 1,
+                "start": "neighbour",
+                "next_epochs": 3,
+                "batch_size": 16,
+            },
+        ],
+        "batch": 4,
+    }
+)
+
+
+def _run(out: Path) -> None:
+    result = runner.run(SWEEP, Sources(), Store(out))
+    if result.failed:
+        raise AssertionError(result.failed)
+
+
+def _life(out: Path) -> int:
+    """A process that runs the sweep; its id."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            with Path(os.devnull).open("w") as nothing:
+                os.dup2(nothing.fileno(), 2)  # progress bars
+                _run(out)
+            code = 0
+        finally:
+            os._exit(code)
+    return child
+
+
+def torture(count: int, folder: Path, seed: int = 0) -> dict[str, int]:
+    """Kill ``count`` times; what was going on at these moments, and how many sweeps were compared.
+
+    Raises:
+        AssertionError: a life ended by itself with an error, or results differ from the undisturbed run's.
+    """
+    rng = random.Random(seed)
+    work._SHARD_SECONDS = 0.05  # a shard every few batches, so that kills meet many of them
+    undisturbed = folder / "undisturbed"
+    begun = time.perf_counter()
+    _, status = os.waitpid(_life(undisturbed), 0)
+    if status != 0:
+        raise AssertionError("the undisturbed run failed")
+    whole = time.perf_counter() - begun
+    counts = {"kills": 0, "in training": 0, "in evaluation": 0, "between": 0, "sweeps": 0}
+    out = folder / "killed-0"
+    while counts["kills"] < count:
+        child = _life(out)
+        patience = time.perf_counter() + rng.uniform(0, 0.7 * whole)
+        ended = 0
+        while ended == 0 and time.perf_counter() < patience:
+            time.sleep(0.002)
+            ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            _compare(out, undisturbed, status, counts)
+            out = folder / f"killed-{counts['sweeps']}"
+            continue
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        counts["kills"] += 1
+        training = bool(list(out.glob("trainings/*.checkpoint")))
+        measuring = bool(list(out.glob("unfinished/*/*.npz"))) and not training
+        counts["in training" if training else "in evaluation" if measuring else "between"] += 1
+    _, status = os.waitpid(_life(out), 0)
+    _compare(out, undisturbed, status, counts)
+    return counts
+
+
+def _compare(out: Path, undisturbed: Path, status: int, counts: dict[str, int]) -> None:
+    if status != 0:
+        raise AssertionError(f"a life in {out} ended by itself with {status}")
+    found = difference(out, undisturbed)
+    left = [
+        str(path) for path in out.rglob("*") if path.suffix in (".checkpoint", ".part") or path.name == "unfinished"
+    ]
+    if found or left:
+        raise AssertionError(f"{out} differs from the undisturbed run: {found[:5]}; left behind: {left[:5]}")
+    counts["sweeps"] += 1
+
+
+def main(count: int, folder: Path, seed: int) -> None:
+    """Kill, and print the counts."""
+    torch.set_num_threads(1)
+    print(json.dumps(torture(count, folder, seed)))  # noqa: T201 - what this process is for
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0)
