@@ -17,7 +17,8 @@ from splitbench.bench.sweep import Cell
 from splitbench.datasets.base import Dataset
 from splitbench.methods.base import Learned
 
-_KEPT_BYTES = 200_000_000  # of calibration images
+KEPT_BYTES = 200_000_000
+"""Of calibration images, and of a split's cuts of them."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Material:
 
     def _decode(self) -> Iterator[Batch]:
         kept: list[Batch] = []
-        room = _KEPT_BYTES
+        room = KEPT_BYTES
         dataset = self.calibration()
         for batch in batches(dataset, self.backbone, self.batch):
             room -= 0 if batch.pixels is None else sum(x.nbytes for x in batch.pixels)

@@ -1,7 +1,7 @@
 """Splits the backbone at every point of a pass, and lets every method prepare its rate points."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
@@ -9,7 +9,7 @@ import torch
 
 from splitbench import methods
 from splitbench.bench.evaluate.failing import Failure, isolated
-from splitbench.bench.evaluate.material import Material
+from splitbench.bench.evaluate.material import KEPT_BYTES, Material
 from splitbench.bench.evaluate.sharing import Network
 from splitbench.bench.loader import Batch
 from splitbench.bench.place import Place, place_of
@@ -110,6 +110,7 @@ def prepare(cells: Mapping[str, Cell], material: Material) -> Prepared:
 def _deploy(prepared: Prepared, example: object) -> None:
     material = prepared.material
     places: dict[str, Place] = {}
+    calibrations: dict[str, _CalibrationCuts] = {}
     failed: dict[str, str] = {}
     for name, cell in prepared.cells.items():
         with isolated(failed, [name]):
@@ -117,19 +118,40 @@ def _deploy(prepared: Prepared, example: object) -> None:
                 places[cell.split] = place_of(material.backbone, cell.split, example)
             place = places[cell.split]
             learned = partial(material.learned, cell, place)
-            calibration = _calibration_cuts(place, material)
+            if cell.split not in calibrations:  # those of one split at a time
+                calibrations = {cell.split: _CalibrationCuts(place, material)}
+            calibration = calibrations[cell.split]
             context = Context(place.head, place.tail, place.specs, calibration, cell.seed, learned)
             deployment = methods.get(cell.method).deploy(cell.settings, context)
             prepared.candidates.append(Candidate(name, place, deployment))
     prepared.fail(failed)
 
 
-def _calibration_cuts(place: Place, material: Material) -> Callable[[], Iterable[Cut]]:
-    def cuts() -> Iterator[Cut]:
-        for batch in material.calibration_batches():
-            if batch.unreadable and not material.skip_unreadable:
+class _CalibrationCuts:
+    """A split point's cuts of the calibration images; kept where they are few, since many rate points ask for them."""
+
+    def __init__(self, place: Place, material: Material) -> None:
+        self.place, self.material = place, material
+        self.kept: list[Cut] = []
+
+    def __call__(self) -> Iterator[Cut]:
+        if self.kept:
+            yield from self.kept
+            return
+        kept: list[Cut] = []
+        room = KEPT_BYTES
+        for cut in self._run():
+            room -= sum(x.nbytes for x in cut)
+            if room >= 0:
+                kept.append(cut)
+            else:
+                kept.clear()
+            yield cut
+        self.kept = kept if room >= 0 else []
+
+    def _run(self) -> Iterator[Cut]:
+        for batch in self.material.calibration_batches():
+            if batch.unreadable and not self.material.skip_unreadable:
                 raise MethodError(f"calibration image {batch.unreadable[0]}")
             if batch.pixels is not None:
-                yield from place.cuts(place.head(material.placed(batch.pixels)))[0]
-
-    return cuts
+                yield from self.place.cuts(self.place.head(self.material.placed(batch.pixels)))[0]
