@@ -42,7 +42,7 @@ from splitbench.methods.base import (
     Specs,
     TensorSpec,
 )
-from splitbench.methods.coding import linear, ranges, zero_runs, zero_runs_tensor
+from splitbench.methods.coding import linear, ranges, zero_runs, zero_runs_decoder, zero_runs_tensor
 
 
 class Settings(base.Settings):
@@ -141,7 +141,7 @@ class _Codec:
                 ends, used = ranges.from_bytes(data, shape[1])
                 own.append(ends)
                 data = data[used:]
-            symbols[image], used = zero_runs.decode(data, spec.elements, bits)
+            symbols[image], used = zero_runs_decoder.decode(data, spec.elements, bits)
             left[image] = data[used:]
         if self.fitted is not None:
             ends = linear.Range(self.fitted[index].low.cpu(), self.fitted[index].high.cpu())

@@ -32,6 +32,10 @@ VARIANTS = (
 )
 
 
+_SWITCHED = {"bottleneck": 2.3e6, "retrained": 102e6}
+"""Bytes of weights on each side that a rate point has of its own."""
+
+
 def row(**given: object) -> Row:
     """One row with every column; what is not given is empty, and the key follows from the rest."""
     full: Row = dict.fromkeys(NAMES, "") | {
@@ -128,7 +132,7 @@ def run(
                 )
         for order, method in enumerate(learned):
             for i, size in enumerate((350, 700, 1400, 2800, 5600)):
-                unit = 2.3e6 if method == "bottleneck" else 102e6
+                unit = _SWITCHED[method]
                 rows.append(
                     point(
                         size * (1 + 0.4 * order) * (elements / 2e5) ** 0.3,

@@ -11,7 +11,7 @@ import torch
 
 from splitbench.bench.benchmark.measured import Measured, in_turn, ratios
 from splitbench.bench.errors import UserError
-from splitbench.methods.coding import zero_runs
+from splitbench.methods.coding import zero_runs, zero_runs_decoder
 from splitbench.methods.coding.entropy import RangeCoder
 from splitbench.methods.coding.tables import Tables
 
@@ -47,7 +47,7 @@ def zero_runs_compared(count: int, rounds: int) -> Iterator[Measured]:
 def _own(size: int) -> _Coder:
     def decode(streams: list[bytes]) -> None:
         for data in streams:
-            zero_runs.decode(memoryview(data), size, _BITS)
+            zero_runs_decoder.decode(memoryview(data), size, _BITS)
 
     return lambda rows: zero_runs.encode_rows(rows, _BITS), decode
 

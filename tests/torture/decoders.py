@@ -9,7 +9,7 @@ import torch
 from splitbench import methods
 from splitbench.methods import BitstreamError
 from splitbench.methods.base import Codec, Specs
-from splitbench.methods.coding import linear, ranges, zero_runs
+from splitbench.methods.coding import linear, ranges, zero_runs, zero_runs_decoder
 from splitbench.methods.coding.entropy import RangeCoder
 from splitbench.methods.coding.huffman import HuffmanCoder
 from splitbench.methods.coding.tables import Tables
@@ -69,7 +69,9 @@ def of_coders() -> Iterator[Target]:
         yield Target(build.__name__, [coder.encode(symbols)], _told(decoded, _SHAPES))
     few = np.where(rng.random(500) < 0.7, 0, rng.integers(0, 16, 500)).astype(np.uint8)
     runs = [zero_runs.encode(row, 4, rice) for row in (few, few[::-1].copy()) for rice in (True, False)]
-    yield Target("zero_runs", runs, _told(lambda data: zero_runs.decode(memoryview(data), 500, 4)[0].shape, (500,)))
+    yield Target(
+        "zero_runs", runs, _told(lambda data: zero_runs_decoder.decode(memoryview(data), 500, 4)[0].shape, (500,))
+    )
     ends = ranges.rounded(linear.Range(-torch.rand(2, 5), torch.rand(2, 5)))
     yield Target(
         "ranges",
