@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import torch
 
+from splitbench.bench import shipping
 from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.plan import Pass, Sources, first_readable, passes
 from splitbench.bench.sweep import Sweep
-from splitbench.bench.trainings import SHIPPED
 
 _TRIES = 3
 
@@ -33,8 +33,7 @@ def described(sweep: Sweep, sources: Sources) -> Iterator[str]:
         f"at least {_time(seconds)} on this machine; coding comes on top"
     )
     if trainings:
-        shipped = sum((SHIPPED / f"{key}.safetensors").is_file() for key in trainings)
-        yield f"{len(trainings)} rate points are trained first; {shipped} of them ship trained"
+        yield f"{len(trainings)} rate points are trained first; {len(trainings & shipping.keys())} of them ship trained"
 
 
 def _work(one: Pass, sources: Sources) -> tuple[float, float]:

@@ -16,10 +16,11 @@ from splitbench.bench.learning import curves
 from splitbench.bench.loader import chunks
 from splitbench.bench.plan import Pass, Planned, Sources, passes
 from splitbench.bench.schedule import Task, chains, drive
+from splitbench.bench.shipping import SHIPPED
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import Sweep
 from splitbench.bench.training import TrainingError
-from splitbench.bench.trainings import SHIPPED, Trainings
+from splitbench.bench.trainings import Trainings
 from splitbench.bench.unfinished import Unfinished, tidy
 
 _TRAINING = ("train_macs", "train_images", "train_seconds")

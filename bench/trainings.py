@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from splitbench.bench.errors import UserError
 from splitbench.bench.files import write_whole
-from splitbench.bench.models import WEIGHTS
+from splitbench.bench.shipping import PACKED, SHIPPED, contents
 from splitbench.bench.sweep import Cell
-
-SHIPPED = WEIGHTS / "trained"
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Trainings:
         if path is None:
             raise UserError(f"no trained weights {key} in {self.folder}")
         try:
-            tensors: dict[str, Tensor] = load_file(path)
+            tensors: dict[str, Tensor] = load(contents(path))
             return tensors
         except Exception as error:  # safetensors raises its own and several of Python's
             raise UserError(f"{path} is damaged ({error}): delete it, and it is trained again") from None
@@ -61,7 +59,7 @@ class Trainings:
         """What was written about the training; an empty dict where that is missing."""
         path = self._found(key)
         try:
-            content = json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) if path else {}
+            content = json.loads((path.parent / f"{key}.json").read_text(encoding="utf-8")) if path else {}
         except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
@@ -91,7 +89,7 @@ class Trainings:
             path.unlink(missing_ok=True)
 
     def _found(self, key: str) -> Path | None:
-        for folder in (self.folder, self.shipped):
-            if folder is not None and (folder / f"{key}.safetensors").is_file():
-                return folder / f"{key}.safetensors"
-        return None
+        places = [self.folder / f"{key}.safetensors"]
+        if self.shipped is not None:
+            places.append(self.shipped / f"{key}{PACKED}")
+        return next((path for path in places if path.is_file()), None)

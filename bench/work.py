@@ -18,8 +18,9 @@ from splitbench.bench.evaluate import Material, Prepared, describe, measure, pre
 from splitbench.bench.kept_pictures import kept_pictures
 from splitbench.bench.learning import Stage
 from splitbench.bench.plan import Pass, Planned, Sources, reopened
+from splitbench.bench.shipping import SHIPPED
 from splitbench.bench.sweep import BackboneSpec, DatasetSpec
-from splitbench.bench.trainings import SHIPPED, Trainings
+from splitbench.bench.trainings import Trainings
 from splitbench.bench.unfinished import Unfinished
 
 _SHARD_SECONDS = 5.0

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from splitbench.bench.learning.stage import Stage
 from splitbench.bench.plan import Sources, passes
+from splitbench.bench.shipping import SHIPPED
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import Sweep
 from splitbench.bench.training import distributed
-from splitbench.bench.trainings import SHIPPED, Trainings
+from splitbench.bench.trainings import Trainings
 
 
 def train_all(
