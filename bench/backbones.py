@@ -7,6 +7,7 @@ model's, of which a sweep may replace single fields.
 """
 
 from collections.abc import Callable, Hashable, Sequence
+from http.client import HTTPException
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,12 +19,14 @@ import torchvision
 from PIL import Image
 from torch import Tensor, nn
 
-from splitbench.bench import user_models, weight_files
+from splitbench.bench import named_weights, user_models, weight_files
 from splitbench.bench.classifiers import Classifier
 from splitbench.bench.detectors import Detector
+from splitbench.bench.detectors.frozen import freeze
 from splitbench.bench.errors import UserError, nearest
 from splitbench.bench.preprocessing import Preprocessing
 from splitbench.bench.split import Halves
+from splitbench.bench.split.detection import is_detector as is_torchvisions
 from splitbench.datasets.base import Dataset
 
 
@@ -83,25 +86,16 @@ class Backbone(Protocol):
 
 
 Built = tuple[nn.Module, Preprocessing | None]
-Builder = Callable[[str, dict[str, Any], str | None], Built]
-"""(model's name, constructor's arguments, hub weights' name or None) -> model; preprocessing, None for detectors."""
+Builder = Callable[[str, dict[str, Any], str, bool], Built]
+"""(model's name, constructor's arguments, the weights' name, whether to get them from the hub) -> model; preprocessing,
+None for detectors. The weights' name is ``default``, or one of torchvision's."""
 
 
-def _torchvision(name: str, args: dict[str, Any], hub: str | None) -> Built:
-    finders = torchvision.models.list_models(module=torchvision.models.detection)
-    known = torchvision.models.list_models(module=torchvision.models)
-    if name not in (*known, *finders):
-        raise UserError(f"unknown backbone torchvision/{name}{nearest(name, (*known, *finders))}")
-    kinds = torchvision.models.get_model_weights(name)
-    chosen = kinds.DEFAULT
-    if hub not in (None, "default"):
-        if hub not in kinds.__members__:
-            raise UserError(f"torchvision/{name} has no weights {hub!r}: there are {', '.join(kinds.__members__)}")
-        chosen = kinds[hub]
-    if name in finders:
-        model = torchvision.models.get_model(
-            name, weights=None if hub is None else chosen, **{"weights_backbone": None} | args
-        )
+def _torchvision(name: str, args: dict[str, Any], weights: str, download: bool) -> Built:
+    chosen = named_weights.of_torchvision(name, weights)
+    hub = chosen if download else None
+    if name in torchvision.models.list_models(module=torchvision.models.detection):
+        model = torchvision.models.get_model(name, weights=hub, **{"weights_backbone": None} | args)
         # Its class indices are COCO's category ids; 0 is the background.
         model.categories = tuple(range(1, args.get("num_classes", len(chosen.meta["categories"]))))
         return model, None
@@ -115,15 +109,15 @@ def _torchvision(name: str, args: dict[str, Any], hub: str | None) -> Built:
         mean=tuple(preset.mean),
         std=tuple(preset.std),
     )
-    return torchvision.models.get_model(name, weights=None if hub is None else chosen, **args), preprocessing
+    return torchvision.models.get_model(name, weights=hub, **args), preprocessing
 
 
-def _timm(name: str, args: dict[str, Any], hub: str | None) -> Built:
+def _timm(name: str, args: dict[str, Any], weights: str, download: bool) -> Built:
     if not timm.is_model(name):
         raise UserError(f"unknown backbone timm/{name}{nearest(name.split('.')[0], timm.list_models())}")
-    if hub not in (None, "default"):
-        raise UserError(f"timm/{name}: weights {hub!r} not found; timm's variants are named as timm/{name}.TAG")
-    model = timm.create_model(name, pretrained=hub is not None, **args)
+    if weights != named_weights.DEFAULT:
+        raise UserError(f"timm/{name}: weights {weights!r} not found; timm's variants are named as timm/{name}.TAG")
+    model = timm.create_model(name, pretrained=download, **args)
     config = timm.data.resolve_data_config(model=model)
     _, height, width = config["input_size"]
     resize = int(height / config["crop_pct"]), int(width / config["crop_pct"])
@@ -138,13 +132,13 @@ def _timm(name: str, args: dict[str, Any], hub: str | None) -> Built:
     return model, preprocessing
 
 
-def _embedded(name: str, args: dict[str, Any], hub: str | None) -> Built:
+def _embedded(name: str, args: dict[str, Any], weights: str, download: bool) -> Built:
     known = import_module("splitbench.bench.models").EMBEDDED
     if name not in known:
         raise UserError(f"unknown backbone splitbench/{name}{nearest(name, known)}")
     embedded = known[name]
     model = embedded.build(**args)
-    if hub is not None:
+    if download:
         weight_files.load(model, embedded.weights, f"splitbench/{name}")
     fields = embedded.preprocessing
     return model, None if fields is None else Preprocessing.model_validate(fields)
@@ -153,14 +147,14 @@ def _embedded(name: str, args: dict[str, Any], hub: str | None) -> Built:
 def _own(path: str, overrides: dict[str, Any]) -> Builder:
     factory = user_models.find(path)  # here, since an import may draw random numbers, and only the first one does
 
-    def builder(name: str, args: dict[str, Any], hub: str | None) -> Built:
-        if hub == "default":
+    def builder(name: str, args: dict[str, Any], weights: str, download: bool) -> Built:
+        if weights != named_weights.DEFAULT:
+            raise UserError(f"{path} has no weights {weights!r}: give `weights: FILE` or `weights: none`")
+        if download:
             raise UserError(
                 f"{path}: no {name}{' or '.join(weight_files.SUFFIXES[:2])} in a weights folder: give `weights: FILE`, "
                 "or `weights: none` to take the model as it is made"
             )
-        if hub is not None:
-            raise UserError(f"{path} has no weights {hub!r}: give `weights: FILE` or `weights: none`")
         return user_models.build(path, factory, args, overrides)
 
     return builder
@@ -193,30 +187,37 @@ def build(
 ) -> Backbone:
     """The backbone called ``name``, ready to be split.
 
-    ``weights`` is ``default`` (a file of the model's name in ``folder`` if there is one, else the hub's), ``none``
-    (random, always the same), one of torchvision's names (``IMAGENET1K_V1``), or a file, in ``folder`` or by path.
+    ``weights`` is ``default`` or one of torchvision's names (``IMAGENET1K_V1``): a file in ``folder`` that is called as
+    the model is, or as torchvision's hub calls it, if there is one, else the hub's; or ``none`` (random, always the
+    same); or a file, in ``folder`` or by path.
 
     Raises:
         UserError: unknown name, arguments that do not fit, weights that are missing, damaged or another model's.
     """
     builder, short = _builder(name, overrides)
-    path = _weights_file(short, weights, folder)
-    hub = None if path is not None or weights == "none" else weights
+    path = named_weights.file_of(name, short, weights, folder)
+    wanted = weights if named_weights.is_name(weights) else named_weights.DEFAULT
+    download = named_weights.is_name(weights) and path is None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:
-            model, preprocessing = builder(short, args, hub)
+            model, preprocessing = builder(short, args, wanted, download)
         except (TypeError, ValueError, AssertionError) as error:
             raise UserError(f"{name}: `args` do not fit its constructor or weights ({error})") from None
-        except (OSError, RuntimeError) as error:
-            if hub is None:
+        except (OSError, RuntimeError, HTTPException) as error:
+            if not download:
                 raise UserError(f"{name}: it cannot be built ({error})") from None
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            there = " or ".join(named_weights.file_names(name, short, weights))
             raise UserError(
-                f"{name}: its weights could not be downloaded ({str(error).splitlines()[0]}). Without internet, put "
-                f"{short}.safetensors or .pth into a folder and give it by WEIGHTS= (--weights)"
+                f"{name}: its weights could not be downloaded ({reason}). Without internet, put {there} into a folder "
+                "and give it by WEIGHTS= (--weights)"
             ) from None
     if path is not None:
-        weight_files.load(model, path, name)
+        stored = weight_files.read(path)
+        if is_torchvisions(model):
+            freeze(model, short, stored, "num_classes" in args)
+        weight_files.put(model, stored, path, name)
     model = model.eval().requires_grad_(False).to(device)
     digest = weight_files.digest(model.state_dict())
     if preprocessing is not None:
@@ -226,16 +227,3 @@ def build(
             f"{name} resizes and normalizes by itself: leave `preprocessing` out, and set `args` where it can"
         )
     return Detector(name, model, digest)
-
-
-def _weights_file(short: str, weights: str, folder: Path | None) -> Path | None:
-    if weights == "none":
-        return None
-    if Path(weights).suffix in weight_files.SUFFIXES:
-        return folder / weights if folder is not None and (folder / weights).is_file() else Path(weights)
-    if weights == "default" and folder is not None:
-        if not folder.is_dir():
-            raise UserError(f"weights folder not found: {folder}")
-        files = (folder / f"{short}{suffix}" for suffix in weight_files.SUFFIXES)
-        return next((path for path in files if path.is_file()), None)
-    return None

@@ -42,25 +42,41 @@ def load(model: nn.Module, path: Path, name: str) -> None:
     """Put a file's weights into ``model``, in the model's own types.
 
     Raises:
+        UserError: as :func:`read` and :func:`put`.
+    """
+    put(model, read(path), path, name)
+
+
+def put(model: nn.Module, weights: dict[str, Tensor], path: Path, name: str) -> None:
+    """Put the weights of the file ``path`` into ``model``. Names that the model's own modules know as old ones will do.
+
+    Raises:
         UserError: names or shapes that do not fit, with the first few.
     """
-    weights, expected = read(path), model.state_dict()
-    # Files from before PyTorch 0.4.1 have no batch counters, and inference does not need them.
-    missing = [key for key in expected if key not in weights and not key.endswith("num_batches_tracked")]
-    surplus = [key for key in weights if key not in expected]
-    shapes = [
-        f"{key} {tuple(weights[key].shape)} instead of {tuple(value.shape)}"
+    expected = model.state_dict()
+    shapes = {
+        key: f"{key} {tuple(weights[key].shape)} instead of {tuple(value.shape)}"
         for key, value in expected.items()
         if key in weights and weights[key].shape != value.shape
-    ]
+    }
+    try:
+        told = model.load_state_dict({key: x for key, x in weights.items() if key not in shapes}, strict=False)
+    except RuntimeError as error:  # other shapes behind old names
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{path} holds the weights of another model than {name}: {reason}") from None
+    # Files from before PyTorch 0.4.1 have no batch counters, and inference does not need them.
+    missing = [key for key in told.missing_keys if key not in shapes and not key.endswith("num_batches_tracked")]
     faults = [
         f"{len(found)} {what} ({', '.join(found[:3])}{', ...' if len(found) > 3 else ''})"
-        for what, found in (("missing", missing), ("unexpected", surplus), ("of another shape", shapes))
+        for what, found in (
+            ("missing", missing),
+            ("unexpected", told.unexpected_keys),
+            ("of another shape", [*shapes.values()]),
+        )
         if found
     ]
     if faults:
         raise UserError(f"{path} holds the weights of another model than {name}: {'; '.join(faults)}")
-    model.load_state_dict(weights, strict=False)
 
 
 def digest(tensors: dict[str, Tensor]) -> str:

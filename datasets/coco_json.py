@@ -44,9 +44,9 @@ def read(file: Path, drop: bool = False) -> Annotations:
     try:
         pictures = [_picture(entry) for entry in content["images"]]
         boxes = [(int(entry["image_id"]), _box(entry)) for entry in content["annotations"]]
-        numbers = [entry["id"] for entry in content["annotations"]]
+        numbers = [str(entry["id"]) for entry in content["annotations"]]
         categories = sorted(int(entry["id"]) for entry in content["categories"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{file}: an entry is not in COCO's format ({type(error).__name__}: {error})") from None
     if not pictures or not boxes:
         raise DataError(f"{file} lists {len(pictures)} images and {len(boxes)} boxes: there is nothing to measure")

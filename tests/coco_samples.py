@@ -104,6 +104,19 @@ class Strips(Squares):
         return nn.functional.interpolate(image[None].float() / 255, size, mode="bilinear")[0]
 
 
+class Unsure(Squares):
+    """Forgets the scores."""
+
+    def detections(self, raw: tuple[Tensor, Tensor], sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
+        """Boxes and labels alone."""
+        return [{name: one[name] for name in ("boxes", "labels")} for one in super().detections(raw, sizes)]
+
+
+def unsure() -> Unsure:
+    """For import paths."""
+    return Unsure()
+
+
 def strips() -> Strips:
     """For import paths."""
     return Strips()

@@ -114,7 +114,20 @@ def test_deep_splits_and_running_on_the_device_are_told(tmp_path):
     frame = table(tmp_path, samples.run())
     assert "label-only" in on_device(frame)[0]
     (line,) = deep_splits(frame)
-    assert "before layer4" in line
+    assert "before layer4" in line and "sending the label" in line
+
+
+def test_of_the_boxes_those_are_told_that_lose_next_to_nothing(tmp_path):
+    def told(*drops):
+        rows = [
+            samples.point(size, 76 - drop, value=size, method="boxes", split="output", task="detection", metric="ap")
+            for size, drop in zip((20, 90, 300), drops, strict=True)
+        ]
+        (line,) = on_device(table(tmp_path, rows))
+        return line
+
+    assert "sends 90 bytes per image (boxes) at a drop of 0.90 points" in told(9, 0.9, 0.1)
+    assert "sends 300 bytes per image (boxes) at a drop of 1.50 points" in told(9, 3, 1.5)
 
 
 def test_compare_returns_text_and_writes_every_table(tmp_path):

@@ -119,6 +119,66 @@ def test_what_is_only_partly_a_detector_is_refused():
         detectors.is_detector(torchvisions)
 
 
+def changed(**parts):
+    """What the detector of the tests finds, with some of it changed by functions."""
+
+    class Faulty(Squares):
+        def prepare(self, image):
+            return parts.get("prepare", lambda x: x)(super().prepare(image))
+
+        def detections(self, raw, sizes):
+            found = [
+                {name: parts.get(name, lambda x: x)(value) for name, value in one.items()}
+                for one in super().detections(raw, sizes)
+            ]
+            return parts.get("found", lambda x: x)(found)
+
+    return detectors.Detector("own", Faulty().eval(), "")
+
+
+def missing_key(_):
+    return {}["anchors"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ({"prepare": lambda x: x[None]}, r"prepare must give a float tensor \(C, h, w\), not float32 \(1, 3, 32, 32\)"),
+        ({"prepare": lambda x: x.byte()}, "must give a float tensor .* not uint8"),
+        ({"prepare": lambda _: None}, "must give a float tensor .* not a NoneType"),
+        ({"prepare": missing_key}, r"Faulty.prepare failed: KeyError: 'anchors' \(test_detection.py, line \d+\)"),
+        ({"found": missing_key}, "Faulty.detections failed: KeyError: 'anchors'"),
+        ({"found": lambda found: found[:1]}, "must give a list with one dict for each of 2 pictures, not a list of 1"),
+        ({"found": lambda found: {"boxes": found}}, "one dict for each of 2 pictures, not a dict of boxes: list"),
+        ({"found": lambda found: [(), ()]}, "dicts of tensors `boxes`, `labels` and `scores`, not a tuple of 0"),
+        ({"scores": lambda x: x.tolist()}, "dicts of tensors .* not a dict of .*scores: list"),
+        ({"boxes": lambda x: x[:, :3]}, r"of the shapes .* not \(40, 3\), \(40,\), \(40,\)"),
+        ({"labels": lambda x: x[1:]}, r"of the shapes .* not \(40, 4\), \(39,\), \(40,\)"),
+        ({"labels": lambda x: x.float()}, r"whole numbers, as `labels`, not float32 \(40,\)"),
+        ({"scores": lambda x: x - 1}, "gives scores below 0"),
+    ],
+)
+@torch.no_grad()
+def test_what_breaks_the_protocol_is_told_in_a_sentence(parts, sentence):
+    images = pictures((80, 96), (80, 96))
+    with pytest.raises(UserError, match=sentence):
+        changed(**parts).whole()(images)
+    if "prepare" not in parts:
+        head, tail = changed(**parts).split("stem", images)
+        with pytest.raises(UserError, match=sentence):
+            tail(*head(images))
+
+
+def test_memory_that_runs_out_in_a_detectors_own_code_is_told_as_such():
+    """The evaluator takes smaller batches then."""
+
+    def full(_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        changed(prepare=full).whole()(pictures((80, 96)))
+
+
 def test_the_documented_example_is_a_detector():
     code = re.search(r"    class Squares.*", detectors.__doc__, re.DOTALL)
     names = {"torch": torch, "nn": torch.nn, "F": torch.nn.functional}

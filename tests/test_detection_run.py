@@ -132,6 +132,25 @@ def unknown_category(content):
     content["annotations"][0]["category_id"] = content["annotations"][2]["category_id"] = 4
 
 
+def twice(content):
+    content["images"].append(content["images"][0])
+    content["annotations"].append(content["annotations"][0])
+
+
+def flat_and_outside(content):
+    for number, bbox in enumerate(([1, 2, 0, 5], [1, 2, 3, 0], [90, 2, 40, 5])):
+        content["annotations"][number]["bbox"] = bbox
+
+
+def infinite(content):
+    content["annotations"][0]["category_id"] = 1e400
+
+
+def of_missing_images(content):
+    for number in (1, 4):
+        content["images"][number]["file_name"] = f"missing{number}.jpg"
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -147,6 +166,10 @@ def unknown_category(content):
         (('"tests.coco_samples:squares"', "torchvision/squeezenet1_1"), "it finds no boxes: choose a detector"),
         (('"tests.coco_samples:squares"', "torchvision/fasterrcnn_resnet50"), "did you mean fasterrcnn_resnet50_fpn"),
         (("weights: none,", "weights: none, preprocessing: {crop: 5},"), "resizes and normalizes by itself"),
+        (
+            (":squares", ":unsure"),
+            "Unsure.detections must give dicts of tensors `boxes`, `labels` and `scores`, not a dict",
+        ),
         (("label: boxes", "label: boxes, ids: [1, 99]"), "has no 1 of the 2 images of `ids`: 99"),
         (("label: boxes", "label: boxes, ids: [4]"), "no image has a box to find"),
         (("[stem, body]", "[stem, bod]"), "no split point 'bod'"),
@@ -154,6 +177,16 @@ def unknown_category(content):
         (crowds_only, "no image has a box to find"),
         (unknown_category, "2 boxes of 6 are of 1 categories that the detector does not tell (4); it tells 3"),
         (lambda content: content["annotations"].clear(), "6 images and 0 boxes"),
+        (lambda content: content.clear(), "has no list of images and annotations and categories"),
+        (lambda _: "", "instances_val2017.json is empty"),
+        (lambda _: '{"images": [', "instances_val2017.json is not JSON"),
+        (twice, "1 image ids come twice 0; 1 image files come twice 000000000000.jpg; 1 annotation ids come twice 1"),
+        (
+            flat_and_outside,
+            "2 boxes have no width or height (`faulty: drop` leaves them out), in image 0, 0; 1 boxes lie",
+        ),
+        (infinite, "an entry is not in COCO's format"),
+        (of_missing_images, "names 2 images of 6 that are missing: missing1.jpg, missing4.jpg"),
     ],
 )
 def test_bad_input_is_one_sentence_and_code_2(tmp_path, capsys, change, sentence):
@@ -161,8 +194,8 @@ def test_bad_input_is_one_sentence_and_code_2(tmp_path, capsys, change, sentence
     text = SWEEP
     if callable(change):
         content = json.loads(file.read_text())
-        change(content)
-        file.write_text(json.dumps(content))
+        instead = change(content)
+        file.write_text(instead if isinstance(instead, str) else json.dumps(content))
     else:
         assert change[0] in SWEEP
         text = SWEEP.replace(*change)

@@ -17,8 +17,12 @@ A detector of one's own is named in a sweep by the import path of what makes it 
     not below 0.
 
 The head is ``prepare`` and the network's first part, the tail its second part and ``detections``. ``most`` says how
-many boxes a picture can have, 100 where the detector does not say. Models of torchvision's detection classes need only
-``categories``: the labels that they return, 0 not among them. All of it, for squares of one category:
+many boxes a picture can have, 100 where the detector does not say. ``forward`` must do the same whatever the values of
+its input are, since it is traced once. Models of torchvision's detection classes need only ``categories``: the labels
+that they return, 0 not among them.
+
+``splitbench splits my_package.my_module:factory`` sees whether it can be cut, and lists where. Methods that learn
+train on it by ``distortion: distill``, which needs no loss. All of it, for squares of one category:
 
     class Squares(nn.Module):
         categories = (1,)

@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from splitbench.bench.detectors import protocol
 from splitbench.bench.detectors.halves import Found, sizes_of
 from splitbench.bench.split import Halves, split
 from splitbench.bench.split.detection import default_images
@@ -160,7 +161,7 @@ class OwnNetwork:
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
         """That of ``prepare``'s result."""
         picture = torch.zeros(3, *size, dtype=torch.uint8, device=_device(self.model))
-        return tuple(cast(Any, self.model).prepare(picture).shape)
+        return tuple(protocol.prepared(self.model, [picture]).shape[1:])
 
     def whole(self) -> nn.Module:
         """``prepare``, ``forward`` and ``detections``."""
@@ -168,22 +169,18 @@ class OwnNetwork:
 
     def halves(self, at: str, pictures: Sequence[Tensor]) -> Halves:
         """Cut inside ``forward``."""
-        head, tail = split(self.model, at, _prepared(self.model, pictures))
+        head, tail = split(self.model, at, protocol.prepared(self.model, pictures))
         return Halves(_OwnHead(head, self.model), _OwnTail(tail, self.model))
 
     def example(self, pictures: Sequence[Tensor]) -> Tensor:
         """Prepared; pictures must come out of it in one shape."""
         generator = torch.Generator().manual_seed(0)
         noise = [torch.randint(0, 256, _NOISE, generator=generator, dtype=torch.uint8) for _ in range(2)]
-        return _prepared(self.model, [picture.to(_device(self.model)) for picture in pictures or noise])
+        return protocol.prepared(self.model, [picture.to(_device(self.model)) for picture in pictures or noise])
 
 
 def _device(model: nn.Module) -> torch.device:
     return next((p.device for p in model.parameters()), torch.device("cpu"))
-
-
-def _prepared(model: nn.Module, pictures: Sequence[Tensor]) -> Tensor:
-    return torch.stack([cast(Any, model).prepare(picture) for picture in pictures])
 
 
 class _OwnWhole(nn.Module):
@@ -193,9 +190,8 @@ class _OwnWhole(nn.Module):
         self.training = model.training
 
     def forward(self, pictures: Sequence[Tensor]) -> list[Found]:
-        raw = self.model(_prepared(self.model, pictures))
-        found: list[Found] = cast(Any, self.model).detections(raw, [tuple(p.shape[-2:]) for p in pictures])
-        return found
+        raw = self.model(protocol.prepared(self.model, pictures))
+        return protocol.detections(self.model, raw, [(p.shape[-2], p.shape[-1]) for p in pictures])
 
 
 class _OwnHead(_Head):
@@ -204,7 +200,7 @@ class _OwnHead(_Head):
         self.model = (model,)  # in a tuple: the head's own weights are in the head already
 
     def forward(self, pictures: Sequence[Tensor]) -> tuple[Any, ...]:
-        values = self.head(_prepared(self.model[0], pictures))
+        values = self.head(protocol.prepared(self.model[0], pictures))
         return (*values[: self.cut_tensors], *sizes_of(pictures), *values[self.cut_tensors :])
 
 
@@ -226,5 +222,4 @@ class _OwnTail(nn.Module):
         count = len(tensors[0])
         sizes = [(numbers[2 * i], numbers[2 * i + 1]) for i in range(count)]
         raw = self.tail(*tensors, *numbers[2 * count :])
-        found: list[Found] = cast(Any, self.model[0]).detections(raw, sizes)
-        return found
+        return protocol.detections(self.model[0], raw, sizes)
