@@ -10,7 +10,7 @@ from torch import nn
 from splitbench.bench import backbones
 from splitbench.bench.errors import UserError
 from splitbench.bench.split.plot import plot
-from splitbench.bench.split.points import share_of_zeros, split_points
+from splitbench.bench.split.points import network_input, share_of_zeros, split_points
 
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -38,7 +38,7 @@ def described(name: str, weights: str, images: Sequence[Path], figure: Path | No
             + ("  larger than the input" if point.larger_than_input else "")
         )
     if figure is not None:
-        size = example[0].numel() * 4
+        size = network_input(model, example)[0].numel() * 4
         plot(points, figure, f"{name}: what crosses, and what is computed before", size)
         yield f"wrote {figure}"
 

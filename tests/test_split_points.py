@@ -11,7 +11,14 @@ from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.split import default_example, split
 from splitbench.bench.split.auto import pareto_front, places
 from splitbench.bench.split.detection import default_images, small_images
-from splitbench.bench.split.points import SplitPoint, auto_points, plot, share_of_zeros, split_points
+from splitbench.bench.split.points import (
+    SplitPoint,
+    auto_points,
+    network_input,
+    plot,
+    share_of_zeros,
+    split_points,
+)
 from splitbench.bench.support import random_model
 
 
@@ -144,8 +151,10 @@ def test_a_detector_is_listed_with_its_heads_in_the_tail():
     with small_images(model):
         points = split_points(model, images)
         total = count_macs(model, images) // len(images)
+        numbers = network_input(model, images)[0].numel()
         shares = share_of_zeros(model, points[:3], images)
     names = by_name(points)
+    assert all(p.larger_than_input == (p.elements > numbers) for p in points)
     assert points[-1].name == "backbone"
     assert len(names["backbone"].shapes) == 3
     assert len(names["backbone.body.14"].shapes) == 2  # the pyramid needs an earlier layer too

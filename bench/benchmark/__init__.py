@@ -3,7 +3,9 @@
 sweep          a sweep against the naive evaluator, and against the floor: decoding, the trunk and the tails alone
 quantize-rle   the zero-run coder against zlib and zstd on the same symbols
 range          range coding against CompressAI's own with the same tables
+split          head and tail against the whole model, and the seconds that splitting takes
 memory         the peak of a sweep of many rate points against that of a few
+intervals      the bootstrap over images of a detection cell, as many as COCO's validation part has
 """
 
 import json
@@ -16,7 +18,7 @@ from pathlib import Path
 import torch
 
 from splitbench.bench import circumstances
-from splitbench.bench.benchmark import coders, memory, sweep
+from splitbench.bench.benchmark import coders, intervals, memory, splits, sweep
 from splitbench.bench.benchmark.measured import Measured
 from splitbench.bench.files import write_whole
 
@@ -30,12 +32,22 @@ class Size:
     symbols: int
     channels: int
     memory: memory.Size
+    splits: tuple[str, ...]
+    images: int
 
 
-FULL = Size(5, sweep.Size("torchvision/resnet50", 224, (1, 2, 3, 4, 5, 6, 7, 8), 32, 16), 4_000_000, 128, memory.FULL)
-QUICK = Size(2, sweep.Size("torchvision/resnet18", 64, (2, 4), 4, 2), 100_000, 8, memory.QUICK)
+FULL = Size(
+    5,
+    sweep.Size("torchvision/resnet50", 224, (1, 2, 3, 4, 5, 6, 7, 8), 32, 16),
+    4_000_000,
+    128,
+    memory.FULL,
+    splits.FULL,
+    5000,
+)
+QUICK = Size(2, sweep.Size("torchvision/resnet18", 64, (2, 4), 4, 2), 100_000, 8, memory.QUICK, splits.QUICK, 100)
 
-PARTS = ("sweep", "quantize-rle", "range", "memory")
+PARTS = ("sweep", "quantize-rle", "range", "split", "memory", "intervals")
 
 
 def benchmark(size: Size, device: torch.device, out: Path, parts: tuple[str, ...] = PARTS) -> Iterator[str]:
@@ -44,7 +56,9 @@ def benchmark(size: Size, device: torch.device, out: Path, parts: tuple[str, ...
         "sweep": lambda: sweep.compared(size.sweep, size.rounds, device),
         "quantize-rle": lambda: coders.zero_runs_compared(size.symbols, size.rounds),
         "range": lambda: coders.range_compared(size.channels, size.rounds),
+        "split": lambda: splits.compared(size.splits, size.rounds, device),
         "memory": lambda: memory.compared(size.memory),
+        "intervals": lambda: intervals.timed(size.images, size.rounds),
     }
     found: list[Measured] = []
     for part in parts:

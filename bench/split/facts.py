@@ -66,7 +66,8 @@ class Fact:
 class Trace:
     """A model's graph, what is known of each node, and the nodes that each module returned.
 
-    ``opaque`` are modules that could not be traced: they are one node each, and nothing can be cut inside them.
+    ``opaque`` are modules that could not be traced, or whose library forbids it: they are one node each, and nothing
+    can be cut inside them.
     """
 
     model: nn.Module

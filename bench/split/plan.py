@@ -115,8 +115,8 @@ class Plan:
             node = self.same.get(node, node)
             if node in self.tail or node in crossing:
                 continue
-            if node.target is guard and not any(n in self.tail for n in node.all_input_nodes):
-                continue  # about something that the tail does not use
+            if node.target is guard and not self._knows(node):
+                continue
             if node in self.head and not self.constant(node) and node not in self.views and not self._made_again(node):
                 crossing.add(node)
                 continue
@@ -124,6 +124,17 @@ class Plan:
             if not self.circumstance(node):
                 stack += [*node.all_input_nodes, *(n for n in self.facts[node].after if n not in self.head)]
         self.crossing = sorted(crossing, key=self.order.__getitem__)
+
+    def _knows(self, asked: fx.Node) -> bool:
+        """Whether the tail has every tensor whose size a guard is about: it may be about one that nothing else uses."""
+        stack = [*asked.all_input_nodes]
+        while stack:
+            node = stack.pop()
+            if not self.facts[node].tensors or node.target is current:
+                stack += node.all_input_nodes
+            elif node not in self.tail and node not in self.head:
+                return False
+        return True
 
     def _made_again(self, node: fx.Node) -> bool:
         """Whether a value is neither a tensor nor a number (a device, a slice): the tail makes it again."""

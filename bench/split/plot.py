@@ -28,19 +28,20 @@ def plot(points: Sequence[SplitPoint], path: Path, title: str = "", input_bytes:
     right = left.twinx()
     places = range(len(points))
     total = points[0].macs_head + points[0].macs_tail or 1
-    kib = [p.bytes / 1024 for p in points]
-    left.plot(places, kib, color=SENT, marker="o", markersize=5, zorder=3)
+    sizes = [p.bytes / 1000 for p in points]  # as `splitbench splits` lists them
+    left.plot(places, sizes, color=SENT, marker="o", markersize=5, zorder=3)
     large = [i for i, p in enumerate(points) if p.larger_than_input]
-    left.plot(large, [kib[i] for i in large], "o", color="white", markeredgecolor=SENT, markersize=5, zorder=4)
+    left.plot(large, [sizes[i] for i in large], "o", color="white", markeredgecolor=SENT, markersize=5, zorder=4)
     right.plot(
         places, [100 * p.macs_head / total for p in points], color=COMPUTED, linestyle="--", marker="s", markersize=4
     )
     left.set_yscale("log")
-    left.set_ylabel("cut in float32, KiB (circles)", color=SENT)
+    left.yaxis.set_major_formatter("{x:,.5g}")
+    left.set_ylabel("cut in float32, kB (circles)", color=SENT)
     right.set_ylabel(f"MACs done, % of {total / 1e9:.3g} G (squares)", color=COMPUTED)
     right.set_ylim(-3, 103)
     if input_bytes:
-        left.axhline(input_bytes / 1024, color=HINT, linewidth=0.9, linestyle=":")
+        left.axhline(input_bytes / 1000, color=HINT, linewidth=0.9, linestyle=":")
         title += "\ndotted: size of the input; open circles: larger than that"
     step = -(-len(points) // MOST_NAMES)
     left.set_xticks(
@@ -51,6 +52,7 @@ def plot(points: Sequence[SplitPoint], path: Path, title: str = "", input_bytes:
         rotation_mode="anchor",
         fontsize=8,
     )
+    left.set_xlabel("split point, in order of execution")
     left.grid(axis="y", alpha=0.25)
     for axis in (left, right):
         axis.spines["top"].set_visible(False)

@@ -17,7 +17,7 @@ from splitbench.bench.split.plan import Plan, image_shape
 from splitbench.bench.split.plot import plot
 from splitbench.bench.split.point import SplitPoint
 
-__all__ = ["SplitPoint", "auto_points", "plot", "share_of_zeros", "split_points"]
+__all__ = ["SplitPoint", "auto_points", "network_input", "plot", "share_of_zeros", "split_points"]
 
 
 def split_points(model: nn.Module, example: Any) -> list[SplitPoint]:
@@ -36,17 +36,25 @@ def split_points(model: nn.Module, example: Any) -> list[SplitPoint]:
     Raises:
         UserError: The model cannot be traced.
     """
+    batch = network_input(model, example)
     if not is_detector(model):
-        points, _ = _survey(model, example)
+        points, _ = _survey(model, batch)
         return points
-    with torch.no_grad(), evaluating(model):
-        batch = cast(Any, model.transform)(example)[0].tensors
+    with evaluating(model):
         total = count_macs(model, example) // len(example)
     backbone = cast(nn.Module, model.backbone)
     points, inside = _survey(backbone, batch, PREFIX)
     numbers = sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in backbone.parameters())
     beyond = max(0, total - inside)  # batches are padded: one image's share can be a little below the batch's
     return [replace(p, macs_tail=p.macs_tail + beyond, parameters_tail=p.parameters_tail + numbers) for p in points]
+
+
+def network_input(model: nn.Module, example: Any) -> Tensor:
+    """The batch (B, 3, H, W) that the network itself works on: of a detector, the images resized and padded."""
+    if not is_detector(model):
+        return cast(Tensor, example)
+    with torch.no_grad(), evaluating(model):
+        return cast(Tensor, cast(Any, model.transform)(list(example))[0].tensors)
 
 
 def _survey(model: nn.Module, example: Tensor, prefix: str = "") -> tuple[list[SplitPoint], int]:
@@ -158,9 +166,8 @@ def share_of_zeros(model: nn.Module, points: Sequence[SplitPoint], batch: Any) -
     Raises:
         UserError: The model cannot be traced, or a split point is not the model's.
     """
+    batch = network_input(model, batch)
     if is_detector(model):
-        with torch.no_grad(), evaluating(model):
-            batch = cast(Any, model.transform)(list(batch))[0].tensors
         names = {p.name: p.name.removeprefix(PREFIX).removeprefix(".") for p in points}
         model = cast(nn.Module, model.backbone)
     else:

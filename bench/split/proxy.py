@@ -80,6 +80,8 @@ class KnowingProxy(fx.Proxy):
         return int(self.size(0)) if isinstance(value, Tensor) else len(value)
 
     def __bool__(self) -> bool:
+        if type(self.tracer.values[self.node]) in (int, float):  # whether there is a rest, not how large it is
+            return bool(self.tracer.concrete(self.tracer.create_proxy("call_function", operator.truth, (self,), {})))
         return bool(self.tracer.concrete(self))
 
     def __index__(self) -> int:

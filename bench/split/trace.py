@@ -30,6 +30,11 @@ FACTORIES: tuple[Callable[..., Any], ...] = (
 )
 """Functions that make tensors of sizes: recorded in the graph where a size is symbolic."""
 
+FOLLOWED = frozenset({"NormFreeBlock"})
+"""Blocks that timm forbids fx to enter because of a write in place, which this tracer follows."""
+
+PLAIN_NORMS = frozenset({nn.BatchNorm1d, nn.BatchNorm2d})
+
 CONTAINERS = (nn.Module, nn.ModuleDict, nn.ModuleList, nn.Sequential)
 
 
@@ -45,7 +50,8 @@ class _Tracer(fx.Tracer):
         self.macs = MacsMode()
         self.opaque = opaque
         self.failed: str | None = None
-        self.leaves = tuple(get_notrace_modules())
+        self.leaves = tuple(module for module in get_notrace_modules() if module.__name__ not in FOLLOWED)
+        self.kept: set[str] = set()
         self.values: dict[fx.Node, Any] = {}
         self.facts: dict[fx.Node, Fact] = {}
         self.outputs: dict[str, list[fx.Node]] = {}
@@ -84,7 +90,11 @@ class _Tracer(fx.Tracer):
         own = type(m)
         if module_qualified_name in self.opaque:
             return True
-        if own in self.leaves or super().is_leaf_module(m, module_qualified_name):
+        if own in self.leaves:
+            if not isinstance(m, _BatchNorm) and any(True for _ in m.children()):
+                self.kept.add(module_qualified_name)
+            return True
+        if super().is_leaf_module(m, module_qualified_name):
             return True
         # A refined convolution or norm (timm's same-padding and fused ones) is as atomic as what it refines.
         if not issubclass(own, CONTAINERS[1:]) and any(
@@ -190,7 +200,10 @@ class _Tracer(fx.Tracer):
                 self.attributes[name] = self.mode.from_tensor(found) if isinstance(found, Tensor) else found
             return self.attributes[name]
         if node.op == "call_module":
-            return self.root.get_submodule(str(node.target))(*args, **kwargs)
+            module = self.root.get_submodule(str(node.target))
+            if type(module) in PLAIN_NORMS and args[0].is_contiguous():
+                return torch.empty_like(args[0])  # what it gives; fake values go a hundred times slower through it
+            return module(*args, **kwargs)
         if node.op == "call_method":
             return getattr(args[0], str(node.target))(*args[1:], **kwargs)
         assert callable(node.target)  # noqa: S101  (tells the type checker what fx promises)
@@ -253,4 +266,4 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
         else:
             added = (set(model.__dict__) | set(model._buffers)) - before
             constants = [name for name in added if name.startswith("_tensor")]
-            return Trace(model, graph, tracer.facts, tracer.outputs, opaque, constants)
+            return Trace(model, graph, tracer.facts, tracer.outputs, opaque | tracer.kept, constants)

@@ -1,14 +1,10 @@
-"""The models that the tests of split points go through: all of torchvision's classifiers, and timm's families."""
+"""The models of the support table: all of torchvision's classifiers and detectors, and timm's families."""
 
 import torchvision
 
 TORCHVISION = [f"torchvision/{name}" for name in torchvision.models.list_models(module=torchvision.models)]
 
-DETECTORS = [
-    f"torchvision/{name}"
-    for name in torchvision.models.list_models(module=torchvision.models.detection)
-    if not name.startswith("keypointrcnn")
-]
+DETECTORS = [f"torchvision/{name}" for name in torchvision.models.list_models(module=torchvision.models.detection)]
 
 FAMILIES = {
     "ResNet": ["resnet18", "resnet50d", "resnetrs50", "ecaresnet26t"],
@@ -97,15 +93,3 @@ FAMILIES = {
 """timm's architectures by family: the smallest of each, as the larger ones are made of the same parts."""
 
 TIMM = [f"timm/{name}" for names in FAMILIES.values() for name in names]
-
-FAST = [
-    "torchvision/resnet18",
-    "torchvision/mobilenet_v2",
-    "torchvision/squeezenet1_1",
-    "torchvision/shufflenet_v2_x0_5",
-    "timm/mobilenetv4_conv_small",
-    "timm/efficientvit_m0",
-    "timm/vit_tiny_patch16_224",
-    "timm/fastvit_t8",
-]
-"""What every run of the tests goes through."""
