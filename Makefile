@@ -70,8 +70,9 @@ test: setup ## run the tests
 test-all: setup ## run the tests that take minutes, too
 	$(BIN)/python -m pytest
 
+torture: NAME = torture
 torture: setup ## damaged bitstreams, kills and faults by the thousand (MUTATIONS=, KILLS=); writes a table
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture --mutations $(MUTATIONS) --kills $(KILLS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture --mutations $(MUTATIONS) --kills $(KILLS) --out "$(OUT)" $(foreach word,$(ONLY),--only "$(word)")
 
 fuzz: setup ## libFuzzer on a method's decoder (METHOD=image; needs the extra `fuzz`)
 	$(BIN)/python -m tests.torture.fuzz "$(or $(METHOD),quantize-rle)" -runs=$(MUTATIONS)

@@ -229,7 +229,9 @@ def _opened(
 def benchmark(
     out: Annotated[Path, typer.Option(help="The JSON file.")] = Path("results/benchmark.json"),
     quick: Annotated[bool, typer.Option("--quick", help="Small: to see that it works, not how fast.")] = False,
-    part: Annotated[list[str] | None, typer.Option(help="sweep, quantize-rle, range or memory; repeatable.")] = None,
+    part: Annotated[
+        list[str] | None, typer.Option(help="sweep, quantize-rle, range, split, memory or intervals; repeatable.")
+    ] = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Measure how fast splitbench is here: against the naive way, what is least, and other coders. Takes minutes."""
@@ -291,15 +293,29 @@ def splits(
 
 @app.command()
 def support(
-    backbones: Annotated[list[str], typer.Argument(help="Backbones to try, or patterns: 'torchvision/*' timm/vgg11")],
+    backbones: Annotated[
+        list[str] | None,
+        typer.Argument(help="Backbones to try, or patterns ('torchvision/*' timm/vgg11); default: those of the table."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A table (.csv) to extend, a row at a time; a summary (.md) goes beside it.")
+    ] = None,
 ) -> None:
-    """Cut each backbone, with random weights, at several split points, and tell how and how exactly it went."""
+    """Cut each backbone, with random weights, at a stage and inside a block, and tell how and how exactly it went."""
     from splitbench.bench.support import matching, support_table
+    from splitbench.bench.support_csv import as_row, extended
+    from splitbench.bench.support_models import DETECTORS, TIMM, TORCHVISION
 
-    print(f"{'backbone':40} {'how':7} {'points':>6}  {'exact':5}  {'other size':20} reason")
-    for row in support_table(matching(backbones)):
-        exact = "yes" if row.exact else "no"
-        print(f"{row.model:40} {row.how:7} {row.points:6}  {exact:5}  {row.sizes:20} {row.reason}")
+    names = matching(backbones) if backbones else [*TIMM, *DETECTORS, *TORCHVISION]
+    print(f"{'backbone':40} {'how':7} {'points':>6} {'tensors':>7} {'exact':5} {'sizes':8} {'trains':6} reason")
+    for row in map(as_row, support_table(names)) if out is None else extended(out, names):
+        print(
+            f"{row['model']:40} {row['how']:7} {row['points']:>6} {row['tensors']:>7} {row['exact']:5} "
+            f"{row['sizes']:8} {row['trains']:6} {row['reason']}",
+            flush=True,
+        )
+    if out is not None:
+        print(f"wrote {out}")
 
 
 @app.command("train-embedded")

@@ -95,12 +95,31 @@ def report(
 def scale(
     run: Annotated[Path, typer.Argument(help="Folder of a run, whose times are taken.")],
     workers: Annotated[list[int] | None, typer.Option(help="How many; repeatable. Default 1 to 64.", min=1)] = None,
+    measured: Annotated[
+        list[Path] | None, typer.Option(help="Compare with what this run of the same sweep took; repeatable.")
+    ] = None,
+    sweep: Annotated[
+        list[str] | None, typer.Option(help="Tell it for this whole sweep instead, at the run's rates; repeatable.")
+    ] = None,
+    images: Annotated[list[int] | None, typer.Option(help="Evaluation images of each such sweep.", min=1)] = None,
+    train_images: Annotated[list[int] | None, typer.Option(help="Training images of each.", min=1)] = None,
+    speed: Annotated[float, typer.Option(help="How many times as fast as the one measured a worker is.", min=1e-6)] = 1,
+    out: Annotated[Path | None, typer.Option(help="Draw it into this file, and write the text beside it.")] = None,
 ) -> None:
     """Tell how long a sweep would take with more workers, and where adding them stops helping."""
-    from splitbench.bench.scale import described
+    from splitbench.bench.scale import WORKERS, checked, described
+    from splitbench.bench.scale import measured as measured_by
+    from splitbench.bench.scale_sweep import all_foreseen, write
 
-    for line in described(run, workers or [1, 2, 4, 8, 16, 32, 64]):
-        print(line)
+    counts = sorted(workers or WORKERS)
+    told = all_foreseen(run, sweep, images or [], train_images or [], speed) if sweep else {}
+    found = told or {str(run): measured_by(run)}
+    lines = list(described(list(found.values()), counts))
+    if not told:
+        lines += checked(found[str(run)], [run, *(measured or [])])
+    print("\n".join(lines))
+    if out is not None:
+        _list(write(found, lines, counts, speed, out))
 
 
 def conclude(folder: Path) -> None:

@@ -91,6 +91,7 @@ precision             |         | arithmetic of the network: float32, bfloat16 o
 batch                 |         | images run at once; fewer than the sweep says where memory ran out
 image_decoder         |         | library that decoded the images
 seconds               | s       | time of the pass that made this cell, shared by all cells of the pass
+fixed_seconds         | s       | of these, what more images do not add to: fitting tables, measuring times and costs
 versions              |         | versions of what can change results
 commit                |         | git commit of splitbench, with + where the tree had changes
 date                  |         | when the cell was evaluated, UTC

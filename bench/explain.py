@@ -1,10 +1,16 @@
 """pydantic's errors as sentences: the place, what was expected, and the nearest valid name."""
 
+from reprlib import Repr
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from splitbench.bench.errors import nearest
+
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
+_SHORT.maxlevel = 2
+"""A YAML file of a few lines can hold lists that take terabytes to print."""
 
 
 def explained(error: ValidationError, place: str, schema: type[BaseModel], *more: type[BaseModel]) -> str:
@@ -26,12 +32,12 @@ def _sentence(fault: Any, place: str, schema: type[BaseModel], more: tuple[type[
         return f"{where}: missing"
     if fault["type"] == "literal_error":
         valid = [word.strip(" '") for word in fault["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        given = fault["input"]
-        return f"{where}: expected {fault['ctx']['expected']}, not {given!r}{nearest(str(given), valid)}"
+        shown = _SHORT.repr(fault["input"])
+        return f"{where}: expected {fault['ctx']['expected']}, not {shown}{nearest(shown, valid)}"
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "value_error":
         return f"{where}: {message}"
-    return f"{where}: {message[0].lower()}{message[1:]}, not {fault['input']!r}"
+    return f"{where}: {message[0].lower()}{message[1:]}, not {_SHORT.repr(fault['input'])}"
 
 
 def _at(schema: type[BaseModel], keys: list[str]) -> type[BaseModel]:

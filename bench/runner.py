@@ -1,5 +1,6 @@
 """Runs a sweep: plan, skip what is done, give trainings and passes to an executor, store cell by cell, collect."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +21,11 @@ from splitbench.bench.shipping import SHIPPED
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import Sweep
 from splitbench.bench.training import TrainingError
-from splitbench.bench.trainings import Trainings
+from splitbench.bench.trainings import Training, Trainings
 from splitbench.bench.unfinished import Unfinished, tidy
 
 _TRAINING = ("train_macs", "train_images", "train_seconds")
-_LEAST_BATCHES = 4
+LEAST_BATCHES = 4
 """Of a pass that is shared out among workers: each of them has to split the backbone and to fit tables first."""
 
 Overwrite = Literal["never", "failed", "all"]
@@ -80,6 +81,7 @@ def _run(
     patience: float,
     token: Path,
 ) -> Result:
+    begun = time.perf_counter()
     planned = []
     for one in passes(sweep, sources):
         planned.append(one)
@@ -100,11 +102,11 @@ def _run(
         say(f"{kept} cells are stored already")
     if overwrite == "all":
         tidy(store.folder, {p.key for one in planned for p in one.planned})
-    done = 0
+    done, opened = 0, time.perf_counter()
     try:
         with tqdm(total=total, unit="image x cell", unit_scale=True, disable=total == 0, dynamic_ncols=True) as bar:
             started = [
-                _Running(one, _job(one, cells, sweep.batch, sources, store, retrain, patience, token), trainings)
+                _Running(one, _job(one, cells, sweep.batch, sources, store, trainings, patience, token), trainings)
                 for one, cells in zip(planned, missing, strict=True)
                 if cells
             ]
@@ -114,6 +116,17 @@ def _run(
         executor.close()
         table = store.collect()
     tidy(store.folder, {p.key for one in planned for p in one.planned if store.status(p.key)})
+    store.put_run(
+        {
+            "workers": executor.workers,
+            "executor": type(executor).__name__,
+            "done": done,
+            "kept": kept,
+            "opening": opened - begun,
+            "seconds": time.perf_counter() - begun,
+            "date": circumstances.now(),
+        }
+    )
     failed = [
         (str(p.cell), str(stored["columns"]["reason"]))
         for one in planned
@@ -133,7 +146,7 @@ def _job(
     batch: int,
     sources: Sources,
     store: Store,
-    retrain: bool,
+    trainings: Trainings,
     patience: float,
     token: Path,
 ) -> work.Job:
@@ -144,15 +157,31 @@ def _job(
         one.fingerprint,
         one.weights,
         planned,
+        _lessons(one, planned, trainings),
         Unfinished.of(store.folder, [p.key for p in planned], batch),
         store.folder,
         batch,
-        retrain,
+        trainings.shipped is None,
         str(sources.device),
         torch.get_num_threads(),
         patience,
         token,
     )
+
+
+def _lessons(one: Pass, planned: tuple[Planned, ...], trainings: Trainings) -> tuple[Training, ...]:
+    """Trainings of these cells and, where one is not there, the one that it begins with, and so on; in their order.
+
+    A cell that is stored already may be the one whose training another begins with.
+    """
+    every = {p.training.key: p.training for p in one.planned if p.training is not None}
+    wanted: set[str] = set()
+    for p in planned:
+        at = None if p.training is None else p.training.key
+        while at is not None and at not in wanted:
+            wanted.add(at)
+            at = None if trainings.has(at) else every[at].neighbour
+    return tuple(lesson for key, lesson in every.items() if key in wanted)
 
 
 @dataclass
@@ -169,7 +198,7 @@ class _Running:
     @property
     def keys(self) -> dict[str, str | None]:
         """The trainings that its cells need, and what each begins with."""
-        return {p.training.key: p.training.neighbour for p in self.job.planned if p.training is not None}
+        return {lesson.key: lesson.neighbour for lesson in self.job.lessons}
 
     def measuring(self, number: int, executor: Executor, advance: Callable[[int], None]) -> Iterator[Task]:
         """Describe the cells, and measure the batches that no shard has, in parts where there are several workers."""
@@ -179,7 +208,7 @@ class _Running:
             yield Task(self.job, work.do_describe, after=after, rank=(number, 1), owner=number)
         plan = chunks(self.one.dataset, self.one.backbone(), self.job.batch)
         advance(sum(map(len, plan)) * pairs)
-        parts = 1 if executor.here else max(1, min(executor.workers, len(plan) // _LEAST_BATCHES))
+        parts = 1 if executor.here else max(1, min(executor.workers, len(plan) // LEAST_BATCHES))
         size = -(-len(plan) // parts)
         for begin, end in unfinished.gaps(0, len(plan)):
             for first in range(begin, end, size):
@@ -240,8 +269,8 @@ def _drive(running: list[_Running], executor: Executor, store: Store, bar: "tqdm
 
 def _training(each: _Running, number: int, keys: list[str], executor: Executor) -> Task:
     """One task for trainings that go one after the other; with several workers they all go before other work."""
-    neighbours = {each.keys[key] for key in keys} - {None, *keys}
-    after = frozenset(str(key) for key in neighbours)
+    neighbours = {each.keys[key] for key in keys} - set(keys)
+    after = frozenset(str(key) for key in neighbours & each.keys.keys())  # others are there
     rank = (number, 0) if executor.here else (-1, number)
     return Task(each.job, work.do_train, (tuple(keys),), after, tuple(keys), rank, 0, number)
 

@@ -2,91 +2,121 @@
 
 A run's folder tells how long every training and every pass took. The model gives them out as ``schedule`` does:
 trainings that begin with one another form chains; chains go before passes, those listed first before others; a pass
-begins when its cells' trainings have ended, in as many equal parts as there are workers. It leaves out what every
-worker does for itself (opening data, splitting the backbone, fitting tables), so that it tells a lower bound, and takes
-all workers to be as fast as the one that measured.
+begins when its cells' trainings have ended, in equal parts, at most one per worker and none of fewer than four batches.
+Each worker opens data and backbone for itself, and prepares a pass for itself. The start of a worker's process is left
+out, and all workers are taken to be as fast as the one that measured.
 """
 
 import heapq
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from splitbench.bench.errors import UserError
+from splitbench.bench.runner import LEAST_BATCHES
 from splitbench.bench.schedule import chains
+from splitbench.bench.store import Store
+from splitbench.bench.trainings import Trainings
+
+WORKERS = (1, 2, 4, 8, 16, 32, 64)
+_HELPS = 0.1
+"""Twice as many workers that save less than this share of the time do not help."""
+
+
+@dataclass(frozen=True)
+class PassTime:
+    """A pass: ``seconds`` that workers share, in ``parts`` at most; ``fixed`` seconds of each; trainings it needs."""
+
+    seconds: float
+    needs: frozenset[str] = frozenset()
+    fixed: float = 0.0
+    parts: int = 10**9
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of trainings by key, what each begins with, and for every pass its seconds and the trainings it needs."""
+    """Seconds of trainings by key, what each begins with, the passes, and what opening all of them takes a process."""
 
     trainings: Mapping[str, float]
     neighbours: Mapping[str, str | None]
-    passes: Sequence[tuple[float, frozenset[str]]]
+    passes: Sequence[PassTime]
+    opening: float = 0.0
 
 
 def measured(run: Path) -> Measured:
     """What a run's folder tells. Raises UserError where it holds no good cell."""
+    store, reports = Store(run), Trainings(run / "trainings", None)
     trainings: dict[str, float] = {}
-    neighbours: dict[str, str | None] = {}
-    seconds: dict[tuple[str, str], float] = {}
-    needs: dict[tuple[str, str], set[str]] = {}
-    for content in _contents(run / "cells"):
-        columns, settings = content.get("columns", {}), content.get("settings", {})
-        if columns.get("status") != "ok":
+    passes: dict[tuple[str, str], PassTime] = {}
+    for content in store.cells():
+        columns, settings = content["columns"], content["settings"]
+        if columns["status"] != "ok":
             continue
-        one = str(columns["fingerprint"]), str(settings["backbone"])
-        seconds[one] = max(seconds.get(one, 0.0), float(columns["seconds"]))
-        needs.setdefault(one, set())
-        if "training" in settings:
-            key = str(settings["training"])
-            needs[one].add(key)
-            trainings[key] = float(columns.get("train_seconds") or 0)
-    for path in sorted((run / "trainings").glob("*.json")):
-        if path.stem in trainings:
-            neighbours[path.stem] = json.loads(path.read_text(encoding="utf-8")).get("neighbour")
-    if not seconds:
+        one = str(columns.get("fingerprint")), str(settings.get("backbone"))
+        needs = set(passes[one].needs) if one in passes else set()
+        key = str(settings.get("training"))
+        if reports.has(key):  # others ship with the project
+            needs.add(key)
+            trainings[key] = number(columns, "train_seconds")
+        fixed, images = number(columns, "fixed_seconds"), number(columns, "images")
+        parts = max(1, int(-(-images // max(1, number(columns, "batch"))) // LEAST_BATCHES))
+        passes[one] = PassTime(number(columns, "seconds") - fixed, frozenset(needs), fixed, parts)
+    if not passes:
         raise UserError(
             f"{run} holds no cell that was measured: run the sweep first, on a part of its images if need be"
         )
-    return Measured(trainings, neighbours, [(seconds[one], frozenset(needs[one])) for one in seconds])
+    opening = next((number(one, "opening") for one in store.runs() if one.get("kept") == 0), 0.0)
+    neighbours = {key: reports.report(key).get("neighbour") for key in trainings}
+    return Measured(trainings, neighbours, list(passes.values()), opening)
 
 
-def _contents(folder: Path) -> Iterator[dict[str, Any]]:
-    for path in sorted(folder.glob("*.json")):
-        try:
-            yield json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
+def number(columns: Mapping[str, object], name: str) -> float:
+    """A column's number; 0 where it has none."""
+    value = columns.get(name)
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def predicted(found: Measured, workers: int) -> float:
-    """Seconds from the first task's begin to the last one's end.
+    """Seconds from the beginning to the last task's end.
 
-    >>> one = Measured({"a": 4, "b": 2, "c": 3}, {"b": "a"}, [(8, frozenset("abc"))])
+    >>> one = Measured({"a": 4, "b": 2, "c": 3}, {"b": "a"}, [PassTime(8, frozenset("abc"))])
     >>> [predicted(one, n) for n in (1, 2, 4)]
     [17.0, 10.0, 8.0]
     """
-    order = list(_in_order(found))
+    each = found.opening / max(1, len(found.passes)) if workers > 1 else 0.0
     ended: dict[str, float] = {}
-    free = [0.0] * workers
-    for chain in chains((key, found.neighbours.get(key)) for key in order):
+    line = _lines(found)
+    free = [found.opening + (each if line else 0.0)] * workers
+    for chain in line:
         at = heapq.heappop(free)
         for key in chain:
             at += found.trainings[key]
             ended[key] = at
         heapq.heappush(free, at)
     last = max(free)
-    passes = sorted(found.passes, key=lambda one: max((ended[key] for key in one[1]), default=0.0))
-    for seconds, needs in passes:
-        ready = max((ended[key] for key in needs), default=0.0)
-        for _ in range(workers):
-            at = max(heapq.heappop(free), ready) + seconds / workers
+    opened = bool(line)
+    for one in sorted(found.passes, key=lambda one: _ready(one, ended)):
+        parts = min(workers, one.parts)
+        for _ in range(parts):
+            begun = max(heapq.heappop(free), _ready(one, ended))
+            at = begun + one.fixed + one.seconds / parts + (0.0 if opened else each)
             last = max(last, at)
             heapq.heappush(free, at)
+        opened = False
     return float(last)
+
+
+def _ready(one: PassTime, ended: Mapping[str, float]) -> float:
+    return max((ended[key] for key in one.needs), default=0.0)
+
+
+def longest(found: Measured) -> float:
+    """Seconds of the longest chain of trainings: no number of workers is faster."""
+    return max((sum(found.trainings[key] for key in chain) for chain in _lines(found)), default=0.0)
+
+
+def _lines(found: Measured) -> list[list[str]]:
+    return chains((key, found.neighbours.get(key)) for key in _in_order(found))
 
 
 def _in_order(found: Measured) -> Iterator[str]:
@@ -94,29 +124,51 @@ def _in_order(found: Measured) -> Iterator[str]:
     told: set[str] = set()
     for key in found.trainings:
         line = [key]
-        while (before := found.neighbours.get(line[-1])) is not None and before in found.trainings:
-            line.append(before)
+        while (before := found.neighbours.get(line[-1])) in found.trainings and before not in line:
+            line.append(str(before))
         for one in reversed(line):
             if one not in told:
                 told.add(one)
                 yield one
 
 
-def described(run: Path, workers: Sequence[int]) -> Iterator[str]:
-    """Lines to print: time, speed-up and what each worker is worth. Raises UserError as :func:`measured` does."""
-    found = measured(run)
-    alone = predicted(found, 1)
-    longest = max(
-        (
-            sum(found.trainings[key] for key in chain)
-            for chain in chains((k, found.neighbours.get(k)) for k in _in_order(found))
-        ),
-        default=0.0,
-    )
-    total = sum(seconds for seconds, _ in found.passes)
-    yield f"{len(found.trainings)} trainings ({alone - total:.0f} s), {len(found.passes)} passes ({total:.0f} s)"
+def described(sweeps: Sequence[Measured], workers: Sequence[int] = WORKERS) -> Iterator[str]:
+    """Lines to print on sweeps that run one after the other: time, speed-up and how busy each worker is."""
+    trainings, passes = [sum(one.trainings.values()) for one in sweeps], [one for all_ in sweeps for one in all_.passes]
+    total = sum(one.seconds + one.fixed for one in passes)
+    count = sum(len(one.trainings) for one in sweeps)
+    yield f"{count} trainings ({sum(trainings):.0f} s), {len(passes)} passes ({total:.0f} s)"
     yield f"{'workers':>8} {'hours':>10} {'times faster':>13} {'busy':>6}"
-    for count in workers:
-        seconds = predicted(found, count)
-        yield f"{count:8} {seconds / 3600:10.3f} {alone / seconds:13.2f} {100 * alone / seconds / count:5.0f}%"
-    yield f"no number of workers is faster than the longest chain of trainings: {longest / 3600:.3f} hours"
+    alone = time(sweeps, 1)
+    for each in workers:
+        seconds = time(sweeps, each)
+        yield f"{each:8} {seconds / 3600:10.3f} {alone / seconds:13.2f} {100 * alone / seconds / each:5.0f}%"
+    chain = sum(map(longest, sweeps))
+    yield f"no number of workers is faster than the longest chain of trainings: {chain / 3600:.3f} hours"
+    yield f"from {enough(sweeps)} workers on, twice as many save less than {_HELPS:.0%} of the time"
+
+
+def time(sweeps: Iterable[Measured], workers: int) -> float:
+    """Seconds of sweeps one after the other."""
+    return sum(predicted(one, workers) for one in sweeps)
+
+
+def enough(sweeps: Sequence[Measured]) -> int:
+    """The power of two from which on twice as many workers hardly help."""
+    count = 1
+    while time(sweeps, 2 * count) < (1 - _HELPS) * time(sweeps, count):
+        count *= 2
+    return count
+
+
+def checked(found: Measured, runs: Iterable[Path]) -> Iterator[str]:
+    """Lines that compare what is predicted with what runs of the same sweep took, those that kept nothing."""
+    for run in runs:
+        for one in Store(run).runs():
+            workers, seconds = int(number(one, "workers")), number(one, "seconds")
+            if one.get("kept") == 0 and workers > 0 and seconds > 0:
+                told = predicted(found, workers)
+                yield (
+                    f"{run}: {workers} workers took {seconds:.1f} s, predicted {told:.1f} s "
+                    f"({100 * (told / seconds - 1):+.1f} %)"
+                )

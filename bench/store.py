@@ -6,6 +6,7 @@
                               boxes and what they were matched to), and the same of the uncompressed backbone
         images/<fingerprint>.txt   the images' ids; the record `image` holds places in it
         plan.json             the keys of the sweep that ran last, in its order
+        runs.json             how long every run took that ended, and with how many workers
         cells.csv             derived from the above; can be rebuilt at any time
         unfinished/           what was measured of passes that have not ended
         lock, running-*.json  held by the run that writes here; who that is
@@ -16,11 +17,12 @@ The CSV holds the plan's cells. Nothing is ever appended to a file that two proc
 import csv
 import io
 import json
+import math
 import os
 import socket
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,9 +33,10 @@ from filelock import FileLock, Timeout
 from splitbench.bench import circumstances
 from splitbench.bench.columns import NAMES
 from splitbench.bench.errors import UserError
-from splitbench.bench.files import write_whole
+from splitbench.bench.files import no_formula, read_json, write_whole
 from splitbench.bench.metrics import ledger
 from splitbench.bench.metrics.records import Records
+from splitbench.bench.stored import is_plan, is_result
 
 _CURVE = ("dataset", "backbone", "split", "method", "variant", "seed")
 
@@ -86,11 +89,9 @@ class Store:
 
     def _holder(self) -> str:
         for path in self.folder.glob("running-*.json"):
-            try:
-                about = json.loads(path.read_text(encoding="utf-8"))
+            about = read_json(path)
+            with suppress(LookupError, TypeError):
                 return f" (process {about['process']} on {about['machine']}, since {about['since']})"
-            except (OSError, ValueError, LookupError, TypeError):
-                continue
         return ""
 
     def status(self, key: str) -> str | None:
@@ -100,12 +101,15 @@ class Store:
 
     def cell(self, key: str) -> dict[str, Any] | None:
         """What was stored of a cell, or None."""
-        try:
-            content = json.loads((self.folder / "cells" / f"{key}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        whole = isinstance(content, dict) and content.get("columns", {}).get("status") in {"ok", "failed"}
-        return content if whole else None
+        content = read_json(self.folder / "cells" / f"{key}.json")
+        return content if is_result(content) else None
+
+    def cells(self) -> Iterator[dict[str, Any]]:
+        """All results that are there, of whatever sweep."""
+        for path in sorted((self.folder / "cells").glob("*.json")):
+            cell = self.cell(path.stem)
+            if cell is not None:
+                yield cell
 
     def put(
         self,
@@ -129,6 +133,15 @@ class Store:
     def put_images(self, fingerprint: str, ids: Sequence[str]) -> None:
         """Store the ids of the evaluation images."""
         self._write(self.folder / "images" / f"{fingerprint}.txt", "".join(f"{name}\n" for name in ids).encode())
+
+    def put_run(self, about: Mapping[str, Any]) -> None:
+        """Add what is to be told of a run that has ended: how many workers did how much in which time."""
+        self._write(self.folder / "runs.json", json.dumps([*self.runs(), dict(about)], indent=1).encode())
+
+    def runs(self) -> list[dict[str, Any]]:
+        """What :meth:`put_run` was given, run by run."""
+        content = read_json(self.folder / "runs.json")
+        return [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []
 
     def put_plan(self, rows: Sequence[Mapping[str, Any]], part: bool = False) -> None:
         """Store the sweep's keys with the labels that the tables use.
@@ -173,11 +186,8 @@ class Store:
         return path
 
     def _plan(self) -> list[dict[str, Any]] | None:
-        try:
-            content = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return content if isinstance(content, list) else None
+        content = read_json(self.folder / "plan.json")
+        return content if is_plan(content) else None
 
     def _write(self, path: Path, content: bytes) -> None:
         try:
@@ -205,5 +215,5 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return "" if value != value else f"{value:.7g}"
-    return str(value)
+        return f"{value:.7g}" if math.isfinite(value) else ""
+    return no_formula(str(value))

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from splitbench.bench.columns import COLUMNS
@@ -159,7 +160,7 @@ def _one(file: Path) -> pd.DataFrame:
 
 def _numbers(column: "pd.Series[str]", file: Path) -> "pd.Series[float]":
     numbers = pd.Series(pd.to_numeric(column, errors="coerce"), dtype=float)
-    wrong = numbers.isna() & (column != "")
+    wrong = ~np.isfinite(numbers) & (column != "")
     if wrong.any():
         raise UserError(f"{file}: {column.name} holds {column[wrong].iloc[0]!r} where a number is expected")
     return numbers

@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from splitbench.bench.errors import UserError
-from splitbench.bench.files import write_whole
+from splitbench.bench.files import read_json, write_whole
 from splitbench.bench.shipping import PACKED, SHIPPED, contents
 from splitbench.bench.sweep import Cell
 
@@ -58,11 +58,8 @@ class Trainings:
     def report(self, key: str) -> dict[str, Any]:
         """What was written about the training; an empty dict where that is missing."""
         path = self._found(key)
-        try:
-            content = json.loads((path.parent / f"{key}.json").read_text(encoding="utf-8")) if path else {}
-        except (OSError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
+        content = read_json(path.parent / f"{key}.json") if path else None
+        return content if isinstance(content, dict) and _rows(content.get("history", [])) else {}
 
     def checkpoint(self, key: str) -> Path:
         """Where an unfinished training keeps its state."""
@@ -93,3 +90,10 @@ class Trainings:
         if self.shipped is not None:
             places.append(self.shipped / f"{key}{PACKED}")
         return next((path for path in places if path.is_file()), None)
+
+
+def _rows(history: object) -> bool:
+    """Whether it is a learning curve: rows of numbers."""
+    return isinstance(history, list) and all(
+        isinstance(row, dict) and all(isinstance(value, int | float) for value in row.values()) for row in history
+    )

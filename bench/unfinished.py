@@ -18,7 +18,7 @@ from typing import Any
 
 from splitbench.bench.errors import UserError
 from splitbench.bench.evaluate import Description, Shard, ShardError, joined
-from splitbench.bench.files import write_whole
+from splitbench.bench.files import read_json, write_whole
 
 FOLDER = "unfinished"
 
@@ -55,11 +55,11 @@ class Unfinished:
 
     def descriptions(self) -> tuple[dict[str, Description], dict[str, Any]] | None:
         """What :meth:`put_descriptions` stored; None where that is missing or damaged."""
+        content = read_json(self.folder / "description.json")
         try:
-            content = json.loads((self.folder / "description.json").read_text(encoding="utf-8"))
             cells = {key: Description(**content["cells"][key]) for key in self.keys}
             return cells, dict(content["circumstances"])
-        except (OSError, ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError):
             return None
 
     def shards(self) -> list[Shard]:
@@ -105,18 +105,22 @@ class Unfinished:
 
 def _passes(run: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in sorted((run / FOLDER).glob("*/pass.json")):
+        content = read_json(path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
             set(content["keys"]), content["batch"]
-        except (OSError, ValueError, LookupError, TypeError):
+        except (LookupError, TypeError):
             continue
         yield path.parent, content
 
 
 def tidy(run: Path, stored: Collection[str]) -> None:
-    """Remove the folders whose cells are all stored, and that of all passes where nothing is left."""
-    for folder, content in list(_passes(run)):
-        if set(content["keys"]) <= set(stored):
+    """Remove the folders whose cells are all stored, and that of all passes where nothing is left.
+
+    A folder that does not tell its cells is what a run left that was killed while it made or removed it.
+    """
+    passes = {folder: set(content["keys"]) for folder, content in _passes(run)}
+    for folder in (run / FOLDER).glob("*"):
+        if passes.get(folder, set()) <= set(stored):
             shutil.rmtree(folder, ignore_errors=True)
     if (run / FOLDER).is_dir() and not any((run / FOLDER).iterdir()):
         (run / FOLDER).rmdir()

@@ -20,7 +20,7 @@ from splitbench.bench.learning import Stage
 from splitbench.bench.plan import Pass, Planned, Sources, reopened
 from splitbench.bench.shipping import SHIPPED
 from splitbench.bench.sweep import BackboneSpec, DatasetSpec
-from splitbench.bench.trainings import Trainings
+from splitbench.bench.trainings import Training, Trainings
 from splitbench.bench.unfinished import Unfinished
 
 _SHARD_SECONDS = 5.0
@@ -31,6 +31,7 @@ _SHARD_SECONDS = 5.0
 class Job:
     """A pass and what is wanted of it. ``device`` is that of the process that does it.
 
+    ``lessons`` are the trainings of its cells and those that these begin with, where they are not there yet.
     ``threads`` is how many torch takes there: results can differ in their last bits with it. ``token`` is a file in the
     run's folder, by which a process knows that it sees the same folder.
     """
@@ -41,6 +42,7 @@ class Job:
     fingerprint: str
     weights: str
     planned: tuple[Planned, ...]
+    lessons: tuple[Training, ...]
     unfinished: Unfinished
     folder: Path
     batch: int
@@ -154,7 +156,7 @@ def do_train(job: Job, failed: Mapping[str, str], keys: Sequence[str]) -> dict[s
     ``failed`` are those that failed before, here or elsewhere.
     """
     stage = _site(job, failed).stage
-    wanted = {p.training.key: p.training for p in job.planned if p.training is not None}
+    wanted = {one.key: one for one in job.lessons}
     stage.run([wanted[key] for key in keys])
     return {key: stage.failed[key] for key in keys if key in stage.failed}
 

@@ -10,6 +10,7 @@ from splitbench.bench.columns import NAMES
 CIRCUMSTANCES = {
     "batch",  # halved where memory runs out
     "seconds",
+    "fixed_seconds",
     "train_seconds",
     "commit",
     "date",

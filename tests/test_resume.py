@@ -6,9 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -22,7 +24,9 @@ from splitbench.bench.store import Store
 from splitbench.bench.sweep import read
 from splitbench.methods import get
 from tests.conftest import write_photographs
+from tests.results_samples import difference
 from tests.test_run import splitbench
+from tests.torture.faults import FAULTS, fault
 
 SWEEP = """
 datasets:
@@ -102,6 +106,8 @@ REPLACED = {
     "the second of two trainings": (("lmbda: [0.5, 1.5]", "lmbda: [0.5, 2.5]"), {"bottleneck 2.5"}),
     "what a training begins with": (("lmbda: [0.5, 1.5]", "lmbda: [2.5, 1.5]"), {"bottleneck 2.5", "bottleneck 1.5"}),
     "preprocessing": (("crop: 64", "crop: 56"), ALL),
+    "the backbone's preprocessing": (("splits: [f", "preprocessing: {mean: [0.5, 0.5, 0.5]}, splits: [f"), ALL),
+    "the constructor's arguments": (("splits: [f", "args: {dropout: 0.3}, splits: [f"), ALL),
     "a seed": (("methods:", "seeds: [1]\nmethods:"), ALL),
     "the precision": (("methods:", "precision: bfloat16\nmethods:"), ALL),
     "some of the images": (("root: val\n", "root: val\n    limit: 5\n"), ALL),
@@ -202,6 +208,58 @@ def ran(path: Path, out: Path) -> tuple[int, int]:
     return result.done, result.kept
 
 
+OVERWRITTEN = {"never": set(), "failed": {4}, "all": {2, 4}}
+
+
+@pytest.mark.parametrize("overwrite", OVERWRITTEN)
+def test_what_overwrite_runs_again(overwrite, small, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    with fault(FAULTS["raises"][0], 0):
+        first = runner.run(read(small), Sources(), Store(out))
+    assert (first.done, len(first.failed)) == (2, 1)
+    measured: set[int] = set()
+
+    def noted(prepared, *rest):
+        measured.update(cell.value for cell in prepared.cells.values())
+        return measure(prepared, *rest)
+
+    monkeypatch.setattr(work, "measure", noted)
+    again = runner.run(read(small), Sources(), Store(out), overwrite)
+    expected = OVERWRITTEN[overwrite]
+    assert measured == expected
+    assert (again.done, again.kept, len(again.failed)) == (len(expected), 2 - len(expected), not expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_stops_everything_and_the_same_command_goes_on(workers, tmp_path):
+    out = tmp_path / "out"
+    words = (
+        "-m",
+        "splitbench.bench",
+        "run",
+        "scaling",
+        "--device",
+        "cpu",
+        "--workers",
+        str(workers),
+        "--out",
+        str(out),
+    )
+    with subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True) as run:  # noqa: S603 - our own
+        while not list(out.glob("trainings/*.checkpoint")):
+            assert run.poll() is None
+            time.sleep(0.1)
+        started = psutil.Process(run.pid).children(recursive=True)
+        run.send_signal(signal.SIGINT)
+        _, told = run.communicate(timeout=60)
+    assert run.returncode == 130 and "the same command goes on from there" in told and "Traceback" not in told
+    assert not [one for one in started if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    Store(out).open()
+    with Store(out).held():  # nothing holds the folder
+        assert list(out.glob("trainings/*.checkpoint"))
+
+
 def test_a_changed_cell_is_run_and_no_other(small, tmp_path, monkeypatch):
     measured = []
 
@@ -244,6 +302,39 @@ def test_measured_batches_are_used_by_another_run_with_fewer_cells(small, tmp_pa
     assert ran(small, out) == (1, 0)
     assert starts[:2] == [1, 3] and 2 not in starts and 0 not in starts
     assert not (out / "unfinished").exists() or not list((out / "unfinished").rglob("*.npz"))
+
+
+@pytest.mark.parametrize("left", ["", "00000000-00000001.npz", ".pass.json.x"])
+def test_what_a_run_left_that_was_killed_while_it_cleaned_up_is_removed(left, small, tmp_path):
+    out = tmp_path / "out"
+    assert ran(small, out) == (2, 0)
+    (out / "unfinished" / "0a").mkdir(parents=True)
+    if left:
+        (out / "unfinished" / "0a" / left).touch()
+    assert ran(small, out) == (0, 2)
+    assert not (out / "unfinished").exists()
+
+
+LEARNED = """
+datasets: [{name: embedded, limit: 8, train: {limit: 16}}]
+backbones: [{name: splitbench/small_resnet, splits: [layer3]}]
+methods:
+  - {name: bottleneck, lmbda: [0.3, 1], epochs: 1, next_epochs: 1, restore_epochs: 0, start: neighbour, batch_size: 8}
+batch: 8
+"""
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_rate_point_is_added_whose_neighbours_cell_is_stored(gone, tmp_path):
+    path, out = tmp_path / "sweep.yaml", tmp_path / "out"
+    path.write_text(LEARNED.replace("[0.3, 1]", "[0.3]"))
+    assert ran(path, out) == (1, 0)
+    if gone:
+        shutil.rmtree(out / "trainings")
+    path.write_text(LEARNED)
+    assert ran(path, out) == (1, 1)
+    assert ran(path, tmp_path / "whole") == (2, 0)
+    assert difference(out, tmp_path / "whole") == []
 
 
 def test_a_second_run_in_the_same_folder_is_refused_while_the_first_lives(small, tmp_path, capsys):

@@ -18,7 +18,7 @@ from splitbench.bench.compare.paired import paired_tests
 from splitbench.bench.compare.pairs import FACTOR
 from splitbench.bench.compare.summary import summary
 from splitbench.bench.compare.words import as_words, listed, readable
-from splitbench.bench.compare.write import as_latex, as_markdown, save
+from splitbench.bench.compare.write import as_csv, as_latex, as_markdown, save
 
 __all__ = [
     "BUDGETS",
@@ -82,9 +82,7 @@ def write(found: Findings, out: Path) -> Comparison:
     text = as_words(found)
     tables = found.tables
     files = [save(out / "comparison.txt", text)]
-    files += [
-        save(out / f"{name}.csv", table.to_csv(index=False, lineterminator="\n")) for name, table in tables.items()
-    ]
+    files += [save(out / f"{name}.csv", as_csv(table)) for name, table in tables.items()]
     titled = [(TITLES[name], table) for name, table in tables.items() if len(table)]
     markdown = [f"## {title}\n\n{as_markdown(readable(table))}" for title, table in titled]
     files.append(save(out / "comparison.md", "\n\n".join(["# Comparison", *markdown, *listed(found.remarks)])))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from splitbench.bench.errors import UserError
+from splitbench.bench.files import no_formula
 
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -41,7 +42,7 @@ def as_markdown(table: pd.DataFrame) -> str:
     """The table as GitHub's Markdown renders it."""
     header, cells, right = _cells(table)
     rule = ["---:" if to_right else "---" for to_right in right]
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in cells]
+    escaped = [[cell.replace("<", "&lt;").replace("|", "\\|") for cell in row] for row in cells]
     return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *escaped])
 
 
@@ -64,6 +65,12 @@ def as_latex(table: pd.DataFrame, caption: str) -> str:
             r"\end{table*}",
         ]
     )
+
+
+def as_csv(table: pd.DataFrame) -> str:
+    """The table as comma-separated values; texts that a spreadsheet would take for formulas are marked as texts."""
+    plain = table.apply(lambda column: column.map(lambda value: no_formula(value) if isinstance(value, str) else value))
+    return str(plain.to_csv(index=False, lineterminator="\n"))
 
 
 def save(path: Path, text: str) -> Path:

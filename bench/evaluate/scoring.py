@@ -60,6 +60,7 @@ def score(
                     "images_unreadable": len(shard.unreadable),
                     "batch": shard.batch,
                     "seconds": shard.seconds + descriptions[name].seconds,
+                    "fixed_seconds": descriptions[name].seconds,
                 }
     for name, reason in failed.items():
         outcomes[name].reason = reason

@@ -70,6 +70,8 @@ RC: Any = {
     # Text as outlines and a fixed salt for ids: the same table gives the same bytes on every machine.
     "svg.fonttype": "path",
     "svg.hashsalt": "splitbench",
+    # Names are text, dollar signs and all.
+    "text.parse_math": False,
 }
 """Settings that every figure is drawn with; sizes are for print at the figure's own width, in a two-column paper."""
 

@@ -25,5 +25,6 @@ def write(run: Path, cell: Cell, report: Mapping[str, Any]) -> None:
 
 
 def _plain(word: str) -> str:
-    """A word as a part of a file's name."""
-    return re.sub(r"[^\w.=-]+", "-", word.replace("/", "--"))
+    """A word as a part of a path; never one that leads elsewhere, as two dots do."""
+    plain = re.sub(r"[^\w.=-]+", "-", word.replace("/", "--"))
+    return plain if plain.strip(".") else "-"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from splitbench.bench.compare.write import as_latex, as_markdown, as_text, save
+from splitbench.bench.compare.write import as_csv, as_latex, as_markdown, as_text, save
 from splitbench.bench.figures.link import draw_links
 from splitbench.bench.table import read
 from splitbench.bench.what_if.question import Found, Question, answered
@@ -55,7 +55,7 @@ def what_if(
         save(out / "what-if.txt", text),
         save(out / "what-if.md", f"# What if the link were another\n\n{as_markdown(told)}\n\n{listed}"),
         save(out / "what-if.tex", as_latex(told, f"The least latency by link speed: {notes[0]}")),
-        *(save(out / f"{name}.csv", table.to_csv(index=False, lineterminator="\n")) for name, table in tables.items()),
+        *(save(out / f"{name}.csv", as_csv(table)) for name, table in tables.items()),
     ]
     files += draw_links(frame, found.rows, out, question, report)
     return WhatIf(text, tables, files)

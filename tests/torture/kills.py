@@ -3,17 +3,20 @@
     python -m tests.torture.kills COUNT FOLDER [SEED]
 
 The sweep trains two units (checkpoints after every epoch), evaluates in many shards and stores a dozen cells. Each life
-is a fork of one process that has imported everything, and runs the sweep anew in the same folder; it is killed
-after a random time, at most what an undisturbed run takes. Where a sweep has ended before all kills are done, its
-folder is compared and the next begins in a fresh one. The last line printed is the counts as JSON.
+is a fork of one process that has imported everything (and computed nothing: torch may abort in the fork of a process
+that has), and runs the sweep anew in the same folder; it is killed after a random time, at most what an undisturbed run
+takes. Where a sweep has ended before all kills are done, its folder is compared and the next begins in a fresh one. The
+last line printed is the counts as JSON.
 """
 
+import faulthandler
 import json
 import os
 import random
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import torch
@@ -52,17 +55,25 @@ def _run(out: Path) -> None:
         raise AssertionError(result.failed)
 
 
+def _log(out: Path) -> Path:
+    return out.with_suffix(".log")
+
+
 def _life(out: Path) -> int:
     """A process that runs the sweep; its id."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            with Path(os.devnull).open("w") as nothing:
-                os.dup2(nothing.fileno(), 2)  # progress bars
+            with _log(out).open("w") as log:  # progress bars, and last words
+                os.dup2(log.fileno(), 2)
+                faulthandler.enable()
                 _run(out)
             code = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stderr.flush()
             os._exit(code)
     return child
 
@@ -76,6 +87,7 @@ def torture(count: int, folder: Path, seed: int = 0) -> dict[str, int]:
     rng = random.Random(seed)
     work._SHARD_SECONDS = 0.05  # a shard every few batches, so that kills meet many of them
     undisturbed = folder / "undisturbed"
+    folder.mkdir(parents=True, exist_ok=True)
     begun = time.perf_counter()
     _, status = os.waitpid(_life(undisturbed), 0)
     if status != 0:
@@ -107,7 +119,8 @@ def torture(count: int, folder: Path, seed: int = 0) -> dict[str, int]:
 
 def _compare(out: Path, undisturbed: Path, status: int, counts: dict[str, int]) -> None:
     if status != 0:
-        raise AssertionError(f"a life in {out} ended by itself with {status}")
+        told = _log(out).read_text(errors="replace").replace("\r", "\n").splitlines()[-80:]
+        raise AssertionError("\n".join([*told, f"a life in {out.name} ended by itself with {status}"]))
     found = difference(out, undisturbed)
     left = [
         str(path) for path in out.rglob("*") if path.suffix in (".checkpoint", ".part") or path.name == "unfinished"
