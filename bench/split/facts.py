@@ -106,13 +106,14 @@ def unchanged(model: nn.Module) -> Iterator[None]:
     kept = [
         (holder, dict(holder))
         for module in model.modules()
-        for holder in (module.__dict__, module._buffers, module._modules)
+        for holder in (module.__dict__, *module.__dict__.values())
+        if isinstance(holder, dict)
     ]
     try:
         yield
     finally:
         for holder, content in kept:
             for name in set(holder) - set(content):
-                if not name.startswith("_tensor_constant"):
+                if not str(name).startswith("_tensor_constant"):
                     del holder[name]
             holder.update(content)

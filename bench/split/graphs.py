@@ -56,17 +56,17 @@ def _values(plan: Plan, node: fx.Node) -> list[tuple[int | None, Any]]:
     return list(enumerate(value)) if isinstance(value, tuple | list) else [(None, value)]
 
 
-def image_first(tensor: Tensor, axis: int, steps: int) -> Tensor:
-    """Move the axis of images to the front; ``steps`` along it belong to each image (windows, heads)."""
-    if steps > 1:
-        tensor = tensor.unflatten(axis, (-1, steps))  # type: ignore[no-untyped-call]
+def image_first(tensor: Tensor, axis: int, images: int) -> Tensor:
+    """Move the axis of images to the front; along it may lie several steps of each image (windows, heads, rows)."""
+    if tensor.shape[axis] != images:
+        tensor = tensor.unflatten(axis, (images, -1))  # type: ignore[no-untyped-call]
     return tensor.movedim(axis, 0)
 
 
-def image_back(tensor: Tensor, axis: int, steps: int) -> Tensor:
-    """The inverse of :func:`image_first`."""
+def image_back(tensor: Tensor, axis: int, axes: int) -> Tensor:
+    """The inverse of :func:`image_first` for a tensor that had so many axes."""
     tensor = tensor.movedim(0, axis)
-    return tensor.flatten(axis, axis + 1) if steps > 1 else tensor
+    return tensor.flatten(axis, axis + 1) if tensor.ndim > axes else tensor
 
 
 def ordered(tensor: Tensor, order: tuple[int, ...]) -> Tensor:
@@ -117,14 +117,18 @@ def _head(plan: Plan, tensors: list[Sent], numbers: list[Sent]) -> fx.Graph:
         if sent in tensors:
             found = image_axis(_fact(plan, sent).shape)
             if found is not None and found != (0, 1):
-                value = graph.call_function(image_first, (value, *found))
+                value = graph.call_function(image_first, (value, found[0], _images(graph, env)))
         elif per_image(plan, sent) and known:
-            image = next(iter(env.values()))
-            size = graph.call_function(operator.getitem, (graph.call_function(getattr, (image, "shape")), 0))
-            value = graph.call_function(operator.floordiv, (value, size))
+            value = graph.call_function(operator.floordiv, (value, _images(graph, env)))
         results.append(value)
     graph.output(tuple(results))
     return graph
+
+
+def _images(graph: fx.Graph, env: dict[fx.Node, Any]) -> fx.Node:
+    """How many images the head was given."""
+    image = next(iter(env.values()))
+    return graph.call_function(operator.getitem, (graph.call_function(getattr, (image, "shape")), 0))
 
 
 def _before_writes(plan: Plan, needed: set[fx.Node]) -> dict[fx.Node, list[fx.Node]]:
@@ -185,7 +189,7 @@ class _Tail:
             order = memory_order(fact)
             found = image_axis(fact.shape)
             if found is not None and found != (0, 1):
-                value = self._call(image_back, value, *found)
+                value = self._call(image_back, value, found[0], len(fact.shape))
                 order = order or tuple(range(len(fact.shape)))
             if order is not None:
                 value = self._call(ordered, value, order)

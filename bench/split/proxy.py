@@ -61,8 +61,13 @@ class KnowingProxy(fx.Proxy):
         value = self.tracer.values[self.node]
         if isinstance(value, dict):
             return iter(value)
-        create = self.tracer.create_proxy
-        return iter([create("call_function", operator.getitem, (self, i), {}) for i in range(len(self))])
+        return iter([self[i] for i in range(len(self))])
+
+    def __getitem__(self, key: Any) -> Any:
+        value = self.tracer.values[self.node]
+        if isinstance(value, tuple | list) and isinstance(key, int) and value[key] is None:
+            return None  # nothing is no value that could cross
+        return self.tracer.create_proxy("call_function", operator.getitem, (self, key), {})
 
     def keys(self) -> Any:
         """The keys of a dict."""
