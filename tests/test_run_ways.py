@@ -22,7 +22,7 @@ methods:
   - {name: label-only, k: [1]}
 batch: 5
 """
-TIMES = {"seconds", "date", "head_ms", "encode_ms", "decode_ms", "tail_ms", "switch_ms"}
+TIMES = {"seconds", "fixed_seconds", "date", "head_ms", "encode_ms", "decode_ms", "tail_ms", "switch_ms"}
 
 
 def splitbench(*words, monkeypatch):
