@@ -112,9 +112,11 @@ def _valid(method, values):
     return True
 
 
-def deployed(name, chosen, rate):
+def deployed(name, chosen, rate, device="cpu"):
+    """The rate point, cuts to try it on, and their specs; what a network gives is on ``device``."""
     method = methods.get(name)
     head, tail, cut = place("boxes" if method.tasks == ("detection",) else method.only_at or "middle")
+    head, tail, cut = head.to(device), tail.to(device), tuple(x.to(device) for x in cut)
     specs = tuple(TensorSpec(tuple(x.shape[1:]), x.dtype, "role") for x in cut)
     settings = method.Settings.model_validate(chosen | {method.knob: rate})
     context = Context(head, tail, specs, lambda: [tuple(x.flip(-1) for x in cut)])
@@ -126,10 +128,10 @@ def deployed(name, chosen, rate):
 def learned(method, settings, context, cut):
     """What a few steps of training leave: enough for statistics and tables that are no longer those of the start."""
     learning = method.learn(settings, context)
-    unit = learning.unit.train()
+    unit = learning.unit.to(cut[0].device).train()
     unit.begin(cut)
     optimizer = torch.optim.Adam([p for p in unit.parameters() if p.requires_grad], 1e-2)
-    with torch.enable_grad(), torch.random.fork_rng():
+    with torch.enable_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         for _ in range(5):
             decoded, bits = unit(*cut)

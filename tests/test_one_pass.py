@@ -47,10 +47,11 @@ SWEEPS = {
 }
 
 
-def material_of(task):
+def material_of(task, device="cpu"):
     """A pass with all methods; those that learn get a unit that was fitted to a few images, and not trained."""
     sweep = Sweep.model_validate(SWEEPS[task] | {"methods": [*every_method(task)], "batch": BATCH})
-    (spec,), (backbone,), sources = sweep.datasets, sweep.backbones, Sources()
+    device = torch.device(device)
+    (spec,), (backbone,), sources = sweep.datasets, sweep.backbones, Sources(device=device)
     few = spec.model_copy(update={"calibration": {"limit": 4}})
     built = open_backbone(backbone, spec, sources)
     dataset = open_dataset(spec, sources, "evaluation")
@@ -60,8 +61,10 @@ def material_of(task):
         method = methods.get(cell.method)
         assert isinstance(method, LearningMethod)
         learning = method.learn(cell.settings, Context(place.head, place.tail, place.specs, list, cell.seed))
-        cut = place.cut(place.head(built.together([built.pixels(calibration.image(i)) for i in range(2)])))[0]
-        unit = learning.unit.train()
+        cut = place.cut(place.head(built.together([built.pixels(calibration.image(i)).to(device) for i in range(2)])))[
+            0
+        ]
+        unit = learning.unit.to(device).train()
         unit.begin(cut)
         unit.finish([cut])
         head, tail = (copy.deepcopy(half) if learning.everything else half for half in (place.head, place.tail))
@@ -69,7 +72,7 @@ def material_of(task):
 
     cells = {str(cell): cell for cell in expand(sweep)}
     batch = BATCH if task == "classification" else 2
-    return cells, Material(built, dataset, lambda: calibration, learned, False, batch, torch.device("cpu"))
+    return cells, Material(built, dataset, lambda: calibration, learned, False, batch, device)
 
 
 @cache

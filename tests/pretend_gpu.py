@@ -1,0 +1,145 @@
+"""A GPU for machines without one: tensors that say they are on ``cuda`` and compute on the CPU.
+
+As on a GPU, an operation that is given tensors of both kinds raises, and so does reading a tensor's memory from the
+host. What goes from one to the other is counted. So a test can run the code that a GPU would run, with real values, and
+see what leaves the device. How fast it is, and CUDA's own kernels, only a GPU shows.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from unittest import mock
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+CUDA = torch.device("cuda", 0)
+CPU = torch.device("cpu")
+aten = torch.ops.aten
+
+_MOVES = (aten._to_copy.default, aten.copy_.default)
+_INDICES_FROM_HOST = (aten.index.Tensor, aten.index_put_.default, aten.index_put.default, aten._index_put_impl_.default)
+"""What PyTorch lets a GPU tensor be indexed with: CPU tensors, too."""
+
+
+@dataclass
+class Traffic:
+    """What left the device: tensors copied to the host, their bytes, and single numbers read (each one waits)."""
+
+    copies: int = 0
+    bytes: int = 0
+    numbers: int = 0
+
+
+_traffic = Traffic()
+
+
+class Pretended(torch.Tensor):
+    """``held`` is the CPU tensor that it stands for."""
+
+    held: torch.Tensor
+
+    @staticmethod
+    def __new__(cls, held):
+        return torch.Tensor._make_wrapper_subclass(
+            cls,
+            held.size(),
+            strides=held.stride(),
+            storage_offset=held.storage_offset(),
+            dtype=held.dtype,
+            layout=held.layout,
+            device="meta",  # PyTorch itself asks no driver about this one, and only Python code sees it
+            requires_grad=held.requires_grad,
+        )
+
+    def __init__(self, held):
+        self.held = held
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    def __repr__(self, *, tensor_contents=None):
+        return f"Pretended({self.held})"
+
+    device = property(lambda self: CUDA)
+    is_cuda = property(lambda self: True)
+    is_cpu = is_meta = property(lambda self: False)
+
+    def tolist(self):
+        return self.cpu().tolist()
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):  # type: ignore[override]
+        return _call(func, args, kwargs or {})
+
+
+def _call(func, args, kwargs):
+    leaves = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+    inside = any(isinstance(x, Pretended) for x in leaves)
+    asked = kwargs.get("device")
+    target = torch.device(asked) if asked is not None else None
+    if func in (aten._local_scalar_dense.default, aten.equal.default, aten.is_nonzero.default) and inside:
+        _traffic.numbers += 1
+    if inside and func not in _MOVES:
+        indices = tree_leaves(args[1]) if func in _INDICES_FROM_HOST else []
+        for x in leaves:
+            if not isinstance(x, Pretended) and x.dim() > 0 and not any(x is index for index in indices):
+                raise RuntimeError(f"{func}: expected all tensors to be on the same device, but found cuda:0 and cpu")
+    plain = {**kwargs, "device": CPU} if asked is not None else kwargs
+    out = func(*tree_map_only(Pretended, lambda x: x.held, args), **tree_map_only(Pretended, lambda x: x.held, plain))
+    if func is aten.copy_.default:
+        if isinstance(args[1], Pretended) and not isinstance(args[0], Pretended):
+            _leaves(args[1])
+        return args[0]
+    there = target.type != "cpu" if target is not None else inside
+    if func is aten._to_copy.default and inside and not there:
+        _leaves(args[0])
+    if not there:
+        return out
+    wrapped = tree_map_only(torch.Tensor, Pretended, out)
+    return return_and_correct_aliasing(func, args, kwargs, wrapped) if inside else wrapped
+
+
+def _leaves(x):
+    _traffic.copies += 1
+    _traffic.bytes += x.nbytes
+
+
+class _Factories(TorchDispatchMode):
+    """Makes tensors on the pretended device where they are asked for there, and moves others to it."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        return _call(func, args, kwargs or {})
+
+
+class _Literals(TorchFunctionMode):
+    """``torch.tensor`` and ``torch.as_tensor`` of Python's numbers, for which PyTorch would ask the driver."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None:
+            return func(*args, **{**kwargs, "device": CPU}).to(kwargs["device"])
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def pretended() -> Iterator[Traffic]:
+    """``cuda`` is there, in this thread; what leaves it is counted anew."""
+    global _traffic
+    _traffic = Traffic()
+    with (
+        mock.patch.object(torch.cuda, "_lazy_init", lambda: None),
+        mock.patch.object(torch.cuda, "is_available", lambda: True),
+        mock.patch.object(torch.cuda, "device_count", lambda: 1),
+        mock.patch.object(torch.cuda, "empty_cache", lambda: None),
+        mock.patch.object(torch.cuda, "synchronize", lambda *_: None),
+        mock.patch.object(torch.cuda, "get_rng_state", lambda *_: torch.get_rng_state()),
+        mock.patch.object(torch.cuda, "set_rng_state", lambda *_: None),
+        mock.patch.object(torch.cuda, "is_current_stream_capturing", lambda: False),
+        mock.patch.object(torch.accelerator, "current_accelerator", lambda **_: None),
+        torch.backends.cudnn.flags(enabled=False),
+        _Factories(),
+        _Literals(),
+    ):
+        yield _traffic
