@@ -1,5 +1,6 @@
 """What a row says of where it came from: device, versions, commit, date."""
 
+import platform
 import subprocess
 from datetime import UTC, datetime
 from functools import cache
@@ -40,6 +41,18 @@ def device(name: str) -> torch.device:
 def device_name(chosen: torch.device) -> str:
     """``cpu``, or the GPU's name."""
     return torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "cpu"
+
+
+@cache
+def processor() -> str:
+    """Its name, and the instructions that PyTorch uses on it: others round sums differently."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # only Linux has it
+        lines = []
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 @cache

@@ -230,7 +230,8 @@ def benchmark(
     out: Annotated[Path, typer.Option(help="The JSON file.")] = Path("results/benchmark.json"),
     quick: Annotated[bool, typer.Option("--quick", help="Small: to see that it works, not how fast.")] = False,
     part: Annotated[
-        list[str] | None, typer.Option(help="sweep, quantize-rle, range, split, memory or intervals; repeatable.")
+        list[str] | None,
+        typer.Option(help="sweep, profile, quantize-rle, range, split, memory or intervals; repeatable."),
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 from tqdm import tqdm
 
-from splitbench.bench import backbones, training
+from splitbench.bench import backbones, circumstances, training
 from splitbench.bench.backbones import Backbone
 from splitbench.bench.files import write_whole
 from splitbench.bench.metrics.macs import count_macs
@@ -93,6 +93,8 @@ def fit(
     facts = {
         "seed": recipe.seed,
         "threads": threads,
+        "processor": circumstances.processor(),
+        "versions": circumstances.versions(),
         "train_seconds": round(found.seconds, 1),
         "train_images": found.images,
         "best_epoch": found.best_epoch + 1,

@@ -1,6 +1,7 @@
 """How fast splitbench is on this machine: ratios of what was measured in the same run, as medians with their spread.
 
 sweep          a sweep against the naive evaluator, and against the floor: decoding, the trunk and the tails alone
+profile        what a sweep's time goes to: decoding, the trunk, codecs, tails, scoring
 quantize-rle   the zero-run coder against zlib and zstd on the same symbols
 range          range coding against CompressAI's own with the same tables
 split          head and tail against the whole model, and the seconds that splitting takes
@@ -10,7 +11,6 @@ intervals      the bootstrap over images of a detection cell, as many as COCO's 
 
 import json
 import os
-import platform
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from splitbench.bench import circumstances
-from splitbench.bench.benchmark import coders, intervals, memory, splits, sweep
+from splitbench.bench.benchmark import coders, intervals, memory, profile, splits, sweep
 from splitbench.bench.benchmark.measured import Measured
 from splitbench.bench.files import write_whole
 
@@ -47,13 +47,14 @@ FULL = Size(
 )
 QUICK = Size(2, sweep.Size("torchvision/resnet18", 64, (2, 4), 4, 2), 100_000, 8, memory.QUICK, splits.QUICK, 100)
 
-PARTS = ("sweep", "quantize-rle", "range", "split", "memory", "intervals")
+PARTS = ("sweep", "profile", "quantize-rle", "range", "split", "memory", "intervals")
 
 
 def benchmark(size: Size, device: torch.device, out: Path, parts: tuple[str, ...] = PARTS) -> Iterator[str]:
     """Measure the parts, one line for each number, and write all into a JSON file in the end."""
     measure: dict[str, Callable[[], Iterator[Measured]]] = {
         "sweep": lambda: sweep.compared(size.sweep, size.rounds, device),
+        "profile": lambda: profile.shares(size.sweep, size.rounds, device),
         "quantize-rle": lambda: coders.zero_runs_compared(size.symbols, size.rounds),
         "range": lambda: coders.range_compared(size.channels, size.rounds),
         "split": lambda: splits.compared(size.splits, size.rounds, device),
@@ -66,7 +67,7 @@ def benchmark(size: Size, device: torch.device, out: Path, parts: tuple[str, ...
             found.append(one)
             yield str(one)
     machine = {
-        "processor": platform.processor() or platform.machine(),
+        "processor": circumstances.processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": circumstances.device_name(device),

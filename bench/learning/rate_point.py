@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Subset
 
-from splitbench.bench import training
+from splitbench.bench import circumstances, training
 from splitbench.bench.learning.examples import Examples, listed
 from splitbench.bench.learning.learner import Learner
 from splitbench.bench.learning.pool import Pool
@@ -40,8 +40,8 @@ def train_rate_point(
 
     Returns:
         What it took: ``train_seconds``, running a frozen head for examples that are kept included where this training
-        did it, ``train_images``, ``train_macs``, as if it had been trained alone, ``best_epoch``, the ``history``, and
-        that of ``restoring`` where the unit learned that first.
+        did it, ``train_images``, ``train_macs``, as if it had been trained alone, ``best_epoch``, ``processor``,
+        ``versions``, the ``history``, and that of ``restoring`` where the unit learned that first.
 
     Raises:
         TrainingError: it diverged, or its checkpoint cannot be written; what was reached stays in the checkpoint.
@@ -78,6 +78,8 @@ def train_rate_point(
         "train_images": sum(one.images for one in reports),
         "train_macs": macs,
         "best_epoch": report.best_epoch,
+        "processor": circumstances.processor(),
+        "versions": circumstances.versions(),
         "history": report.history,
         **({"restoring": restored.history} if restored else {}),
     }
