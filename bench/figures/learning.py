@@ -23,6 +23,7 @@ _FIRST = {
     "loss": "loss",
     "bits_per_pixel": "rate\n(bits per pixel)",
     "accuracy": "accuracy (%)",
+    "agreement": "same class as\nuncompressed (%)",
     "distortion": "distortion",
 }
 """Panels from the top, with what their axes say; further measures follow under their own names."""
