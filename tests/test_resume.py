@@ -234,18 +234,8 @@ def test_what_overwrite_runs_again(overwrite, small, tmp_path, monkeypatch):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_stops_everything_and_the_same_command_goes_on(workers, tmp_path):
     out = tmp_path / "out"
-    words = (
-        "-m",
-        "splitbench.bench",
-        "run",
-        "scaling",
-        "--device",
-        "cpu",
-        "--workers",
-        str(workers),
-        "--out",
-        str(out),
-    )
+    words = "-m", "splitbench.bench", "run", "scaling", "--device", "cpu", "--workers", str(workers), "--out", str(out)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored, by children, too
     with subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True) as run:  # noqa: S603 - our own
         while not list(out.glob("trainings/*.checkpoint")):
             assert run.poll() is None
