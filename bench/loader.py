@@ -1,4 +1,4 @@
-"""Batches of pixels, decoded ahead of time by threads: Pillow releases the interpreter lock while it decodes."""
+"""Batches of pixels, decoded ahead of time."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,9 +10,9 @@ import numpy.typing as npt
 from torch import Tensor
 
 from splitbench.bench.backbones import Backbone
+from splitbench.bench.decoding import threads
 from splitbench.datasets.base import Dataset, ImageError
 
-_THREADS = 2
 _AHEAD = 2  # batches
 
 
@@ -59,7 +59,7 @@ def decoded(
             tuple(p for p in found if isinstance(p, str)),
         )
 
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(threads()) as pool:
 
         def submit(chunk: Sequence[int]) -> list[Future[Tensor | str]]:
             return [pool.submit(one, i) for i in chunk]

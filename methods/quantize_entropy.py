@@ -20,6 +20,7 @@ Bitstream of one image:
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -29,6 +30,7 @@ from torch import Tensor
 from splitbench.methods import base
 from splitbench.methods.base import Bitstream, BitstreamError, Context, Cut, Deployment, MethodError, Specs, TensorSpec
 from splitbench.methods.coding import linear, ranges
+from splitbench.methods.coding.channels import channels_in_front
 from splitbench.methods.coding.counts import Counts, cheapest
 from splitbench.methods.coding.entropy import RangeCoder
 from splitbench.methods.coding.huffman import HuffmanCoder
@@ -51,7 +53,7 @@ class QuantizeEntropy:
     """Linear quantization and entropy coding with fitted tables."""
 
     summary: ClassVar[str] = "linear quantization + range coding with calibrated tables, no training"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     knob: ClassVar[str] = "bits"
     rates: ClassVar[tuple[Any, ...]] = (1, 2, 3, 4, 5, 6, 7, 8)
     tasks: ClassVar[tuple[str, ...]] = ("classification", "detection")
@@ -64,18 +66,23 @@ class QuantizeEntropy:
 
     def deploy(self, settings: Any, context: Context) -> Deployment:
         """Fit ranges and tables. Raises MethodError where calibration images are missing."""
-        fitted, stored = None, dict[str, Tensor]()
-        if settings.range == "calibrated":
-            fitted = ranges.fitted(
-                context.calibration, settings.granularity, settings.bits, settings.clip, settings.rounding
-            )
-            for index, ends in enumerate(fitted):
-                stored |= {f"low.{index}": ends.low, f"high.{index}": ends.high}
-        quantizer = _Quantizer(settings, fitted)
-        axes, tables = _fit(quantizer, context)
-        for index, table in enumerate(tables):
-            stored |= table.to_tensors(str(index))
-        return Deployment(context.head, _Codec(quantizer, axes, tables), context.tail, stored, stored)
+        fit = partial(_deploy, settings)
+        return channels_in_front(fit, context) if settings.granularity == "channel" else fit(context)
+
+
+def _deploy(settings: Any, context: Context) -> Deployment:
+    fitted, stored = None, dict[str, Tensor]()
+    if settings.range == "calibrated":
+        fitted = ranges.fitted(
+            context.calibration, settings.granularity, settings.bits, settings.clip, settings.rounding
+        )
+        for index, ends in enumerate(fitted):
+            stored |= {f"low.{index}": ends.low, f"high.{index}": ends.high}
+    quantizer = _Quantizer(settings, fitted)
+    axes, tables = _fit(quantizer, context)
+    for index, table in enumerate(tables):
+        stored |= table.to_tensors(str(index))
+    return Deployment(context.head, _Codec(quantizer, axes, tables), context.tail, stored, stored)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ The code is our own, in three steps per image and tensor:
    the full range that quantizes with the least squared error; ``clip: none`` takes the full range.
 2. *Quantization* to b bits with an exact zero (``coding/linear.py``), to the nearest level or with a dead zone
    (``rounding``); symbol 0 is the zero point.
-3. *Zero-run-length coding* of the symbols in memory order (channel by channel, row by row; ``coding/zero_runs.py``):
+3. *Zero-run-length coding* of the symbols in memory order (channel by channel, row by row; ``coding/zero_runs.py``;
+   channels that come last, as a transformer's do, are brought to the front where they have ranges of their own):
    runs of zeros as Rice codes; the literals between them in b bits (``literals: fixed``) or as Rice codes as well,
    since small levels are the more frequent (``literals: rice``).
 
@@ -24,6 +25,7 @@ No lengths are sent: the number of symbols is known from the network, and each p
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -43,6 +45,7 @@ from splitbench.methods.base import (
     TensorSpec,
 )
 from splitbench.methods.coding import linear, ranges, zero_runs, zero_runs_decoder, zero_runs_tensor
+from splitbench.methods.coding.channels import channels_in_front
 
 
 class Settings(base.Settings):
@@ -60,7 +63,7 @@ class QuantizeRLE:
     """Linear quantization and zero-run-length coding."""
 
     summary: ClassVar[str] = "linear quantization + zero-run-length coding, no training"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     knob: ClassVar[str] = "bits"
     rates: ClassVar[tuple[Any, ...]] = (1, 2, 3, 4, 5, 6, 7, 8)
     tasks: ClassVar[tuple[str, ...]] = ("classification", "detection")
@@ -73,15 +76,18 @@ class QuantizeRLE:
 
     def deploy(self, settings: Any, context: Context) -> Deployment:
         """Fit the ranges where they are calibrated. Raises MethodError where calibration images are missing."""
-        if settings.range == "image":
-            return Deployment(context.head, _Codec(settings, None), context.tail)
-        fitted = ranges.fitted(
-            context.calibration, settings.granularity, settings.bits, settings.clip, settings.rounding
-        )
-        tables: dict[str, Tensor] = {}
-        for index, ends in enumerate(fitted):
-            tables |= {f"low.{index}": ends.low, f"high.{index}": ends.high}
-        return Deployment(context.head, _Codec(settings, fitted), context.tail, tables, tables)
+        fit = partial(_deploy, settings)
+        return channels_in_front(fit, context) if settings.granularity == "channel" else fit(context)
+
+
+def _deploy(settings: Any, context: Context) -> Deployment:
+    if settings.range == "image":
+        return Deployment(context.head, _Codec(settings, None), context.tail)
+    fitted = ranges.fitted(context.calibration, settings.granularity, settings.bits, settings.clip, settings.rounding)
+    tables: dict[str, Tensor] = {}
+    for index, ends in enumerate(fitted):
+        tables |= {f"low.{index}": ends.low, f"high.{index}": ends.high}
+    return Deployment(context.head, _Codec(settings, fitted), context.tail, tables, tables)
 
 
 class _Codec:

@@ -23,6 +23,8 @@ _MOVES = (aten._to_copy.default, aten.copy_.default)
 _INDICES_FROM_HOST = (aten.index.Tensor, aten.index_put_.default, aten.index_put.default, aten._index_put_impl_.default)
 """What PyTorch lets a GPU tensor be indexed with: CPU tensors, too."""
 
+_DIVISIONS = {aten.div.Tensor: aten.mul.Tensor, aten.div_.Tensor: aten.mul_.Tensor, aten.div.Scalar: aten.mul.Scalar}
+
 
 @dataclass
 class Traffic:
@@ -34,6 +36,7 @@ class Traffic:
 
 
 _traffic = Traffic()
+_reciprocals = False
 
 
 class Pretended(torch.Tensor):
@@ -86,6 +89,9 @@ def _call(func, args, kwargs):
         for x in leaves:
             if not isinstance(x, Pretended) and x.dim() > 0 and not any(x is index for index in indices):
                 raise RuntimeError(f"{func}: expected all tensors to be on the same device, but found cuda:0 and cpu")
+    if _reciprocals and inside and func in _DIVISIONS and not isinstance(args[1], Pretended):
+        # CUDA multiplies by the reciprocal of a number that is not on the device: the last bit may differ.
+        func, args = _DIVISIONS[func], (args[0], (1 / torch.as_tensor(args[1], dtype=torch.float32)).item())
     plain = {**kwargs, "device": CPU} if asked is not None else kwargs
     out = func(*tree_map_only(Pretended, lambda x: x.held, args), **tree_map_only(Pretended, lambda x: x.held, plain))
     if func is aten.copy_.default:
@@ -124,10 +130,10 @@ class _Literals(TorchFunctionMode):
 
 
 @contextmanager
-def pretended() -> Iterator[Traffic]:
+def pretended(reciprocals: bool = False) -> Iterator[Traffic]:
     """``cuda`` is there, in this thread; what leaves it is counted anew."""
-    global _traffic
-    _traffic = Traffic()
+    global _traffic, _reciprocals
+    _traffic, _reciprocals = Traffic(), reciprocals
     with (
         mock.patch.object(torch.cuda, "_lazy_init", lambda: None),
         mock.patch.object(torch.cuda, "is_available", lambda: True),

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from splitbench.bench.evaluate import measure, pipeline, prepare
+from splitbench.methods.coding import linear
 from tests import test_one_pass, training_samples
 from tests.method_samples import cases, deployed
 from tests.pretend_gpu import CUDA, pretended
@@ -49,6 +50,15 @@ def test_only_finished_bytes_leave_it(chosen):
         ends = 8 * (sum(x.shape[1] for x in cut) if chosen.get("granularity") else len(cut))
         assert left <= sum(len(stream.data) + ends for stream in streams) + len(cut) * (16 * len(streams) + 8)
         assert numbers <= 3 * len(cut)
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_both_sides_find_the_same_steps(bits):
+    high = torch.arange(0x3F80, 0x4100, dtype=torch.int16).view(torch.bfloat16).float()[None]  # 1 to 8, as they travel
+    here = linear.Range(-high, high).steps(bits)
+    with pretended(reciprocals=True):
+        there = linear.Range(-high.to(CUDA), high.to(CUDA)).steps(bits)
+        assert all(torch.equal(x.cpu(), y) for x, y in zip(there, here, strict=True))
 
 
 def test_training_there_is_training_here():

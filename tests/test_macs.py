@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from splitbench.bench.metrics.macs import count_macs
+from splitbench.bench.metrics.macs import count_macs, count_training_macs
 
 
 def test_a_convolution():
@@ -33,6 +33,24 @@ def test_attention_in_every_form():
     counts = {count_macs(layer.train(mode), q.reshape(1, tokens, heads * width)) for mode in (True, False)}
     assert counts == {expected + tokens * (4 * (heads * width) ** 2 + 2 * 32 * heads * width)}
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(8, 12, 3, 2, 1),
+        nn.Conv2d(8, 12, 3, 1, 1, groups=4),
+        nn.Conv2d(8, 16, (3, 5), groups=8),
+        nn.ConvTranspose2d(8, 12, 4, 2, 1),
+        nn.ConvTranspose2d(8, 8, 4, 2, 1, groups=8),
+        nn.Conv1d(8, 8, 3, groups=8),
+    ],
+)
+def test_gradients_cost_twice_what_forward_costs(layer):
+    x = torch.randn(2, 8, *[9] * (layer.weight.dim() - 2))
+    forward = count_macs(layer, x)
+    assert count_training_macs(lambda: layer(x.requires_grad_()).sum()) == 3 * forward
+    assert count_training_macs(lambda: layer(x.detach()).sum()) == 2 * forward  # no gradient of the input
 
 
 def test_the_mode_and_the_gradients_are_left_alone():

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import dataclasses
+import weakref
 from functools import cache
 
 import numpy as np
@@ -14,6 +15,7 @@ from splitbench import methods
 from splitbench.bench import patience
 from splitbench.bench.evaluate import Material, evaluate, measure, pipeline, prepare
 from splitbench.bench.evaluate.coders import Coders
+from splitbench.bench.evaluate.failing import Failure
 from splitbench.bench.place import Place
 from splitbench.bench.plan import Sources, open_backbone, open_dataset
 from splitbench.bench.precision import narrowed, widened
@@ -175,6 +177,50 @@ def test_a_backbone_that_never_fits_is_told(prepared):
     with pytest.raises(torch.OutOfMemoryError):
         measure(few)
     assert whole.seen == [4, 2, 1]
+
+
+def test_calibration_batches_that_do_not_fit_are_halved(monkeypatch):
+    cells, material = material_of("classification")
+    first = next(iter(cells.values())).split
+    chosen = {name: cell for name, cell in cells.items() if cell.method == "quantize-entropy" and cell.split == first}
+    whole = prepare(chosen, material)
+    usual = Place.cuts
+    seen = []
+
+    def small(place, values):
+        seen.append(len(values[0]))
+        if len(values[0]) > 1:
+            raise torch.OutOfMemoryError("no room")
+        return usual(place, values)
+
+    monkeypatch.setattr(Place, "cuts", small)
+    again = prepare(chosen, material)
+    monkeypatch.undo()
+    assert not again.failed and len(again.candidates) == len(chosen)
+    assert seen == [4, 2, 1, 1, 1, 1]
+    cut = [torch.rand(1, *spec.shape) for spec in whole.candidates[0].place.specs]
+    for one, other in zip(whole.candidates, again.candidates, strict=True):
+        assert one.deployment.codec.encode(cut)[0].data == other.deployment.codec.encode(cut)[0].data
+
+
+def test_what_a_trained_head_gives_is_not_kept(prepared):
+    own = {id(c.place.head) for c in prepared.candidates}
+    trained = [c.deployment.head for c in prepared.candidates if id(c.deployment.head) not in own]
+    assert trained
+    (batch,) = prepared.material.batches(0, 1)
+    ran = prepared.network.run(prepared.material.placed(batch.pixels))
+    for head in trained:
+        given = weakref.ref(ran.values(head)[0])
+        assert given() is None
+    assert ran.values(prepared.candidates[0].place.head) is ran.values(prepared.candidates[0].place.head)
+
+
+def test_a_cells_earliest_failure_is_told():
+    prepared = prepare(*material_of("classification"))
+    name = next(iter(prepared.cells))
+    for batch, reason in ((5, "late"), (3, "early"), (4, "between")):
+        prepared.fail({name: reason}, batch)
+    assert prepared.failed[name] == Failure(3, "early")
 
 
 class Endless:

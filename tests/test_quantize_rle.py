@@ -21,7 +21,7 @@ VARIANTS = [
 
 
 def specs_of(cut):
-    return tuple(TensorSpec(tuple(x.shape[1:]), x.dtype) for x in cut)
+    return tuple(TensorSpec(tuple(x.shape[1:]), x.dtype, axis=0) for x in cut)
 
 
 def codec(cut, calibration=(), **chosen):

@@ -85,6 +85,12 @@ def test_shapes_that_no_unit_takes_are_refused(shape):
         BOTTLENECK.learn(BOTTLENECK.Settings(lmbda=1.0), context(shape))
 
 
+def test_whole_numbers_are_refused():
+    pixels = replace(context((3, 8, 8)), specs=(TensorSpec((3, 8, 8), torch.uint8),))
+    with pytest.raises(MethodError, match="whole numbers cross here"):
+        BOTTLENECK.learn(BOTTLENECK.Settings(lmbda=1.0), pixels)
+
+
 @settings(max_examples=12, deadline=None)
 @given(
     st.lists(

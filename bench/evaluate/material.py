@@ -20,6 +20,9 @@ from splitbench.methods.base import Learned
 KEPT_BYTES = 200_000_000
 """Of calibration images, and of a split's cuts of them."""
 
+_HALVINGS = 4
+"""How often a batch that does not fit into memory is halved."""
+
 
 @dataclass(frozen=True)
 class Material:
@@ -46,6 +49,11 @@ class Material:
     def plan(self) -> list[list[int]]:
         """The pass's batches in order: the indices of each one's images. The same in every process."""
         return chunks(self.dataset, self.backbone, self.batch)
+
+    @property
+    def smallest(self) -> int:
+        """The fewest images that are run at once where memory runs out."""
+        return max(1, self.batch >> _HALVINGS)
 
     def batches(self, first: int = 0, last: int | None = None) -> Iterator[Batch]:
         """The batches from number ``first`` up to ``last``, the latter not among them, decoded."""

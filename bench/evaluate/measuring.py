@@ -16,9 +16,6 @@ from splitbench.bench.metrics.records import Records
 
 Advance = Callable[[int], None]
 
-_HALVINGS = 4
-"""How often a batch that does not fit into memory is halved."""
-
 
 def measure(prepared: Prepared, first: int = 0, last: int | None = None, advance: Advance = lambda _: None) -> Shard:
     """Run the batches from number ``first`` up to ``last`` through the uncompressed backbone and all cells.
@@ -65,14 +62,14 @@ class _Measuring:
 
     def shard(self, total: int) -> Shard:
         started = time.perf_counter()
-        source = self._source()
+        source, smallest = self._source(), self.prepared.material.smallest
         while True:
             try:
-                for done in run(self.prepared, self._fed(source), self.task, self.prepared.batch > self._smallest()):
+                for done in run(self.prepared, self._fed(source), self.task, self.prepared.batch > smallest):
                     self._keep(done)
                 break
             except torch.OutOfMemoryError:
-                if self.prepared.batch <= self._smallest():
+                if self.prepared.batch <= smallest:
                     raise  # the uncompressed backbone itself does not fit
                 self._halve()
         return Shard(
@@ -128,10 +125,7 @@ class _Measuring:
             self.parts[name].append(records)
         self.advance(len(done.shown.indices) * len(self.prepared.cells))
 
-    def _smallest(self) -> int:
-        return max(1, self.prepared.material.batch >> _HALVINGS)
-
     def _halve(self) -> None:
-        self.prepared.batch = max(self.prepared.batch // 2, self._smallest())
+        self.prepared.batch = max(self.prepared.batch // 2, self.prepared.material.smallest)
         if self.prepared.material.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -68,8 +68,10 @@ class Prepared:
         return name not in self.failed or self.failed[name].batch > batch
 
     def fail(self, reasons: Mapping[str, str], batch: int = -1) -> None:
-        """Note that cells failed at a batch, or before the first one."""
-        self.failed.update({name: Failure(batch, reason) for name, reason in reasons.items()})
+        """Note that cells failed at a batch, or before the first one; a cell's earliest failure is what is told."""
+        self.failed.update(
+            {name: Failure(batch, reason) for name, reason in reasons.items() if self.lives(name, batch)}
+        )
 
     def apart(self) -> Iterator["Prepared"]:
         """Every cell by itself. Failures are those of this pass, too."""
@@ -128,10 +130,13 @@ def _deploy(prepared: Prepared, example: object) -> None:
 
 
 class _CalibrationCuts:
-    """A split point's cuts of the calibration images; kept where they are few, since many rate points ask for them."""
+    """A split point's cuts of the calibration images; kept where they are few, since many rate points ask for them.
+
+    Where memory runs out, batches are halved from there on, as those of the evaluation are.
+    """
 
     def __init__(self, place: Place, material: Material) -> None:
-        self.place, self.material = place, material
+        self.place, self.material, self.batch = place, material, material.batch
         self.kept: list[Cut] = []
 
     def __call__(self) -> Iterator[Cut]:
@@ -153,5 +158,18 @@ class _CalibrationCuts:
         for batch in self.material.calibration_batches():
             if batch.unreadable and not self.material.skip_unreadable:
                 raise MethodError(f"calibration image {batch.unreadable[0]}")
-            if batch.pixels is not None:
-                yield from self.place.cuts(self.place.head(self.material.placed(batch.pixels)))[0]
+            waiting = [] if batch.pixels is None else [batch.pixels]
+            while waiting:
+                pixels = waiting.pop(0)
+                if len(pixels) > self.batch:
+                    waiting[:0] = [pixels[: self.batch], pixels[self.batch :]]
+                    continue
+                try:
+                    cuts, _ = self.place.cuts(self.place.head(self.material.placed(pixels)))
+                except torch.OutOfMemoryError:
+                    if self.batch <= self.material.smallest:
+                        raise
+                    self.batch = max(self.batch // 2, self.material.smallest)
+                    waiting.insert(0, pixels)
+                    continue
+                yield from cuts

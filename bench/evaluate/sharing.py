@@ -47,7 +47,10 @@ class Network:
 
 
 class Run:
-    """One batch: what was computed of it is kept for as long as this is."""
+    """One batch: what the backbone's own heads gave is kept for as long as this is.
+
+    A head that was trained for one cell is asked once, and what it gives is not kept: there may be many of them.
+    """
 
     def __init__(self, network: Network, pixels: Any) -> None:
         self.network = network
@@ -63,13 +66,20 @@ class Run:
 
     def values(self, head: nn.Module) -> tuple[Any, ...]:
         """What a head returns. Raises whatever it raises."""
-        if id(head) not in self._values:
-            original, quick = self.network.heads[id(head)]
-            inner = getattr(original, "whole", None)
-            if id(head) in self.network.own and isinstance(inner, nn.Module):  # the whole backbone runs on the device
-                quick = replaced(original, inner, _Known(self.answers()))
-            self._values[id(head)] = quick(self.pixels)
+        if id(head) in self._values:
+            return self._values[id(head)]
+        original, quick = self.network.heads[id(head)]
+        if id(head) not in self.network.own:
+            return self._run(quick)
+        inner = getattr(original, "whole", None)
+        if isinstance(inner, nn.Module):  # the whole backbone runs on the device
+            quick = replaced(original, inner, _Known(self.answers()))
+        self._values[id(head)] = self._run(quick)
         return self._values[id(head)]
+
+    def _run(self, head: nn.Module) -> tuple[Any, ...]:
+        values: tuple[Any, ...] = head(self.pixels)
+        return values
 
     def _continued(self) -> Any:
         source = self.network.source

@@ -16,13 +16,13 @@ from torch.utils.data import Subset, TensorDataset
 from tqdm import tqdm
 
 from splitbench.bench.backbones import Backbone
+from splitbench.bench.decoding import threads
 from splitbench.bench.training import Augment, TrainingError
 from splitbench.datasets.base import Dataset, ImageError
 
 HELD_OUT_SHARE, HELD_OUT_MOST = 10, 1000
 """A tenth of the training images, at most a thousand, is not trained on: the best epoch is chosen by it."""
 _CHUNK = 64
-_THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,11 @@ class Pictures(TorchDataset[tuple[Tensor, int, int]]):
                     raise
         raise TrainingError("no training image can be read")
 
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int, int]]:
+        """Many at once: what PyTorch's loaders ask for."""
+        with ThreadPoolExecutor(threads()) as pool:
+            return list(pool.map(self.__getitem__, indices))
+
 
 @dataclass(frozen=True, slots=True)
 class Examples:
@@ -74,7 +79,7 @@ def pictures(
     first = lazy[0][0]
     if first.nbytes * len(images) > budget:
         return lazy
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(threads()) as pool:
         found: list[Tensor] = []
         places: list[int] = []
         rows = pool.map(lazy.__getitem__, range(len(images)))
@@ -110,8 +115,8 @@ def of_cuts(
 
     def outputs(indices: Sequence[int], versions: int) -> Iterator[list[Tensor]]:
         for start in range(0, len(indices), _CHUNK):
-            chosen = indices[start : start + _CHUNK]
-            shown = [data[index] for index in chosen]
+            chosen = Subset(data, indices[start : start + _CHUNK])
+            shown = chosen.__getitems__([*range(len(chosen))])
             rows = [pixels.to(device) for pixels, *_ in shown]
             views = [rows] + [[pixels.flip(-1) for pixels in rows]] * (versions - 1)
             cuts = [head(backbone.together(view))[:tensors] for view in views]

@@ -48,7 +48,7 @@ def fine_tune(sweep: Sweep, sources: Sources, recipe: Recipe, out: Path, progres
         raise UserError("another dataset's images are no use for fine-tuning: leave `name` out of `train`")
     (spec,), (named,) = sweep.datasets, sweep.backbones
     backbone = open_backbone(named, spec, sources)
-    pool = Pool(one.train(), backbone, sources.device, sources.memory, progress)
+    pool = Pool(one.train(), backbone, sources.device, sources.memory, progress, one.skip_unreadable)
     model = _Whole(backbone.whole().to(sources.device))
     shown = of_pictures(pool.data, flip=True)
 

@@ -1,5 +1,6 @@
 """Multiply-accumulates of one forward pass."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,32 @@ def count_macs(function: Callable[..., Any], *inputs: Any) -> int:
 
 def count_training_macs(loss: Callable[[], Tensor]) -> int:
     """Multiply-accumulates of computing a loss and its gradients, counted as by :func:`count_macs`."""
-    with torch.enable_grad(), FlopCounterMode(display=False) as counter:
+    mapping = {torch.ops.aten.convolution_backward: _convolution_gradients}
+    with torch.enable_grad(), FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         loss().backward()  # type: ignore[no-untyped-call]
     return int(counter.get_total_flops()) // 2
+
+
+def _convolution_gradients(
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    _1: Any,
+    _2: Any,
+    _3: Any,
+    _4: Any,
+    transposed: bool,
+    *rest: Any,
+    **_: Any,
+) -> int:
+    """Floating-point operations of a convolution's gradients: for its input, for its weights, each as many as forward.
+
+    PyTorch's own formula takes every channel to meet every other in the weights' gradient, whatever the groups are:
+    for a depthwise convolution of C channels that is C times too many.
+    """
+    *_5, (for_input, for_weights, _bias) = rest
+    places = (x if transposed else gradient).shape[2:]
+    return 2 * len(gradient) * math.prod(places) * math.prod(weight.shape) * (int(for_input) + int(for_weights))
+
+
+_convolution_gradients._get_raw = True  # type: ignore[attr-defined]  # the counter gives tensors then, not shapes

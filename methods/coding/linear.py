@@ -37,7 +37,8 @@ class Range:
 
     def steps(self, bits: int) -> tuple[Tensor, Tensor]:
         """Step and zero point, each (B, G), float32. Too narrow a range gets step 1: all its values become 0."""
-        step = (self.high - self.low) / (2**bits - 1)
+        # By a tensor: CUDA multiplies by the reciprocal of a plain number, and the decoder runs on the CPU.
+        step = (self.high - self.low) / torch.full_like(self.high, 2**bits - 1)
         step = torch.where(step >= _SMALLEST_STEP, step, torch.ones_like(step))
         return step, torch.round(-self.low / step)
 

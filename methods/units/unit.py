@@ -32,6 +32,8 @@ class CutUnit(Unit):
         coder: Literal["range", "huffman"],
     ) -> None:
         super().__init__()
+        if not all(spec.dtype.is_floating_point for spec in specs):
+            raise MethodError("a unit codes what layers compute; whole numbers cross here: split further in")
         self.parts = nn.ModuleList(TensorUnit(spec, channels, stride, step) for spec in specs)
         self.coder = CODERS[coder]
         self.tables = StoredTables()
