@@ -79,7 +79,7 @@ switch_ms             | ms      | measured time to copy what a switch loads into
 switch_mbps_1         | Mbit/s  | bandwidth that loading both sides takes at 1 switch per second
 switch_mbps_10        | Mbit/s  | the same at 10 switches per second
 switch_mbps_30        | Mbit/s  | the same at 30 switches per second
-train_macs            | MAC     | multiply-adds spent in training this rate point
+train_macs            | MAC     | multiply-adds of training this rate point, without those that choose the best epoch
 train_images          |         | images seen in training, repetitions counted
 train_seconds         | s       | time spent in training
 head_ms               | ms      | median time of the head, batch 1

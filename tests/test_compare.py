@@ -11,7 +11,7 @@ import pytest
 from splitbench.bench import compare as cmp
 from splitbench.bench.compare.bd import bd_table
 from splitbench.bench.compare.summary import deep_splits, on_device, summary, telling_budgets
-from splitbench.bench.compare.write import as_latex, as_markdown, as_text, short
+from splitbench.bench.compare.write import as_csv, as_latex, as_markdown, as_text, short
 from splitbench.bench.errors import UserError
 from splitbench.bench.table import points, read
 from tests import csv_samples as samples
@@ -62,6 +62,7 @@ def test_bd_ignores_what_lies_beyond_ten_points(tmp_path):
     ("test", "reason"),
     [
         (([1000, 2000], [70.0, 74.0]), "it has 2 of the 3 points needed near the baseline"),
+        (([500, 1000, 2000], [1.0, 70.0, 74.0]), "it has 2 of the 3 points needed near the baseline"),
         (([1000], [74.0]), "it has 1 of the 3 points needed near the baseline"),
         (([90000, 100000, 110000], [75.0, 75.5, 76.0]), "accuracies overlap by 0 % only; bytes overlap by 0 % only"),
     ],
@@ -98,6 +99,26 @@ def test_the_summary_is_honest_about_overlap_and_about_not_reached(tmp_path):
     assert (one["best"], one["next_best"], one["clear"]) == ("good", "poor", "yes")
     wide = [row | {"drop_low": -5.0, "drop_high": 20.0} for row in [*far, *near]]
     assert summary(table(tmp_path, wide, "wide"), drops=[1.0])["clear"].iloc[0] == "no"
+
+
+def test_an_end_below_the_smallest_rate_point_is_a_bound_and_makes_nothing_clear(tmp_path):
+    few = samples.curve([30, 200], [74.5, 76.0], wide=0.1, method="few")
+    poor = samples.curve([100, 900], [75.4, 75.9], wide=0.1, method="poor")
+    rows = [row | {"drop_low": row["drop"] - 1, "drop_high": row["drop"] + 0.1} for row in [*few, *poor]]
+    asked = summary(table(tmp_path, rows), drops=[1.0, 2.0], budgets=[])
+    assert asked["answer"].tolist() == ["56 bytes", "≤ 30 bytes"]
+    assert asked["interval"].tolist() == ["≤ 30 to 64", "≤ 30"]
+    # The other's interval begins at 100 bytes or anywhere below.
+    assert asked["next_best"].tolist() == ["poor", "poor"]
+    assert asked["clear"].tolist() == ["no", "no"]
+    assert asked["difference"].tolist() == ["≤ 77 % more bytes", ""]
+
+
+def test_no_difference_looks_like_a_formula(tmp_path):
+    rows = [*samples.curve(SIZES, ACCURACIES, method="good"), *samples.curve([2 * s for s in SIZES], ACCURACIES)]
+    asked = summary(table(tmp_path, rows), drops=[2.0], budgets=[2000])
+    assert asked["difference"].tolist() == ["100 % more bytes", "4.00 points less"]
+    assert "'" not in as_csv(asked)
 
 
 def test_budgets_are_round_and_amid_the_sizes(tmp_path):

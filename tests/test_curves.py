@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -88,6 +88,63 @@ def test_bytes_for_a_drop_carry_the_drops_interval(tmp_path):
     narrow, wide = (need[need["tolerated_drop"] == drop].iloc[0] for drop in (1.5, 2.5))
     assert wide["bytes_low"] < wide["bytes"] < wide["bytes_high"]
     assert np.isnan(narrow["bytes_high"])
+
+
+def test_the_end_of_an_interval_that_lies_below_the_smallest_rate_point_is_told_to_be_a_bound(tmp_path):
+    rows = [
+        row | {"drop_low": row["drop"] - 2, "drop_high": row["drop"] + 1}
+        for row in samples.curve([100, 1000], [73, 75.5])
+    ]
+    need = cmp.bytes_at_drops(table(tmp_path, rows), [1.2, 2.0, 4.5]).set_index("tolerated_drop")
+    assert need["how_low"].tolist() == ["at most"] * 3
+    assert need["bytes_low"].tolist() == [100.0] * 3
+    assert need["how_high"].tolist() == ["not reached", "interpolated", "at most"]
+    bare = [row | {"drop_low": "", "drop_high": ""} for row in rows]
+    need = cmp.bytes_at_drops(table(tmp_path, bare, "bare"), [2.0])
+    assert (need["how_low"].item(), need["how_high"].item()) == ("", "")
+
+
+measured = st.tuples(st.integers(1, 6), st.integers(-8, 40), st.integers(0, 12), st.integers(0, 12))
+
+
+@given(st.lists(measured, min_size=1, max_size=6), st.sampled_from([0.0, 1.0, 3.3]), st.sampled_from([150.0, 350.0]))
+@example([(1, 10, 0, 0), (2, 18, 0, 0), (2, 2, 0, 0)], 1.0, 150.0)
+def test_no_reading_lies_outside_its_interval(drawn, tolerated, budget):
+    rows = []
+    for place, (size, drop, below, above) in enumerate(drawn):
+        row = samples.point(100 * size, 76 - drop / 2, method="a", split="layer2", knob="k", value=place)
+        ends = {"drop_low": row["drop"] - below / 2, "drop_high": row["drop"] + above / 2}
+        ends |= {"accuracy_low": row["accuracy"] - below / 2, "accuracy_high": row["accuracy"] + above / 2}
+        rows.append(row | ends)
+    frame = pd.DataFrame(rows).assign(source="")
+    for table, name in (
+        (cmp.bytes_at_drops(frame, [tolerated]), "bytes"),
+        (cmp.accuracy_at_budgets(frame, [budget]), "accuracy"),
+    ):
+        low, middle, high = (table[f"{name}{end}"].item() for end in ("_low", "", "_high"))
+        assert not low > middle * (1 + 1e-9)
+        assert not high < middle * (1 - 1e-9)
+
+
+def test_the_interval_of_a_curve_that_bends_back_holds_its_reading(tmp_path):
+    points = ((77, 4.8, 3.55, 7.57), (155, 6.9, 5.53, 7.48), (184, 5.9, 3.51, 6.17), (358, -0.8, -1.35, 1.67))
+    rows = [
+        samples.point(size, 76 - drop, method="a", split="layer2", knob="k", value=size)
+        | {"drop_low": low, "drop_high": high}
+        for size, drop, low, high in points
+    ]
+    need = cmp.bytes_at_drops(table(tmp_path, rows), [1.0])
+    assert need["bytes"].item() == need["bytes_low"].item() == pytest.approx(218, abs=1)
+    assert np.isnan(need["bytes_high"].item())
+
+
+def test_of_two_points_of_equal_bytes_the_worse_one_has_no_part_in_the_interval(tmp_path):
+    rows = [
+        row | {"accuracy_low": row["accuracy"], "accuracy_high": row["accuracy"]}
+        for row in samples.curve([200, 100, 200], [67.0, 71.0, 75.0])
+    ]
+    reach = cmp.accuracy_at_budgets(table(tmp_path, rows), [150])
+    assert reach["accuracy"].item() == reach["accuracy_low"].item() == reach["accuracy_high"].item()
 
 
 # Fronts

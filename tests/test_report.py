@@ -115,6 +115,15 @@ def test_sentences_give_the_numbers_of_the_tables(tmp_path):
     assert too_few(frame) == []
 
 
+def test_sentences_tell_bounds_as_such(tmp_path):
+    few = samples.curve([30, 200], [75.2, 76.0], method="few")
+    poor = samples.curve([100, 900], [74.9, 75.9], method="poor")
+    rows = [row | {"drop_low": row["drop"] - 0.5, "drop_high": row["drop"] + 0.05} for row in [*few, *poor]]
+    frame = read([samples.save(tmp_path / "cells.csv", rows)])
+    (line,) = sentences(frame, bytes_at_drops(frame))["torchvision/resnet50 on val"]
+    assert ": at most 30 [≤ 30], at least 76 % fewer than poor with 125 [≤ 100 to 139]; the intervals may" in line
+
+
 def test_too_few_images_and_nothing_reached_are_told(tmp_path):
     frame = read([samples.save(tmp_path / "cells.csv", samples.curve([1000, 2000], [60.0, 65.0], images=50))])
     (warning,) = too_few(frame)
@@ -130,6 +139,13 @@ def test_tables_sort_by_full_numbers_and_long_ones_can_be_filtered():
     assert "(2 rows)" in short
     assert "filter" not in short
     assert 'class="filter"' in html.table(pd.DataFrame({"name": list("abcdefgh")}), "letters")
+
+
+def test_long_names_wrap_so_that_the_last_columns_stay_in_sight():
+    name = "retrained channels=32 stride=1 distortion=distill"
+    table = html.table(pd.DataFrame({"best": [name, "image format=webp"], "clear": ["yes", "no"]}), "best")
+    assert f'<td class="long">{name}</td><td>yes</td>' in table
+    assert "<td>image format=webp</td>" in table
 
 
 def test_provenance_names_all_circumstances(tmp_path):

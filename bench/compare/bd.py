@@ -5,7 +5,7 @@ each over the range that both curves cover. Curves are taken along their envelop
 (:mod:`splitbench.bench.compare.curves`) and only where their drop is at most ``within`` points: what a codec does at
 accuracies that nobody would accept would otherwise outweigh the rest. A curve that goes on beyond is cut there by
 linear interpolation in log-bytes. Between points it is PCHIP, which unlike Akima or a cubic neither overshoots nor
-bends back. Too few points or too little overlap give a reason and no number.
+bends back. Too few measured points (a cut's end is not one) or too little overlap give a reason and no number.
 """
 
 from collections import Counter
@@ -92,8 +92,11 @@ def find_anchor(good: pd.DataFrame, anchor: str | None) -> Anchor:
 
 
 class _Curve(NamedTuple):
+    """A curve cut at the drop that counts, and how many of its points were measured: all, or all but the cut's end."""
+
     size: Numbers
     accuracy: Numbers
+    measured: int
 
 
 class _Outcome(NamedTuple):
@@ -111,21 +114,19 @@ def _comparable(split: str, anchor_split: str) -> bool:
 def _curve(rows: pd.DataFrame, within: float) -> _Curve:
     size, drop = envelope(rows["bytes_mean"].to_numpy(float), rows["drop"].to_numpy(float))
     inside = drop <= within
-    if inside.any() and not inside.all():
+    measured = int(inside.sum())
+    if 0 < measured < len(drop) and within not in drop:
         edge = np.exp(np.interp(within, drop[::-1], np.log(size[::-1])))
-        if within not in drop:
-            size, drop = np.concatenate([[edge], size[inside]]), np.concatenate([[within], drop[inside]])
-        else:
-            size, drop = size[inside], drop[inside]
-    elif not inside.any():
-        size, drop = size[:0], drop[:0]
-    return _Curve(size, -drop)
+        size, drop = np.concatenate([[edge], size[inside]]), np.concatenate([[within], drop[inside]])
+    else:
+        size, drop = size[inside], drop[inside]
+    return _Curve(size, -drop, measured)
 
 
 def _compare(anchor: _Curve, test: _Curve) -> _Outcome:
     for curve, whose in ((anchor, "the anchor has"), (test, "it has")):
-        if len(curve.size) < MIN_POINTS:
-            return _Outcome(reason=f"{whose} {len(curve.size)} of the {MIN_POINTS} points needed near the baseline")
+        if curve.measured < MIN_POINTS:
+            return _Outcome(reason=f"{whose} {curve.measured} of the {MIN_POINTS} points needed near the baseline")
     shares = _overlap(anchor.accuracy, test.accuracy), _overlap(np.log(anchor.size), np.log(test.size))
     four = (anchor.size, anchor.accuracy, test.size, test.accuracy)
     settings = {"method": "pchip", "require_matching_points": False, "min_overlap": 0}

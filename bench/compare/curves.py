@@ -30,7 +30,7 @@ Numbers = NDArray[np.float64]
 
 
 class Reading(NamedTuple):
-    """A value read off a curve (nan where not reached) and how it came about."""
+    """A value read off a curve (nan where not reached) and how it came about (empty where the curve has no values)."""
 
     value: float
     how: str
@@ -42,13 +42,17 @@ def envelope(size: Numbers, drop: Numbers) -> tuple[Numbers, Numbers]:
     >>> envelope(np.array([100.0, 200.0, 300.0, 400.0]), np.array([9.0, 4.0, 5.0, 1.0]))
     (array([100., 200., 400.]), array([9., 4., 1.]))
     """
-    known = np.isfinite(size) & np.isfinite(drop) & (size > 0)
-    size, drop = size[known], drop[known]
-    order = np.lexsort((drop, size))
-    size, drop = size[order], drop[order]
-    best = np.minimum.accumulate(drop) if len(drop) else drop
-    keep = np.concatenate([[True], best[1:] < best[:-1]]) if len(drop) else np.zeros(0, bool)
-    return size[keep], drop[keep]
+    along = _along_envelope(size, drop)
+    return size[along], drop[along]
+
+
+def _along_envelope(size: Numbers, drop: Numbers) -> NDArray[np.intp]:
+    """Where the points of :func:`envelope` stand in ``size`` and ``drop``, by rising bytes."""
+    known = np.flatnonzero(np.isfinite(size) & np.isfinite(drop) & (size > 0))
+    order = known[np.lexsort((drop[known], size[known]))]
+    best = np.minimum.accumulate(drop[order])
+    along: NDArray[np.intp] = order[np.diff(best, prepend=np.inf) < 0]
+    return along
 
 
 def read_bytes(size: Numbers, drop: Numbers, tolerated: float) -> Reading:
@@ -61,7 +65,7 @@ def read_bytes(size: Numbers, drop: Numbers, tolerated: float) -> Reading:
     """
     size, drop = envelope(size, drop)
     if not len(size) or drop[-1] > tolerated:
-        return Reading(np.nan, "not reached")
+        return Reading(np.nan, "not reached" if len(size) else "")
     if drop[0] <= tolerated:
         return Reading(float(size[0]), "measured" if drop[0] == tolerated else "at most")
     value = np.exp(np.interp(tolerated, drop[::-1], np.log(size[::-1])))
@@ -81,20 +85,24 @@ def bytes_at_drops(frame: pd.DataFrame, drops: Sequence[float] = DROPS) -> pd.Da
     """Bytes per image that each curve needs for each tolerated drop.
 
     Returns:
-        One row per curve and tolerated drop (points): ``bytes``, ``how`` (measured, interpolated, at most or not
-        reached), ``bytes_low`` and ``bytes_high``: the same reading at the lower and upper ends of the drops' 95 %
-        intervals (``bytes_high`` is empty where the upper end never comes down to the tolerated drop), and
-        ``rate_points``: how many measured points the curve has.
+        One row per curve and tolerated drop (points): ``bytes`` and ``how`` they were read (measured, interpolated, at
+        most or not reached); ``bytes_low``, ``how_low``, ``bytes_high`` and ``how_high``: the same reading at the lower
+        and upper ends of the drops' 95 % intervals, widened to hold ``bytes``; and ``rate_points``: how many measured
+        points the curve has. What is *at most* is a bound: where ``how_low`` says so, the interval's lower end lies at
+        ``bytes_low`` or anywhere below. ``bytes_high`` is empty where the upper end never comes down to the tolerated
+        drop.
     """
     rows = []
     for name, curve in _curves(frame, ["bytes_mean", "drop", "drop_low", "drop_high"]):
         size = curve["bytes_mean"]
         for tolerated in drops:
-            middle = read_bytes(size, curve["drop"], tolerated)
-            ends = [read_bytes(size, curve[end], tolerated).value for end in ("drop_low", "drop_high")]
-            rows.append((*name, float(tolerated), middle.value, middle.how, *ends, len(size)))
-    columns = [*CURVE, "tolerated_drop", "bytes", "how", "bytes_low", "bytes_high", "rate_points"]
-    return pd.DataFrame(rows, columns=columns)
+            middle, low, high = (read_bytes(size, curve[end], tolerated) for end in ("drop", "drop_low", "drop_high"))
+            # A curve whose interval's ends cross another point's envelope can be read outside of both.
+            low = middle if low.value > middle.value else low
+            high = middle if high.value < middle.value else high
+            rows.append((*name, float(tolerated), *middle, *low, *high, len(size)))
+    ends = ["bytes_low", "how_low", "bytes_high", "how_high"]
+    return pd.DataFrame(rows, columns=[*CURVE, "tolerated_drop", "bytes", "how", *ends, "rate_points"])
 
 
 def accuracy_at_budgets(frame: pd.DataFrame, budgets: Sequence[float] = BUDGETS) -> pd.DataFrame:
@@ -108,7 +116,7 @@ def accuracy_at_budgets(frame: pd.DataFrame, budgets: Sequence[float] = BUDGETS)
     rows = []
     for name, curve in _curves(frame, ["bytes_mean", "drop", "baseline", "accuracy_low", "accuracy_high"]):
         size, drop, base = curve["bytes_mean"], curve["drop"], curve["baseline"][0]
-        kept = np.isin(size, envelope(size, drop)[0])
+        kept = _along_envelope(size, drop)
         for budget in budgets:
             reading = read_drop(size, drop, budget)
             ends = [np.nan, np.nan]

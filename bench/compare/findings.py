@@ -20,7 +20,8 @@ TITLES = {
     "front-per-split": "Pareto front per split: bytes and accuracy",
     "front-per-backbone": "Pareto front per backbone: bytes, accuracy and device MACs",
     "front-over-all": "Pareto front over all backbones of a dataset: bytes, accuracy and device MACs",
-    "bytes-at-drop": "Bytes per image for a tolerated drop, in points",
+    "bytes-at-drop": "Bytes per image for a tolerated drop, in points, and for the ends of the drop's 95 % interval "
+    "(at most: a bound, as the smallest rate point already loses less)",
     "accuracy-at-bytes": "Accuracy (%) within a budget of bytes per image",
     "bd": "BD-rate (%, negative: fewer bytes) and BD-accuracy (points) against the anchor, at drops up to 10 points",
     "paired-tests": "Rate points of nearly the same bytes, tested on the same images: a - b in points, with its paired "

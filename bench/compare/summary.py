@@ -8,6 +8,7 @@ import pandas as pd
 
 from splitbench.bench.compare.curves import DROPS, accuracy_at_budgets, bytes_at_drops
 from splitbench.bench.compare.front import splits_in_order
+from splitbench.bench.compare.intervals import apart, told
 from splitbench.bench.table import Row, curve_name, points
 
 COLUMNS = [
@@ -31,8 +32,8 @@ def summary(
 
     Methods that send the picture compete at every split; running everything on the device does not (see
     :func:`on_device`). ``clear`` is yes where the 95 % intervals of the best and of the next best do not overlap, no
-    where they do: then these images cannot tell the two apart by this measure (a paired test might). It is empty
-    where there is nothing to compare with.
+    where they do, or where the next best's interval may begin below its smallest rate point (``≤``): then these images
+    cannot tell the two apart by this measure (a paired test might). It is empty where there is nothing to compare with.
 
     Args:
         frame: as :func:`splitbench.bench.table.read` returns it.
@@ -131,16 +132,21 @@ def _fewest(table: pd.DataFrame, drop: float) -> tuple[str, ...]:
     if order.empty:
         return (question, "none", "not reached", "", "", "", "")
     one = order.iloc[0]
-    sign = "≤ " if one["how"] == "at most" else ""
-    high = one["bytes_high"]
-    interval = f"{_size(one['bytes_low'])} or more" if np.isnan(high) else f"{_size(one['bytes_low'])} to {_size(high)}"
-    answer = f"{sign}{one['bytes']:,.0f} bytes"
+    answer = f"{'≤ ' * (one['how'] == 'at most')}{one['bytes']:,.0f} bytes"
     if len(order) == 1:
-        return (question, _name(one), answer, interval, "none reaches it", "", "")
+        return (question, _name(one), answer, told(one), "none reaches it", "", "")
     other = order.iloc[1]
-    difference = f"{100 * (other['bytes'] / one['bytes'] - 1):+.0f} % bytes"
-    apart = not np.isnan(high) and high < other["bytes_low"]
-    return (question, _name(one), answer, interval, _name(other), difference, "yes" if apart else "no")
+    return (
+        *(question, _name(one), answer, told(one), _name(other)),
+        *(_more(one, other), "yes" if apart(one, other) else "no"),
+    )
+
+
+def _more(one: Row, other: Row) -> str:
+    """How many more bytes ``other`` needs, with ``≤`` or ``≥`` where one of the two is a bound; empty if both are."""
+    bounds = one["how"] == "at most", other["how"] == "at most"
+    sign = {(False, True): "≤ ", (True, False): "≥ "}.get(bounds, "")
+    return "" if all(bounds) else f"{sign}{100 * (other['bytes'] / one['bytes'] - 1):.0f} % more bytes"
 
 
 def _most(table: pd.DataFrame, budget: float) -> tuple[str, ...]:
@@ -154,14 +160,10 @@ def _most(table: pd.DataFrame, budget: float) -> tuple[str, ...]:
     if len(order) == 1:
         return (question, _name(one), answer, interval, "none reaches it", "", "")
     other = order.iloc[1]
-    difference = f"{other['accuracy'] - one['accuracy']:+.2f} points"
-    apart = one["accuracy_low"] > other["accuracy_high"]
-    return (question, _name(one), answer, interval, _name(other), difference, "yes" if apart else "no")
+    difference = f"{one['accuracy'] - other['accuracy']:.2f} points less"
+    clear = "yes" if one["accuracy_low"] > other["accuracy_high"] else "no"
+    return (question, _name(one), answer, interval, _name(other), difference, clear)
 
 
 def _name(row: Row) -> str:
     return curve_name(str(row["method"]), str(row["variant"]))
-
-
-def _size(count: float) -> str:
-    return "?" if np.isnan(count) else f"{count:,.0f}"

@@ -20,6 +20,7 @@ _TEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "≤": r"$\leq$",
+    "≥": r"$\geq$",
     "±": r"$\pm$",
 }
 

@@ -18,6 +18,7 @@ from splitbench.bench.compare.summary import telling_budgets
 from splitbench.bench.figures import page as pages
 from splitbench.bench.figures import ticks
 from splitbench.bench.figures.limits import limits
+from splitbench.bench.figures.room import asides, name_splits
 from splitbench.bench.figures.style import BASELINE, GREY, Style
 from splitbench.bench.figures.titles import heading, metric
 from splitbench.bench.table import CURVE, UNCUT, Row, curve_name
@@ -30,6 +31,7 @@ _WEIGHTS = {
     "switch_device_bytes": "loaded on the device per switch",
     "switch_server_bytes": "loaded on the server per switch",
 }
+_LEGEND = "lines join a method's splits; equal costs are drawn a little apart, those of 0 to the right of it:"
 
 
 def draw_macs(rows: pd.DataFrame, looks: Looks, folder: Path, report: Callable[[str], None]) -> list[Path]:
@@ -49,17 +51,20 @@ def draw_macs(rows: pd.DataFrame, looks: Looks, folder: Path, report: Callable[[
     budgets = telling_budgets(rows, most=3)
     scale, unit = (1e9, "GMAC") if rows["device_macs"].max() >= 1e9 else (1e6, "MMAC")
     page = pages.new(len(budgets))
+    room = 0.05 * float(rows["device_macs"].max()) / scale
+    places = rows[~rows["split"].isin(UNCUT)].groupby("split")["device_macs"].min().dropna() / scale
     drawn: dict[str, Artist] = {}
     for axes, budget in zip(page.panels, budgets, strict=True):
         table = _at(rows, budget)
         table["x"] = table["device_macs"] / scale
         axes.set_ylim(*limits(rows)[1])
-        drawn |= _panel(axes, table, looks, first)
+        axes.set_xlim(-room, float(rows["device_macs"].max()) / scale + room)
+        drawn |= _panel(axes, table, looks, first, pages.panel_width(page))
+        name_splits(axes, {str(split): float(x) for split, x in places.items()}, pages.panel_width(page))
         axes.set_title(f"within {budget:,.0f} bytes per image", loc="left")
-    _name_splits(page.panels, rows, scale)
     page.figure.suptitle(heading("Accuracy against device computation", first, len(budgets)))
-    x = f"computation on the device per image ({unit}); lines join a method's splits"
-    pages.finish(page, x, f"{metric(first)} (%)", [("", _handles(drawn, first))])
+    x = f"computation on the device per image ({unit})"
+    pages.finish(page, x, f"{metric(first)} (%)", [(_LEGEND, _handles(drawn, first))])
     return pages.save(page, folder, "accuracy-device-macs", first)
 
 
@@ -86,16 +91,11 @@ def draw_weights(rows: pd.DataFrame, looks: Looks, folder: Path, report: Callabl
         table["x"] = table[name]
         axes.set_ylim(*limits(some)[1])
         _byte_axis(axes, table.loc[table["accuracy"].notna(), "x"].dropna())
-        drawn |= _panel(axes, table, looks, first)
+        drawn |= _panel(axes, table, looks, first, pages.panel_width(page))
         axes.set_title(_WEIGHTS[name], loc="left")
     what = f"Accuracy within {budget:,.0f} bytes per image against weights stored and switched"
     page.figure.suptitle(heading(what, first, len(filled)))
-    pages.finish(
-        page,
-        "bytes of weights and tables; lines join a method's splits",
-        f"{metric(first)} (%)",
-        [("", _handles(drawn, first))],
-    )
+    pages.finish(page, "bytes of weights and tables", f"{metric(first)} (%)", [(_LEGEND, _handles(drawn, first))])
     return pages.save(page, folder, "accuracy-weights", first)
 
 
@@ -103,29 +103,18 @@ def _at(rows: pd.DataFrame, budget: float) -> pd.DataFrame:
     return accuracy_at_budgets(rows, [budget]).merge(costs(rows), on=CURVE)
 
 
-def _panel(axes: Axes, table: pd.DataFrame, looks: Looks, first: Row) -> dict[str, Artist]:
+def _panel(axes: Axes, table: pd.DataFrame, looks: Looks, first: Row, inches: float) -> dict[str, Artist]:
     axes.axhline(float(first["baseline"]), **BASELINE, zorder=1.5)
-    table = table.dropna(subset=["x", "accuracy"])
-    # What crosses a split, what sends the picture and what sends the label: three places on the axis.
-    kinds = table["split"].where(table["split"].isin(UNCUT), "")
-    drawn: dict[str, Artist] = {}
-    for _, group in table.groupby(kinds, sort=True):
-        drawn |= _side_by_side(axes, group, looks)
-    return drawn
-
-
-def _side_by_side(axes: Axes, table: pd.DataFrame, looks: Looks) -> dict[str, Artist]:
-    """Draws curves that cost nearly the same a little apart, so that all can be seen."""
-    curves = list(table.groupby(["method", "variant"], sort=True))
+    curves = list(table.dropna(subset=["x", "accuracy"]).groupby(["method", "variant"], sort=True))
     figure = cast(Figure, axes.get_figure(root=True))
     drawn: dict[str, Artist] = {}
-    step = min(1.5, 8 / len(curves))
-    for place, ((method, variant), curve) in enumerate(curves):
+    apart = asides(axes, [curve["x"].to_numpy(float) for _, curve in curves], inches)
+    for ((method, variant), curve), points in zip(curves, apart, strict=True):
         look, name = looks[str(method), str(variant)], curve_name(str(method), str(variant))
         line = curve.sort_values("x", kind="stable")
         x, y = line["x"].to_numpy(float), line["accuracy"].to_numpy(float)
         reach = np.maximum([y - line["accuracy_low"].to_numpy(float), line["accuracy_high"].to_numpy(float) - y], 0)
-        aside = ScaledTranslation(step * (place - (len(curves) - 1) / 2) / 72, 0, figure.dpi_scale_trans)
+        aside = ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)
         at = axes.transData + aside
         axes.errorbar(x, y, reach, fmt="none", ecolor=look.colour, elinewidth=0.5, alpha=0.6, transform=at, zorder=2)
         axes.plot(x, y, **look.line, transform=at, zorder=3)
@@ -142,30 +131,6 @@ def _handles(drawn: dict[str, Artist], first: Row) -> list[Artist]:
     base = Line2D([], [], **BASELINE, label=f"uncompressed ({first['baseline']:.2f} %)")
     bars = Line2D([], [], color=GREY, linestyle="none", marker="|", markersize=8, label="95 % interval")
     return [*(handle for _, handle in sorted(drawn.items())), base, bars]
-
-
-def _name_splits(panels: list[Axes], rows: pd.DataFrame, scale: float) -> None:
-    """Says at the foot of each panel which split lies where."""
-    where = rows[~rows["split"].isin(UNCUT)].groupby("split")["device_macs"].min().dropna() / scale
-    room = 0.05 * float(rows["device_macs"].max()) / scale
-    for axes in panels:
-        axes.set_xlim(-room, float(rows["device_macs"].max()) / scale + room)
-        for split, x in where.items():
-            axes.axvline(float(x), color="#bbbbbb", linewidth=0.5, zorder=1)
-            axes.annotate(
-                str(split),
-                (float(x), 0),
-                xycoords=("data", "axes fraction"),
-                xytext=(-1, 5),
-                textcoords="offset points",
-                fontsize=5.6,
-                rotation=90,
-                ha="right",
-                va="bottom",
-                color=GREY,
-                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4},
-                zorder=2.5,
-            )
 
 
 def _byte_axis(axes: Axes, values: "pd.Series[float]") -> None:

@@ -13,7 +13,8 @@ from splitbench.bench.compare.write import short
 FILTERED_FROM = 8
 """Tables of so many rows have a field to filter them."""
 
-_LONG = 60
+_LONG = 30
+"""Letters from which a cell's words wrap."""
 _PIXELS_PER_POINT = 1.9
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import pandas as pd
 
 from splitbench.bench.compare.front import splits_in_order
+from splitbench.bench.compare.intervals import apart, told
 from splitbench.bench.table import Row, curve_name, points
 
 DROP = 1.0
@@ -49,18 +49,25 @@ def _told(rows: pd.DataFrame, needs: pd.DataFrame) -> Iterator[str]:
             yield f"{at}, nothing measured stays within a drop of {DROP:g} point."
             continue
         one = order.iloc[0]
-        most = "at most " if one["how"] == "at most" else ""
-        line = f"{at}, {_name(one)} needs fewest bytes at a drop of {DROP:g} point: {most}{_size(one)}"
+        line = f"{at}, {_name(one)} needs fewest bytes at a drop of {DROP:g} point: {_size(one)}"
         if len(order) > 1:
             other = order.iloc[1]
-            less = 100 * (1 - one["bytes"] / other["bytes"])
-            line += f", {less:.0f} % fewer than {_name(other)} with {_size(other)}"
-            line += "; the intervals overlap" if _overlap(one, other) else "; the intervals do not overlap"
+            line += f", {_fewer(one, other)}{_name(other)} with {_size(other)}"
+            line += f"; the intervals {_overlap(one, other)}"
         yield line + "."
 
 
-def _overlap(one: Row, other: Row) -> bool:
-    return bool(np.isnan(one["bytes_high"]) or not one["bytes_high"] < other["bytes_low"])
+def _overlap(one: Row, other: Row) -> str:
+    if apart(one, other):
+        return "do not overlap"
+    return "may overlap" if other["how_low"] == "at most" or one["how_high"] == "not reached" else "overlap"
+
+
+def _fewer(one: Row, other: Row) -> str:
+    bounds = one["how"] == "at most", other["how"] == "at most"
+    sign = {(False, True): "at most ", (True, False): "at least "}.get(bounds, "")
+    # Of two bounds it is not known which is the less.
+    return "before " if all(bounds) else f"{sign}{100 * (1 - one['bytes'] / other['bytes']):.0f} % fewer than "
 
 
 def _name(row: Row) -> str:
@@ -69,7 +76,6 @@ def _name(row: Row) -> str:
 
 
 def _size(row: Row) -> str:
-    if np.isnan(row["bytes_low"]):
-        return f"{row['bytes']:,.0f}"
-    high = "" if np.isnan(row["bytes_high"]) else f"{row['bytes_high']:,.0f}"
-    return f"{row['bytes']:,.0f} [{row['bytes_low']:,.0f}, {high or 'more than measured'}]"
+    most = "at most " if row["how"] == "at most" else ""
+    interval = told(row)
+    return f"{most}{row['bytes']:,.0f}" + (f" [{interval}]" if interval else "")

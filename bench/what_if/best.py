@@ -1,7 +1,10 @@
 """The best rate point for each link: of those that lose no more than is tolerated, the one with the least latency.
 
-Latency is a straight line in 1 / speed, so that the winners over all speeds are the lower envelope of lines, and the
-speeds at which they take turns are exact, not read off a grid.
+Times are medians, and carry noise: what is within :data:`TIED` of the least latency counts as equal to it, and of
+equals the one that sends fewest bytes wins, then the one that loses least.
+
+Latency is a straight line in 1 / speed, so that the speeds at which a rate point comes within so much of the least, or
+no longer does, are exact, not read off a grid.
 """
 
 from collections.abc import Sequence
@@ -11,12 +14,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from splitbench.bench.table import Row
 from splitbench.bench.what_if.latency import PARTS, Link, latency_ms, send_ms
 
 SPEEDS = tuple(float(f"{speed:.3g}") for speed in 10 ** np.linspace(-1, 2, 16))
 """Mbit/s that tables have rows for."""
 
 SLOWEST, FASTEST = SPEEDS[0], SPEEDS[-1]
+
+TIED = 0.01
+"""Share of the least latency by which others may be above it and count as equal."""
 
 _NAMES = ("dataset", "backbone")
 _OPTION = ("split", "method", "variant", "knob", "value", "bytes_mean", "accuracy", "drop")
@@ -31,7 +38,7 @@ class Region(NamedTuple):
 
 
 def regions(rows: pd.DataFrame, rtt: float, slowest: float = SLOWEST, fastest: float = FASTEST) -> list[Region]:
-    """Who wins at which speed, from slow to fast; of equals the one that loses less.
+    """Who wins at which speed, from slow to fast, as the module's docstring says.
 
     Args:
         rows: rate points of one dataset and backbone, as :func:`splitbench.bench.what_if.latency.timed` returns them.
@@ -41,44 +48,42 @@ def regions(rows: pd.DataFrame, rtt: float, slowest: float = SLOWEST, fastest: f
     """
     if rows.empty:
         return []
-    lines = _Lines(
-        (rows["fixed_ms"] + rows["trips"] * rtt).to_numpy(float),
-        rows["sent_bytes"].to_numpy(float) * 8 / 1000,
-        rows["drop"].to_numpy(float),
-    )
-    inverse, row = 1 / slowest, lines.lowest_at(1 / slowest)
+    # Latency is at_once ms, plus slope ms times the inverse of the speed in Mbit/s.
+    at_once = (rows["fixed_ms"] + rows["trips"] * rtt).to_numpy(float)
+    slope = rows["sent_bytes"].to_numpy(float) * 8 / 1000
+    preferred = np.lexsort((at_once, rows["drop"].to_numpy(float), slope))
+    since, until = (ends[preferred] for ends in _tied(at_once, slope))
+    inverse = 1 / slowest
     found: list[Region] = []
-    while True:
-        until, successor = lines.next_below(row, inverse)
-        if until <= 1 / fastest:
-            return [*found, Region(1 / inverse, fastest, row)]
-        found.append(Region(1 / inverse, 1 / until, row))
-        inverse, row = until, successor
+    while inverse > 1 / fastest:
+        # A hair faster, lest two ends that rounding alone keeps apart make a region.
+        here = inverse * _HAIR
+        winner = int(np.argmax((since < here) & (here <= until)))
+        before = until[:winner][(until[:winner] < here) & (since[:winner] < until[:winner] * _HAIR)]
+        stop = max(1 / fastest, since[winner], before.max(initial=0))
+        found.append(Region(1 / inverse, 1 / stop, int(preferred[winner])))
+        inverse = stop
+    return found
 
 
-class _Lines(NamedTuple):
-    """Latency of each rate point: ``at_once`` ms plus ``slope`` ms times 1 / Mbit/s."""
+_HAIR = 1 - 1e-12
 
-    at_once: NDArray[np.float64]
-    slope: NDArray[np.float64]
-    loss: NDArray[np.float64]
 
-    def lowest_at(self, inverse: float) -> int:
-        # Of equals the steepest: it is the lower one on faster links.
-        return int(np.lexsort((self.loss, -self.slope, self.at_once + self.slope * inverse))[0])
+def _tied(at_once: NDArray[np.float64], slope: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The range of 1 / speed in which each line is at most :data:`TIED` above the lowest; (inf, inf) where nowhere.
 
-    def next_below(self, row: int, inverse: float) -> tuple[float, int]:
-        """The next smaller 1 / speed at which another line comes below, and which does; 0 where none does."""
-        steeper = np.flatnonzero(self.slope > self.slope[row])
-        where = (self.at_once[row] - self.at_once[steeper]) / (self.slope[steeper] - self.slope[row])
-        ahead = (where > 0) & (where < inverse)
-        if not ahead.any():
-            return 0.0, row
-        steeper, where = steeper[ahead], where[ahead]
-        tied = where >= where.max() * (1 - 1e-12)
-        steeper = steeper[tied]
-        successor = np.lexsort((self.loss[steeper], self.at_once[steeper], -self.slope[steeper]))[0]
-        return float(where.max()), int(steeper[successor])
+    One range each, as each other line, raised by so much, bounds it on one side at most.
+    """
+    order = np.lexsort((slope, at_once))
+    # The others can be told from those that no line beats in both.
+    lowest = order[np.diff(np.minimum.accumulate(slope[order]), prepend=np.inf) < 0]
+    room = (1 + TIED) * at_once[lowest] - at_once[:, None]
+    steeper = slope[:, None] - (1 + TIED) * slope[lowest]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        meet = room / steeper
+    until = np.where(steeper > 0, meet, np.inf).min(1)
+    since = np.where(steeper < 0, meet, np.where((steeper == 0) & (room < 0), np.inf, 0)).max(1)
+    return since, until
 
 
 def best(rows: pd.DataFrame, drops: Sequence[float], rtts: Sequence[float]) -> pd.DataFrame:
@@ -91,7 +96,8 @@ def best(rows: pd.DataFrame, drops: Sequence[float], rtts: Sequence[float]) -> p
 
     Returns:
         One row per dataset, backbone, tolerated drop, ``rtt_ms`` and ``mbps``: the rate point, its ``latency_ms`` and
-        the parts of it, and the latency of the best of another ``method`` (``next_method``, ``next_latency_ms``).
+        the parts of it, and the latency of the best of another ``method``, chosen alike (``next_method``,
+        ``next_latency_ms``).
         Where no rate point loses so little there is no row.
     """
     found = []
@@ -107,13 +113,18 @@ def best(rows: pd.DataFrame, drops: Sequence[float], rtts: Sequence[float]) -> p
 
 
 def _fastest(fit: pd.DataFrame, link: Link) -> dict[str, object]:
-    order = fit.assign(latency_ms=latency_ms(fit, link), send_ms=send_ms(fit, link))
-    order = order.sort_values(["latency_ms", "drop"], kind="stable")
-    one = order.iloc[0]
-    others = order[order["method"] != one["method"]]
+    rows = fit.assign(latency_ms=latency_ms(fit, link), send_ms=send_ms(fit, link))
+    one = _winner(rows)
+    others = rows[rows["method"] != one["method"]]
+    other = _winner(others) if len(others) else None
     told = {name: one[name] for name in (*_OPTION, "latency_ms", *(f"{part}_ms" for part in PARTS), "send_ms")}
-    other = others.iloc[0] if len(others) else None
     return told | {
         "next_method": "" if other is None else other["method"],
         "next_latency_ms": np.nan if other is None else other["latency_ms"],
     }
+
+
+def _winner(rows: pd.DataFrame) -> Row:
+    tied = rows[rows["latency_ms"] <= (1 + TIED) * rows["latency_ms"].min()]
+    one: Row = tied.sort_values(["sent_bytes", "drop", "latency_ms"], kind="stable").iloc[0]
+    return one

@@ -7,7 +7,7 @@ import pandas as pd
 
 from splitbench.bench.errors import UserError
 from splitbench.bench.table import cell_name, points
-from splitbench.bench.what_if.best import best, regions
+from splitbench.bench.what_if.best import TIED, best, regions
 from splitbench.bench.what_if.latency import Answer, Link, latency_ms, timed
 from splitbench.bench.what_if.profile import Profile
 
@@ -54,8 +54,14 @@ def answered(frame: pd.DataFrame, question: Question) -> Found:
         wanted = measured if question.profile is None else "macs_head, macs_tail, encode_ms and decode_ms"
         raise UserError(f"no rate point's times are known: the columns {wanted} are empty")
     left_out = asked[~asked["key"].isin(rows["key"])]
-    notes = [_basis(rows, question), *_left_out(left_out)]
+    notes = [_basis(rows, question), *_left_out(left_out), _TIES]
     return Found(rows, _regions(rows, question), best(rows, question.drops, question.rtts), notes)
+
+
+_TIES = (
+    f"times are medians and carry noise: latencies within {100 * TIED:g} % of the least count as equal; of these the "
+    "one that sends fewest bytes wins, then the one that loses least"
+)
 
 
 def _regions(rows: pd.DataFrame, question: Question) -> pd.DataFrame:
