@@ -6,7 +6,7 @@ A backbone comes with its own preprocessing: that of torchvision's weights, timm
 model's, of which a sweep may replace single fields.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from http.client import HTTPException
 from importlib import import_module
 from pathlib import Path
@@ -113,10 +113,10 @@ def _torchvision(name: str, args: dict[str, Any], weights: str, download: bool) 
 
 
 def _timm(name: str, args: dict[str, Any], weights: str, download: bool) -> Built:
-    if not timm.is_model(name):
-        raise UserError(f"unknown backbone timm/{name}{nearest(name.split('.')[0], timm.list_models())}")
     if weights != named_weights.DEFAULT:
-        raise UserError(f"timm/{name}: weights {weights!r} not found; timm's variants are named as timm/{name}.TAG")
+        raise named_weights.unknown(
+            f"timm/{name}", weights, f"give a file, `default` or `none`; variants are named as timm/{name}.TAG"
+        )
     model = timm.create_model(name, pretrained=download, **args)
     config = timm.data.resolve_data_config(model=model)
     _, height, width = config["input_size"]
@@ -133,10 +133,9 @@ def _timm(name: str, args: dict[str, Any], weights: str, download: bool) -> Buil
 
 
 def _embedded(name: str, args: dict[str, Any], weights: str, download: bool) -> Built:
-    known = import_module("splitbench.bench.models").EMBEDDED
-    if name not in known:
-        raise UserError(f"unknown backbone splitbench/{name}{nearest(name, known)}")
-    embedded = known[name]
+    if weights != named_weights.DEFAULT:
+        raise named_weights.unknown(f"splitbench/{name}", weights, "give a file, `default` or `none`")
+    embedded = _embedded_networks()[name]
     model = embedded.build(**args)
     if download:
         weight_files.load(model, embedded.weights, f"splitbench/{name}")
@@ -149,7 +148,7 @@ def _own(path: str, overrides: dict[str, Any]) -> Builder:
 
     def builder(name: str, args: dict[str, Any], weights: str, download: bool) -> Built:
         if weights != named_weights.DEFAULT:
-            raise UserError(f"{path} has no weights {weights!r}: give `weights: FILE` or `weights: none`")
+            raise named_weights.unknown(path, weights, "give `weights: FILE` or `weights: none`")
         if download:
             raise UserError(
                 f"{path}: no {name}{' or '.join(weight_files.SUFFIXES[:2])} in a weights folder: give `weights: FILE`, "
@@ -160,13 +159,28 @@ def _own(path: str, overrides: dict[str, Any]) -> Builder:
     return builder
 
 
+def _embedded_networks() -> Mapping[str, Any]:
+    found: Mapping[str, Any] = import_module("splitbench.bench.models").EMBEDDED
+    return found
+
+
+def _torchvisions() -> list[str]:
+    kinds = torchvision.models, torchvision.models.detection
+    return [name for kind in kinds for name in torchvision.models.list_models(module=kind)]
+
+
 _SOURCES: dict[str, Builder] = {"torchvision": _torchvision, "timm": _timm, "splitbench": _embedded}
+_NAMES: dict[str, tuple[Callable[[], Iterable[str]], str]] = {
+    "torchvision": (_torchvisions, "`torchvision.models.list_models()`"),
+    "timm": (timm.list_models, "`timm.list_models()`"),
+    "splitbench": (_embedded_networks, "bench/models/__init__.py"),
+}
 
 
-def _builder(name: str, overrides: dict[str, Any]) -> tuple[Builder, str]:
-    """What builds a backbone, and the model's name there, which its weights file has too."""
+def check_name(name: str) -> None:
+    """Raises UserError for a name that no source knows. Import paths pass: only importing tells, and that runs code."""
     if user_models.is_import_path(name):
-        return _own(name, overrides), name.rpartition(":")[2]
+        return
     source, _, short = name.partition("/")
     if source not in _SOURCES:
         sources = ", ".join(f"{known}/" for known in _SOURCES)
@@ -174,6 +188,19 @@ def _builder(name: str, overrides: dict[str, Any]) -> tuple[Builder, str]:
             f"unknown backbone {name!r}: names begin with {sources} as in torchvision/resnet50, or are import paths "
             "as in my_package.my_module:factory"
         )
+    listed, how = _NAMES[source]
+    names = list(listed())
+    model = short.partition(".")[0] if source == "timm" else short  # what follows tells timm's weights
+    if model not in names:
+        hint = nearest(model, names) or f": {how} lists the names"
+        raise UserError(f"unknown backbone {name}{hint}")
+
+
+def _builder(name: str, overrides: dict[str, Any]) -> tuple[Builder, str]:
+    """What builds a backbone, and the model's name there, which its weights file has too."""
+    if user_models.is_import_path(name):
+        return _own(name, overrides), name.rpartition(":")[2]
+    source, _, short = name.partition("/")
     return _SOURCES[source], short
 
 
@@ -194,6 +221,7 @@ def build(
     Raises:
         UserError: unknown name, arguments that do not fit, weights that are missing, damaged or another model's.
     """
+    check_name(name)
     builder, short = _builder(name, overrides)
     path = named_weights.file_of(name, short, weights, folder)
     wanted = weights if named_weights.is_name(weights) else named_weights.DEFAULT

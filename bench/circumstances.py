@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from splitbench.bench.errors import UserError
+from splitbench.bench.words import counted
 
 _PACKAGES = ("splitbench", "torch", "torchvision", "timm", "numpy", "pillow")
 
@@ -29,9 +30,10 @@ def device(name: str) -> torch.device:
     if chosen.type not in {"cpu", "cuda"}:
         raise UserError(f"device {name!r} is not supported: DEVICE= (--device) takes cpu, cuda, cuda:N or auto")
     if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise UserError("DEVICE=cuda, but PyTorch sees no GPU here: use DEVICE=cpu, or install a driver for the GPU")
+        raise UserError(f"DEVICE={name}, but PyTorch sees no GPU here: use DEVICE=cpu, or install a driver for the GPU")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"DEVICE={name}, but there are {torch.cuda.device_count()} GPUs here, numbered from 0")
+        count = counted(torch.cuda.device_count(), "GPU")
+        raise UserError(f"DEVICE={name}, but PyTorch sees {count} here, numbered from 0")
     if chosen.type == "cuda":  # rows say float32: TF32 would be something else
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False

@@ -11,6 +11,8 @@ import typer
 
 from splitbench.bench import cli_data, cli_results
 from splitbench.bench.errors import UserError
+from splitbench.bench.files import folder_for
+from splitbench.bench.words import counted
 
 Overwrite = Literal["never", "failed", "all"]
 
@@ -92,7 +94,7 @@ def run(
     ] = 3600,
     naive: Annotated[bool, typer.Option("--naive", help="Each cell by itself, nothing shared: slow; a check.")] = False,
     keep_images: Annotated[
-        Path | None, typer.Option(help="Keep decoded pictures in this folder; other runs find them there.")
+        Path | None, typer.Option(help="Keep decoded evaluation pictures in this folder; other runs find them there.")
     ] = None,
     keep_gib: Annotated[float, typer.Option(help="GiB that --keep-images may take.", min=0)] = 20,
 ) -> None:
@@ -107,6 +109,8 @@ def run(
     from splitbench.bench.sweeps import title
 
     folder = out or Path("results") / path.stem
+    if keep_images is not None:
+        folder_for(keep_images, "--keep-images")
     sources = replace(
         sources,
         memory=int(memory * 2**30),
@@ -128,7 +132,7 @@ def run(
     for name, reason in result.failed:
         print(f"failed: {name}: {reason}", file=sys.stderr)
     cli_results.conclude(folder)
-    print(f"{result.done} cells run, {result.kept} kept, {len(result.failed)} failed")
+    print(f"{counted(result.done, 'cell')} run, {result.kept} kept, {len(result.failed)} failed")
     print(title(path))
     if result.failed:
         raise SystemExit(1)
@@ -160,7 +164,7 @@ def train(
         return  # the first of several processes speaks for all
     for reason in failed:
         print(f"failed: {reason}", file=sys.stderr)
-    print(f"{trained} rate points trained, {kept} kept, {len(failed)} failed")
+    print(f"{counted(trained, 'rate point')} trained, {kept} kept, {len(failed)} failed")
     if failed:
         raise SystemExit(1)
 
@@ -217,12 +221,14 @@ def _opened(
     method: list[str] | None,
 ) -> tuple[Path, Any, Any]:
     from splitbench.bench import circumstances
-    from splitbench.bench.plan import Sources
+    from splitbench.bench.plan import Sources, check_data
     from splitbench.bench.sweep import read
     from splitbench.bench.sweeps import find
 
     path = find(sweep)
-    return path, read(path).only(only or (), method or ()), Sources(data, weights, circumstances.device(device))
+    checked, sources = read(path).only(only or (), method or ()), Sources(data, weights, circumstances.device(device))
+    check_data(checked, sources)
+    return path, checked, sources
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from splitbench.bench.errors import UserError
+from splitbench.bench.files import file_for, folder_for
 
 app = typer.Typer()
 
@@ -30,7 +31,7 @@ def compare(
     """Compare methods from the tables of one or more runs: fronts, bytes for a drop, BD-rate, costs, paired tests."""
     from splitbench.bench.compare import compare as compare_runs
 
-    result = compare_runs(runs, out or _beside(runs, "comparison"), anchor, allow_mixed, all_pairs, factor)
+    result = compare_runs(runs, _into(out, runs, "comparison"), anchor, allow_mixed, all_pairs, factor)
     print(result.text)
     _list(result.files)
 
@@ -41,7 +42,7 @@ def figures(runs: RunsArgument, out: OutOption = None, allow_mixed: MixedOption 
     from splitbench.bench.figures import draw_all, draw_learning
     from splitbench.bench.table import read
 
-    folder = out or _beside(runs, "figures")
+    folder = _into(out, runs, "figures")
     files = draw_all(read(runs, allow_mixed), folder, print)
     for one in runs:
         files += draw_learning(one if one.is_dir() else one.parent, folder)
@@ -62,14 +63,17 @@ def what_if(
     out: OutOption = None,
     allow_mixed: MixedOption = False,
 ) -> None:
-    """Tell and draw which split, method and rate has the least end-to-end latency at which link speed."""
+    """Tell and draw which split, method and rate has the least end-to-end latency at which link speed.
+
+    An earlier answer in the same folder is replaced.
+    """
     from splitbench.bench.profiles import find
     from splitbench.bench.what_if import Question, read_profile
     from splitbench.bench.what_if.run import what_if as answer_what_if
 
     computed = None if profile is None else read_profile(find(profile))
     question = Question(tuple(drop or [1.0]), tuple(rtt or [20.0]), computed, answer, offload)
-    result = answer_what_if(runs, out or _beside(runs, "what-if"), question, allow_mixed, print)
+    result = answer_what_if(runs, _into(out, runs, "what-if"), question, allow_mixed, print)
     print(result.text)
     _list(result.files)
 
@@ -87,8 +91,8 @@ def report(
     from splitbench.bench.compare import examine
     from splitbench.bench.report import write_report
 
-    found = examine(runs, anchor, allow_mixed, all_pairs, factor)
-    _list([write_report(found, out or _beside(runs, "report.html"))])
+    file = _beside(runs, "report.html") if out is None else file_for(out, "--out", "report.html")
+    _list([write_report(examine(runs, anchor, allow_mixed, all_pairs, factor), file)])
 
 
 @app.command()
@@ -142,6 +146,10 @@ def conclude(folder: Path) -> None:
         if file.suffix == ".png":
             print(f"            {file}")
     print(f"report      {report}")
+
+
+def _into(out: Path | None, runs: list[Path], name: str) -> Path:
+    return _beside(runs, name) if out is None else folder_for(out, "--out")
 
 
 def _beside(runs: list[Path], name: str) -> Path:

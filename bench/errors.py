@@ -1,11 +1,21 @@
 """One sentence for the user instead of a traceback, and names close to a mistyped one."""
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
     """Something the user can mend; the message says what is wrong and what to do. Ends the command with code 2."""
+
+
+def told(error: Exception) -> str:
+    """What was raised in code of the user's: type, message, and the line, the last one that is not PyTorch's own."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "torch" not in Path(frame.filename).parts]
+    last = (own or frames)[-1]
+    return f"{type(error).__name__}: {' '.join(str(error).split())} ({Path(last.filename).name}, line {last.lineno})"
 
 
 def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:

@@ -9,6 +9,7 @@ from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.plan import Pass, Sources, first_readable, passes
 from splitbench.bench.sweep import Sweep
+from splitbench.bench.words import counted, lasting
 
 _TRIES = 3
 
@@ -19,7 +20,7 @@ def described(sweep: Sweep, sources: Sources) -> Iterator[str]:
     macs = seconds = 0.0
     trainings: set[str] = set()
     for one in passes(sweep, sources):
-        yield f"{one.title}: {len(one.dataset)} images, {len(one.planned)} cells"
+        yield f"{one.title}: {counted(len(one.dataset), 'image')}, {counted(len(one.planned), 'cell')}"
         for planned in one.planned:
             yield f"  {planned.key}  {planned.cell}"
             trainings |= {planned.training.key} if planned.training else set()
@@ -29,11 +30,13 @@ def described(sweep: Sweep, sources: Sources) -> Iterator[str]:
         macs += pass_macs
         seconds += pass_seconds
     yield (
-        f"{cells} cells, {images} (image, cell) pairs, about {macs / 1e12:.3g} TMAC in heads and tails, "
-        f"at least {_time(seconds)} on this machine; coding comes on top"
+        f"{counted(cells, 'cell')}, {images} (image, cell) pairs, about {macs / 1e12:.3g} TMAC in heads and tails, "
+        f"at least {lasting(seconds)} on this machine; coding comes on top"
     )
     if trainings:
-        yield f"{len(trainings)} rate points are trained first; {len(trainings & shipping.keys())} of them ship trained"
+        verb = "is" if len(trainings) == 1 else "are"
+        points = f"{counted(len(trainings), 'rate point')} {verb} trained first"
+        yield f"{points}; {len(trainings & shipping.keys())} of them ship trained"
 
 
 def _work(one: Pass, sources: Sources) -> tuple[float, float]:
@@ -51,9 +54,3 @@ def _work(one: Pass, sources: Sources) -> tuple[float, float]:
             macs += times * count_macs(module, *inputs)
             seconds += times * median_ms(module, [inputs] * _TRIES, sources.device) / 1000
     return macs * len(one.dataset), seconds * len(one.dataset)
-
-
-def _time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

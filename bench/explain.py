@@ -10,7 +10,8 @@ from splitbench.bench.errors import nearest
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 200
 _SHORT.maxlevel = 2
-"""A YAML file of a few lines can hold lists that take terabytes to print."""
+short = _SHORT.repr
+"""A value to show: a YAML file of a few lines can hold lists that take terabytes to print."""
 
 
 def explained(error: ValidationError, place: str, schema: type[BaseModel], *more: type[BaseModel]) -> str:
@@ -32,12 +33,22 @@ def _sentence(fault: Any, place: str, schema: type[BaseModel], more: tuple[type[
         return f"{where}: missing"
     if fault["type"] == "literal_error":
         valid = [word.strip(" '") for word in fault["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        shown = _SHORT.repr(fault["input"])
+        shown = short(fault["input"])
         return f"{where}: expected {fault['ctx']['expected']}, not {shown}{nearest(shown, valid)}"
+    if fault["type"] in ("list_type", "model_type"):
+        return f"{where}: expected {_example(fault, _at(schema, keys))}, not {short(fault['input'])}"
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "value_error":
         return f"{where}: {message}"
-    return f"{where}: {message[0].lower()}{message[1:]}, not {_SHORT.repr(fault['input'])}"
+    return f"{where}: {message[0].lower()}{message[1:]}, not {short(fault['input'])}"
+
+
+def _example(fault: Any, model: type[BaseModel]) -> str:
+    """What a list, or a model's keys, may look like, with what was given as its name."""
+    named = "name" in model.model_fields
+    name = fault["input"] if isinstance(fault["input"], str) and len(fault["input"]) < 50 else "..."
+    one = f"{{name: {name}}}" if named else "..."
+    return f"a list, as in `[{one}]`" if fault["type"] == "list_type" else f"keys with values, as in `{one}`"
 
 
 def _at(schema: type[BaseModel], keys: list[str]) -> type[BaseModel]:

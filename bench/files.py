@@ -6,6 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from splitbench.bench.errors import UserError
+
 _FORMULA = tuple("=+-@\t\r\n")
 
 
@@ -32,6 +34,24 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
+
+
+def folder_for(path: Path, option: str) -> Path:
+    """``path``, which an option names, where it is a folder or can become one. Raises UserError where it cannot."""
+    there = next((one for one in (path, *path.parents) if one.exists()), path)
+    if not there.is_dir():
+        raise UserError(f"{there} is a file: {option} takes a folder")
+    if not os.access(there, os.W_OK):
+        raise UserError(f"{there} cannot be written: give another folder by {option}")
+    return path
+
+
+def file_for(path: Path, option: str, example: str) -> Path:
+    """``path``, which an option names, where it is a file or can become one. Raises UserError where it cannot."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: {option} takes a file, as in {path / example}")
+    folder_for(path.parent, option)
+    return path
 
 
 def no_formula(text: str) -> str:

@@ -4,14 +4,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import nn
 
 from splitbench.bench import backbones
 from splitbench.bench.errors import UserError
+from splitbench.bench.files import file_for
 from splitbench.bench.split.plot import plot
 from splitbench.bench.split.points import network_input, share_of_zeros, split_points
 
+_FIGURES = (".png", ".svg", ".pdf")
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -21,6 +23,8 @@ def described(name: str, weights: str, images: Sequence[Path], figure: Path | No
     Raises:
         UserError: unknown backbone, weights that cannot be had, unreadable images, a model that cannot be traced.
     """
+    if figure is not None and file_for(figure, "--plot", "splits.png").suffix.lower() not in _FIGURES:
+        raise UserError(f"{figure}: --plot takes a file ending in {', '.join(_FIGURES)}")
     model, example = _opened(name, weights, images)
     points = split_points(model, example)
     zeros = share_of_zeros(model, points, example) if images else {}
@@ -46,11 +50,16 @@ def described(name: str, weights: str, images: Sequence[Path], figure: Path | No
 def _opened(name: str, weights: str, images: Sequence[Path]) -> tuple[nn.Module, Any]:
     """The model, and an example of its input: the photographs, or noise of its usual size."""
     backbone = backbones.build(name, {}, weights, {})
+    return backbone.model, backbone.example([_photograph(path) for path in images])
+
+
+def _photograph(path: Path) -> Image.Image:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: --image takes a photograph")
     try:
-        pictures = [Image.open(path).convert("RGB") for path in images]
-    except (OSError, UnidentifiedImageError) as error:
-        raise UserError(f"a photograph cannot be read: {error}") from None
-    return backbone.model, backbone.example(pictures)
+        return Image.open(path).convert("RGB")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read as an image ({error.strerror or error})") from None
 
 
 def _short(count: float) -> str:

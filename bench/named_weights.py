@@ -6,7 +6,7 @@ from typing import Any
 import torchvision
 
 from splitbench.bench import weight_files
-from splitbench.bench.errors import UserError, nearest
+from splitbench.bench.errors import UserError
 
 DEFAULT = "default"
 
@@ -42,17 +42,18 @@ def file_names(name: str, short: str, weights: str) -> list[str]:
     return [*own, *hub] if weights == DEFAULT else [*hub, *own]
 
 
+def unknown(name: str, weights: str, instead: str) -> UserError:
+    """What to raise for weights that a backbone does not have; ``instead`` says what to give."""
+    if Path(weights).is_dir():
+        return UserError(f"{name}: weights {weights!r} is a folder: name a file in it")
+    return UserError(f"{name} has no weights {weights!r}: {instead}")
+
+
 def of_torchvision(name: str, weights: str) -> Any:
-    """What torchvision tells of a model's weights. Raises UserError for a model or weights that it does not have."""
-    known = [
-        *torchvision.models.list_models(module=torchvision.models),
-        *torchvision.models.list_models(module=torchvision.models.detection),
-    ]
-    if name not in known:
-        raise UserError(f"unknown backbone torchvision/{name}{nearest(name, known)}")
+    """What torchvision tells of a model's weights. Raises UserError for weights that it does not have."""
     kinds = torchvision.models.get_model_weights(name)
     if weights == DEFAULT:
         return kinds.DEFAULT
     if weights not in kinds.__members__:
-        raise UserError(f"torchvision/{name} has no weights {weights!r}: there are {', '.join(kinds.__members__)}")
+        raise unknown(f"torchvision/{name}", weights, f"there are {', '.join(kinds.__members__)}")
     return kinds[weights]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from pydantic import ValidationError
@@ -225,11 +225,29 @@ def _ingredients(cell: Cell, spec: DatasetSpec, fingerprint: str, loaded: Backbo
     return ingredients
 
 
+def check_data(sweep: Sweep, sources: Sources) -> None:
+    """Raises UserError for a data folder that is not there, or that no dataset of the sweep reads."""
+    if sources.data is not None and not sources.data.is_dir():
+        raise UserError(f"data folder not found: {sources.data}")
+    names = {spec.source(part) for spec in sweep.datasets for part in get_args(Part)}
+    if sources.data is not None and not any(map(_in_folder, names)):
+        others = [name for name in datasets.names() if datasets.get(name).task == sweep.task and _in_folder(name)]
+        raise UserError(
+            f"DATA= (--data) {sources.data} would not be read: the sweep's images come from no folder "
+            f"({', '.join(sorted(names))}). Leave it out, or run a sweep over {' or '.join(others)} "
+            "(see `splitbench sweeps`)"
+        )
+
+
+def _in_folder(name: str) -> bool:
+    return "root" in datasets.get(name).Options.model_fields
+
+
 def open_dataset(spec: DatasetSpec, sources: Sources, part: Part) -> Dataset:
     """A dataset's images for one use, its folder taken relative to the data folder. Raises DataError."""
     kind = datasets.get(spec.source(part))
     options = spec.options(part)
-    if "root" in kind.Options.model_fields and (sources.data is not None or "root" in options):
+    if _in_folder(spec.source(part)) and (sources.data is not None or "root" in options):
         options["root"] = (sources.data or Path()) / (options.get("root") or "")
     return kind.load(kind.Options.model_validate(options), part)
 
@@ -262,7 +280,8 @@ def _other(spec: DatasetSpec, sources: Sources, evaluation: Dataset, part: Part)
         if same:
             raise DataError(
                 f"{label}: {len(same)} {name} images are evaluation images ({', '.join(same[:3])}"
-                f"{', ...' if len(same) > 3 else ''}): name other images, or leave them out by `{part}: exclude`"
+                f"{', ...' if len(same) > 3 else ''}): name other images, as by `{part}: {{root: FOLDER}}`, or leave "
+                f"them out by `{part}: exclude`"
             )
         return dataset
 

@@ -23,6 +23,7 @@ from splitbench.bench.sweep import Sweep
 from splitbench.bench.training import TrainingError
 from splitbench.bench.trainings import Training, Trainings
 from splitbench.bench.unfinished import Unfinished, tidy
+from splitbench.bench.words import counted
 
 _TRAINING = ("train_macs", "train_images", "train_seconds")
 LEAST_BATCHES = 4
@@ -85,7 +86,7 @@ def _run(
     planned = []
     for one in passes(sweep, sources):
         planned.append(one)
-        say(f"checked {one.title}: {len(one.dataset)} images, {len(one.planned)} cells")
+        say(f"checked {one.title}: {counted(len(one.dataset), 'image')}, {counted(len(one.planned), 'cell')}")
     store.put_plan([_labels(p, one) for one in planned for p in one.planned], part)
     for one in planned:
         store.put_images(one.fingerprint, one.dataset.ids)
@@ -99,7 +100,7 @@ def _run(
     total = sum(len(one.dataset) * len(cells) for one, cells in zip(planned, missing, strict=True))
     kept = sum(len(one.planned) for one in planned) - sum(map(len, missing))
     if kept:
-        say(f"{kept} cells are stored already")
+        say(f"{counted(kept, 'cell')} {'is' if kept == 1 else 'are'} stored already")
     if overwrite == "all":
         tidy(store.folder, {p.key for one in planned for p in one.planned})
     done, opened = 0, time.perf_counter()

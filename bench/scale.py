@@ -17,6 +17,7 @@ from splitbench.bench.runner import LEAST_BATCHES
 from splitbench.bench.schedule import chains
 from splitbench.bench.store import Store
 from splitbench.bench.trainings import Trainings
+from splitbench.bench.words import counted, lasting
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 _HELPS = 0.1
@@ -137,15 +138,17 @@ def described(sweeps: Sequence[Measured], workers: Sequence[int] = WORKERS) -> I
     trainings, passes = [sum(one.trainings.values()) for one in sweeps], [one for all_ in sweeps for one in all_.passes]
     total = sum(one.seconds + one.fixed for one in passes)
     count = sum(len(one.trainings) for one in sweeps)
-    yield f"{count} trainings ({sum(trainings):.0f} s), {len(passes)} passes ({total:.0f} s)"
-    yield f"{'workers':>8} {'hours':>10} {'times faster':>13} {'busy':>6}"
+    trained = f"{counted(count, 'training')} ({lasting(sum(trainings))})"
+    yield f"{trained}, {counted(len(passes), 'pass')} ({lasting(total)})"
+    yield f"{'workers':>8} {'time':>10} {'times faster':>13} {'busy':>6}"
     alone = time(sweeps, 1)
     for each in workers:
         seconds = time(sweeps, each)
-        yield f"{each:8} {seconds / 3600:10.3f} {alone / seconds:13.2f} {100 * alone / seconds / each:5.0f}%"
+        yield f"{each:8} {lasting(seconds):>10} {alone / seconds:13.2f} {100 * alone / seconds / each:5.0f}%"
     chain = sum(map(longest, sweeps))
-    yield f"no number of workers is faster than the longest chain of trainings: {chain / 3600:.3f} hours"
-    yield f"from {enough(sweeps)} workers on, twice as many save less than {_HELPS:.0%} of the time"
+    if chain:
+        yield f"no number of workers is faster than the longest chain of trainings: {lasting(chain)}"
+    yield f"from {counted(enough(sweeps), 'worker')} on, twice as many save less than {_HELPS:.0%} of the time"
 
 
 def time(sweeps: Iterable[Measured], workers: int) -> float:
@@ -169,6 +172,6 @@ def checked(found: Measured, runs: Iterable[Path]) -> Iterator[str]:
             if one.get("kept") == 0 and workers > 0 and seconds > 0:
                 told = predicted(found, workers)
                 yield (
-                    f"{run}: {workers} workers took {seconds:.1f} s, predicted {told:.1f} s "
+                    f"{run}: {counted(workers, 'worker')} took {seconds:.1f} s, predicted {told:.1f} s "
                     f"({100 * (told / seconds - 1):+.1f} %)"
                 )

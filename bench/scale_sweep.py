@@ -31,6 +31,7 @@ from splitbench.bench.store import Store
 from splitbench.bench.sweep import BackboneSpec, Cell, Sweep, expand, read
 from splitbench.bench.sweeps import find
 from splitbench.bench.trainings import Trainings
+from splitbench.bench.words import counted
 
 Halves = tuple[float, float]
 """MACs of a head and a tail."""
@@ -161,7 +162,10 @@ def _rate(known: Rates, cell: Cell, anew: bool) -> float:
     rate = known.training.get((cell.method, anew))
     if rate is None:
         how = "anew" if anew else "with the weights of a rate point before (start: neighbour)"
-        raise UserError(f"the run that was measured has no training of {cell.method} that begins {how}: add one to it")
+        raise UserError(
+            f"the run that was measured has no training of {cell.method} that begins {how}: add one to it, or measure "
+            "the sweep `slice`, which ships (`splitbench run slice`, see `splitbench sweeps`)"
+        )
     return rate
 
 
@@ -173,8 +177,13 @@ def all_foreseen(
     Raises:
         UserError: not as many numbers of images as sweeps, and as ``foreseen`` and ``rates`` do.
     """
-    if not len(sweeps) == len(images) == len(train_images):
-        raise UserError(f"{len(sweeps)} sweeps: give --images and --train-images once for each, in the same order")
+    counts = {"--images": len(images), "--train-images": len(train_images)}
+    wrong = [f"{option} {counted(count, 'time')}" for option, count in counts.items() if count != len(sweeps)]
+    if wrong:
+        raise UserError(
+            f"--sweep is given {counted(len(sweeps), 'time')}, but {' and '.join(wrong)}: give --images and "
+            "--train-images once for each sweep, in the same order"
+        )
     known = rates(run)
     return {
         name: foreseen(read(find(name)), known, count, shown, speed)

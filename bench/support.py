@@ -94,7 +94,8 @@ def random_model(name: str) -> nn.Module:
     source, _, short = name.partition("/")
     known = torchvision.models.list_models() if source == "torchvision" else timm.list_models()
     if short not in known:
-        raise UserError(f"unknown model {name!r}{nearest(short, known)}")
+        lists = "`timm.list_models()` and `torchvision.models.list_models()` list the names"
+        raise UserError(f"unknown model {name!r}{nearest(short, known) or f': {lists}'}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if source == "timm":

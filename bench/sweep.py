@@ -4,18 +4,28 @@ Expanding is a pure generator: the same file gives the same cells in the same or
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from splitbench import datasets, methods
+from splitbench.bench import backbones
 from splitbench.bench.errors import UserError, nearest
-from splitbench.bench.explain import explained
+from splitbench.bench.explain import explained, short
 from splitbench.bench.precision import Precision
+from splitbench.bench.yaml_file import read_yaml
 from splitbench.datasets.base import DataError, Part
 from splitbench.methods.base import MethodError, Settings
 
@@ -84,14 +94,21 @@ class BackboneSpec(_Strict):
     weights: str = "default"
     args: dict[str, Any] = {}
     preprocessing: dict[str, Any] = {}
-    splits: Annotated[list[str], Field(min_length=1)] | Literal["auto"] | AutoSplits
+    splits: list[str] | Literal["auto"] | AutoSplits
 
-    @field_validator("splits", mode="before")
+    @field_validator("splits", mode="wrap")
     @classmethod
-    def _one_of_three(cls, given: Any) -> Any:
-        if not isinstance(given, list | dict | AutoSplits) and given != "auto":
-            raise ValueError(f"expected a list of split points, `auto`, or `{{auto: n}}`, not {given!r}")
-        return given
+    def _one_of_three(cls, given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            splits = handler(given)
+        except ValidationError:
+            splits = []
+        if splits:
+            return splits
+        quoted = " (names that are numbers in quotes)" if isinstance(given, list) and given else ""
+        raise ValueError(
+            f"expected a list of split points{quoted}, `auto`, or `{{auto: n}}` with n at least 1, not {short(given)}"
+        )
 
 
 class MethodSpec(_Open):
@@ -111,7 +128,7 @@ class Sweep(_Strict):
     datasets: list[DatasetSpec] = Field(min_length=1)
     backbones: list[BackboneSpec] = Field(min_length=1)
     methods: list[MethodSpec] = Field(min_length=1)
-    seeds: list[int] = Field(default=[0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(default=[0], min_length=1)
     batch: int = Field(default=32, ge=1)
     precision: Precision = "float32"
 
@@ -206,7 +223,7 @@ def read(path: Path) -> Sweep:
         UserError: the file, the key, what was expected and the nearest valid name.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except OSError as error:
         raise UserError(f"sweep file {path} cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
@@ -217,11 +234,32 @@ def read(path: Path) -> Sweep:
         sweep = Sweep.model_validate(content)
     except ValidationError as error:
         raise UserError(explained(error, str(path), Sweep)) from None
-    for index, spec in enumerate(sweep.datasets):
-        _check_dataset(spec, f"{path}: datasets.{index}", sweep.task)
-    for index, entry in enumerate(sweep.methods):
-        _check_method(entry, f"{path}: methods.{index}", sweep.task)
+    faults = [*_faults(sweep, path)]
+    if faults:
+        raise UserError("\n".join(faults))
     return sweep
+
+
+class _OtherTaskError(UserError):
+    """A dataset or method is for another task than the sweep's."""
+
+
+def _faults(sweep: Sweep, path: Path) -> Iterator[str]:
+    """What is wrong with names and settings, one place after the other; neither data nor weights are opened."""
+    checks: list[tuple[str, Sequence[Any], Callable[[Any, str, str], None]]] = [
+        ("datasets", sweep.datasets, _check_dataset),
+        ("backbones", sweep.backbones, _check_backbone),
+        ("methods", sweep.methods, _check_method),
+    ]
+    told = False  # one wrong `task` makes every dataset and method look wrong
+    for kind, specs, check in checks:
+        for index, spec in enumerate(specs):
+            try:
+                check(spec, f"{path}: {kind}.{index}", sweep.task)
+            except UserError as error:
+                if not (isinstance(error, _OtherTaskError) and told):
+                    yield str(error)
+                told = told or isinstance(error, _OtherTaskError)
 
 
 def _check_dataset(spec: DatasetSpec, place: str, task: str) -> None:
@@ -230,7 +268,7 @@ def _check_dataset(spec: DatasetSpec, place: str, task: str) -> None:
     except DataError as error:
         raise UserError(f"{place}.name: {error}{nearest(spec.name, datasets.names())}") from None
     if kind.task != task:
-        raise UserError(f"{place}.name: {spec.name} is a dataset for {kind.task}, but the sweep's task is {task}")
+        raise _OtherTaskError(f"{place}.name: {spec.name} is a dataset for {kind.task}, but the sweep's task is {task}")
     for part in get_args(Part):
         try:
             kind = datasets.get(spec.source(part))
@@ -242,6 +280,13 @@ def _check_dataset(spec: DatasetSpec, place: str, task: str) -> None:
             raise UserError(explained(error, place, kind.Options, DatasetSpec)) from None
 
 
+def _check_backbone(spec: BackboneSpec, place: str, task: str) -> None:
+    try:
+        backbones.check_name(spec.name)
+    except UserError as error:
+        raise UserError(f"{place}.name: {error}") from None
+
+
 def _check_method(spec: MethodSpec, place: str, task: str) -> None:
     try:
         method = methods.get(spec.name)
@@ -249,7 +294,7 @@ def _check_method(spec: MethodSpec, place: str, task: str) -> None:
         raise UserError(f"{place}.name: {error}{nearest(spec.name, methods.names())}") from None
     if task not in method.tasks:
         fitting = ", ".join(name for name in methods.names() if task in methods.get(name).tasks)
-        raise UserError(
+        raise _OtherTaskError(
             f"{place}.name: {spec.name} is a method for {' and '.join(method.tasks)}, but the sweep's task is {task}: "
             f"leave it out, or take another ({fitting})"
         )

@@ -21,7 +21,6 @@ import inspect
 import os
 import sys
 import sysconfig
-import traceback
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
@@ -33,7 +32,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from splitbench.bench.detectors import is_detector
-from splitbench.bench.errors import UserError, nearest
+from splitbench.bench.errors import UserError, nearest, told
 from splitbench.bench.explain import explained
 from splitbench.bench.preprocessing import Preprocessing
 
@@ -61,7 +60,7 @@ def build(
     try:
         model = factory(**args)
     except Exception as error:
-        raise UserError(f"{name}: it cannot be built from `args`: {_told(error)}") from error
+        raise UserError(f"{name}: it cannot be built from `args`: {told(error)}") from error
     if not isinstance(model, nn.Module):
         raise UserError(f"{name} returns something of type {type(model).__name__}, not a torch.nn.Module")
     return model, None if is_detector(model) else _preprocessing(name, model, overrides)
@@ -97,7 +96,7 @@ def _imported(name: str) -> tuple[ModuleType, Callable[..., Any]]:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{path}.".startswith(f"{error.name}."):
             raise UserError(f"{name}: no module {error.name!r}, neither in {here} nor installed") from None
-        raise UserError(f"{name}: importing {path} failed: {_told(error)}") from error
+        raise UserError(f"{name}: importing {path} failed: {told(error)}") from error
     if not hasattr(module, attribute):
         raise UserError(f"{name}: {path} has no {attribute!r}{nearest(attribute, vars(module))}")
     factory = getattr(module, attribute)
@@ -123,12 +122,6 @@ def _check_trusted(name: str, package: str, file: str | None, here: str) -> None
             f"{name}: {package} lies outside of the current folder, and a sweep file may not run just any code: if you "
             f"trust it with what the sweep says, set the environment variable SPLITBENCH_TRUST={package}"
         )
-
-
-def _told(error: Exception) -> str:
-    """The error's type and message, and the line that raised it."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {' '.join(str(error).split())} ({Path(last.filename).name}, line {last.lineno})"
 
 
 def _preprocessing(name: str, model: nn.Module, overrides: dict[str, Any]) -> Preprocessing:

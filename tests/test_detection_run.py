@@ -27,7 +27,8 @@ batch: 3
 def run(tmp_path, text=SWEEP, *words):
     path = tmp_path / "small.yaml"
     path.write_text(text)
-    return splitbench("run", path, "--data", tmp_path, "--out", tmp_path / "out", "--device", "cpu", *words)
+    data = () if "name: embedded" in text else ("--data", tmp_path)
+    return splitbench("run", path, *data, "--out", tmp_path / "out", "--device", "cpu", *words)
 
 
 def test_a_run_ends_in_table_comparison_and_figures(tmp_path, capsys):

@@ -7,13 +7,19 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from splitbench.bench.errors import UserError
-from splitbench.bench.figures import draw_all, published, sizes, ticks
+from splitbench.bench.figures import cost, draw_all, page, published, sizes, ticks
+from splitbench.bench.figures.drawing import drawing, lay_out
 from splitbench.bench.figures.limits import limits
+from splitbench.bench.figures.room import asides
 from splitbench.bench.figures.style import styles
 from splitbench.bench.table import points, read
 from tests import csv_samples as samples
+from tests.test_run import splitbench
 
 ONE = {"layer2": samples.RESNET50["layer2"]}
 
@@ -122,6 +128,64 @@ def test_every_logarithmic_axis_has_a_few_round_numbers(start, width, most):
         assert len(marks) >= 2
 
 
+def panel() -> Axes:
+    axes = Figure(figsize=(3.0, 1.7)).subplots()
+    axes.set_position((0, 0, 1, 1))
+    axes.set_xlim(-5, 105)
+    return axes
+
+
+def test_curves_of_equal_costs_are_drawn_apart_and_nothing_below_zero():
+    curves = [np.array(one, float) for one in ([0], [0], [40, 80], [60], [40.1, 90], [100])]
+    apart = asides(panel(), curves, 3.0)
+    # Two at 0, to the right of it; two at 40, around it; the others where they are.
+    assert apart == [0, 1.5, -0.75, 0, 0.75, 0]
+    assert max(asides(panel(), [np.zeros(1)] * 20, 3.0)) < 8
+
+
+def costs_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[samples.Row]) -> list[Figure]:
+    """The figures of costs, laid out."""
+    drawn: list[Figure] = []
+    monkeypatch.setattr(page, "save", lambda one, *_: drawn.append(one.figure))
+    frame = table(tmp_path, rows)
+    with drawing():
+        for draw in (cost.draw_macs, cost.draw_weights):
+            draw(points(frame), styles(frame), tmp_path, print)
+        for figure in drawn:
+            lay_out(figure)
+    return drawn
+
+
+def test_no_marker_covers_the_name_of_a_split(tmp_path, monkeypatch):
+    rows = [
+        one
+        for place, method in enumerate("abcd")
+        for split, macs in (("blocks.2", 1e9), ("blocks.4", 2e9))
+        for one in samples.curve(
+            [1000, 2000], [60.0 + 3 * place, 75.5], method=method, split=split, macs_head=macs, macs_encoder=0
+        )
+    ]
+    rows.append(samples.point(2, 76, split="output", method="label-only", knob="k", value=1, macs_head=4e9))
+    (figure,) = costs_drawn(tmp_path, monkeypatch, rows)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for axes in figure.axes:
+        assert sorted(text.get_text() for text in axes.texts) == ["blocks.2", "blocks.4"]
+        marked = [line for line in axes.lines if line.get_marker() != "None"]
+        markers = [spot for line in marked for spot in line.get_transform().transform(line.get_xydata())]
+        assert len(markers) >= 3
+        for box in (text.get_window_extent(renderer) for text in axes.texts):
+            assert axes.bbox.ymin <= box.ymin < box.ymax <= axes.bbox.ymax
+            assert not [spot for spot in markers if box.padded(2 / 72 * figure.dpi).contains(*spot)]
+
+
+def test_figures_of_costs_say_that_equal_ones_are_drawn_apart(tmp_path, monkeypatch):
+    rows = samples.run(splits=ONE, variants=samples.VARIANTS[:2], bits=(2, 4, 8))
+    figures = costs_drawn(tmp_path, monkeypatch, rows)
+    headings = [box.get_title().get_text() for figure in figures for box in figure.legends]
+    assert len(headings) == 2
+    assert all("equal costs are drawn a little apart" in " ".join(one.split()) for one in headings)
+
+
 def test_published_points_are_shipped_with_their_source():
     shipped = published.load()
     assert shipped["source"].str.startswith("digitised from").all()
@@ -162,3 +226,15 @@ def test_boxes_like_labels_do_not_stretch_the_axis(tmp_path):
     rows = samples.curve([4000, 9000], [33.0, 36.5], **at)
     answers = samples.curve([40, 80], [36.0, 37.0], split="output", method="boxes", **at)
     assert limits(points(table(tmp_path, [*rows, *answers])))[0] == limits(points(table(tmp_path, rows)))[0]
+
+
+def test_the_answer_to_another_question_takes_the_place_of_the_first_ones_figures(tmp_path):
+    times = {"head_ms": 4.0, "encode_ms": 1.0, "decode_ms": 0.5, "tail_ms": 2.5}
+    rows = [samples.point(1000, 60, **times, split="layer2", method="b", knob="bits", value=1)]
+    samples.save(tmp_path / "cells.csv", rows)
+    drawn = tmp_path / "what-if"
+    for drop, kinds in ((50, {"latency-link", "least-latency"}), (1, {"least-latency"})):
+        assert splitbench("what-if", tmp_path, "--drop", drop) == 0
+        assert {path.name.partition("_")[0] for path in drawn.glob("*.[ps][nv]g")} == kinds
+    (drawn / "latency.png").touch()  # somebody's own
+    assert splitbench("what-if", tmp_path) == 0 and (drawn / "latency.png").exists()

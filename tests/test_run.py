@@ -208,7 +208,7 @@ def unwritable(tmp_path: Path) -> Path:
         (("root: val", "root: nowhere"), {}, "data folder not found"),
         (("features.8]", "features.80]"), {}, "no split point 'features.80' that runs in eval mode; did you mean"),
         (("squeezenet1_1", "squeezenet9"), {}, "did you mean squeezenet1_1"),
-        (("quantize-rle", "quantise-rle"), {}, "did you mean quantize-rle"),
+        (("quantize-rle, bits: [4]", "quantise-rle, bits: [4]"), {}, "did you mean quantize-rle"),
         (("weights: none", "weights: nowhere.pth"), {}, "weights file not found: nowhere.pth"),
         (("weights: none", "weights: none, args: {num_classes: 5}"), {}, "labels do not match"),
         (("{root: train}", "{root: val}"), {}, "calibration images are evaluation images"),

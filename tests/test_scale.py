@@ -1,6 +1,7 @@
 """The model of the scheduler on paper: answers that are known, and bounds that hold for every sweep."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -162,7 +163,7 @@ def test_what_runs_took_is_compared_with_what_is_predicted(known):
     store.put_run({"workers": 2, "kept": 3, "seconds": 1.0})
     store.put_run({"workers": "x", "kept": 0, "seconds": None})
     (line,) = checked(told, [run])
-    assert line == f"{run}: 1 workers took {alone:.1f} s, predicted {alone:.1f} s (+0.0 %)"
+    assert line == f"{run}: 1 worker took {alone:.1f} s, predicted {alone:.1f} s (+0.0 %)"
 
 
 def test_the_command_tells_draws_and_compares(known, tmp_path, capsys):
@@ -178,4 +179,24 @@ def test_the_command_tells_draws_and_compares(known, tmp_path, capsys):
     assert {one.name for one in tmp_path.iterdir()} == {"scale.txt", "scale.svg", "scale.png"}
     assert (tmp_path / "scale.txt").read_text().startswith("12 trainings")
     assert splitbench("scale", run, "--sweep", path) == 2
-    assert "give --images and --train-images once for each" in capsys.readouterr().err
+    assert "--images 0 times and --train-images 0 times: give" in capsys.readouterr().err
+    assert splitbench("scale", run, "--sweep", path, "--images", 500) == 2
+    assert "--sweep is given 1 time, but --train-images 0 times: give --images and" in capsys.readouterr().err
+
+
+def test_a_run_without_trainings_is_told_in_words_that_fit(known, tmp_path, capsys):
+    path, _, told = known
+    bare = path.with_name("bare.yaml")
+    bare.write_text("\n".join(line for line in SWEEP.splitlines() if "bottleneck" not in line))
+    untrained = replace(told, trainings={}, neighbours={}, passes=[replace(told.passes[0], needs=frozenset())])
+    _stored(bare, tmp_path / "run", untrained)
+    assert splitbench("scale", tmp_path / "run", "--workers", 1, "--workers", 2) == 0
+    first, header, *_, last = capsys.readouterr().out.splitlines()
+    seconds = sum(one.seconds + one.fixed for one in untrained.passes)
+    assert first == f"0 trainings (0.0 s), 1 pass ({seconds:.1f} s)"
+    assert header.split() == ["workers", "time", "times", "faster", "busy"]
+    assert last == "from 8 workers on, twice as many save less than 10% of the time"
+    *_, last = described([Measured({}, {}, [PassTime(1, parts=1)])])
+    assert last == "from 1 worker on, twice as many save less than 10% of the time"
+    assert splitbench("scale", tmp_path / "run", "--sweep", path, "--images", 9, "--train-images", 9) == 2
+    assert "or measure the sweep `slice`, which ships (`splitbench run slice`" in capsys.readouterr().err

@@ -70,6 +70,8 @@ def test_without_a_knob_a_method_gives_its_own_rate_points(tmp_path):
         ("  - {name: label-only}", "  - {name: label-only", ["is not YAML"]),
         (GOOD, "just text", ["expected a sweep with the keys"]),
         ("backbones:", "backbones:\n  - {name: torchvision/squeezenet1_1, splits: [a]}", ["give each a `label`"]),
+        ("  - {name: label-only}", "methods:\n  - {name: label-only}", ["methods: given twice (line 9)"]),
+        ("bits: [1, 8]", "bits: [1], bits: [8]", ["bits: given twice (line 7)"]),
     ],
 )
 def test_faults_name_file_key_and_nearest_name(tmp_path, before, after, sentences):
@@ -79,6 +81,13 @@ def test_faults_name_file_key_and_nearest_name(tmp_path, before, after, sentence
     assert str(caught.value).startswith(str(tmp_path / "sweep.yaml"))
     for sentence in sentences:
         assert sentence in str(caught.value)
+
+
+def test_merged_keys_are_not_given_twice(tmp_path):
+    text = GOOD.replace("{name: quantize-rle,", "&one {name: quantize-rle,")
+    text += "  - &two {<<: *one, bits: [2]}\n  - {<<: *two, bits: [3]}\n"
+    bits = [cell.value for cell in expand(parse(tmp_path, text)) if cell.method == "quantize-rle"]
+    assert {1, 2, 3, 8} == set(bits)
 
 
 def test_missing_files_and_names(tmp_path):

@@ -190,7 +190,9 @@ class _OwnWhole(nn.Module):
         self.training = model.training
 
     def forward(self, pictures: Sequence[Tensor]) -> list[Found]:
-        raw = self.model(protocol.prepared(self.model, pictures))
+        batch = protocol.prepared(self.model, pictures)
+        with protocol.telling(self.model, "forward"):
+            raw = self.model(batch)
         return protocol.detections(self.model, raw, [(p.shape[-2], p.shape[-1]) for p in pictures])
 
 

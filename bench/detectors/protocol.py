@@ -1,16 +1,14 @@
 """Calls a detector of one's own, and holds what it gives to the protocol: its faults are told in a sentence."""
 
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from splitbench.bench.detectors.halves import Found
-from splitbench.bench.errors import UserError
+from splitbench.bench.errors import UserError, told
 from splitbench.methods.base import MethodError
 
 _PARTS = ("boxes", "labels", "scores")
@@ -22,7 +20,7 @@ def prepared(model: nn.Module, pictures: Sequence[Tensor]) -> Tensor:
     Raises:
         UserError: ``prepare`` fails, or gives something else; pictures that it does not bring into one shape.
     """
-    with _told(model, "prepare"):
+    with telling(model, "prepare"):
         made = [cast(Any, model).prepare(picture) for picture in pictures]
     for one in made:
         if not isinstance(one, Tensor) or one.ndim != 3 or not one.is_floating_point():
@@ -39,7 +37,7 @@ def detections(model: nn.Module, raw: Any, sizes: Sequence[tuple[int, int]]) -> 
     Raises:
         UserError: ``detections`` fails, or gives something else than it must.
     """
-    with _told(model, "detections"):
+    with telling(model, "detections"):
         found = cast(Any, model).detections(raw, sizes)
     if not isinstance(found, list | tuple) or len(found) != len(sizes):
         raise _wrong(model, "detections", f"a list with one dict for each of {len(sizes)} pictures", found)
@@ -72,14 +70,11 @@ def _wrong(model: nn.Module, method: str, expected: str, given: Any) -> UserErro
 
 
 @contextmanager
-def _told(model: nn.Module, method: str) -> Iterator[None]:
+def telling(model: nn.Module, method: str) -> Iterator[None]:
     """What goes wrong within is told with the line where it did. Lack of memory is no fault of the detector's."""
     try:
         yield
     except (torch.OutOfMemoryError, MethodError, UserError):
         raise
     except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        text = " ".join(str(error).split())
-        where = f"{Path(last.filename).name}, line {last.lineno}"
-        raise UserError(f"{type(model).__name__}.{method} failed: {type(error).__name__}: {text} ({where})") from error
+        raise UserError(f"{type(model).__name__}.{method} failed: {told(error)}") from error

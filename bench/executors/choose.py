@@ -8,6 +8,7 @@ import torch
 from splitbench.bench.errors import UserError
 from splitbench.bench.executors.base import Executor
 from splitbench.bench.executors.local import Here, Processes
+from splitbench.bench.words import counted
 
 
 @dataclass(frozen=True)
@@ -44,5 +45,5 @@ def opened(choice: Choice, device: str) -> Executor:
     if count == 0 and device not in ("auto", "cpu"):
         raise UserError(f"--workers {workers} on one device ({device}): leave the number to DEVICE=cuda, one per GPU")
     if count > 0 and workers > count:
-        raise UserError(f"--workers {workers}, but there are {count} GPUs here: one worker per GPU")
+        raise UserError(f"--workers {workers}, but PyTorch sees {counted(count, 'GPU')} here: one worker per GPU")
     return Processes([f"cuda:{number}" for number in range(workers)] if count else ["cpu"] * workers)

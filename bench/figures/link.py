@@ -21,6 +21,8 @@ from splitbench.bench.what_if.question import Question
 
 SPEED_LABEL = "link speed (Mbit/s)"
 
+_LATENCY = "latency-link"
+
 _GRID = np.geomspace(SLOWEST, FASTEST, 121)
 _BEST: dict[str, Any] = {"color": "#cccccc", "linewidth": 4.0, "solid_capstyle": "round", "zorder": 1.6}
 
@@ -37,7 +39,7 @@ def draw_links(
     Args:
         frame: the whole table, which styles are made from, so that methods look as in every other figure.
         rows: its rate points as :func:`splitbench.bench.what_if.latency.timed` returns them.
-        out: folder for the files; made where it is missing.
+        out: folder for the files; made where it is missing. Its earlier figures of these kinds are removed.
         question: latency has a panel for each of its drops and round trips, the winners one for each round trip.
         report: called with one sentence for each figure that is left out.
 
@@ -49,6 +51,8 @@ def draw_links(
     """
     looks = styles(frame)
     files: list[Path] = []
+    for kind in (_LATENCY, regions.KIND):
+        pages.remove(out, kind)  # of an earlier question, which need not have had the same figures
     with drawing():
         for (dataset, backbone), here in rows.groupby(["dataset", "backbone"], sort=True):
             shown = [(drop, rtt) for drop in question.drops for rtt in question.rtts if (here["drop"] <= drop).any()]
@@ -79,7 +83,7 @@ def _draw_latency(
     pages.finish(
         page, SPEED_LABEL, "latency per image (ms)", [(f"{_LEGEND} the answer is wanted on the {answer}", handles)]
     )
-    return pages.save(page, out, "latency-link", first)
+    return pages.save(page, out, _LATENCY, first)
 
 
 _LEGEND = "each method at its best split and rate point for the speed;"

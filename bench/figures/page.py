@@ -22,6 +22,9 @@ from splitbench.bench.table import Row
 COLUMN, FULL = 3.3, 7.0
 """Widths in inches of one column and of both in a two-column paper."""
 
+ENDINGS = (".svg", ".png")
+"""Of the files that every figure ends up in."""
+
 _LABEL = 0.18
 
 
@@ -134,7 +137,7 @@ def save(page: Page, folder: Path, kind: str, row: Row) -> list[Path]:
         UserError: the folder or a file cannot be written.
     """
     name = "_".join(_plain(str(word)) for word in (kind, row["dataset"], row["backbone"]))
-    files = [folder / f"{name}{ending}" for ending in (".svg", ".png")]
+    files = [folder / f"{name}{ending}" for ending in ENDINGS]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lay_out(page.figure)
@@ -143,6 +146,16 @@ def save(page: Page, folder: Path, kind: str, row: Row) -> list[Path]:
     except OSError as error:
         raise UserError(f"cannot write {folder / name}: {error.strerror}") from None
     return files
+
+
+def remove(folder: Path, kind: str) -> None:
+    """Removes a kind's figures of earlier. Raises UserError where one cannot be removed."""
+    try:
+        for ending in ENDINGS:
+            for file in folder.glob(f"{_plain(kind)}_*{ending}"):
+                file.unlink()
+    except OSError as error:
+        raise UserError(f"cannot remove an earlier figure from {folder}: {error.strerror}") from None
 
 
 def _plain(word: str) -> str:

@@ -23,6 +23,8 @@ from splitbench.bench.what_if.best import FASTEST, SLOWEST
 from splitbench.bench.what_if.best import regions as winners
 from splitbench.bench.what_if.question import Question
 
+KIND = "least-latency"
+
 _LETTERS = 5.4
 _LINE = 1.25 * _LETTERS / 72
 _PANEL_HEIGHT = 1.6
@@ -90,7 +92,7 @@ def draw(
         [handle for _, handle in sorted(drawn.items())],
     )
     pages.finish(page, "link speed (Mbit/s)", "tolerated drop (points)", [legend])
-    return pages.save(page, folder, "least-latency", first)
+    return pages.save(page, folder, KIND, first)
 
 
 def areas(rows: pd.DataFrame, rtt: float, top: float) -> list[Area]:

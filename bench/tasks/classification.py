@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from splitbench.bench.backbones import Backbone
 from splitbench.bench.classifiers import Classifier
+from splitbench.bench.errors import told
 from splitbench.bench.metrics import accuracy
 from splitbench.bench.metrics.records import Records
 from splitbench.bench.tasks.base import Scored
@@ -23,7 +25,7 @@ class Classification:
     paired: ClassVar[tuple[str, ...]] = ("prediction", "top1", "top5")
 
     def mismatch(self, dataset: Dataset, backbone: Backbone, example: Tensor) -> str:
-        """Another kind of backbone, inputs of several sizes, or fewer classes than the labels have."""
+        """Another kind of backbone, one that cannot be run, inputs of several sizes, or too few classes."""
         if not isinstance(backbone, Classifier):
             return "it finds boxes: choose a classifier, or set `task: detection` and a dataset with boxes"
         if not backbone.preprocessing.one_size:
@@ -31,7 +33,16 @@ class Classification:
                 "`crop: null` gives inputs of different sizes, which make no batch: "
                 "set `crop`, or `resize` to [height, width]"
             )
-        (classes,) = backbone.whole().to(example.device)(example).shape[1:]
+        try:
+            scores = backbone.whole().to(example.device)(example)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a model of the user's own does
+            return f"it fails on an image of {example.shape[2]} x {example.shape[3]} pixels: {told(error)}"
+        if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(example):
+            given = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"type {type(scores).__name__}"
+            return f"it must give one tensor of scores, (images, classes), and gives something of {given} for one image"
+        classes = scores.shape[1]
         if dataset.classes > classes:
             return f"labels do not match: the dataset has {dataset.classes} classes, the backbone tells {classes}"
         return ""

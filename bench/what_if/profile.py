@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from splitbench.bench.errors import UserError
+from splitbench.bench.yaml_file import read_yaml
 
 
 class Side(BaseModel):
@@ -49,7 +50,7 @@ def read_profile(path: Path) -> Profile:
         UserError: no such file, no YAML, or no profile in it.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"cannot read the profile {path}: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
@@ -59,4 +60,6 @@ def read_profile(path: Path) -> Profile:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise UserError(f"{path}: {where}: {first['msg'].lower()}") from None
+        raise UserError(
+            f"{path} is no device profile (as `slow-device`, which ships, is): {where}: {first['msg'].lower()}"
+        ) from None
