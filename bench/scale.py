@@ -3,8 +3,8 @@
 A run's folder tells how long every training and every pass took. The model gives them out as ``schedule`` does:
 trainings that begin with one another form chains; chains go before passes, those listed first before others; a pass
 begins when its cells' trainings have ended, in equal parts, at most one per worker and none of fewer than four batches.
-Each worker opens data and backbone for itself, and prepares a pass for itself. The start of a worker's process is left
-out, and all workers are taken to be as fast as the one that measured.
+Each worker opens data and backbone for itself, prepares a pass for itself, and reads training images for itself. The
+start of a worker's process is left out, and all workers are taken to be as fast as the one that measured.
 """
 
 import heapq
@@ -36,12 +36,16 @@ class PassTime:
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of trainings by key, what each begins with, the passes, and what opening all of them takes a process."""
+    """Seconds of trainings by key, what each begins with, the passes, and what opening all of them takes a process.
+
+    ``beside`` is what a process spends on nothing of these: reading training images, and storing.
+    """
 
     trainings: Mapping[str, float]
     neighbours: Mapping[str, str | None]
     passes: Sequence[PassTime]
     opening: float = 0.0
+    beside: float = 0.0
 
 
 def measured(run: Path) -> Measured:
@@ -66,9 +70,13 @@ def measured(run: Path) -> Measured:
         raise UserError(
             f"{run} holds no cell that was measured: run the sweep first, on a part of its images if need be"
         )
-    opening = next((number(one, "opening") for one in store.runs() if one.get("kept") == 0), 0.0)
+    whole: Mapping[str, object] = next((one for one in store.runs() if one.get("kept") == 0), {})
+    opening, beside = number(whole, "opening"), 0.0
+    if whole.get("workers") == 1:
+        tasks = sum(trainings.values()) + sum(one.seconds + one.fixed for one in passes.values())
+        beside = max(0.0, number(whole, "seconds") - opening - tasks)
     neighbours = {key: reports.report(key).get("neighbour") for key in trainings}
-    return Measured(trainings, neighbours, list(passes.values()), opening)
+    return Measured(trainings, neighbours, list(passes.values()), opening, beside)
 
 
 def number(columns: Mapping[str, object], name: str) -> float:
@@ -87,7 +95,7 @@ def predicted(found: Measured, workers: int) -> float:
     each = found.opening / max(1, len(found.passes)) if workers > 1 else 0.0
     ended: dict[str, float] = {}
     line = _lines(found)
-    free = [found.opening + (each if line else 0.0)] * workers
+    free = [found.opening + found.beside + (each if line else 0.0)] * workers
     for chain in line:
         at = heapq.heappop(free)
         for key in chain:

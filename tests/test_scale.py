@@ -54,6 +54,8 @@ def test_what_every_worker_does_for_itself_is_not_shared():
     assert [predicted(fixed, n) for n in (1, 2, 5)] == [12, 7, 4]
     opening = Measured({}, {}, [PassTime(10), PassTime(10)], opening=4)
     assert [predicted(opening, n) for n in (1, 2)] == [24, 18]  # 4, then two passes of 2 + 5 each
+    beside = Measured({}, {}, [PassTime(10)], beside=2)
+    assert [predicted(beside, n) for n in (1, 2)] == [12, 7]
     few = Measured({}, {}, [PassTime(12, parts=3)])
     assert [predicted(few, n) for n in (2, 3, 9)] == [6, 4, 4]
 
