@@ -111,7 +111,7 @@ def scale(
     out: Annotated[Path | None, typer.Option(help="Draw it into this file, and write the text beside it.")] = None,
 ) -> None:
     """Tell how long a sweep would take with more workers, and where adding them stops helping."""
-    from splitbench.bench.scale import WORKERS, checked, described
+    from splitbench.bench.scale import WORKERS, checked, described, taken
     from splitbench.bench.scale import measured as measured_by
     from splitbench.bench.scale_sweep import all_foreseen, write
 
@@ -119,11 +119,12 @@ def scale(
     told = all_foreseen(run, sweep, images or [], train_images or [], speed) if sweep else {}
     found = told or {str(run): measured_by(run)}
     lines = list(described(list(found.values()), counts))
-    if not told:
-        lines += checked(found[str(run)], [run, *(measured or [])])
+    runs = [] if told else [run, *(measured or [])]
+    if runs:
+        lines += checked(found[str(run)], runs)
     print("\n".join(lines))
     if out is not None:
-        _list(write(found, lines, counts, speed, out))
+        _list(write(found, lines, counts, speed, out, [pair for one in runs for pair in taken(one)]))
 
 
 def conclude(folder: Path) -> None:

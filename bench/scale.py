@@ -172,14 +172,20 @@ def enough(sweeps: Sequence[Measured]) -> int:
     return count
 
 
+def taken(run: Path) -> Iterator[tuple[int, float]]:
+    """Workers and seconds of the times that a sweep was run in this folder, those that kept nothing."""
+    for one in Store(run).runs():
+        workers, seconds = int(number(one, "workers")), number(one, "seconds")
+        if one.get("kept") == 0 and workers > 0 and seconds > 0:
+            yield workers, seconds
+
+
 def checked(found: Measured, runs: Iterable[Path]) -> Iterator[str]:
-    """Lines that compare what is predicted with what runs of the same sweep took, those that kept nothing."""
+    """Lines that compare what is predicted with what runs of the same sweep took."""
     for run in runs:
-        for one in Store(run).runs():
-            workers, seconds = int(number(one, "workers")), number(one, "seconds")
-            if one.get("kept") == 0 and workers > 0 and seconds > 0:
-                told = predicted(found, workers)
-                yield (
-                    f"{run}: {counted(workers, 'worker')} took {seconds:.1f} s, predicted {told:.1f} s "
-                    f"({100 * (told / seconds - 1):+.1f} %)"
-                )
+        for workers, seconds in taken(run):
+            told = predicted(found, workers)
+            yield (
+                f"{run}: {counted(workers, 'worker')} took {seconds:.1f} s, predicted {told:.1f} s "
+                f"({100 * (told / seconds - 1):+.1f} %)"
+            )

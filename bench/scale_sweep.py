@@ -192,11 +192,20 @@ def all_foreseen(
 
 
 def write(
-    found: Mapping[str, Measured], lines: Sequence[str], workers: Sequence[int], speed: float, out: Path
+    found: Mapping[str, Measured],
+    lines: Sequence[str],
+    workers: Sequence[int],
+    speed: float,
+    out: Path,
+    real: Sequence[tuple[int, float]] = (),
 ) -> list[Path]:
-    """Write lines and a figure of time against workers; ``out`` is a file's name without its ending."""
-    sums = {name: [time([one], count) / 3600 for count in workers] for name, one in found.items()}
+    """Write lines and a figure of time against workers; ``out`` is a file's name without its ending.
+
+    ``real`` are workers and seconds of runs.
+    """
+    sums = {name: [time([one], count) for count in workers] for name, one in found.items()}
     every = {"both" if len(found) == 2 else "all": [sum(row) for row in zip(*sums.values(), strict=True)]}
     words = "" if speed == 1 else f"workers {speed:g} times as fast as the one measured"
-    drawn = scaling.draw((every if len(found) > 1 else {}) | sums, workers, enough(list(found.values())), words, out)
+    shown = (every if len(found) > 1 else {}) | sums
+    drawn = scaling.draw(shown, workers, enough(list(found.values())), words, out, real)
     return [save(out.with_suffix(".txt"), "\n".join(lines)), *drawn]
