@@ -5,6 +5,7 @@ import pandas as pd
 from splitbench.bench.compare.findings import Findings
 from splitbench.bench.compare.write import as_text
 from splitbench.bench.table import points
+from splitbench.bench.words import counted
 
 _TESTS_SHOWN = 12
 
@@ -25,11 +26,21 @@ def as_words(found: Findings) -> str:
         bd = bd[(bd["dataset"] == dataset) & (bd["backbone"] == backbone)]
         blocks.append(f"{head}\n{'=' * len(head)}\n\n{as_text(readable(asked))}")
         if len(bd):
-            shown = bd[["at_split", "method", "variant", "bd_rate", "bd_accuracy", "reason"]]
-            blocks.append(f"Against {bd['anchor'].iloc[0]}, at drops up to 10 points\n\n{as_text(readable(shown))}")
+            blocks.append(_against(bd))
         if told := _clearest(tables["paired-tests"], str(dataset), str(backbone)):
             blocks.append(told)
     return "\n\n".join([*blocks, *listed(found.remarks)])
+
+
+def _against(bd: pd.DataFrame) -> str:
+    """The BD-rates that there are, and how many there are not."""
+    known = bd[bd["bd_rate"].notna() | bd["bd_accuracy"].notna()]
+    told = f"Against {bd['anchor'].iloc[0]}, at drops up to 10 points: BD-rate (%) and BD-accuracy (points)"
+    if len(known):
+        told += f"\n\n{as_text(readable(known[['at_split', 'method', 'variant', 'bd_rate', 'bd_accuracy', 'reason']]))}"
+    if less := len(bd) - len(known):
+        told += f"\n\n{counted(less, 'curve')} cannot be compared so; bd.csv says why"
+    return told
 
 
 def _clearest(tested: pd.DataFrame, dataset: str, backbone: str) -> str:
