@@ -131,7 +131,7 @@ def test_training_the_detector_end_to_end_twice_gives_the_same_weights(tmp_path)
         assert sorted(file.name for file in out.parent.iterdir()) == ["small_detector.json", out.name]
     assert reports[0]["weights"] == reports[1]["weights"] != REPORT["weights"]
     assert reports[0]["train_images"] == 32
-    assert reports[0].keys() == REPORT.keys()
+    assert reports[0].keys() == REPORT.keys() | {"processor", "versions"}  # what ships is older than these
 
 
 def test_every_embedded_network_has_weights_and_a_command():
