@@ -43,3 +43,13 @@ FAST = ("raises", "gives NaN")
 @pytest.mark.parametrize("name", [pytest.param(f, marks=() if f in FAST else pytest.mark.slow) for f in faults.FAULTS])
 def test_one_cell_fails_alone_and_for_its_reason(name, tmp_path, undisturbed):
     faults.cell_fails(name, tmp_path, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["quantize-rle", "coding"])
+def test_the_fuzz_target_runs(name):
+    pytest.importorskip("atheris", reason="needs the extra `fuzz`")
+    command = [sys.executable, "-m", "tests.torture.fuzz", name, "-runs=2000"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "number_of_executed_units: 2000" in done.stderr
