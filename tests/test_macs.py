@@ -33,6 +33,8 @@ def test_attention_in_every_form():
     counts = {count_macs(layer.train(mode), q.reshape(1, tokens, heads * width)) for mode in (True, False)}
     assert counts == {expected + tokens * (4 * (heads * width) ** 2 + 2 * 32 * heads * width)}
     assert torch.backends.mha.get_fastpath_enabled()
+    q.requires_grad_()
+    assert count_training_macs(lambda: F.scaled_dot_product_attention(q, q, q).sum()) == 3 * expected
 
 
 @pytest.mark.parametrize(
