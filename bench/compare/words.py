@@ -35,7 +35,8 @@ def as_words(found: Findings) -> str:
 def _against(bd: pd.DataFrame) -> str:
     """The BD-rates that there are, and how many there are not."""
     known = bd[bd["bd_rate"].notna() | bd["bd_accuracy"].notna()]
-    told = f"Against {bd['anchor'].iloc[0]}, at drops up to 10 points: BD-rate (%) and BD-accuracy (points)"
+    anchor = next((f"against {name}, " for name in bd["anchor"] if name), "")
+    told = f"BD-rate (%) and BD-accuracy (points) {anchor}at drops up to 10 points"
     if len(known):
         told += f"\n\n{as_text(readable(known[['at_split', 'method', 'variant', 'bd_rate', 'bd_accuracy', 'reason']]))}"
     if less := len(bd) - len(known):

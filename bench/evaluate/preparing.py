@@ -158,18 +158,15 @@ class _CalibrationCuts:
         for batch in self.material.calibration_batches():
             if batch.unreadable and not self.material.skip_unreadable:
                 raise MethodError(f"calibration image {batch.unreadable[0]}")
-            waiting = [] if batch.pixels is None else [batch.pixels]
-            while waiting:
-                pixels = waiting.pop(0)
-                if len(pixels) > self.batch:
-                    waiting[:0] = [pixels[: self.batch], pixels[self.batch :]]
-                    continue
+            pixels = [] if batch.pixels is None else batch.pixels
+            while len(pixels) > 0:
+                part = pixels[: self.batch]
                 try:
-                    cuts, _ = self.place.cuts(self.place.head(self.material.placed(pixels)))
+                    cuts, _ = self.place.cuts(self.place.head(self.material.placed(part)))
                 except torch.OutOfMemoryError:
                     if self.batch <= self.material.smallest:
                         raise
                     self.batch = max(self.batch // 2, self.material.smallest)
-                    waiting.insert(0, pixels)
                     continue
+                pixels = pixels[len(part) :]
                 yield from cuts

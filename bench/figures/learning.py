@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from splitbench.bench.errors import UserError
 from splitbench.bench.figures import ticks
 from splitbench.bench.figures.drawing import drawing, lay_out
-from splitbench.bench.figures.page import COLUMN
+from splitbench.bench.figures.page import COLUMN, ENDINGS
 from splitbench.bench.figures.style import GREY
 
 _FIRST = {
@@ -117,7 +117,7 @@ def _line(axes: Axes, table: pd.DataFrame, column: str, **look: Any) -> None:
 
 
 def _save(figure: Figure, out: Path, name: str) -> list[Path]:
-    files = [out / f"{name}{ending}" for ending in (".svg", ".png")]
+    files = [out / f"{name}{ending}" for ending in ENDINGS]
     try:
         out.mkdir(parents=True, exist_ok=True)
         lay_out(figure)

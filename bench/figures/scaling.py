@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from splitbench.bench.errors import UserError
 from splitbench.bench.figures.drawing import drawing, lay_out
-from splitbench.bench.figures.page import COLUMN
+from splitbench.bench.figures.page import COLUMN, ENDINGS
 from splitbench.bench.figures.style import GREY, RC
 from splitbench.bench.figures.ticks import fix, fix_y, log_ticks
 
@@ -39,7 +39,7 @@ def draw(
     """
     first = next(iter(seconds.values()))
     unit, length = next(one for one in _UNITS if first[0] >= 2 * one[1] or one[1] == 1)
-    files = [out.with_suffix(ending) for ending in (".svg", ".png")]
+    files = [out.with_suffix(ending) for ending in ENDINGS]
     with drawing():
         figure = Figure(figsize=(COLUMN, 3.1), layout="constrained")
         FigureCanvasAgg(figure)
