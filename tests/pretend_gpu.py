@@ -1,8 +1,9 @@
 """A GPU for machines without one: tensors that say they are on ``cuda`` and compute on the CPU.
 
-As on a GPU, an operation that is given tensors of both kinds raises, and so does reading a tensor's memory from the
-host. What goes from one to the other is counted. So a test can run the code that a GPU would run, with real values, and
-see what leaves the device. How fast it is, and CUDA's own kernels, only a GPU shows.
+As on a GPU, an operation that is given tensors of both kinds raises, and so do one that CUDA has no kernel for (by
+``cuda_support``) and reading a tensor's memory from the host. What goes from one to the other is counted. So a test can
+run the code that a GPU would run, with real values, and see what leaves the device. How fast it is, and what CUDA's own
+kernels round to, only a GPU shows.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map_only
+
+from tests import cuda_support
 
 CUDA = torch.device("cuda", 0)
 CPU = torch.device("cpu")
@@ -89,6 +92,9 @@ def _call(func, args, kwargs):
         for x in leaves:
             if not isinstance(x, Pretended) and x.dim() > 0 and not any(x is index for index in indices):
                 raise RuntimeError(f"{func}: expected all tensors to be on the same device, but found cuda:0 and cpu")
+    why = cuda_support.refusal(func.name(), {x.dtype for x in leaves if isinstance(x, Pretended)})
+    if why is not None and (inside or (target is not None and target.type != "cpu")):
+        raise NotImplementedError(why)
     if _reciprocals and inside and func in _DIVISIONS and not isinstance(args[1], Pretended):
         # CUDA multiplies by the reciprocal of a number that is not on the device: the last bit may differ.
         func, args = _DIVISIONS[func], (args[0], (1 / torch.as_tensor(args[1], dtype=torch.float32)).item())
@@ -134,6 +140,7 @@ def pretended(reciprocals: bool = False) -> Iterator[Traffic]:
     """``cuda`` is there, in this thread; what leaves it is counted anew."""
     global _traffic, _reciprocals
     _traffic, _reciprocals = Traffic(), reciprocals
+    cuda_support.known()  # before PyTorch's tests, too, think that there is a GPU
     with (
         mock.patch.object(torch.cuda, "_lazy_init", lambda: None),
         mock.patch.object(torch.cuda, "is_available", lambda: True),

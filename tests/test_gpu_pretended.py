@@ -5,7 +5,7 @@ import torch
 
 from splitbench.bench.evaluate import measure, pipeline, prepare
 from splitbench.methods.coding import linear
-from tests import test_one_pass, training_samples
+from tests import cuda_support, test_one_pass, training_samples
 from tests.method_samples import cases, deployed
 from tests.pretend_gpu import CUDA, pretended
 
@@ -67,3 +67,19 @@ def test_training_there_is_training_here():
         model, _ = training_samples.fit(training_samples.network().to(CUDA))
     for name, value in model.state_dict().items():
         assert value.is_cuda and torch.equal(value.cpu(), expected.state_dict()[name]), name
+
+
+def test_it_refuses_what_cuda_cannot_compute():
+    with pretended():
+        integers = torch.arange(4, device=CUDA).reshape(2, 2)
+        assert torch.equal((integers + integers).cpu(), torch.arange(0, 8, 2).reshape(2, 2))
+        with pytest.raises(NotImplementedError, match=r"aten::mm is not implemented for torch\.int64 on CUDA"):
+            integers @ integers
+        assert (integers.float() @ integers.float()).is_cuda
+        if torch.version.cuda is not None:
+            with pytest.raises(NotImplementedError, match="has no kernel for CUDA"):
+                torch.histogram(integers.float(), 4)
+
+
+def test_pytorchs_tables_know_the_operators():
+    assert {"mm", "cumsum", "nonzero", "index_put", "bitwise_and", "where"} <= cuda_support.known().keys()
