@@ -7,8 +7,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from splitbench.bench import bars
 from splitbench.bench.errors import UserError
 
 _BLOCK = 1 << 20
@@ -59,7 +58,7 @@ def download(url: str, file: Path, size: int, progress: bool = True, wait: float
     """
     part = partial(file)
     failed, most = 0, _length(part)
-    with tqdm(total=size, desc=file.name, unit="B", unit_scale=True, disable=not progress) as bar:
+    with bars.of(total=size, desc=file.name, unit="B", unit_scale=True, disable=not progress) as bar:
         while _length(part) != size:
             try:
                 _go_on(url, part, size, bar)

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from tqdm import tqdm
-
+from splitbench.bench import bars
 from splitbench.bench.errors import UserError
 from splitbench.bench.files import write_whole
 from splitbench.datasets import embedded, embedded_detection
@@ -97,7 +96,7 @@ def _coco(dataset: embedded_detection.EmbeddedDetection, images: Path, out: Path
 
 
 def _each(dataset: Dataset | DetectionDataset, progress: bool) -> Iterator[int]:
-    yield from tqdm(range(len(dataset)), "writing", unit="images", disable=not progress)
+    yield from bars.along(range(len(dataset)), "writing", unit="images", disable=not progress)
 
 
 def _write(dataset: Dataset | DetectionDataset, index: int, folder: Path) -> Path:

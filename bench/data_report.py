@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
+from splitbench.bench import bars
 from splitbench.datasets.base import Dataset, ImageError, Part
 from splitbench.datasets.coco_json import named
 
@@ -73,7 +72,7 @@ class Report:
 def weighed(files: Sequence[Path], progress: bool) -> tuple[int, list[str]]:
     """All files' bytes together, and what is wrong with them: those that are empty or cannot be looked at."""
     total, empty, gone = 0, [], []
-    for file in tqdm(files, "looking at files", unit="files", disable=not progress or len(files) < 20_000):
+    for file in bars.along(files, "looking at files", unit="files", disable=not progress or len(files) < 20_000):
         try:
             size = file.stat().st_size
         except OSError:
@@ -93,7 +92,7 @@ def decoded(dataset: Dataset, full: bool, progress: bool) -> tuple[str, list[str
     if not full and count > SAMPLE:
         indices = sorted(random.Random(0).sample(range(count), SAMPLE))
     indices, damaged = list(indices), []
-    for index in tqdm(indices, "decoding", unit="images", disable=not progress or len(indices) <= SAMPLE):
+    for index in bars.along(indices, "decoding", unit="images", disable=not progress or len(indices) <= SAMPLE):
         try:
             dataset.image(index)
         except ImageError as error:

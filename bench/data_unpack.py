@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from tqdm import tqdm
-
+from splitbench.bench import bars
 from splitbench.bench.data_archives import Item
 from splitbench.bench.errors import UserError
 
@@ -26,7 +25,7 @@ def sha256(file: Path, progress: bool = True) -> str:
     digest = hashlib.sha256()
     with (
         file.open("rb") as stream,
-        tqdm(total=file.stat().st_size, desc="verifying", unit="B", unit_scale=True, disable=not progress) as bar,
+        bars.of(total=file.stat().st_size, desc="verifying", unit="B", unit_scale=True, disable=not progress) as bar,
     ):
         while block := stream.read(_BLOCK):
             digest.update(block)
@@ -51,7 +50,7 @@ def unpack(file: Path, items: Sequence[Item], folder: Path, progress: bool = Tru
             wanted = [(entry, item) for entry in entries for item in items if _belongs(entry.path, item)]
             _compare(file, items, wanted)
             _refuse_without_place(folder, sum(entry.size for entry, _ in wanted))
-            for entry, _ in tqdm(wanted, "unpacking", unit="files", disable=not progress):
+            for entry, _ in bars.along(wanted, "unpacking", unit="files", disable=not progress):
                 target = temporary / entry.path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with entry.open() as source, target.open("wb") as stream:

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
-from tqdm import tqdm
 
-from splitbench.bench import backbones, circumstances, training
+from splitbench.bench import backbones, bars, circumstances, training
 from splitbench.bench.backbones import Backbone
 from splitbench.bench.files import write_whole
 from splitbench.bench.metrics.macs import count_macs
@@ -43,7 +42,7 @@ def in_memory(
     size = 100
     batches = DataLoader(_Items(images, item), size, num_workers=workers)
     parts: tuple[Tensor, ...] = ()
-    for number, batch in enumerate(tqdm(batches, f"drawing {what}", unit="00", disable=not progress)):
+    for number, batch in enumerate(bars.along(batches, f"drawing {what}", unit="x 100 images", disable=not progress)):
         if not parts:  # filled in place: to put batches together in the end would need twice the memory
             parts = tuple(torch.empty((len(images), *part.shape[1:]), dtype=part.dtype) for part in batch)
         for whole, part in zip(parts, batch, strict=True):

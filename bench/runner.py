@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from tqdm import tqdm
 
-from splitbench.bench import circumstances, work
+from splitbench.bench import bars, circumstances, work
 from splitbench.bench.errors import UserError
 from splitbench.bench.evaluate import Outcome, ShardError, reason_of, score
 from splitbench.bench.executors import Executor, Here
@@ -105,7 +105,7 @@ def _run(
         tidy(store.folder, {p.key for one in planned for p in one.planned})
     done, opened = 0, time.perf_counter()
     try:
-        with tqdm(total=total, unit="image x cell", unit_scale=True, disable=total == 0, dynamic_ncols=True) as bar:
+        with bars.of(total=total, unit="image x cell", unit_scale=True, disable=total == 0, dynamic_ncols=True) as bar:
             started = [
                 _Running(one, _job(one, cells, sweep.batch, sources, store, trainings, patience, token), trainings)
                 for one, cells in zip(planned, missing, strict=True)

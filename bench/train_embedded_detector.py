@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 from torchvision.models.detection.fcos import FCOS
 from torchvision.models.detection.image_list import ImageList
-from tqdm import tqdm
 
-from splitbench.bench import backbones
+from splitbench.bench import backbones, bars
 from splitbench.bench.backbones import Backbone
 from splitbench.bench.embedded_training import fit, in_memory, report
 from splitbench.bench.metrics import detection
@@ -110,7 +109,7 @@ def begin(seed: int) -> tuple[FCOS, str]:
 def measured(backbone: Backbone, images: DetectionDataset, progress: bool = True) -> dict[str, float | None]:
     """COCO's twelve numbers in percent, None where no box has that size."""
     whole, parts = backbone.whole().eval(), []
-    for first in tqdm(range(0, len(images), 25), "evaluating", disable=not progress):
+    for first in bars.along(range(0, len(images), 25), "evaluating", unit="x 25 images", disable=not progress):
         batch = [images.image(index) for index in range(first, min(first + 25, len(images)))]
         parts.append(detection.record(whole(backbone.together([backbone.pixels(image) for image in batch]))))
     records = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Subset, TensorDataset
-from tqdm import tqdm
 
+from splitbench.bench import bars
 from splitbench.bench.backbones import Backbone
 from splitbench.bench.decoding import threads
 from splitbench.bench.training import Augment, TrainingError
@@ -83,7 +83,9 @@ def pictures(
         found: list[Tensor] = []
         places: list[int] = []
         rows = pool.map(lazy.__getitem__, range(len(images)))
-        for pixels, place, _ in tqdm(rows, "training images", len(images), disable=not progress, leave=False):
+        for pixels, place, _ in bars.along(
+            rows, "training images", "images", total=len(images), disable=not progress, leave=False
+        ):
             if pixels.shape != first.shape:
                 pool.shutdown(cancel_futures=True)
                 return lazy

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
+from splitbench.bench import bars
 from splitbench.bench.training import checkpoint as checkpoints
 from splitbench.bench.training import distributed
 from splitbench.bench.training.batches import Batches, Collate
@@ -92,7 +92,7 @@ def train(
         if done < recipe.epochs:
             _try(alone, step, checks, recipe)
 
-        with tqdm(
+        with bars.of(
             total=steps,
             initial=done * len(batches),
             unit="step",

@@ -1,0 +1,44 @@
+"""Progress in a file or a CI's log: a line per state, and few of them."""
+
+import io
+import sys
+
+import pytest
+
+from splitbench.bench import bars
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_file_gets_the_first_state_and_the_last(monkeypatch):
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", log)
+    for _ in bars.along(range(200), "working", unit="steps", mininterval=0):
+        pass
+    first, last = log.getvalue().splitlines()
+    assert first.startswith("working:   0%") and "0/200" in first
+    assert last.startswith("working: 100%") and "200/200" in last
+
+
+def test_between_them_one_now_and_then(monkeypatch):
+    log, clock = io.StringIO(), iter(range(10_000))
+    monkeypatch.setattr(sys, "stderr", log)
+    monkeypatch.setattr("splitbench.bench.bars.time.monotonic", lambda: next(clock))
+    with bars.of(total=1000, desc="working", leave=False) as bar:
+        for _ in range(200):
+            bar.update()
+            bar.set_description("still working")
+    assert 4 <= len(log.getvalue().splitlines()) <= 12
+    assert all(line.startswith(("working", "still working")) for line in log.getvalue().splitlines())
+
+
+@pytest.mark.parametrize("leave", [True, False])
+def test_a_terminal_gets_a_bar_that_is_drawn_over_itself(monkeypatch, leave):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with bars.of(total=2, desc="working", leave=leave) as bar:
+        bar.refresh()
+    assert "\r" in terminal.getvalue() and terminal.getvalue().count("\n") == leave
