@@ -26,7 +26,7 @@ from splitbench.bench.detectors.frozen import freeze
 from splitbench.bench.errors import UserError, nearest
 from splitbench.bench.preprocessing import Preprocessing
 from splitbench.bench.split import Halves
-from splitbench.bench.split.detection import is_detector as is_torchvisions
+from splitbench.bench.split.detection import is_torchvisions
 from splitbench.datasets.base import Dataset
 
 

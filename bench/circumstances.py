@@ -80,6 +80,16 @@ def commit() -> str | None:
         return None
 
 
+def columns(chosen: torch.device) -> dict[str, str | None]:
+    """What a row tells of the process that measured it."""
+    return {
+        "device": device_name(chosen),
+        "image_decoder": image_decoder(),
+        "versions": versions(),
+        "commit": commit(),
+    }
+
+
 def now() -> str:
     """UTC, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -237,7 +237,7 @@ def benchmark(
     quick: Annotated[bool, typer.Option("--quick", help="Small: to see that it works, not how fast.")] = False,
     part: Annotated[
         list[str] | None,
-        typer.Option(help="sweep, profile, quantize-rle, range, split, memory or intervals; repeatable."),
+        typer.Option(help="sweep, profile, quantize-rle, range, split, memory, intervals or drawing; repeatable."),
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
@@ -275,11 +275,15 @@ def columns() -> None:
 @app.command()
 def methods() -> None:
     """List the methods with their knobs."""
-    from splitbench.methods import get, names
+    from splitbench.methods import MethodError, get, names
 
     for name in names():
-        method = get(name)
-        print(f"{name:16} {method.knob:8} {method.summary}")
+        try:
+            method = get(name)
+        except MethodError as error:
+            print(f"{name:16} {'-':8} not here: {error}")
+        else:
+            print(f"{name:16} {method.knob:8} {method.summary}")
 
 
 @app.command()

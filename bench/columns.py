@@ -17,7 +17,7 @@ def _columns(text: str) -> tuple[Column, ...]:
 
 
 COLUMNS = _columns("""
-key                   |         | the cell's name: a hash of all that can change its result, and of nothing else
+key                   |         | the cell's name: a hash of what is asked for, not of batch, threads, device, versions
 task                  |         | classification or detection
 dataset               |         | the dataset's label in the sweep
 fingerprint           |         | digest of the evaluation images' names, contents and labels

@@ -22,7 +22,6 @@ from torch import Tensor
 from splitbench.bench import circumstances
 from splitbench.bench.backbones import Backbone
 from splitbench.bench.files import write_whole
-from splitbench.bench.plan import Sources
 from splitbench.datasets.base import Dataset, ImageError
 
 FORMAT = 1
@@ -106,11 +105,6 @@ class KeptPictures:
                 kept = sum(path.stat().st_size for path in self.folder.glob("*/*.pixels"))
                 self._room = self.limit - kept
             return self._room
-
-
-def kept_pictures(sources: Sources, fingerprint: str) -> KeptPictures | None:
-    """The pictures of a dataset where the user wants them kept."""
-    return None if sources.pictures is None else KeptPictures(sources.pictures, fingerprint, sources.pictures_limit)
 
 
 def _content(indices: range, decode: Callable[[int], Tensor]) -> bytes:

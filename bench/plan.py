@@ -1,7 +1,8 @@
-"""From a sweep to passes: open the data, load the backbones, name every cell, and leave out what is done.
+"""From a sweep to passes: open the data, load the backbones, and name every cell.
 
-A cell's key is a hash of all that can change its result (settings, weights' content, images' content, preprocessing,
-the method's version, seed) and of nothing else: not of order, host, paths or labels.
+A cell's key is a hash of what its row is asked for: settings, weights' content, images' content, preprocessing, split,
+the method's version, seed and precision. It is not one of order, host, paths or labels, nor of batch size, threads,
+device and libraries' versions, which can change last bits and stand in the row.
 """
 
 import hashlib

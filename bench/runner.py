@@ -16,7 +16,8 @@ from splitbench.bench.executors import Executor, Here
 from splitbench.bench.learning import curves
 from splitbench.bench.loader import chunks
 from splitbench.bench.plan import Pass, Planned, Sources, passes
-from splitbench.bench.schedule import Task, chains, drive
+from splitbench.bench.portions import LEAST_BATCHES, chains
+from splitbench.bench.schedule import Errand, drive
 from splitbench.bench.shipping import SHIPPED
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import Sweep
@@ -26,9 +27,6 @@ from splitbench.bench.unfinished import Unfinished, tidy
 from splitbench.bench.words import counted
 
 _TRAINING = ("train_macs", "train_images", "train_seconds")
-LEAST_BATCHES = 4
-"""Of a pass that is shared out among workers: each of them has to split the backbone and to fit tables first."""
-
 Overwrite = Literal["never", "failed", "all"]
 """What to do with cells that are stored: keep all, run failed ones again, or run all again."""
 
@@ -194,19 +192,19 @@ class _Running:
     trainings: Trainings
     left: int = 0
     reason: str = ""
-    tasks: list[Task] = field(default_factory=list)
+    errands: list[Errand] = field(default_factory=list)
 
     @property
     def keys(self) -> dict[str, str | None]:
         """The trainings that its cells need, and what each begins with."""
         return {lesson.key: lesson.neighbour for lesson in self.job.lessons}
 
-    def measuring(self, number: int, executor: Executor, advance: Callable[[int], None]) -> Iterator[Task]:
+    def measuring(self, number: int, executor: Executor, advance: Callable[[int], None]) -> Iterator[Errand]:
         """Describe the cells, and measure the batches that no shard has, in parts where there are several workers."""
         after = frozenset(self.keys)
         unfinished, pairs = self.job.unfinished, len(self.job.planned)
         if unfinished.descriptions() is None:
-            yield Task(self.job, work.do_describe, after=after, rank=(number, 1), owner=number)
+            yield Errand(self.job, work.do_describe, after=after, rank=(number, 1), owner=number)
         plan = chunks(self.one.dataset, self.one.backbone(), self.job.batch)
         advance(sum(map(len, plan)) * pairs)
         parts = 1 if executor.here else max(1, min(executor.workers, len(plan) // LEAST_BATCHES))
@@ -218,12 +216,12 @@ class _Running:
                 advance(-images)
                 told = (advance,) if executor.here else ()
                 args = (first, last, *told)
-                yield Task(self.job, work.do_measure, args, after, (), (number, 2), 0 if told else images, number)
+                yield Errand(self.job, work.do_measure, args, after, (), (number, 2), 0 if told else images, number)
 
 
 def _drive(running: list[_Running], executor: Executor, store: Store, bar: "tqdm[Any]") -> int:
-    """Run all tasks, store each pass when its last one has ended; returns how many cells were run."""
-    tasks: list[Task] = []
+    """Run all errands, store each pass when its last one has ended; returns how many cells were run."""
+    errands: list[Errand] = []
     claimed: set[str] = set()
     failed: dict[str, str] = {}
     done = 0
@@ -240,23 +238,23 @@ def _drive(running: list[_Running], executor: Executor, store: Store, bar: "tqdm
         own = [_training(each, number, keys, executor) for keys in groups]
         own += each.measuring(number, executor, advance)
         each.left = len(own)
-        tasks += own
+        errands += own
 
     def finish(each: _Running) -> None:
         nonlocal done
         done += _store(each, store, bar)
         each.job.unfinished.remove()
 
-    def ended(task: Task, result: Any, error: Exception | None) -> None:
-        each = running[task.owner]
+    def ended(errand: Errand, result: Any, error: Exception | None) -> None:
+        each = running[errand.owner]
         if isinstance(error, UserError):
             raise error
-        if task.call is work.do_train:
-            failed.update(dict.fromkeys(task.gives, reason_of(error)) if error else result)
+        if errand.call is work.do_train:
+            failed.update(dict.fromkeys(errand.gives, reason_of(error)) if error else result)
         elif error is not None:
             each.reason = each.reason or reason_of(error)
         bar.set_description(each.one.title)
-        bar.update(task.work)
+        bar.update(errand.work)
         each.left -= 1
         if each.left == 0:
             finish(each)
@@ -264,16 +262,16 @@ def _drive(running: list[_Running], executor: Executor, store: Store, bar: "tqdm
     for each in running:
         if each.left == 0:  # killed between its last shard and its cells
             finish(each)
-    drive(tasks, executor, failed, ended)
+    drive(errands, executor, failed, ended)
     return done
 
 
-def _training(each: _Running, number: int, keys: list[str], executor: Executor) -> Task:
-    """One task for trainings that go one after the other; with several workers they all go before other work."""
+def _training(each: _Running, number: int, keys: list[str], executor: Executor) -> Errand:
+    """One errand for trainings that go one after the other; with several workers they all go before other work."""
     neighbours = {each.keys[key] for key in keys} - set(keys)
     after = frozenset(str(key) for key in neighbours & each.keys.keys())  # others are there
     rank = (number, 0) if executor.here else (-1, number)
-    return Task(each.job, work.do_train, (tuple(keys),), after, tuple(keys), rank, 0, number)
+    return Errand(each.job, work.do_train, (tuple(keys),), after, tuple(keys), rank, 0, number)
 
 
 def _store(each: _Running, store: Store, bar: "tqdm[Any]") -> int:
@@ -319,10 +317,7 @@ def _put(
         "reason": outcome.reason,
         "precision": planned.ingredients["precision"],
         **outcome.columns,
-        "device": circumstances.device_name(device),
-        "image_decoder": circumstances.image_decoder(),
-        "versions": circumstances.versions(),
-        "commit": circumstances.commit(),
+        **circumstances.columns(device),
         **there,
         "date": circumstances.now(),
     }

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from splitbench.bench.errors import UserError
-from splitbench.bench.runner import LEAST_BATCHES
-from splitbench.bench.schedule import chains
+from splitbench.bench.portions import LEAST_BATCHES, chains
 from splitbench.bench.store import Store
 from splitbench.bench.trainings import Trainings
 from splitbench.bench.words import counted, lasting

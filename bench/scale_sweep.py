@@ -24,7 +24,7 @@ from splitbench.bench.compare.write import save
 from splitbench.bench.errors import UserError
 from splitbench.bench.figures import scaling
 from splitbench.bench.metrics.macs import count_macs
-from splitbench.bench.runner import LEAST_BATCHES
+from splitbench.bench.portions import LEAST_BATCHES
 from splitbench.bench.scale import Measured, PassTime, enough, number, time
 from splitbench.bench.split.points import split_points
 from splitbench.bench.store import Store

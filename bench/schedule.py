@@ -1,7 +1,7 @@
-"""Gives tasks to an executor as they become ready; what was lost with a worker is given out again, a few times."""
+"""Gives errands to an executor as they become ready; what was lost with a worker is given out again, a few times."""
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ _POLL = 0.5  # seconds: Ctrl-C is heard between waits
 
 
 @dataclass(eq=False)
-class Task:
+class Errand:
     """``call(job, failed, *args)``, to be done when all of ``after`` is there; then ``gives`` is, if only as failed.
 
     Lower ``rank`` goes first. ``work`` is its size in (image, cell) pairs.
@@ -31,61 +31,45 @@ class Task:
     tries: int = field(default=0)
 
 
-Done = Callable[[Task, Any, Exception | None], None]
+Done = Callable[[Errand, Any, Exception | None], None]
 
 
-def drive(tasks: Sequence[Task], executor: Executor, failed: dict[str, str], done: Done) -> None:
-    """Do all tasks. ``done(task, result, error)`` is called in this thread when one has ended.
+def drive(errands: Sequence[Errand], executor: Executor, failed: dict[str, str], done: Done) -> None:
+    """Do all errands. ``done(errand, result, error)`` is called in this thread when one has ended.
 
-    ``failed`` holds the reasons of trainings that failed; it goes to every task, and ``done`` adds to it.
+    ``failed`` holds the reasons of trainings that failed; it goes to every errand, and ``done`` adds to it.
     """
-    ready: list[tuple[tuple[int, ...], int, Task]] = []
-    waiting = list(tasks)
+    ready: list[tuple[tuple[int, ...], int, Errand]] = []
+    waiting = list(errands)
     there: set[str] = set()
-    running: dict[Future[Any], Task] = {}
+    running: dict[Future[Any], Errand] = {}
     number = 0
 
     def release() -> None:
         nonlocal number
-        for task in [task for task in waiting if task.after <= there]:
-            waiting.remove(task)
-            heapq.heappush(ready, (task.rank, number, task))
+        for errand in [errand for errand in waiting if errand.after <= there]:
+            waiting.remove(errand)
+            heapq.heappush(ready, (errand.rank, number, errand))
             number += 1
 
     release()
     while ready or running:
         while ready and len(running) < executor.workers:
-            _, _, task = heapq.heappop(ready)
-            task.tries += 1
-            running[executor.submit(task.call, task.job, dict(failed), *task.args)] = task
+            _, _, errand = heapq.heappop(ready)
+            errand.tries += 1
+            running[executor.submit(errand.call, errand.job, dict(failed), *errand.args)] = errand
         ended, _ = wait(running, _POLL, FIRST_COMPLETED)
         for future in ended:
-            task = running.pop(future)
+            errand = running.pop(future)
             error = future.exception()
-            if isinstance(error, LostError) and task.tries < _TRIES:
-                waiting.append(task)
+            if isinstance(error, LostError) and errand.tries < _TRIES:
+                waiting.append(errand)
                 continue
             if error is not None and not isinstance(error, Exception):
                 raise error
             result = None if error is not None else future.result()
-            done(task, result, error if isinstance(error, Exception) else None)
-            there |= set(task.gives)
+            done(errand, result, error if isinstance(error, Exception) else None)
+            there |= set(errand.gives)
         release()
     if waiting:
-        raise RuntimeError(f"{len(waiting)} tasks wait for what nobody makes")
-
-
-def chains(pairs: Iterable[tuple[str, str | None]]) -> list[list[str]]:
-    """Trainings (key, key of the one that it begins with) as chains: each can be done by itself, in its order.
-
-    >>> chains([("a", None), ("b", "a"), ("c", None), ("d", "b")])
-    [['a', 'b', 'd'], ['c']]
-    """
-    found: list[list[str]] = []
-    for key, neighbour in pairs:
-        chain = next((chain for chain in found if neighbour is not None and chain[-1] == neighbour), None)
-        if chain is None:
-            found.append([key])
-        else:
-            chain.append(key)
-    return found
+        raise RuntimeError(f"{len(waiting)} errands wait for what nobody makes")

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from splitbench.bench.errors import UserError, nearest
 from splitbench.bench.split import Halves, default_example, same, split
-from splitbench.bench.split.detection import default_images, is_detector, small_images
+from splitbench.bench.split.detection import default_images, is_torchvisions, small_images
 from splitbench.bench.split.facts import evaluating
 from splitbench.bench.split.points import SplitPoint, auto_points, split_points
 
@@ -120,11 +120,11 @@ def family(name: str) -> str:
 
 def support(name: str, model: nn.Module) -> Support:
     """The row of one model. Raises UserError where it cannot be traced."""
-    with evaluating(model), torch.no_grad(), small_images(model) if is_detector(model) else nullcontext():
-        points = split_points(model, default_images(model) if is_detector(model) else default_example(model))
+    with evaluating(model), torch.no_grad(), small_images(model) if is_torchvisions(model) else nullcontext():
+        points = split_points(model, default_images(model) if is_torchvisions(model) else default_example(model))
         inputs = _inputs(model)
         expected = [model(x) for x in inputs]
-        if is_detector(model) and not all(len(found["boxes"]) for found in expected[0]):
+        if is_torchvisions(model) and not all(len(found["boxes"]) for found in expected[0]):
             raise UserError("it finds nothing in noise, so that its halves cannot be compared")
         places, built, seconds, reasons = places_to_try(model, points), list[Halves](), 0.0, list[str]()
         for at in places:
@@ -136,11 +136,11 @@ def support(name: str, model: nn.Module) -> Support:
                 continue
             seconds = max(seconds, time.process_time() - started)
             built.append(halves)
-        sizes = [x.shape[-1] for x in inputs] if not is_detector(model) else []
+        sizes = [x.shape[-1] for x in inputs] if not is_torchvisions(model) else []
         for x, output in zip(inputs[1:], expected[1:], strict=True):  # on the first one `split` has compared them
             reasons += filter(None, (_difference(model, halves, x, output) for halves in built))
         trains = _trains(model, built[0], inputs[1][:2]) if built else ""
-        if trains == _NOT_HERE and not is_detector(model):  # an auxiliary classifier may want larger maps
+        if trains == _NOT_HERE and not is_torchvisions(model):  # an auxiliary classifier may want larger maps
             trains = _trains(model, built[0], default_example(model))
     reasons += [] if points else ["no split point"]
     total = points[0] if points else None
@@ -155,7 +155,7 @@ def support(name: str, model: nn.Module) -> Support:
         " ".join(map(str, dict.fromkeys(sizes))),
         trains,
         f"{seconds:.1f}" if built else "",
-        f"{(total.macs_head + total.macs_tail) / 1e9:.3f}" if total and not is_detector(model) else "",
+        f"{(total.macs_head + total.macs_tail) / 1e9:.3f}" if total and not is_torchvisions(model) else "",
         f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f}",
         "; ".join(reasons),
     )
@@ -184,7 +184,7 @@ def places_to_try(model: nn.Module, points: Sequence[SplitPoint]) -> list[str]:
 
 def _inputs(model: nn.Module) -> list[Any]:
     """1 image and 4 images, and 1 larger one where the model takes it."""
-    if is_detector(model):
+    if is_torchvisions(model):
         for part in (model, getattr(model, "roi_heads", model)):
             if hasattr(part, "score_thresh"):  # without training no box is worth the usual score
                 part.score_thresh, part.detections_per_img = 0.0, _BOXES
@@ -233,7 +233,7 @@ def _trains(model: nn.Module, halves: Halves, example: Any) -> str:
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.p = 0.0
     more: dict[str, Any] = {}
-    if is_detector(model):
+    if is_torchvisions(model):
         box = {"boxes": torch.tensor([[5.0, 5.0, 60.0, 60.0]]), "labels": torch.tensor([1])}
         more = {"targets": [dict(box) for _ in example]}
     try:

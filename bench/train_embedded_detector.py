@@ -15,6 +15,7 @@ from splitbench.bench import backbones, bars
 from splitbench.bench.backbones import Backbone
 from splitbench.bench.embedded_training import fit, in_memory, report
 from splitbench.bench.metrics import detection
+from splitbench.bench.metrics.records import concatenated
 from splitbench.bench.models import EMBEDDED
 from splitbench.bench.models.small_detector import Features
 from splitbench.bench.training import Batch, Measures, Recipe
@@ -112,8 +113,7 @@ def measured(backbone: Backbone, images: DetectionDataset, progress: bool = True
     for first in bars.along(range(0, len(images), 25), "evaluating", unit="x 25 images", disable=not progress):
         batch = [images.image(index) for index in range(first, min(first + 25, len(images)))]
         parts.append(detection.record(whole(backbone.together([backbone.pixels(image) for image in batch]))))
-    records = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    numbers = detection.evaluate(records, [images.boxes(index) for index in range(len(images))]).numbers
+    numbers = detection.evaluate(concatenated(parts), [images.boxes(index) for index in range(len(images))]).numbers
     return {name: value if value is None else round(value, 2) for name, value in numbers.items()}
 
 

@@ -15,7 +15,7 @@ import torch
 from splitbench.bench import circumstances, patience
 from splitbench.bench.errors import UserError
 from splitbench.bench.evaluate import Material, Prepared, describe, measure, prepare
-from splitbench.bench.kept_pictures import kept_pictures
+from splitbench.bench.kept_pictures import KeptPictures
 from splitbench.bench.learning import Stage
 from splitbench.bench.plan import Pass, Planned, Sources, reopened
 from splitbench.bench.shipping import SHIPPED
@@ -94,6 +94,7 @@ class _Site:
         one, job, stage = self.one, self.job, self.stage
         stage.run([p.training for p in job.planned if p.training is not None])  # all there: it learns their keys
         stage.close()
+        kept, most = job.sources.pictures, job.sources.pictures_limit
         material = Material(
             stage.backbone,
             one.dataset,
@@ -103,7 +104,7 @@ class _Site:
             job.batch,
             job.sources.device,
             job.sources.naive,
-            kept_pictures(job.sources, job.fingerprint),
+            None if kept is None else KeptPictures(kept, job.fingerprint, most),
             job.planned[0].ingredients["precision"],
         )
         return prepare({p.key: p.cell for p in job.planned}, material)
@@ -122,6 +123,7 @@ def adopt(job: Job, one: Pass, say: Callable[[str], None]) -> None:
 
 def leave() -> None:
     """Forget all passes, and free what they take."""
+    patience.allow(0)
     _sites.clear()
     _checked.clear()
 
@@ -164,13 +166,7 @@ def do_train(job: Job, failed: Mapping[str, str], keys: Sequence[str]) -> dict[s
 def do_describe(job: Job, failed: Mapping[str, str]) -> None:
     """Measure what the cells cost, and store it."""
     site = _site(job, failed)
-    told = {
-        "device": circumstances.device_name(job.sources.device),
-        "image_decoder": circumstances.image_decoder(),
-        "versions": circumstances.versions(),
-        "commit": circumstances.commit(),
-    }
-    job.unfinished.put_descriptions(describe(site.prepared), told)
+    job.unfinished.put_descriptions(describe(site.prepared), circumstances.columns(job.sources.device))
 
 
 def do_measure(

@@ -105,7 +105,7 @@ class ImageNet:
             raise DataError(f"data folder not found: {options.root}")
         folder = next((options.root / name for name in _PARTS[part] if (options.root / name).is_dir()), options.root)
         if part != "evaluation" and folder == options.root and (options.root / "val").is_dir():
-            raise DataError(f"{options.root} has no folder `train` for calibration: name one in `calibration: root`")
+            raise DataError(f"{options.root} has no folder `train` for {part}: name one in `{part}: root`")
         pairs, classes = _found(options, folder)
         rows = [(name, *pair) for name, pair in zip(_ids(pairs), pairs, strict=True) if name not in options.exclude]
         if options.limit is not None and options.limit < len(rows):

@@ -6,8 +6,8 @@ are quantize-rle's for equal settings; only the bytes differ.
 1. *Range* and *quantization* are quantize-rle's. A symbol is a level less its zero point, so 0 stands for 0.
 2. *Entropy coding*, ``coder: range``: range coding (``coding/entropy.py``) with integer tables (``coding/tables.py``)
    that are counted on calibration images and stored on both sides, not sent. A tensor has a table per channel, or one
-   for all where that costs less. Channels are axis 1 of a convolution's feature maps, but the last of a transformer's
-   tokens: of all axes, and none, the one is taken for which calibration images and tables take the fewest bits.
+   for all, whichever takes fewer bits for calibration images and tables. Where a cut has its channels is in
+   ``coding/layout.py``.
    ``coder: huffman``: Huffman coding (``coding/huffman.py``) with one table for all channels, as the authors of the
    bottleneck units do.
 
@@ -34,8 +34,8 @@ from splitbench.methods.coding.channels import channels_in_front
 from splitbench.methods.coding.counts import Counts, cheapest
 from splitbench.methods.coding.entropy import RangeCoder
 from splitbench.methods.coding.huffman import HuffmanCoder
+from splitbench.methods.coding.layout import channel_axis
 from splitbench.methods.coding.tables import Tables
-from splitbench.methods.units.layout import channel_axis
 
 
 class Settings(base.Settings):

@@ -16,8 +16,11 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Method:
-    """The method called ``name``. Raises MethodError for a name that no file has."""
+    """The method called ``name``. Raises MethodError for a name that no file has, and where a package is missing."""
     if name not in names():
         raise MethodError(f"unknown method {name!r}: the methods are {', '.join(names())}")
-    method: Method = import_module(f"splitbench.methods.{name.replace('-', '_')}").METHOD
+    try:
+        method: Method = import_module(f"splitbench.methods.{name.replace('-', '_')}").METHOD
+    except ModuleNotFoundError as error:
+        raise MethodError(f"the method {name} needs the package {error.name}: install it") from error
     return method

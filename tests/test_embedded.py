@@ -2,7 +2,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -239,13 +238,3 @@ def test_compressing_hard_loses_what_tells_classes_apart():
     pixels = np.stack([np.asarray(classification().image(index).convert("L"), dtype=float) for index in range(50)])
     blurred = pixels.reshape(50, 24, 4, 24, 4).mean((2, 4)).repeat(4, 1).repeat(4, 2)
     assert np.std(pixels - blurred) > 8
-
-
-def test_speed(capsys):
-    for name, view in (("classification", classification()), ("detection", detection())):
-        view.image(0)
-        begun = time.process_time()
-        for index in range(1000, 1060):  # none that another test has drawn
-            view.image(index)
-        with capsys.disabled():
-            sys.stdout.write(f"\n{name}: {60 / (time.process_time() - begun):.0f} images per second and core\n")

@@ -11,7 +11,7 @@ from splitbench.bench import backbones, train_embedded_detector
 from splitbench.bench.models import EMBEDDED, WEIGHTS
 from splitbench.bench.models.small_detector import small_detector
 from splitbench.bench.split import split
-from splitbench.bench.split.detection import is_detector
+from splitbench.bench.split.detection import is_torchvisions
 from splitbench.bench.train_embedded_detector import Losses, begin, detect, drawn, measured, vary
 from splitbench.datasets import embedded, embedded_detection
 
@@ -29,7 +29,7 @@ def detector():
 
 def test_the_detector_is_small_and_one_of_torchvisions():
     model = small_detector()
-    assert is_detector(model)
+    assert is_torchvisions(model)
     assert sum(parameter.numel() for parameter in model.parameters()) <= 200_000
     assert (WEIGHTS / "small_detector.safetensors").stat().st_size <= 420_000
     assert model.categories == tuple(embedded_detection.DATASET.load(embedded.Options(limit=1), "train").categories)

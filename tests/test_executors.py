@@ -11,7 +11,8 @@ import pytest
 
 from splitbench.bench.errors import UserError
 from splitbench.bench.executors import Choice, Here, LostError, opened
-from splitbench.bench.schedule import Task, chains, drive
+from splitbench.bench.portions import chains
+from splitbench.bench.schedule import Errand, drive
 from tests.results_samples import difference
 from tests.test_run import splitbench
 
@@ -148,7 +149,7 @@ class Flaky:
 @pytest.mark.parametrize(("losses", "calls", "error"), [(0, 1, False), (2, 3, False), (3, 3, True), (9, 3, True)])
 def test_lost_work_is_done_again_a_bounded_number_of_times(losses, calls, error):
     executor, ended = Flaky(losses), []
-    task = Task(None, lambda job, failed: "done")
+    task = Errand(None, lambda job, failed: "done")
     drive([task], executor, {}, lambda task, result, fault: ended.append((result, fault)))
     assert len(executor.calls) == calls
     ((result, fault),) = ended
@@ -162,7 +163,7 @@ def test_tasks_wait_for_what_they_need_and_go_by_rank():
         order.append((name, sorted(failed)))
 
     def task(name, after=(), gives=(), rank=(0,)):
-        return Task(None, call, (name,), frozenset(after), gives, rank)
+        return Errand(None, call, (name,), frozenset(after), gives, rank)
 
     def done(task, result, error):
         if task.gives:

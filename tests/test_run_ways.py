@@ -80,17 +80,13 @@ def test_precision_is_part_of_a_cells_key_where_it_is_not_float32(sweep, photogr
 
 def test_the_benchmark_measures_and_writes_json(tmp_path, monkeypatch, capsys):
     out = tmp_path / "folder" / "benchmark.json"
-    words = ("benchmark", "--quick", "--device", "cpu", "--out", out, "--part", "sweep", "--part", "range")
-    assert (
-        splitbench(
-            *words, "--part", "quantize-rle", "--part", "profile", "--part", "intervals", monkeypatch=monkeypatch
-        )
-        == 0
-    )
+    parts = ("sweep", "range", "quantize-rle", "profile", "intervals", "drawing")
+    words = ("benchmark", "--quick", "--device", "cpu", "--out", out)
+    assert splitbench(*words, *(word for part in parts for word in ("--part", part)), monkeypatch=monkeypatch) == 0
     printed = capsys.readouterr().out
     content = json.loads(out.read_text())
     names = [one["name"] for one in content["measured"]]
-    assert len(names) == len(set(names)) == 4 + 18 + 5 + 6 + 1
+    assert len(names) == len(set(names)) == 4 + 18 + 5 + 6 + 1 + 2
     for one in content["measured"]:
         assert one["smallest"] <= one["median"] <= one["largest"]
         assert one["values"] and one["smallest"] > 0

@@ -11,11 +11,11 @@ from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.split import default_example, split
 from splitbench.bench.split.auto import pareto_front, places
 from splitbench.bench.split.detection import default_images, small_images
+from splitbench.bench.split.plot import plot
 from splitbench.bench.split.points import (
     SplitPoint,
     auto_points,
     network_input,
-    plot,
     share_of_zeros,
     split_points,
 )

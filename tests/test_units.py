@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from splitbench import methods
 from splitbench.methods import Context, Learned, MethodError, TensorSpec
-from splitbench.methods.units.layout import channel_axis, channels_first, restored
+from splitbench.methods.coding.layout import channel_axis, channels_first, restored
 
 BOTTLENECK: Any = methods.get("bottleneck")
 

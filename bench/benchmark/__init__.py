@@ -7,6 +7,7 @@ range          range coding against CompressAI's own with the same tables
 split          head and tail against the whole model, and the seconds that splitting takes
 memory         the peak of a sweep of many rate points against that of a few
 intervals      the bootstrap over images of a detection cell, as many as COCO's validation part has
+drawing        the pictures of the embedded datasets
 """
 
 import json
@@ -18,7 +19,7 @@ from pathlib import Path
 import torch
 
 from splitbench.bench import circumstances
-from splitbench.bench.benchmark import coders, intervals, memory, profile, splits, sweep
+from splitbench.bench.benchmark import coders, drawing, intervals, memory, profile, splits, sweep
 from splitbench.bench.benchmark.measured import Measured
 from splitbench.bench.files import write_whole
 
@@ -34,6 +35,7 @@ class Size:
     memory: memory.Size
     splits: tuple[str, ...]
     images: int
+    drawn: int
 
 
 FULL = Size(
@@ -44,10 +46,11 @@ FULL = Size(
     memory.FULL,
     splits.FULL,
     5000,
+    200,
 )
-QUICK = Size(2, sweep.Size("torchvision/resnet18", 64, (2, 4), 4, 2), 100_000, 8, memory.QUICK, splits.QUICK, 100)
+QUICK = Size(2, sweep.Size("torchvision/resnet18", 64, (2, 4), 4, 2), 100_000, 8, memory.QUICK, splits.QUICK, 100, 20)
 
-PARTS = ("sweep", "profile", "quantize-rle", "range", "split", "memory", "intervals")
+PARTS = ("sweep", "profile", "quantize-rle", "range", "split", "memory", "intervals", "drawing")
 
 
 def benchmark(size: Size, device: torch.device, out: Path, parts: tuple[str, ...] = PARTS) -> Iterator[str]:
@@ -60,6 +63,7 @@ def benchmark(size: Size, device: torch.device, out: Path, parts: tuple[str, ...
         "split": lambda: splits.compared(size.splits, size.rounds, device),
         "memory": lambda: memory.compared(size.memory),
         "intervals": lambda: intervals.timed(size.images, size.rounds),
+        "drawing": lambda: drawing.timed(size.drawn, size.rounds),
     }
     found: list[Measured] = []
     for part in parts:

@@ -9,7 +9,7 @@ import torch
 
 from splitbench.bench.benchmark.measured import Measured, in_turn, ratios
 from splitbench.bench.split import default_example, split
-from splitbench.bench.split.detection import default_images, is_detector, small_images
+from splitbench.bench.split.detection import default_images, is_torchvisions, small_images
 from splitbench.bench.split.points import auto_points, split_points
 from splitbench.bench.support import random_model
 
@@ -41,8 +41,8 @@ def compared(names: tuple[str, ...], rounds: int, device: torch.device) -> Itera
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     for name in names:
         model: Any = random_model(name).to(device)
-        with small_images(model) if is_detector(model) else nullcontext():
-            example: Any = default_images(model) if is_detector(model) else default_example(model)[:1]
+        with small_images(model) if is_torchvisions(model) else nullcontext():
+            example: Any = default_images(model) if is_torchvisions(model) else default_example(model)[:1]
             points = split_points(model, example)
             stages = auto_points(points)
             at = stages[len(stages) // 2].name

@@ -61,7 +61,7 @@ from splitbench.bench.detectors.halves import BoxesHead, BoxesTail, PicturesHead
 from splitbench.bench.detectors.networks import Network, OwnNetwork, TorchvisionNetwork
 from splitbench.bench.errors import UserError
 from splitbench.bench.split import Halves
-from splitbench.bench.split.detection import is_detector as is_torchvisions
+from splitbench.bench.split.detection import is_torchvisions
 from splitbench.datasets.base import Dataset
 from splitbench.datasets.boxes import DetectionDataset
 

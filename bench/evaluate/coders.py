@@ -13,7 +13,7 @@ class _Stop(BaseException):
     """Passes through a codec's own `except Exception`."""
 
 
-class Job(Generic[T]):
+class Call(Generic[T]):
     """A call, and what came of it."""
 
     def __init__(self, call: Callable[..., T], arguments: tuple[Any, ...]) -> None:
@@ -50,20 +50,20 @@ class Job(Generic[T]):
 
 
 class Coders:
-    """Some threads, or none: jobs are then done where their result is asked for."""
+    """Some threads, or none: calls are then made where their result is asked for."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self._pool = ThreadPoolExecutor(threads, "coder") if threads else None
 
-    def submit(self, call: Callable[..., T], *arguments: Any) -> Job[T]:
+    def submit(self, call: Callable[..., T], *arguments: Any) -> Call[T]:
         """Have something called."""
-        job = Job(call, arguments)
+        begun = Call(call, arguments)
         if self._pool is not None:
-            job.future = self._pool.submit(job.run)
-        return job
+            begun.future = self._pool.submit(begun.run)
+        return begun
 
     def close(self) -> None:
-        """Jobs that wait are not done any more; those at work end first."""
+        """Calls that wait are not made any more; those at work end first."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)

@@ -23,7 +23,7 @@ _TIMED_IMAGES = 8
 class Description:
     """Columns of a cell that do not depend on its answers, and what the ledger says is stored; both are JSON.
 
-    ``reason`` tells why it failed, if it did. ``seconds`` is this cell's share of what preparing and describing took.
+    ``reason`` tells why it failed, if it did. ``seconds`` is what preparing and describing took, for all cells.
     """
 
     columns: Mapping[str, Any] = field(default_factory=dict)

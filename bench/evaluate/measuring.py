@@ -11,8 +11,8 @@ import torch
 from splitbench.bench import tasks
 from splitbench.bench.evaluate.pipeline import Done, Shown, run
 from splitbench.bench.evaluate.preparing import Prepared
-from splitbench.bench.evaluate.shards import Shard, ShardError, concatenated
-from splitbench.bench.metrics.records import Records
+from splitbench.bench.evaluate.shards import Shard, ShardError
+from splitbench.bench.metrics.records import Records, concatenated
 
 Advance = Callable[[int], None]
 

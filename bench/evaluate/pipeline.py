@@ -4,7 +4,6 @@ Coders release the interpreter lock, so coding costs no time where the machine h
 bounded whatever the number of cells: the cuts of the batches at hand, and a few decoded ones.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from splitbench.bench.evaluate.coders import Coders, Job
+from splitbench.bench.decoding import cores
+from splitbench.bench.evaluate.coders import Call, Coders
 from splitbench.bench.evaluate.failing import isolated
 from splitbench.bench.evaluate.preparing import Candidate, Prepared
 from splitbench.bench.metrics import rate
@@ -52,7 +52,7 @@ class Done:
     shown: Shown
     reference: Records
     records: dict[str, Records] = field(default_factory=dict)
-    jobs: int = 0  # not finished yet, one more while there may come others
+    left: int = 0  # not finished yet, one more while there may come others
 
 
 @dataclass(frozen=True)
@@ -85,51 +85,51 @@ def run(prepared: Prepared, stream: Iterator[Shown], task: Task, raise_out_of_me
 
 
 def _threads(prepared: Prepared) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if prepared.material.naive or cores == 1:
+    here = cores()
+    if prepared.material.naive or here == 1:
         return 0
-    return min(_CODERS, cores - 1) if prepared.material.device.type == "cuda" else 1
+    return min(_CODERS, here - 1) if prepared.material.device.type == "cuda" else 1
 
 
 class _Flight:
-    """Batches that were begun and jobs that are being coded, both in order."""
+    """Batches that were begun and cuts that are being coded, both in order."""
 
     def __init__(self, prepared: Prepared, task: Task, spared: tuple[type[Exception], ...], coders: Coders) -> None:
         self.prepared, self.task, self.spared, self.coders = prepared, task, spared, coders
         self.begun: deque[Done] = deque()
-        self.jobs: deque[tuple[Done, Candidate, Job[_Coded]]] = deque()
+        self.coding: deque[tuple[Done, Candidate, Call[_Coded]]] = deque()
 
     def start(self, shown: Shown) -> Iterator[Done]:
         """Run the heads, and hand what they give to the coders; finish what lies further back than they can work."""
         network = self.prepared.network.run(shown.pixels)
         reference = {"image": shown.indices} | self.task.record(self._told(network.answers()), shown.truths)
-        done = Done(shown, reference, jobs=1)
+        done = Done(shown, reference, left=1)
         self.begun.append(done)
         for group in _by_head(self.prepared.alive(shown.number)):
             values: tuple[Any, ...] = ()
             with self._failing(shown, group):
                 values = network.values(group[0].deployment.head)
             for candidate in group if values else ():
-                self.jobs.append((done, candidate, self.coders.submit(_coded, candidate, values)))
-                done.jobs += 1
+                self.coding.append((done, candidate, self.coders.submit(_coded, candidate, values)))
+                done.left += 1
                 yield from self.land(2 * self.coders.threads)
-        done.jobs -= 1
+        done.left -= 1
         yield from self.land(2 * self.coders.threads)
 
     def land(self, ahead: int) -> Iterator[Done]:
-        """Finish all jobs but the last ``ahead``."""
-        while len(self.jobs) > ahead:
-            done, candidate, coded = self.jobs.popleft()
+        """Finish all of them but the last ``ahead``."""
+        while len(self.coding) > ahead:
+            done, candidate, coded = self.coding.popleft()
             with self._failing(done.shown, [candidate]):
                 result = coded.result()
                 if self.prepared.lives(candidate.name, done.shown.number):
                     done.records[candidate.name] = self._record(candidate, result, done.shown)
-            done.jobs -= 1
+            done.left -= 1
             yield from self._ended()
         yield from self._ended()
 
     def _ended(self) -> Iterator[Done]:
-        while self.begun and self.begun[0].jobs == 0:
+        while self.begun and self.begun[0].left == 0:
             yield self.begun.popleft()
 
     def _record(self, candidate: Candidate, coded: _Coded, shown: Shown) -> Records:

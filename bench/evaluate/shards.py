@@ -3,14 +3,13 @@
 import io
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from splitbench.bench.evaluate.failing import Failure
-from splitbench.bench.metrics.records import Records
+from splitbench.bench.metrics.records import Records, concatenated
 
 _ABOUT = "about"
 _REFERENCE = "reference"
@@ -95,11 +94,6 @@ class Shard:
             raise
         except Exception as error:  # zip files, JSON and arrays break in many ways
             raise ShardError(f"damaged shard ({type(error).__name__}: {error})") from None
-
-
-def concatenated(parts: Sequence[Mapping[str, Any]]) -> Records:
-    """The records of several batches, one after the other; none for no batch."""
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
 
 def joined(shards: Iterable[Shard]) -> Shard:

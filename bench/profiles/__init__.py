@@ -1,6 +1,5 @@
 """Device profiles that ship, by name."""
 
-from importlib.resources import as_file, files
 from pathlib import Path
 
 from splitbench.bench.errors import UserError, nearest
@@ -8,7 +7,7 @@ from splitbench.bench.errors import UserError, nearest
 
 def names() -> list[str]:
     """The profiles that ship."""
-    return sorted(path.name.removesuffix(".yaml") for path in files(__name__).iterdir() if path.name.endswith(".yaml"))
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.yaml"))
 
 
 def find(name: str) -> Path:
@@ -20,8 +19,7 @@ def find(name: str) -> Path:
     if Path(name).is_file():
         return Path(name)
     if name in names():
-        with as_file(files(__name__).joinpath(f"{name}.yaml")) as path:
-            return path
+        return Path(__file__).parent / f"{name}.yaml"
     raise UserError(
         f"no profile {name!r}{nearest(name, names())} (there are {', '.join(names())}, or give a .yaml file)"
     )

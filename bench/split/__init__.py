@@ -8,7 +8,13 @@ from torch.utils._pytree import tree_leaves
 
 from splitbench.bench.errors import UserError
 from splitbench.bench.split.cut import Halves, cut_module, whole
-from splitbench.bench.split.detection import default_images, detector_ends, is_detector, small_images, split_detector
+from splitbench.bench.split.detection import (
+    default_images,
+    detector_ends,
+    is_torchvisions,
+    small_images,
+    split_detector,
+)
 from splitbench.bench.split.facts import evaluating
 
 __all__ = ["Halves", "default_example", "same", "split"]
@@ -37,7 +43,7 @@ def split(model: nn.Module, at: str, example: Any = None) -> Halves:
     """
     if not at:
         raise UserError("the split point has no name: give a module's path, 'input' or 'output'")
-    if is_detector(model):
+    if is_torchvisions(model):
         if at in {"input", "output"}:
             return detector_ends(model, at)
         images = default_images(model) if example is None else example

@@ -21,7 +21,7 @@ from splitbench.bench.split.facts import evaluating
 PREFIX = "backbone"
 
 
-def is_detector(model: nn.Module) -> bool:
+def is_torchvisions(model: nn.Module) -> bool:
     """Whether a model takes a list of images as torchvision's detectors do."""
     return isinstance(getattr(model, "transform", None), GeneralizedRCNNTransform) and hasattr(model, PREFIX)
 

@@ -11,13 +11,12 @@ from torch.utils._pytree import tree_leaves
 from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.split.auto import auto_points
 from splitbench.bench.split.cut import seeds, traced_or_error
-from splitbench.bench.split.detection import PREFIX, is_detector
+from splitbench.bench.split.detection import PREFIX, is_torchvisions
 from splitbench.bench.split.facts import BATCH, Trace, evaluating
 from splitbench.bench.split.plan import Plan, image_shape
-from splitbench.bench.split.plot import plot
 from splitbench.bench.split.point import SplitPoint
 
-__all__ = ["SplitPoint", "auto_points", "network_input", "plot", "share_of_zeros", "split_points"]
+__all__ = ["SplitPoint", "auto_points", "network_input", "share_of_zeros", "split_points"]
 
 
 def split_points(model: nn.Module, example: Any) -> list[SplitPoint]:
@@ -37,7 +36,7 @@ def split_points(model: nn.Module, example: Any) -> list[SplitPoint]:
         UserError: The model cannot be traced.
     """
     batch = network_input(model, example)
-    if not is_detector(model):
+    if not is_torchvisions(model):
         points, _ = _survey(model, batch)
         return points
     with evaluating(model):
@@ -51,7 +50,7 @@ def split_points(model: nn.Module, example: Any) -> list[SplitPoint]:
 
 def network_input(model: nn.Module, example: Any) -> Tensor:
     """The batch (B, 3, H, W) that the network itself works on: of a detector, the images resized and padded."""
-    if not is_detector(model):
+    if not is_torchvisions(model):
         return cast(Tensor, example)
     with torch.no_grad(), evaluating(model):
         return cast(Tensor, cast(Any, model.transform)(list(example))[0].tensors)
@@ -167,7 +166,7 @@ def share_of_zeros(model: nn.Module, points: Sequence[SplitPoint], batch: Any) -
         UserError: The model cannot be traced, or a split point is not the model's.
     """
     batch = network_input(model, batch)
-    if is_detector(model):
+    if is_torchvisions(model):
         names = {p.name: p.name.removeprefix(PREFIX).removeprefix(".") for p in points}
         model = cast(nn.Module, model.backbone)
     else:

@@ -6,10 +6,10 @@ from typing import Any, Literal, get_args
 
 from torch import nn
 
+from splitbench.bench.precision import Precision
 from splitbench.bench.training.errors import TrainingError
 
 Schedule = Literal["cosine", "one-cycle"]
-Precision = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from splitbench.methods.base import Bitstream, Codec, Context, Cut, Deployment, Specs, TensorSpec
-from splitbench.methods.units.layout import channel_axis
+from splitbench.methods.coding.layout import channel_axis
 
 
 def channels_in_front(deploy: Callable[[Context], Deployment], context: Context) -> Deployment:

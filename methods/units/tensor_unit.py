@@ -20,7 +20,7 @@ from compressai.entropy_models import EntropyBottleneck
 from torch import Tensor, nn
 
 from splitbench.methods.base import MethodError, TensorSpec
-from splitbench.methods.units.layout import channel_axis, channels_first, restored
+from splitbench.methods.coding.layout import channel_axis, channels_first, restored
 
 _CONVOLUTIONS = {1: (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d), 2: (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)}
 _BELOW = 64
