@@ -19,33 +19,28 @@ Bitstream of one image:
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from splitbench.methods import base
 from splitbench.methods.base import Bitstream, BitstreamError, Context, Cut, Deployment, MethodError, Specs, TensorSpec
-from splitbench.methods.coding import linear, ranges
+from splitbench.methods.coding import linear, quantizer
 from splitbench.methods.coding.channels import channels_in_front
 from splitbench.methods.coding.counts import Counts, cheapest
 from splitbench.methods.coding.entropy import RangeCoder
 from splitbench.methods.coding.huffman import HuffmanCoder
 from splitbench.methods.coding.layout import channel_axis
+from splitbench.methods.coding.quantizer import Quantizer
 from splitbench.methods.coding.tables import Tables
 
 
-class Settings(base.Settings):
+class Settings(quantizer.Settings):
     """What can be set; ``bits`` is the knob."""
 
-    bits: int = Field(ge=1, le=8)
-    granularity: linear.Granularity = "tensor"
     range: Literal["image", "calibrated"] = "calibrated"
-    clip: ranges.Clip = "none"
-    rounding: linear.Rounding = "nearest"
     coder: Literal["range", "huffman"] = "range"
 
 
@@ -71,57 +66,34 @@ class QuantizeEntropy:
 
 
 def _deploy(settings: Any, context: Context) -> Deployment:
-    fitted, stored = None, dict[str, Tensor]()
-    if settings.range == "calibrated":
-        fitted = ranges.fitted(
-            context.calibration, settings.granularity, settings.bits, settings.clip, settings.rounding
-        )
-        for index, ends in enumerate(fitted):
-            stored |= {f"low.{index}": ends.low, f"high.{index}": ends.high}
-    quantizer = _Quantizer(settings, fitted)
-    axes, tables = _fit(quantizer, context)
+    fitted = Quantizer.fit(settings, context)
+    axes, tables = _fit(fitted, settings, context)
+    stored = fitted.stored()
     for index, table in enumerate(tables):
         stored |= table.to_tensors(str(index))
-    return Deployment(context.head, _Codec(quantizer, axes, tables), context.tail, stored, stored)
+    coder = RangeCoder(tables) if settings.coder == "range" else HuffmanCoder(tables)
+    return Deployment(context.head, _Codec(fitted, axes, coder), context.tail, stored, stored)
 
 
-@dataclass(frozen=True)
-class _Quantizer:
-    """Quantizes tensors to symbols and back; ``fitted`` holds one range per tensor, or None for each image's own."""
-
-    settings: Settings
-    fitted: list[linear.Range] | None
-
-    def ends_of(self, x: Tensor, index: int) -> linear.Range:
-        """The ranges (B or 1, G) of tensor ``index`` of a cut."""
-        if not bool(torch.isfinite(x).all()):
-            raise MethodError("quantize-entropy cannot code NaN or infinite values: the cut has some")
-        if self.fitted is not None:
-            return self.fitted[index]
-        groups = linear.grouped(x, self.settings.granularity)
-        return ranges.of_images(groups, self.settings.bits, self.settings.clip, self.settings.rounding)
-
-    def symbols(self, x: Tensor, ends: linear.Range) -> Tensor:
-        """Levels less their zero point, int32, in the shape of ``x``."""
-        bits = self.settings.bits
-        levels = linear.quantize(linear.grouped(x, self.settings.granularity), ends, bits, self.settings.rounding)
-        return (levels.int() - ends.steps(bits)[1].int()[..., None]).reshape(x.shape)
-
-    def values(self, symbols: Tensor, ends: linear.Range, spec: TensorSpec) -> Tensor:
-        """One image's tensor from symbols (1, ...). Raises BitstreamError for one that no level has."""
-        bits = self.settings.bits
-        groups = symbols.reshape(linear.grouped(symbols, self.settings.granularity).shape).long()
-        levels = groups + ends.steps(bits)[1].long()[..., None]
-        if bool(((levels < 0) | (levels >= 2**bits)).any()):
-            raise BitstreamError("damaged bitstream: a symbol is no level of the quantizer")
-        values = linear.dequantize(levels, ends, bits).reshape(spec.shape)
-        return values.to(spec.dtype) if spec.dtype.is_floating_point else values.round().to(spec.dtype)
+def _symbols(fitted: Quantizer, x: Tensor, ends: linear.Range) -> Tensor:
+    """Levels less their zero point, int32, in the shape of ``x``."""
+    zero = ends.steps(fitted.settings.bits)[1].int()[..., None]
+    return (fitted.levels(x, ends).int() - zero).reshape(x.shape)
 
 
-def _fit(quantizer: _Quantizer, context: Context) -> tuple[list[int], list[Tables]]:
+def _values(fitted: Quantizer, symbols: Tensor, ends: linear.Range, spec: TensorSpec) -> Tensor:
+    """One image's tensor from symbols (1, ...). Raises BitstreamError for one that no level has."""
+    bits = fitted.settings.bits
+    levels = symbols.reshape(fitted.groups(spec, 1)).long() + ends.steps(bits)[1].long()[..., None]
+    if bool(((levels < 0) | (levels >= 2**bits)).any()):
+        raise BitstreamError("damaged bitstream: a symbol is no level of the quantizer")
+    return fitted.values(levels, ends, spec)[0]
+
+
+def _fit(fitted: Quantizer, settings: Settings, context: Context) -> tuple[list[int], list[Tables]]:
     """For each tensor of the cut: the axis whose places have tables of their own, 0 for one table; and the tables."""
-    largest = 2**quantizer.settings.bits - 1
-    candidates = [_axes(spec, quantizer.settings.coder) for spec in context.specs]
+    largest = 2**settings.bits - 1
+    candidates = [_axes(spec, settings.coder) for spec in context.specs]
     counts = [
         [Counts(_groups(spec.shape, axis), -largest, largest) for axis in axes]
         for spec, axes in zip(context.specs, candidates, strict=True)
@@ -130,7 +102,7 @@ def _fit(quantizer: _Quantizer, context: Context) -> tuple[list[int], list[Table
     for cut in context.calibration():
         images += len(cut[0])
         for index, (x, axes, ways) in enumerate(zip(cut, candidates, counts, strict=True)):
-            symbols = quantizer.symbols(x, quantizer.ends_of(x, index))
+            symbols = _symbols(fitted, x, fitted.ends_of(x, index))
             for axis, way in zip(axes, ways, strict=True):
                 way.add(_rows(symbols, axis))
     if images == 0:
@@ -161,18 +133,16 @@ def _rows(x: Tensor, axis: int) -> Tensor:
 
 
 class _Codec:
-    def __init__(self, quantizer: _Quantizer, axes: list[int], tables: list[Tables]) -> None:
-        self.quantizer, self.axes = quantizer, axes
-        self.coder = RangeCoder(tables) if quantizer.settings.coder == "range" else HuffmanCoder(tables)
+    def __init__(self, fitted: Quantizer, axes: list[int], coder: RangeCoder | HuffmanCoder) -> None:
+        self.quantizer, self.axes, self.coder = fitted, axes, coder
 
     def encode(self, cut: Cut) -> list[Bitstream]:
         sides = [b""] * len(cut[0])
         symbols = []
         for index, (x, axis) in enumerate(zip(cut, self.axes, strict=True)):
             ends = self.quantizer.ends_of(x, index)
-            symbols.append(_rows(self.quantizer.symbols(x, ends), axis).contiguous().cpu().numpy())
-            if self.quantizer.fitted is None:
-                sides = [a + b for a, b in zip(sides, ranges.to_bytes(ends), strict=True)]
+            symbols.append(_rows(_symbols(self.quantizer, x, ends), axis).contiguous().cpu().numpy())
+            sides = [a + b for a, b in zip(sides, self.quantizer.sent(ends, len(x)), strict=True)]
         payloads = (self.coder.encode(image) for image in zip(*symbols, strict=True))
         return [Bitstream(side + data, len(side)) for side, data in zip(sides, payloads, strict=True)]
 
@@ -182,7 +152,10 @@ class _Codec:
         return tuple(torch.stack(tensors) for tensors in zip(*rows, strict=True)) if rows else tuple(empty)
 
     def _decode_image(self, data: memoryview, specs: Specs) -> list[Tensor]:
-        ends, data = self._ranges(data, specs)
+        ends = []
+        for index, spec in enumerate(specs):
+            span, data = self.quantizer.received(data, index, self.quantizer.groups(spec, 1)[1])
+            ends.append(span)
         templates = [torch.empty(1, *spec.shape, device="meta") for spec in specs]
         layouts = [_rows(x, axis) for x, axis in zip(templates, self.axes, strict=True)]
         coded = self.coder.decode(data, [(x.shape[1], x.shape[2]) for x in layouts])
@@ -190,20 +163,8 @@ class _Codec:
         for rows, axis, spec, span in zip(coded, self.axes, specs, ends, strict=True):
             moved = [spec.shape[axis - 1], *spec.shape[: axis - 1], *spec.shape[axis:]] if axis > 0 else spec.shape
             symbols = torch.from_numpy(rows).reshape(1, *moved)
-            tensors.append(self.quantizer.values(symbols.movedim(1, axis) if axis > 0 else symbols, span, spec))
+            tensors.append(_values(self.quantizer, symbols.movedim(1, axis) if axis > 0 else symbols, span, spec))
         return tensors
-
-    def _ranges(self, data: memoryview, specs: Specs) -> tuple[list[linear.Range], memoryview]:
-        """One image's ranges, and the bytes behind them."""
-        if self.quantizer.fitted is not None:
-            return [linear.Range(ends.low.cpu(), ends.high.cpu()) for ends in self.quantizer.fitted], data
-        ends = []
-        for spec in specs:
-            groups = linear.grouped(torch.empty(1, *spec.shape, device="meta"), self.quantizer.settings.granularity)
-            span, used = ranges.from_bytes(data, groups.shape[1])
-            ends.append(span)
-            data = data[used:]
-        return ends, data
 
 
 METHOD = QuantizeEntropy()

@@ -30,7 +30,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from splitbench.methods import base
@@ -40,22 +39,17 @@ from splitbench.methods.base import (
     Context,
     Cut,
     Deployment,
-    MethodError,
     Specs,
     TensorSpec,
 )
-from splitbench.methods.coding import linear, ranges, zero_runs, zero_runs_decoder, zero_runs_tensor
+from splitbench.methods.coding import linear, quantizer, zero_runs, zero_runs_decoder, zero_runs_tensor
 from splitbench.methods.coding.channels import channels_in_front
+from splitbench.methods.coding.quantizer import Quantizer
 
 
-class Settings(base.Settings):
+class Settings(quantizer.Settings):
     """What can be set; ``bits`` is the knob."""
 
-    bits: int = Field(ge=1, le=8)
-    granularity: linear.Granularity = "tensor"
-    range: Literal["image", "calibrated"] = "image"
-    clip: ranges.Clip = "none"
-    rounding: linear.Rounding = "nearest"
     literals: Literal["fixed", "rice"] = "rice"
 
 
@@ -81,19 +75,15 @@ class QuantizeRLE:
 
 
 def _deploy(settings: Any, context: Context) -> Deployment:
-    if settings.range == "image":
-        return Deployment(context.head, _Codec(settings, None), context.tail)
-    fitted = ranges.fitted(context.calibration, settings.granularity, settings.bits, settings.clip, settings.rounding)
-    tables: dict[str, Tensor] = {}
-    for index, ends in enumerate(fitted):
-        tables |= {f"low.{index}": ends.low, f"high.{index}": ends.high}
-    return Deployment(context.head, _Codec(settings, fitted), context.tail, tables, tables)
+    fitted = Quantizer.fit(settings, context)
+    stored = fitted.stored()
+    return Deployment(context.head, _Codec(settings, fitted), context.tail, stored, stored)
 
 
 class _Codec:
-    def __init__(self, settings: Settings, fitted: list[linear.Range] | None) -> None:
+    def __init__(self, settings: Settings, quantizer: Quantizer) -> None:
         self.settings = settings
-        self.fitted = fitted
+        self.quantizer = quantizer
 
     def encode(self, cut: Cut) -> list[Bitstream]:
         streams = [Bitstream(b"")] * len(cut[0])
@@ -106,26 +96,16 @@ class _Codec:
         return streams
 
     def _encode_tensor(self, x: Tensor, index: int) -> list[Bitstream]:
-        if not bool(torch.isfinite(x).all()):
-            raise MethodError("quantize-rle cannot code NaN or infinite values: the cut has some")
-        bits, rounding = self.settings.bits, self.settings.rounding
-        groups = linear.grouped(x, self.settings.granularity)
-        if self.fitted is None:
-            ends = ranges.of_images(groups, bits, self.settings.clip, rounding)
-            sides = ranges.to_bytes(ends)
-        else:
-            ends = self.fitted[index]
-            sides = [b""] * len(x)
-        levels = linear.quantize(groups, ends, bits, rounding)
-        symbols = linear.fold(levels, ends, bits).flatten(1)
-        rice = self.settings.literals == "rice"
+        bits, rice = self.settings.bits, self.settings.literals == "rice"
+        ends = self.quantizer.ends_of(x, index)
+        symbols = linear.fold(self.quantizer.levels(x, ends), ends, bits).flatten(1)
         if symbols.device.type == "cpu":
             codes = zero_runs.encode_rows(symbols.numpy(), bits, rice)
         else:
             codes = zero_runs_tensor.encode_rows(symbols, bits, rice)
         return [
             Bitstream(side + code, len(side) + zero_runs.side_bytes(code), zero_runs.FRAMING_BYTES)
-            for side, code in zip(sides, codes, strict=True)
+            for side, code in zip(self.quantizer.sent(ends, len(x)), codes, strict=True)
         ]
 
     def decode(self, streams: Sequence[bytes], specs: Specs) -> Cut:
@@ -138,27 +118,18 @@ class _Codec:
 
     def _decode_tensor(self, left: list[memoryview], index: int, spec: TensorSpec) -> Tensor:
         """One tensor of every image, taken from the beginning of what is left of its bitstream."""
-        bits = self.settings.bits
-        shape = linear.grouped(torch.empty(len(left), *spec.shape, device="meta"), self.settings.granularity).shape
+        bits, shape = self.settings.bits, self.quantizer.groups(spec, len(left))
         symbols = np.empty((len(left), spec.elements), np.uint8)
-        own = []
+        low, high = [torch.zeros(0, shape[1])], [torch.zeros(0, shape[1])]
         for image, data in enumerate(left):
-            if self.fitted is None:
-                ends, used = ranges.from_bytes(data, shape[1])
-                own.append(ends)
-                data = data[used:]
+            ends, data = self.quantizer.received(data, index, shape[1])
+            low.append(ends.low)
+            high.append(ends.high)
             symbols[image], used = zero_runs_decoder.decode(data, spec.elements, bits)
             left[image] = data[used:]
-        if self.fitted is not None:
-            ends = linear.Range(self.fitted[index].low.cpu(), self.fitted[index].high.cpu())
-        else:
-            nothing = torch.zeros(0, shape[1])
-            ends = linear.Range(
-                torch.cat([nothing, *(o.low for o in own)]), torch.cat([nothing, *(o.high for o in own)])
-            )
+        ends = linear.Range(torch.cat(low), torch.cat(high))
         levels = linear.unfold(torch.from_numpy(symbols).reshape(shape), ends, bits)
-        values = linear.dequantize(levels, ends, bits).reshape(len(left), *spec.shape)
-        return values.to(spec.dtype) if spec.dtype.is_floating_point else values.round().to(spec.dtype)
+        return self.quantizer.values(levels, ends, spec)
 
 
 METHOD = QuantizeRLE()

@@ -46,7 +46,13 @@ def main(name: str, options: list[str]) -> None:
                 (Path(corpus) / f"{number}-{place}").write_bytes(bytes([number]) + stream)
         kept = Path("build/fuzz")  # inputs that show a fault
         kept.mkdir(parents=True, exist_ok=True)
-        limits = [f"-artifact_prefix={kept}/", "-max_len=4096", "-timeout=10", "-rss_limit_mb=4096", "-print_final_stats=1"]
+        limits = [
+            f"-artifact_prefix={kept}/",
+            "-max_len=4096",
+            "-timeout=10",
+            "-rss_limit_mb=4096",
+            "-print_final_stats=1",
+        ]
         atheris.Setup([sys.argv[0], *limits, *options, corpus], try_one)
         atheris.Fuzz()
 

@@ -1,0 +1,78 @@
+"""Linear quantization of a cut, as the methods share it: settings, ranges that are sent or fitted once, and back."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from splitbench.methods import base
+from splitbench.methods.base import Context, MethodError, TensorSpec
+from splitbench.methods.coding import linear, ranges
+
+
+class Settings(base.Settings):
+    """What can be set of the quantizer; ``bits`` is the knob."""
+
+    bits: int = Field(ge=1, le=8)
+    granularity: linear.Granularity = "tensor"
+    range: Literal["image", "calibrated"] = "image"
+    clip: ranges.Clip = "none"
+    rounding: linear.Rounding = "nearest"
+
+
+@dataclass(frozen=True)
+class Quantizer:
+    """Quantizes a cut's tensors; ``fitted`` holds a range (1, G) for each of them, or None for every image's own."""
+
+    settings: Settings
+    fitted: list[linear.Range] | None
+
+    @classmethod
+    def fit(cls, settings: Settings, context: Context) -> "Quantizer":
+        """Fit ranges where they are calibrated. Raises MethodError where calibration images are missing."""
+        if settings.range == "image":
+            return cls(settings, None)
+        how = settings.granularity, settings.bits, settings.clip, settings.rounding
+        return cls(settings, ranges.fitted(context.calibration, *how))
+
+    def stored(self) -> dict[str, Tensor]:
+        """The fitted ranges, as both sides store them."""
+        named = {f"low.{i}": ends.low for i, ends in enumerate(self.fitted or ())}
+        return named | {f"high.{i}": ends.high for i, ends in enumerate(self.fitted or ())}
+
+    def ends_of(self, x: Tensor, index: int) -> linear.Range:
+        """The ranges (B or 1, G) of tensor ``index`` of a cut. Raises MethodError for NaN and infinite values."""
+        if not bool(torch.isfinite(x).all()):
+            raise MethodError("a quantizer cannot code NaN or infinite values: the cut has some")
+        if self.fitted is not None:
+            return self.fitted[index]
+        groups = linear.grouped(x, self.settings.granularity)
+        return ranges.of_images(groups, self.settings.bits, self.settings.clip, self.settings.rounding)
+
+    def sent(self, ends: linear.Range, images: int) -> list[bytes]:
+        """What each image's bitstream tells of its ranges."""
+        return ranges.to_bytes(ends) if self.fitted is None else [b""] * images
+
+    def received(self, data: memoryview, index: int, groups: int) -> tuple[linear.Range, memoryview]:
+        """One image's ranges (1, G) of tensor ``index``, and the bytes behind them. Raises BitstreamError."""
+        if self.fitted is not None:
+            return linear.Range(self.fitted[index].low.cpu(), self.fitted[index].high.cpu()), data
+        ends, used = ranges.from_bytes(data, groups)
+        return ends, data[used:]
+
+    def groups(self, spec: TensorSpec, images: int) -> tuple[int, ...]:
+        """The shape (B, G, N) of so many images' levels."""
+        empty = torch.empty(images, *spec.shape, device="meta")
+        return tuple(linear.grouped(empty, self.settings.granularity).shape)
+
+    def levels(self, x: Tensor, ends: linear.Range) -> Tensor:
+        """Levels (B, G, N), uint8."""
+        groups = linear.grouped(x, self.settings.granularity)
+        return linear.quantize(groups, ends, self.settings.bits, self.settings.rounding)
+
+    def values(self, levels: Tensor, ends: linear.Range, spec: TensorSpec) -> Tensor:
+        """The tensor (B, ...) of levels (B, G, N), as the network gave it."""
+        values = linear.dequantize(levels, ends, self.settings.bits).reshape(len(levels), *spec.shape)
+        return values.to(spec.dtype) if spec.dtype.is_floating_point else values.round().to(spec.dtype)
