@@ -1,5 +1,6 @@
 """What a row says of where it came from: device, versions, commit, date."""
 
+import gc
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -78,6 +79,13 @@ def commit() -> str | None:
         return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def forget(chosen: torch.device) -> None:
+    """Give back a device's memory that nothing uses any more: modules and traced graphs refer to themselves."""
+    gc.collect()
+    if chosen.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def columns(chosen: torch.device) -> dict[str, str | None]:

@@ -14,8 +14,11 @@ def told(error: Exception) -> str:
     """What was raised in code of the user's: type, message, and the line, the last one that is not PyTorch's own."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "torch" not in Path(frame.filename).parts]
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    if not frames:  # it comes from another process
+        return text
     last = (own or frames)[-1]
-    return f"{type(error).__name__}: {' '.join(str(error).split())} ({Path(last.filename).name}, line {last.lineno})"
+    return f"{text} ({Path(last.filename).name}, line {last.lineno})"
 
 
 def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:

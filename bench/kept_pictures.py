@@ -3,14 +3,15 @@
     <folder>/<key>/<first>.pixels     32 pictures, as the network takes them: uint8, resized and cropped
 
 The key covers what the pixels follow from: the images' contents, resizing and cropping, and the decoder's version.
-Every file tells its checksum; one that does not fit is made again. Pictures are read by memory mapping.
+Every file tells its checksum; one that does not fit is made again. Pictures are read by memory mapping. One that could
+not be read is tried again each time: the fault may have passed.
 """
 
 import hashlib
 import json
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from splitbench.bench.backbones import Backbone
 from splitbench.bench.files import write_whole
 from splitbench.datasets.base import Dataset, ImageError
 
-FORMAT = 1
+FORMAT = 2
 _TOGETHER = 32  # pictures per file
 _HEADER = struct.Struct("<Q")
 _AFTER_PIXELS = ("mean", "std")  # of a recipe: applied on the device
@@ -32,12 +33,21 @@ _AFTER_PIXELS = ("mean", "std")  # of a recipe: applied on the device
 
 @dataclass
 class _File:
-    """A file's pictures: shapes and places of those that can be read, messages of the others."""
+    """A file's pictures: their shapes, None for what could not be read, and where in the file they begin."""
 
-    pixels: Any
+    path: Path
     shapes: list[list[int] | None]
-    messages: Mapping[str, str]
     starts: list[int]
+
+    def picture(self, place: int) -> Tensor | None:
+        """None where the file has none, or is gone."""
+        shape = self.shapes[place]
+        if shape is None:
+            return None
+        try:  # mapped for this picture only: a process may have fewer files open than a dataset makes
+            return torch.from_numpy(np.array(np.memmap(self.path, np.uint8, "r", self.starts[place], tuple(shape))))
+        except (OSError, ValueError):
+            return None
 
 
 @dataclass
@@ -68,7 +78,8 @@ class KeptPictures:
         def pixels(index: int) -> Tensor:
             first = index - index % _TOGETHER
             file = self._file(place / f"{first:08}.pixels", range(first, min(first + _TOGETHER, len(dataset))), decode)
-            return decode(index) if file is None else _picture(file, index - first)
+            kept = None if file is None else file.picture(index - first)
+            return decode(index) if kept is None else kept
 
         return pixels
 
@@ -109,20 +120,17 @@ class KeptPictures:
 
 def _content(indices: range, decode: Callable[[int], Tensor]) -> bytes:
     shapes: list[list[int] | None] = []
-    messages: dict[str, str] = {}
     parts: list[bytes] = []
-    for place, index in enumerate(indices):
+    for index in indices:
         try:
             pixels = decode(index)
-        except ImageError as error:
+        except ImageError:
             shapes.append(None)
-            messages[str(place)] = str(error)
         else:
             shapes.append(list(pixels.shape))
             parts.append(pixels.contiguous().numpy().tobytes())
     data = b"".join(parts)
-    told = {"shapes": shapes, "messages": messages}
-    header = json.dumps(told | {"sha256": _checksum(told, data)}).encode()
+    header = json.dumps({"shapes": shapes, "sha256": _checksum(shapes, data)}).encode()
     return _HEADER.pack(len(header)) + header + data
 
 
@@ -132,28 +140,18 @@ def _opened(path: Path, count: int) -> _File | None:
         with path.open("rb") as stream:
             (length,) = _HEADER.unpack(stream.read(_HEADER.size))
             header = json.loads(stream.read(length)) if length <= path.stat().st_size else {}
-        told = {"shapes": header["shapes"], "messages": header["messages"]}
-        start = _HEADER.size + length
+        shapes, start = header["shapes"], _HEADER.size + length
         empty = path.stat().st_size == start
         data = np.zeros(0, np.uint8) if empty else np.memmap(path, np.uint8, "r", start)
-        sizes = [0 if shape is None else int(np.prod(shape)) for shape in told["shapes"]]
-        if header["sha256"] != _checksum(told, data) or sum(sizes) != len(data) or len(sizes) != count:
+        sizes = [0 if shape is None else int(np.prod(shape)) for shape in shapes]
+        if header["sha256"] != _checksum(shapes, data) or sum(sizes) != len(data) or len(sizes) != count:
             return None
     except (OSError, ValueError, LookupError, TypeError, struct.error):
         return None
-    return _File(data, told["shapes"], told["messages"], [0, *np.cumsum(sizes)[:-1].tolist()])
+    return _File(path, shapes, [start, *(start + np.cumsum(sizes)[:-1]).tolist()])
 
 
-def _checksum(told: Mapping[str, Any], data: Any) -> str:
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+def _checksum(shapes: list[list[int] | None], data: Any) -> str:
+    digest = hashlib.sha256(json.dumps(shapes).encode())
     digest.update(data)
     return digest.hexdigest()
-
-
-def _picture(file: _File, place: int) -> Tensor:
-    shape = file.shapes[place]
-    if shape is None:
-        raise ImageError(file.messages[str(place)])
-    start = file.starts[place]
-    pixels = np.array(file.pixels[start : start + int(np.prod(shape))])  # a copy: the file stays as it is
-    return torch.from_numpy(pixels).reshape(shape)

@@ -59,15 +59,20 @@ class Place:
         """Encode what a head returned into one bitstream per image, and decode it from these: the tail's arguments.
 
         Raises:
-            MethodError: the codec cannot code the cut, or an image is larger than its two header fields can tell.
+            MethodError: the codec cannot code the cut or gives back another, or an image is larger than its two header
+                fields can tell.
         """
         cuts, numbers = self.cuts(values)
         streams: list[Bitstream] = []
         decoded: list[Tensor] = []
         with coding():
             for cut in cuts:
-                coded = codec.encode(cut)
-                decoded += codec.decode([stream.data for stream in coded], self.specs_of(cut))
+                coded, specs = codec.encode(cut), self.specs_of(cut)
+                if len(coded) != len(cut[0]):
+                    raise MethodError(f"the codec gave {len(coded)} bitstreams for {len(cut[0])} images")
+                back = codec.decode([stream.data for stream in coded], specs)
+                _check(back, specs, len(coded))
+                decoded += back
                 streams += coded
         if self.sized:
             sides = numbers[: 2 * len(streams)]
@@ -75,6 +80,15 @@ class Place:
             sent = [side for stream in streams for side in _SIZE.unpack_from(stream.data)]
             numbers = (*sent, *numbers[len(sent) :])
         return streams, narrowed((*decoded, *numbers), values) if self.half else (*decoded, *numbers)
+
+
+def _check(decoded: Cut, specs: Specs, images: int) -> None:
+    """Raises MethodError where what was decoded is not what a tail must be given."""
+    found = [(tuple(x.shape), x.dtype) for x in decoded]
+    wanted = [((images, *spec.shape), spec.dtype) for spec in specs]
+    if found != wanted:
+        told, due = (", ".join(f"{shape} of {dtype}" for shape, dtype in some) for some in (found, wanted))
+        raise MethodError(f"the codec decoded {told} instead of {due}")
 
 
 def received(values: tuple[Any, ...], device: torch.device) -> tuple[Any, ...]:

@@ -1,8 +1,8 @@
 """Runs a sweep: plan, skip what is done, give trainings and passes to an executor, store cell by cell, collect."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,19 +11,20 @@ from tqdm import tqdm
 
 from splitbench.bench import bars, circumstances, work
 from splitbench.bench.errors import UserError
-from splitbench.bench.evaluate import Outcome, ShardError, reason_of, score
+from splitbench.bench.evaluate import Outcome, ShardError, score
 from splitbench.bench.executors import Executor, Here
 from splitbench.bench.learning import curves
 from splitbench.bench.loader import chunks
 from splitbench.bench.plan import Pass, Planned, Sources, passes
 from splitbench.bench.portions import LEAST_BATCHES, chains
+from splitbench.bench.reasons import reason_of
 from splitbench.bench.schedule import Errand, drive
 from splitbench.bench.shipping import SHIPPED
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import Sweep
 from splitbench.bench.training import TrainingError
 from splitbench.bench.trainings import Training, Trainings
-from splitbench.bench.unfinished import Unfinished, tidy
+from splitbench.bench.unfinished import Unfinished, forget, tidy
 from splitbench.bench.words import counted
 
 _TRAINING = ("train_macs", "train_images", "train_seconds")
@@ -82,25 +83,21 @@ def _run(
 ) -> Result:
     begun = time.perf_counter()
     planned = []
-    for one in passes(sweep, sources):
-        planned.append(one)
+    here = sources if executor.here else replace(sources, device=torch.device("cpu"))  # the devices are the workers'
+    for one in passes(sweep, here):
+        planned.append(replace(one, places={}))  # they hold the backbone
         say(f"checked {one.title}: {counted(len(one.dataset), 'image')}, {counted(len(one.planned), 'cell')}")
     store.put_plan([_labels(p, one) for one in planned for p in one.planned], part)
     for one in planned:
         store.put_images(one.fingerprint, one.dataset.ids)
     trainings = Trainings(store.folder / "trainings", None if retrain else SHIPPED)
-
-    def wanted(p: Planned) -> bool:
-        anew = retrain and p.training is not None and not trainings.has(p.training.key)
-        return anew or _wanted(store.status(p.key), overwrite)
-
-    missing = [tuple(p for p in one.planned if wanted(p)) for one in planned]
+    missing = _missing(planned, store, trainings, overwrite, retrain)
     total = sum(len(one.dataset) * len(cells) for one, cells in zip(planned, missing, strict=True))
-    kept = sum(len(one.planned) for one in planned) - sum(map(len, missing))
+    wanted = {p.key for cells in missing for p in cells}
+    kept = len({p.key for one in planned for p in one.planned} - wanted)
     if kept:
         say(f"{counted(kept, 'cell')} {'is' if kept == 1 else 'are'} stored already")
-    if overwrite == "all":
-        tidy(store.folder, {p.key for one in planned for p in one.planned})
+    forget(store.folder, {key for key in wanted if store.status(key)}, everything=overwrite == "all")
     done, opened = 0, time.perf_counter()
     try:
         with bars.of(total=total, unit="image x cell", unit_scale=True, disable=total == 0, dynamic_ncols=True) as bar:
@@ -114,7 +111,8 @@ def _run(
         work.leave()
         executor.close()
         table = store.collect()
-    tidy(store.folder, {p.key for one in planned for p in one.planned if store.status(p.key)})
+    table_keys = store.planned()
+    tidy(store.folder, lambda key: key not in table_keys or store.status(key) == "ok")
     store.put_run(
         {
             "workers": executor.workers,
@@ -126,17 +124,33 @@ def _run(
             "date": circumstances.now(),
         }
     )
-    failed = [
-        (str(p.cell), str(stored["columns"]["reason"]))
-        for one in planned
-        for p in one.planned
-        if (stored := store.cell(p.key)) is not None and stored["columns"]["status"] == "failed"
-    ]
-    return Result(done, kept, tuple(failed), table)
+    return Result(done, kept, tuple(_failures(planned, store)), table)
 
 
-def _wanted(status: str | None, overwrite: Overwrite) -> bool:
-    return status is None or overwrite == "all" or (overwrite == "failed" and status == "failed")
+def _missing(
+    planned: Sequence[Pass], store: Store, trainings: Trainings, overwrite: Overwrite, retrain: bool
+) -> list[tuple[Planned, ...]]:
+    """The cells of each pass that are to be run. A cell that several labels stand for is run in the first pass."""
+
+    def wanted(p: Planned) -> bool:
+        status = store.status(p.key)
+        anew = retrain and p.training is not None and not trainings.has(p.training.key)
+        return anew or status is None or overwrite == "all" or (overwrite == "failed" and status == "failed")
+
+    claimed: set[str] = set()
+    found = []
+    for one in planned:
+        found.append(tuple(p for p in one.planned if p.key not in claimed and wanted(p)))
+        claimed |= {p.key for p in one.planned}
+    return found
+
+
+def _failures(planned: Sequence[Pass], store: Store) -> Iterator[tuple[str, str]]:
+    for one in planned:
+        for p in one.planned:
+            stored = store.cell(p.key)
+            if stored is not None and stored["columns"]["status"] == "failed":
+                yield str(p.cell), str(stored["columns"]["reason"])
 
 
 def _job(
@@ -222,6 +236,7 @@ class _Running:
 def _drive(running: list[_Running], executor: Executor, store: Store, bar: "tqdm[Any]") -> int:
     """Run all errands, store each pass when its last one has ended; returns how many cells were run."""
     errands: list[Errand] = []
+    table_keys = store.planned()
     claimed: set[str] = set()
     failed: dict[str, str] = {}
     done = 0
@@ -243,7 +258,8 @@ def _drive(running: list[_Running], executor: Executor, store: Store, bar: "tqdm
     def finish(each: _Running) -> None:
         nonlocal done
         done += _store(each, store, bar)
-        each.job.unfinished.remove()
+        if not each.reason:  # else what was measured serves the next run
+            each.job.unfinished.end(lambda key: key not in table_keys or store.status(key) is not None)
 
     def ended(errand: Errand, result: Any, error: Exception | None) -> None:
         each = running[errand.owner]
@@ -317,8 +333,7 @@ def _put(
         "reason": outcome.reason,
         "precision": planned.ingredients["precision"],
         **outcome.columns,
-        **circumstances.columns(device),
-        **there,
+        **(there or circumstances.columns(device)),
         "date": circumstances.now(),
     }
     store.put(planned.key, planned.ingredients, columns, outcome.stored, outcome.records)

@@ -151,8 +151,12 @@ class Store:
         if part:
             renewed = {(row["backbone"], row.get("method")) for row in rows}
             others = [row for row in self._plan() or [] if (row["backbone"], row.get("method")) not in renewed]
-            rows = list({row["key"]: row for row in (*others, *rows)}.values())
+            rows = list({(row["key"], row.get("dataset"), row["backbone"]): row for row in (*others, *rows)}.values())
         self._write(self.folder / "plan.json", json.dumps(list(rows), indent=1).encode())
+
+    def planned(self) -> set[str]:
+        """The keys of the table's cells, whether they are there or not."""
+        return {entry["key"] for entry in self._plan() or []}
 
     def collect(self) -> Path:
         """Rebuild ``cells.csv`` from the plan's cells that are there, and return its path.

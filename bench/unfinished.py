@@ -5,13 +5,14 @@
     <run>/unfinished/<pass>/<first>-<last>.npz   the records of these batches
 
 A cell's key covers all that its records follow from, so that what is found under it can be used. All is removed when
-the pass's cells are stored.
+the pass's cells are stored; where the whole pass broke, it serves the next run.
 """
 
 import hashlib
 import json
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -90,9 +91,11 @@ class Unfinished:
         """All shards as one. Raises ShardError where batches are missing."""
         return joined(self.shards())
 
-    def remove(self) -> None:
-        """Forget the pass."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def end(self, stored: Callable[[str], bool]) -> None:
+        """Remove the folder, where all its cells are stored and not only these."""
+        about = next((content for folder, content in _passes(self.folder.parents[1]) if folder == self.folder), None)
+        if about is None or all(map(stored, about["keys"])):
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write(self, name: str, content: bytes) -> None:
         try:
@@ -113,14 +116,33 @@ def _passes(run: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         yield path.parent, content
 
 
-def tidy(run: Path, stored: Collection[str]) -> None:
+def forget(run: Path, keys: Collection[str], everything: bool) -> None:
+    """Remove what is left of an earlier try of cells that are run again: where they failed, or ``everything``."""
+    for folder, content in _passes(run):
+        if everything and not set(keys).isdisjoint(content["keys"]):
+            shutil.rmtree(folder, ignore_errors=True)
+        elif keys:
+            _forget_failures(Unfinished(folder, frozenset(keys) & frozenset(content["keys"])))
+
+
+def _forget_failures(one: Unfinished) -> None:
+    told = one.descriptions()
+    if told is not None and any(description.reason for description in told[0].values()):
+        (one.folder / "description.json").unlink(missing_ok=True)
+    for path in one.folder.glob("*-*.npz"):
+        with suppress(OSError, ShardError):
+            if not Shard.from_bytes(path.read_bytes()).failed.keys().isdisjoint(one.keys):
+                path.unlink()
+
+
+def tidy(run: Path, stored: Callable[[str], bool]) -> None:
     """Remove the folders whose cells are all stored, and that of all passes where nothing is left.
 
     A folder that does not tell its cells is what a run left that was killed while it made or removed it.
     """
-    passes = {folder: set(content["keys"]) for folder, content in _passes(run)}
+    passes = {folder: content["keys"] for folder, content in _passes(run)}
     for folder in (run / FOLDER).glob("*"):
-        if passes.get(folder, set()) <= set(stored):
+        if all(map(stored, passes.get(folder, ()))):
             shutil.rmtree(folder, ignore_errors=True)
     if (run / FOLDER).is_dir() and not any((run / FOLDER).iterdir()):
         (run / FOLDER).rmdir()

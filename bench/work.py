@@ -124,14 +124,18 @@ def adopt(job: Job, one: Pass, say: Callable[[str], None]) -> None:
 def leave() -> None:
     """Forget all passes, and free what they take."""
     patience.allow(0)
+    devices = [site.job.sources.device for site in _sites]
     _sites.clear()
     _checked.clear()
+    for device in devices:
+        circumstances.forget(device)
 
 
 def _site(job: Job, failed: Mapping[str, str]) -> _Site:
     patience.allow(job.patience)
     if not _sites or _sites[0].job.token != job.token or _sites[0].job.unfinished != job.unfinished:
         _sites.clear()
+        circumstances.forget(job.sources.device)
         _sites.append(_arrived(job))
     site = _sites[0]
     site.failed.update(failed)

@@ -32,11 +32,21 @@ class Bitstream:
 
     ``side`` counts bytes of side information that the server could not know (ranges, tables that change per image);
     ``framing`` counts headers and lengths. The rest of ``data`` is payload.
+
+    Raises:
+        MethodError: there are more bytes of these than there are bytes.
     """
 
     data: bytes
     side: int = 0
     framing: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.side, self.framing, self.payload) < 0:
+            raise MethodError(
+                f"a bitstream of {len(self.data)} bytes cannot hold {self.side} of side information "
+                f"and {self.framing} of framing"
+            )
 
     @property
     def payload(self) -> int:

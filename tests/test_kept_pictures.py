@@ -1,16 +1,19 @@
 """Kept pictures: what is read is what was decoded, whatever happens to the files."""
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
 
+from splitbench.bench import kept_pictures
 from splitbench.bench.backbones import build
 from splitbench.bench.kept_pictures import KeptPictures
 from splitbench.bench.loader import chunks, decoded
 from splitbench.datasets.base import ImageError
 
 COUNT = 70
+DAMAGED = [3, 40]
 
 
 class Pictures:
@@ -18,13 +21,14 @@ class Pictures:
 
     def __init__(self):
         self.decoded = []
+        self.damaged = DAMAGED
 
     def __len__(self):
         return COUNT
 
     def image(self, index):
         self.decoded.append(index)
-        if index in (3, 40):
+        if index in self.damaged:
             raise ImageError(f"picture {index} is damaged")
         rng = np.random.default_rng(index)
         return Image.fromarray(rng.integers(0, 256, (20 + index % 5, 25, 3), np.uint8))
@@ -52,13 +56,14 @@ def test_a_second_sweep_decodes_nothing(tmp_path, backbone):
     expected = batches(Pictures(), backbone)
     first, second = Pictures(), Pictures()
     assert equal(batches(first, backbone, KeptPictures(tmp_path, "abc", 10**9)), expected)
-    assert sorted(first.decoded) == list(range(COUNT))
+    assert sorted(first.decoded) == sorted([*range(COUNT), *DAMAGED])
     assert equal(batches(second, backbone, KeptPictures(tmp_path, "abc", 10**9)), expected)
-    assert not second.decoded
+    assert second.decoded == DAMAGED  # what could not be read is tried again
+    second.decoded.clear()
     # Normalizing comes later: only what changes pixels makes new files.
     other = build("torchvision/squeezenet1_1", {}, "none", {"resize": 16, "crop": 12, "mean": [0.1, 0.2, 0.3]})
     assert equal(batches(second, other, KeptPictures(tmp_path, "abc", 10**9)), expected)
-    assert not second.decoded
+    assert second.decoded == DAMAGED
     smaller = build("torchvision/squeezenet1_1", {}, "none", {"resize": 16, "crop": 10})
     assert equal(batches(second, smaller, KeptPictures(tmp_path, "abc", 10**9)), batches(Pictures(), smaller))
     assert len(set(second.decoded)) == COUNT
@@ -81,7 +86,7 @@ def test_damaged_files_are_made_again(tmp_path, backbone, place):
     files[2].write_bytes(good[0])  # another file's pictures
     pictures = Pictures()
     assert equal(batches(pictures, backbone, KeptPictures(tmp_path, "abc", 10**9)), expected)
-    assert sorted(pictures.decoded) == list(range(COUNT))
+    assert sorted(pictures.decoded) == sorted([*range(COUNT), *DAMAGED])
     assert [file.read_bytes() for file in files] == good
 
 
@@ -101,3 +106,23 @@ def test_a_folder_that_cannot_be_written_is_no_harm(tmp_path, backbone):
     (tmp_path / "file").write_text("in the way")
     kept = KeptPictures(tmp_path / "file", "abc", 10**9)
     assert equal(batches(Pictures(), backbone, kept), batches(Pictures(), backbone))
+
+
+def test_a_fault_that_passes_is_not_kept(tmp_path, backbone):
+    batches(Pictures(), backbone, KeptPictures(tmp_path, "abc", 10**9))
+    mended = Pictures()
+    mended.damaged = []
+    expected = batches(mended, backbone)
+    assert equal(batches(mended, backbone, KeptPictures(tmp_path, "abc", 10**9)), expected)
+
+
+def test_files_are_not_left_open(tmp_path, backbone, monkeypatch):
+    monkeypatch.setattr(kept_pictures, "_TOGETHER", 1)  # a file for each picture
+    kept = KeptPictures(tmp_path, "abc", 10**9)
+    before = psutil.Process().num_fds()
+    expected = batches(Pictures(), backbone, kept)
+    assert len(list(tmp_path.glob("*/*.pixels"))) == COUNT
+    assert psutil.Process().num_fds() < before + 10
+    for file in tmp_path.glob("*/*.pixels"):
+        file.unlink()  # somebody makes room
+    assert equal(batches(Pictures(), backbone, kept), expected)

@@ -129,23 +129,31 @@ def test_each_layer_runs_once_per_batch(prepared):
     assert calls.count(2) == 1 + inputs
 
 
+def no_room():
+    return torch.OutOfMemoryError("no room")
+
+
 class Greedy(nn.Module):
     """A tail that takes no more than so many images."""
 
-    def __init__(self, tail, most):
+    def __init__(self, tail, most, error):
         super().__init__()
-        self.tail, self.most, self.seen = tail, most, []
+        self.tail, self.most, self.seen, self.error = tail, most, [], error
+        self.refused, self.alive = [], []
 
     def forward(self, *values):
+        self.alive += [sum(given() is not None for given in self.refused)] if self.refused else []
+        self.refused.clear()
         self.seen.append(len(values[0]))
         if len(values[0]) > self.most:
-            raise torch.OutOfMemoryError("no room")
+            self.refused += [weakref.ref(x) for x in values if isinstance(x, torch.Tensor)]
+            raise self.error()
         return self.tail(*values)
 
 
-def greedy(prepared, most):
+def greedy(prepared, most, error=None):
     first = prepared.candidates[0]
-    tail = Greedy(first.deployment.tail, most)
+    tail = Greedy(first.deployment.tail, most, error or no_room)
     candidate = dataclasses.replace(first, deployment=dataclasses.replace(first.deployment, tail=tail))
     return dataclasses.replace(prepared, candidates=[candidate, *prepared.candidates[1:3]], failed={}), tail
 
@@ -162,6 +170,44 @@ def test_batches_that_do_not_fit_are_halved_and_the_row_says_so(prepared, monkey
     assert measure(few, 0, 1).batch == 1 and tail.seen[-BATCH:] == [1] * BATCH  # it does not try again
 
 
+def test_no_image_is_lost_where_pixels_do_not_fit_beside_what_is_there(prepared, monkeypatch):
+    few, _ = greedy(prepared, BATCH)
+    usual, calls = Material.placed, []
+
+    def full(material, pixels):
+        calls.append(len(pixels))
+        if len(calls) == 3:
+            raise torch.OutOfMemoryError("no room")
+        return usual(material, pixels)
+
+    assert few.network  # tries what can be shared, on pixels of its own
+    monkeypatch.setattr(Material, "placed", full)
+    shard = measure(few)
+    assert calls[:4] == [4, 4, 3, 2] and shard.batch == BATCH // 2 and not shard.failed
+    assert all(records["image"].tolist() == list(range(IMAGES)) for records in shard.cells.values())
+
+
+def test_memory_that_another_library_lacks_is_memory_too(prepared):
+    few, tail = greedy(prepared, 2, lambda: RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))
+    shard = measure(few)
+    assert shard.batch == 2 and not shard.failed and max(tail.seen) == BATCH
+
+
+def test_what_was_begun_is_given_back_before_it_is_tried_again(prepared):
+    few, tail = greedy(prepared, 2)
+    assert measure(few).batch == 2
+    assert tail.alive == [0]  # of the cuts of the batch that did not fit
+
+
+def test_naive_batches_of_one_cell_may_be_halved(monkeypatch):
+    cells, material = material_of("detection")
+    alone = prepare(dict([*cells.items()][:3]), dataclasses.replace(material, naive=True))
+    few, _ = greedy(alone, 1)
+    shard = measure(few)
+    assert not shard.failed and shard.batch == 1
+    assert all(len(records["image"]) == 3 for records in shard.cells.values())
+
+
 def test_what_never_fits_fails_its_cell_only(prepared, monkeypatch):
     few, _ = greedy(prepared, 0)
     shard = measure(few)
@@ -172,7 +218,7 @@ def test_what_never_fits_fails_its_cell_only(prepared, monkeypatch):
 
 def test_a_backbone_that_never_fits_is_told(prepared):
     few, _ = greedy(prepared, BATCH)
-    whole = Greedy(few.network.whole, 0)
+    whole = Greedy(few.network.whole, 0, no_room)
     few.network.whole, few.network.source = whole, None
     with pytest.raises(torch.OutOfMemoryError):
         measure(few)

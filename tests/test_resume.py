@@ -10,9 +10,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 from torchvision.models import squeezenet1_1
 
@@ -357,3 +359,71 @@ def test_a_folder_is_held_once_within_a_process_too(tmp_path):
             pass
     with store.held():
         pass
+
+
+def test_what_was_measured_before_a_whole_pass_broke_serves_the_next_run(small, tmp_path, monkeypatch):
+    out, starts = tmp_path / "out", []
+
+    def breaks(prepared, first, *rest):
+        if first >= 2:
+            raise RuntimeError("the machine is ill")
+        return measure(prepared, first, first + 1)
+
+    monkeypatch.setattr(work, "measure", breaks)
+    result = runner.run(read(small), Sources(), Store(out))
+    assert len(result.failed) == 2 and "the machine is ill" in result.failed[0][1]
+
+    def noted(prepared, first, *rest):
+        starts.append(first)
+        return measure(prepared, first, *rest)
+
+    monkeypatch.setattr(work, "measure", noted)
+    assert ran(small, out) == (2, 0)
+    assert starts[0] == 2 and not (out / "unfinished").exists()
+
+
+def test_a_part_that_ends_leaves_what_was_measured_of_the_others(small, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+
+    def interrupted(prepared, first, *rest):
+        if first >= 2:
+            raise KeyboardInterrupt
+        return measure(prepared, first, first + 1)
+
+    monkeypatch.setattr(work, "measure", interrupted)
+    small.write_text(SMALL.replace("\nbatch", "\n  - {name: raw}\nbatch"))
+    with pytest.raises(KeyboardInterrupt):
+        ran(small, out)
+    starts = []
+
+    def noted(prepared, first, *rest):
+        starts.append(first)
+        return measure(prepared, first, *rest)
+
+    monkeypatch.setattr(work, "measure", noted)
+    one = read(small).only((), ("raw",))
+    assert runner.run(one, Sources(), Store(out), part=True).done == 2 and starts[0] == 2
+    starts.clear()
+    assert ran(small, out) == (2, 2) and starts[0] == 2
+    assert not (out / "unfinished").exists()
+    starts.clear()
+    assert runner.run(one, Sources(), Store(out), "all", part=True).done == 2 and starts[0] == 0
+
+
+def test_a_failure_that_was_mended_is_not_found_again(small, tmp_path):
+    out = tmp_path / "out"
+    with fault(FAULTS["raises"][0], 0):
+        assert len(runner.run(read(small), Sources(), Store(out)).failed) == 1
+    assert ran(small, out) == (1, 1)
+
+
+def test_one_dataset_by_two_labels_is_measured_once(small, tmp_path):
+    out = tmp_path / "out"
+    content = yaml.safe_load(SMALL)
+    (spec,) = content["datasets"]
+    content["datasets"] = [spec | {"label": "one"}, spec | {"label": "two"}]
+    small.write_text(yaml.safe_dump(content))
+    assert ran(small, out) == (2, 0)
+    table = pd.read_csv(out / "cells.csv")
+    assert sorted(table["dataset"]) == ["one", "one", "two", "two"] and (table["status"] == "ok").all()
+    assert table["key"].nunique() == 2 and table.groupby("key")["accuracy"].nunique().eq(1).all()

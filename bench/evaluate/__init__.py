@@ -13,7 +13,6 @@ were counted. Four steps, which may run in different processes and at different 
 from collections.abc import Callable, Sequence
 
 from splitbench.bench.evaluate.describing import Description, describe
-from splitbench.bench.evaluate.failing import reason_of
 from splitbench.bench.evaluate.material import Material
 from splitbench.bench.evaluate.measuring import measure
 from splitbench.bench.evaluate.preparing import Prepared, prepare
@@ -33,7 +32,6 @@ __all__ = [
     "joined",
     "measure",
     "prepare",
-    "reason_of",
     "score",
 ]
 

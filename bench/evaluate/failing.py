@@ -4,10 +4,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from splitbench.bench.errors import UserError
+import torch
+
 from splitbench.bench.patience import limited
-from splitbench.datasets.base import DataError
-from splitbench.methods.base import MethodError
+from splitbench.bench.reasons import reason_of
+
+_NO_ROOM = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""What libraries that allocate beside PyTorch say."""
 
 
 @dataclass(frozen=True)
@@ -18,23 +21,22 @@ class Failure:
     reason: str
 
 
-def reason_of(error: Exception) -> str:
-    """An error as one line for the results; errors that nobody expected keep their type's name."""
-    text = " ".join(str(error).split())
-    expected = (MethodError, DataError, UserError)
-    return text if isinstance(error, expected) else f"{type(error).__name__}: {text}"
+def lacks_memory(error: Exception) -> bool:
+    """Whether a device's memory ran out."""
+    told = isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_ROOM)
+    return told or isinstance(error, torch.OutOfMemoryError)
 
 
 @contextmanager
-def isolated(failed: dict[str, str], names: Iterable[str], spared: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def isolated(failed: dict[str, str], names: Iterable[str], spare_memory: bool = False) -> Iterator[None]:
     """What goes wrong within, or takes too long, is the failure of the cells of these names and no others'.
 
-    Errors of the ``spared`` types go on.
+    With ``spare_memory``, lack of a device's memory goes on as ``torch.OutOfMemoryError``.
     """
     try:
         with limited():
             yield
-    except spared:
-        raise
     except Exception as error:
+        if spare_memory and lacks_memory(error):
+            raise torch.OutOfMemoryError(str(error)) from error
         failed.update(dict.fromkeys(names, reason_of(error)))

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
-import torch
 
-from splitbench.bench import tasks
+from splitbench.bench import circumstances, tasks
+from splitbench.bench.evaluate.failing import lacks_memory
 from splitbench.bench.evaluate.pipeline import Done, Shown, run
 from splitbench.bench.evaluate.preparing import Prepared
 from splitbench.bench.evaluate.shards import Shard, ShardError
@@ -32,11 +32,16 @@ def measure(prepared: Prepared, first: int = 0, last: int | None = None, advance
 
 
 def _one_by_one(prepared: Prepared, first: int, last: int, advance: Advance) -> Shard:
-    """The naive way: all is done again for every cell. Raises ShardError where the backbone's answers differ."""
+    """The naive way: all is done again for every cell. Raises ShardError where the backbone's answers differ.
+
+    A cell whose batches were halved has the backbone's answers to these, whose last bits may be others: they are not
+    compared.
+    """
     shards = [measure(alone, first, last, advance) for alone in prepared.apart()]
-    longest = max(shards, key=lambda shard: len(shard.reference.get("image", ())))
+    longest = max(shards, key=lambda shard: (len(shard.reference.get("image", ())), len(shard.unreadable)))
     for shard in shards:
-        if shard.cells and not all(np.array_equal(x, longest.reference[name]) for name, x in shard.reference.items()):
+        like = [one for one in shards if one.cells and one.batch == shard.batch] if shard.cells else []
+        if not all(np.array_equal(x, like[0].reference[name]) for name, x in shard.reference.items() if like):
             raise ShardError("the uncompressed backbone answered differently when it was run again")
     return replace(
         longest,
@@ -59,19 +64,15 @@ class _Measuring:
         self.refused: int | None = None
         self.faults: list[str] = []
         self.unfinished: deque[Shown] = deque()  # shown to the pipeline, but not done
+        self.all_read = False
 
     def shard(self, total: int) -> Shard:
         started = time.perf_counter()
-        source, smallest = self._source(), self.prepared.material.smallest
-        while True:
-            try:
-                for done in run(self.prepared, self._fed(source), self.task, self.prepared.batch > smallest):
-                    self._keep(done)
-                break
-            except torch.OutOfMemoryError:
-                if self.prepared.batch <= smallest:
-                    raise  # the uncompressed backbone itself does not fit
-                self._halve()
+        source = self._source()
+        while not self._ran(source):
+            self._halve()
+        if not self.all_read:
+            raise ShardError(f"images of the batches {self.first} to {self.last} are missing: run again")
         return Shard(
             first=self.first,
             last=self.last,
@@ -86,8 +87,24 @@ class _Measuring:
             refused=self.refused,
         )
 
+    def _ran(self, source: Iterator[Shown]) -> bool:
+        """Whether all of the source could be run: the rest is left where memory ran out.
+
+        Raises:
+            torch.OutOfMemoryError: the uncompressed backbone itself does not fit.
+        """
+        smaller = self.prepared.batch > self.prepared.material.smallest
+        try:
+            for done in run(self.prepared, self._fed(source), self.task, raise_out_of_memory=smaller):
+                self._keep(done)
+        except RuntimeError as error:
+            if not (smaller and lacks_memory(error)):
+                raise
+            return False  # outside of this clause the error, and with it the batch in its frames, is forgotten
+        return True
+
     def _source(self) -> Iterator[Shown]:
-        """The batches that are to be measured."""
+        """The batches that are to be measured. What raises in here ends it for good."""
         prepared, material = self.prepared, self.prepared.material
         for number, batch in enumerate(prepared.batches(self.first, self.last), self.first):
             self.faults += batch.unreadable
@@ -98,10 +115,11 @@ class _Measuring:
                 self.advance(len(batch.indices) * len(prepared.cells))
                 continue
             if prepared.failed and not prepared.alive(number):
-                return
+                break
             if batch.pixels is not None:
                 truths = tuple(self.task.truth(material.dataset, int(i)) for i in batch.indices)
-                yield Shown(number, batch.indices, material.placed(batch.pixels), truths)
+                yield Shown(number, batch.indices, batch.pixels, truths)
+        self.all_read = True
 
     def _fed(self, source: Iterator[Shown]) -> Iterator[Shown]:
         """First what is to be done again, then the rest, at most as many images at once as fit into memory."""
@@ -127,5 +145,4 @@ class _Measuring:
 
     def _halve(self) -> None:
         self.prepared.batch = max(self.prepared.batch // 2, self.prepared.material.smallest)
-        if self.prepared.material.device.type == "cuda":
-            torch.cuda.empty_cache()
+        circumstances.forget(self.prepared.material.device)

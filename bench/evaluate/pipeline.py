@@ -23,7 +23,7 @@ from splitbench.bench.metrics.records import Records
 from splitbench.bench.place import received
 from splitbench.bench.precision import running, widened
 from splitbench.bench.tasks import Task
-from splitbench.methods.base import Bitstream
+from splitbench.methods.base import Bitstream, MethodError
 
 _CODERS = 4
 """Threads at most that code: beside a GPU; on the CPU the network wants the cores itself, and one is enough."""
@@ -31,7 +31,7 @@ _CODERS = 4
 
 @dataclass(frozen=True)
 class Shown:
-    """Images that are run at once: the batch's number, indices in the dataset, pixels on the device, and the truths."""
+    """Images that are run at once: the batch's number, indices in the dataset, pixels on the host, and the truths."""
 
     number: int
     indices: npt.NDArray[np.int64]
@@ -58,7 +58,7 @@ class Done:
 @dataclass(frozen=True)
 class _Coded:
     streams: list[Bitstream]
-    decoded: tuple[Any, ...]
+    received: tuple[Any, ...]
     elements: list[int]
 
 
@@ -69,9 +69,8 @@ def run(prepared: Prepared, stream: Iterator[Shown], task: Task, raise_out_of_me
     Raises:
         torch.OutOfMemoryError: memory ran out, if that is to be raised; otherwise it is the failure of a cell.
     """
-    spared = (torch.OutOfMemoryError,) if raise_out_of_memory else ()
     coders = Coders(_threads(prepared))
-    flight = _Flight(prepared, task, spared, coders)
+    flight = _Flight(prepared, task, raise_out_of_memory, coders)
     try:
         for shown in stream:
             with running(prepared.material.device, prepared.material.precision):
@@ -94,23 +93,23 @@ def _threads(prepared: Prepared) -> int:
 class _Flight:
     """Batches that were begun and cuts that are being coded, both in order."""
 
-    def __init__(self, prepared: Prepared, task: Task, spared: tuple[type[Exception], ...], coders: Coders) -> None:
-        self.prepared, self.task, self.spared, self.coders = prepared, task, spared, coders
+    def __init__(self, prepared: Prepared, task: Task, spare_memory: bool, coders: Coders) -> None:
+        self.prepared, self.task, self.spare_memory, self.coders = prepared, task, spare_memory, coders
+        self.device = prepared.material.device
         self.begun: deque[Done] = deque()
         self.coding: deque[tuple[Done, Candidate, Call[_Coded]]] = deque()
 
     def start(self, shown: Shown) -> Iterator[Done]:
         """Run the heads, and hand what they give to the coders; finish what lies further back than they can work."""
-        network = self.prepared.network.run(shown.pixels)
-        reference = {"image": shown.indices} | self.task.record(self._told(network.answers()), shown.truths)
-        done = Done(shown, reference, left=1)
+        network = self.prepared.network.run(self.prepared.material.placed(shown.pixels))
+        done = Done(shown, {"image": shown.indices} | self._reference(network.answers(), shown), left=1)
         self.begun.append(done)
         for group in _by_head(self.prepared.alive(shown.number)):
             values: tuple[Any, ...] = ()
             with self._failing(shown, group):
                 values = network.values(group[0].deployment.head)
             for candidate in group if values else ():
-                self.coding.append((done, candidate, self.coders.submit(_coded, candidate, values)))
+                self.coding.append((done, candidate, self.coders.submit(_coded, candidate, values, self.device)))
                 done.left += 1
                 yield from self.land(2 * self.coders.threads)
         done.left -= 1
@@ -132,9 +131,15 @@ class _Flight:
         while self.begun and self.begun[0].left == 0:
             yield self.begun.popleft()
 
+    def _reference(self, answers: Any, shown: Shown) -> Records:
+        try:
+            return self.task.record(self._told(answers), shown.truths)
+        except MethodError as error:
+            raise MethodError(f"the uncompressed backbone: {error}") from error
+
     def _record(self, candidate: Candidate, coded: _Coded, shown: Shown) -> Records:
         """What is kept of a batch: sizes of the bitstreams, and of what was decoded from them."""
-        outputs = candidate.deployment.tail(*received(coded.decoded, shown.pixels[0].device))
+        outputs = candidate.deployment.tail(*coded.received)
         images = len(shown.indices)
         return {
             "image": shown.indices,
@@ -150,7 +155,7 @@ class _Flight:
     @contextmanager
     def _failing(self, shown: Shown, candidates: Sequence[Candidate]) -> Iterator[None]:
         failed: dict[str, str] = {}
-        with isolated(failed, [candidate.name for candidate in candidates], self.spared):
+        with isolated(failed, [candidate.name for candidate in candidates], self.spare_memory):
             yield
         self.prepared.fail(failed, shown.number)
 
@@ -164,8 +169,8 @@ def _by_head(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
 
 
 @torch.no_grad()
-def _coded(candidate: Candidate, values: tuple[Any, ...]) -> _Coded:
-    """What the device sends, and what the server makes of it: in any thread."""
+def _coded(candidate: Candidate, values: tuple[Any, ...], device: torch.device) -> _Coded:
+    """What the device sends, and what the server makes of it, for a tail on ``device``: in any thread."""
     cuts, _ = candidate.place.cuts(values)
     streams, decoded = candidate.place.transfer(candidate.deployment.codec, values)
-    return _Coded(streams, decoded, [sum(x[0].numel() for x in cut) for cut in cuts])
+    return _Coded(streams, received(decoded, device), [sum(x[0].numel() for x in cut) for cut in cuts])

@@ -4,11 +4,13 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from typing import Any
 
 import torch
 
 from splitbench import methods
-from splitbench.bench.evaluate.failing import Failure, isolated
+from splitbench.bench import circumstances
+from splitbench.bench.evaluate.failing import Failure, isolated, lacks_memory
 from splitbench.bench.evaluate.material import KEPT_BYTES, Material
 from splitbench.bench.evaluate.sharing import Network
 from splitbench.bench.loader import Batch
@@ -161,12 +163,19 @@ class _CalibrationCuts:
             pixels = [] if batch.pixels is None else batch.pixels
             while len(pixels) > 0:
                 part = pixels[: self.batch]
-                try:
-                    cuts, _ = self.place.cuts(self.place.head(self.material.placed(part)))
-                except torch.OutOfMemoryError:
-                    if self.batch <= self.material.smallest:
-                        raise
+                cuts = self._cuts(part)
+                if cuts is None:
                     self.batch = max(self.batch // 2, self.material.smallest)
+                    circumstances.forget(self.material.device)
                     continue
                 pixels = pixels[len(part) :]
                 yield from cuts
+
+    def _cuts(self, pixels: Any) -> list[Cut] | None:
+        """None where memory ran out, and fewer images may fit."""
+        try:
+            return self.place.cuts(self.place.head(self.material.placed(pixels)))[0]
+        except RuntimeError as error:
+            if self.batch <= self.material.smallest or not lacks_memory(error):
+                raise
+            return None

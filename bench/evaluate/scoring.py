@@ -38,7 +38,7 @@ def score(
     """The outcomes of all cells, by name, from the records of all batches and the cells' descriptions.
 
     Raises:
-        ValueError: the shard is not about all batches, or lacks one of the cells.
+        ValueError: the shard is not about all batches, or lacks one of the cells or images.
     """
     if (shard.first, shard.last) != (0, shard.total) or not shard.names >= cells.keys():
         raise ValueError(f"batches {shard.first} to {shard.last} of {shard.total} are not a whole pass of these cells")
@@ -48,6 +48,8 @@ def score(
         for reason in [_reason(name, shard, descriptions[name], skip_unreadable)]
     }
     good = [name for name, outcome in outcomes.items() if not outcome.reason]
+    if good and len(shard.reference["image"]) + len(shard.unreadable) != len(dataset):
+        raise ValueError(f"{len(shard.reference['image'])} of {len(dataset)} images were measured: run again")
     failed: dict[str, str] = {}
     if good:
         task = tasks.get(dataset.task)

@@ -2,9 +2,10 @@
 
 import multiprocessing
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,9 @@ class Processes:
             else:
                 told.set_exception(error)
 
-        pool.submit(call, job.on(lane.device), *args).add_done_callback(finished)
+        with _uninterrupted():
+            future = pool.submit(call, job.on(lane.device), *args)
+        future.add_done_callback(finished)
         return told
 
     def close(self) -> None:
@@ -83,9 +86,14 @@ class _Lane:
 
 def _process() -> ProcessPoolExecutor:
     """A pool of one: where its process dies, no other work dies with it."""
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _deaf)
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
 
 
-def _deaf() -> None:
-    """Ctrl-C is for the one who started it all."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits, so that no process is half started; those that are never hear it: it is for who started them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -7,14 +7,15 @@ from typing import Any
 import torch
 
 from splitbench import methods
+from splitbench.bench import circumstances
 from splitbench.bench.backbones import Backbone
 from splitbench.bench.errors import UserError
-from splitbench.bench.evaluate import reason_of
 from splitbench.bench.learning.learner import Learner
 from splitbench.bench.learning.objectives import OBJECTIVES
 from splitbench.bench.learning.pool import Pool
 from splitbench.bench.learning.rate_point import train_rate_point
 from splitbench.bench.place import Place, place_of
+from splitbench.bench.reasons import reason_of
 from splitbench.bench.sweep import Cell
 from splitbench.bench.training import Recipe, TrainingError, distributed
 from splitbench.bench.trainings import Training, Trainings
@@ -76,6 +77,7 @@ class Stage:
                 if distributed.world() > 1:
                     raise  # the other processes would wait for this one for ever
                 self.failed[one.key] = reason_of(error)
+            circumstances.forget(self.device)  # the model that was trained is none of the next training
         return sum(one.key not in self.failed for one in missing)
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ def record(scores: Tensor, labels: npt.NDArray[np.int64]) -> Records:
         MethodError: scores are not numbers.
     """
     if bool(torch.isnan(scores).any()):
-        raise MethodError("the tail's scores are not numbers (NaN)")
+        raise MethodError("scores are no numbers (NaN)")
     highest = scores.topk(min(5, scores.shape[1]), 1)
     classes = highest.indices.cpu().numpy()
     known = (highest.values != -torch.inf).cpu().numpy()

@@ -37,7 +37,7 @@ def record(outputs: Sequence[dict[str, Tensor]]) -> Records:
     boxes = torch.cat([found["boxes"].reshape(-1, 4) for found in outputs]).float()
     scores = torch.cat([found["scores"] for found in outputs]).float()
     if not bool(torch.isfinite(boxes).all()) or not bool(torch.isfinite(scores).all()):
-        raise MethodError("the tail's boxes or scores are not finite numbers")
+        raise MethodError("boxes or scores are no finite numbers")
     return {
         "detections": np.array([len(found["scores"]) for found in outputs], np.int64),
         "boxes": boxes.cpu().numpy(),
