@@ -144,7 +144,7 @@ def test_training_lowers_the_loss(sweep, tmp_path):
     here = stage(one, tmp_path / "trainings")
     bottleneck = next(p for p in one.planned if p.cell.method == "bottleneck")
     here.run([bottleneck.training])
-    history = here.report(bottleneck.cell)["history"]
+    history = here.trainings.report(bottleneck.training.key)["history"]
     assert history[-1]["train_loss"] < 0.8 * history[0]["train_loss"]
 
 
@@ -158,8 +158,8 @@ def test_every_way_to_train(sweep, tmp_path, distortion, kept):
     here.run([p.training for p in one.planned if p.training])
     assert not here.failed
     # The head of frozen backbones runs for every example once where outputs are kept, and in every step otherwise.
-    cell = next(p.cell for p in one.planned if p.training)
-    assert here.report(cell)["train_images"] == 2 * 44
+    key = next(p.training.key for p in one.planned if p.training)
+    assert here.trainings.report(key)["train_images"] == 2 * 44
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -174,7 +174,7 @@ def test_a_new_unit_learns_to_restore_the_cut_first(sweep, tmp_path, kept):
     here.budget = 2**28 if kept else 0
     here.run([p.training for p in one.planned if p.training])
     assert not here.failed
-    new, neighbour, whole = (here.report(p.cell) for p in one.planned if p.training)
+    new, neighbour, whole = (here.trainings.report(p.training.key) for p in one.planned if p.training)
     assert len(new["restoring"]) == 1
     assert "restoring" not in neighbour
     assert len(whole["restoring"]) == 3

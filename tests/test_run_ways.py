@@ -86,7 +86,7 @@ def test_the_benchmark_measures_and_writes_json(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     content = json.loads(out.read_text())
     names = [one["name"] for one in content["measured"]]
-    assert len(names) == len(set(names)) == 4 + 18 + 5 + 6 + 1 + 2
+    assert len(names) == len(set(names)) == 6 + 18 + 5 + 6 + 1 + 2
     for one in content["measured"]:
         assert one["smallest"] <= one["median"] <= one["largest"]
         assert one["values"] and one["smallest"] > 0

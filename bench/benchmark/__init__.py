@@ -61,7 +61,7 @@ def benchmark(size: Size, device: torch.device, out: Path, parts: tuple[str, ...
         "quantize-rle": lambda: coders.zero_runs_compared(size.symbols, size.rounds),
         "range": lambda: coders.range_compared(size.channels, size.rounds),
         "split": lambda: splits.compared(size.splits, size.rounds, device),
-        "memory": lambda: memory.compared(size.memory),
+        "memory": lambda: memory.compared(size.memory, device),
         "intervals": lambda: intervals.timed(size.images, size.rounds),
         "drawing": lambda: drawing.timed(size.drawn, size.rounds),
     }

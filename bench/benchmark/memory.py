@@ -1,4 +1,4 @@
-"""Peak memory of a sweep of few and of many rate points, each in a process of its own."""
+"""Peak memory of a sweep of few and of many rate points, each in a process of its own: the host's, or the GPU's."""
 
 import resource
 import subprocess
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from splitbench.bench import circumstances
 from splitbench.bench.benchmark import sweep
 from splitbench.bench.benchmark.measured import Measured
 from splitbench.bench.evaluate import measure
@@ -37,33 +38,34 @@ FULL = Size("torchvision/resnet50", 224, 16, 8)
 QUICK = Size("torchvision/resnet18", 64, 4, 2)
 
 
-def compared(size: Size) -> Iterator[Measured]:
+def compared(size: Size, device: torch.device) -> Iterator[Measured]:
     """32 rate points against 4."""
-    few, many = (_measured(size, points) for points in ("few", "many"))
+    few, many = (_measured(size, points, device) for points in ("few", "many"))
     yield Measured("memory, 4 rate points", "MB", [few / 1e6])
     yield Measured("memory, 32 rate points", "MB", [many / 1e6])
     yield Measured("memory, 32 rate points against 4", "times", [many / few], _MOST, below=True)
 
 
-def _measured(size: Size, points: str) -> float:
-    words = [str(x) for x in (size.backbone, size.crop, size.images, size.batch, points, torch.get_num_threads())]
-    command = [sys.executable, "-m", "splitbench.bench.benchmark.memory", *words]
+def _measured(size: Size, points: str, device: torch.device) -> float:
+    words = (size.backbone, size.crop, size.images, size.batch, points, torch.get_num_threads(), device)
+    command = [sys.executable, "-m", "splitbench.bench.benchmark.memory", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
     if done.returncode != 0:
         raise RuntimeError(f"measuring memory failed: {done.stderr.strip()[-500:]}")
     return float(done.stdout.split()[-1])
 
 
-def _main(backbone: str, crop: str, images: str, batch: str, points: str, threads: str) -> None:
+def _main(backbone: str, crop: str, images: str, batch: str, points: str, threads: str, device: str) -> None:
     torch.set_num_threads(int(threads))
+    chosen = circumstances.device(device)
     size = sweep.Size(backbone, int(crop), (), int(images), int(batch))
     with tempfile.TemporaryDirectory() as folder:
         settings = _FEW if points == "few" else _MANY
-        prepared = sweep.opened(size, Path(folder), torch.device("cpu"), **settings)
+        prepared = sweep.opened(size, Path(folder), chosen, **settings)
         shard = measure(prepared)
     if shard.failed:
         raise RuntimeError(str(shard.failed))
-    sys.stdout.write(f"{_peak()}\n")
+    sys.stdout.write(f"{torch.cuda.max_memory_allocated(chosen) if chosen.type == 'cuda' else _peak()}\n")
 
 
 def _peak() -> int:

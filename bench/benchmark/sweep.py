@@ -2,7 +2,7 @@
 
 import csv
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor, nn
 
 from splitbench.bench.benchmark.measured import Measured, in_turn, ratios
 from splitbench.bench.evaluate import Material, Prepared, measure, prepare
@@ -40,12 +41,21 @@ def compared(size: Size, rounds: int, device: torch.device) -> Iterator[Measured
     with tempfile.TemporaryDirectory() as folder:
         prepared = opened(size, Path(folder), device)
         naive = replace(prepared, material=replace(prepared.material, naive=True))
-        together, floor, apart = in_turn(
-            [partial(measure, prepared), partial(least, prepared), partial(measure, naive)], rounds
+        shown = [prepared.material.placed(batch.pixels) for batch in prepared.material.batches()]
+        together, floor, apart, alone = in_turn(
+            [
+                partial(measure, prepared),
+                partial(least, prepared),
+                partial(measure, naive),
+                partial(_answers, prepared.material.backbone.whole(), shown),
+            ],
+            rounds,
         )
     title = f"sweep, {size.backbone.partition('/')[2]} at {size.crop}, {len(size.bits)} rate points x {len(_SPLITS)}"
     yield Measured(f"{title}: against naive", "times", ratios(apart, together))
     yield Measured(f"{title}: against the floor", "of it", ratios(floor, together), 0.85)
+    yield Measured(f"{title}: images", "per second", [size.images / seconds for seconds in together])
+    yield Measured("the network alone, pixels at hand: images", "per second", [size.images / s for s in alone])
     pairs = size.images * len(prepared.cells)
     yield Measured(f"{title}: images x cells", "per second", [pairs / seconds for seconds in together])
     full = [seconds / pairs * _VALIDATION * _CELLS / 3600 for seconds in together]
@@ -95,6 +105,12 @@ def least(prepared: Prepared) -> None:
         for candidate in prepared.candidates:
             outputs = candidate.deployment.tail(*received(network.values(candidate.deployment.head), material.device))
             outputs.cpu()
+
+
+@torch.no_grad()
+def _answers(whole: nn.Module, shown: Sequence[Tensor]) -> None:
+    for pixels in shown:
+        whole(pixels).cpu()
 
 
 def _draw(folder: Path, count: int) -> None:

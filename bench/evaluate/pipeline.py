@@ -157,7 +157,18 @@ class _Flight:
         failed: dict[str, str] = {}
         with isolated(failed, [candidate.name for candidate in candidates], self.spare_memory):
             yield
+        if failed:
+            _check(self.device, next(iter(failed.values())))
         self.prepared.fail(failed, shown.number)
+
+
+def _check(device: torch.device, reason: str) -> None:
+    """Raises MethodError where a GPU computes nothing any more: the pass fails then, not its cells one by one."""
+    if device.type == "cuda":
+        try:
+            torch.cuda.synchronize(device)
+        except RuntimeError as error:
+            raise MethodError(f"the GPU stopped working ({reason}): run again, it goes on from there") from error
 
 
 def _by_head(candidates: Sequence[Candidate]) -> list[list[Candidate]]:

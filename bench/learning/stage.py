@@ -94,11 +94,6 @@ class Stage:
         learner.eval().requires_grad_(False).to(self.device)
         return Learned(learner.head, learner.unit, learner.tail)
 
-    def report(self, cell: Cell) -> dict[str, Any]:
-        """What is known of the training of a cell; an empty dict where it needs none."""
-        key = self._keys.get(id(cell))
-        return {} if key is None else self.trainings.report(key)
-
     def _train(self, one: Training, pool: Pool) -> None:
         if one.neighbour in self.failed:
             raise TrainingError(f"the training that it begins with failed: {self.failed[one.neighbour]}")
