@@ -1,5 +1,7 @@
 """The same sweep in one process, in several, and on a Ray cluster of which a machine dies: the same rows."""
 
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -10,7 +12,7 @@ import psutil
 import pytest
 
 from splitbench.bench.errors import UserError
-from splitbench.bench.executors import Choice, Here, LostError, opened
+from splitbench.bench.executors import Choice, Here, LostError, local, opened
 from splitbench.bench.portions import chains
 from splitbench.bench.schedule import Errand, drive
 from tests.results_samples import difference
@@ -67,7 +69,7 @@ def training(out: Path) -> bool:
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_is_replaced(sweep, alone, tmp_path, capsys):
+def test_a_worker_that_dies_is_replaced(sweep, alone, tmp_path):
     out = tmp_path / "out"
 
     def workers() -> list[psutil.Process]:
@@ -184,3 +186,21 @@ def test_tasks_wait_for_what_they_need_and_go_by_rank():
 def test_chains_follow_neighbours():
     pairs = [("a", None), ("b", "a"), ("c", None), ("d", "b"), ("e", "elsewhere")]
     assert chains(pairs) == [["a", "b", "d"], ["c"], ["e"]]
+
+
+def test_ctrl_c_waits_until_a_process_is_started(monkeypatch):
+    seen = []
+    monkeypatch.setattr(signal, "pthread_sigmask", lambda *_: set())  # any thread may be the one that is told
+    with pytest.raises(KeyboardInterrupt):
+        with local._uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            seen.append("started")
+        seen.append("gone on")
+    assert seen == ["started"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_processes_are_deaf_to_ctrl_c():
+    asked = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    with local._uninterrupted():
+        told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)  # noqa: S603
+    assert told.stdout == "True\n"

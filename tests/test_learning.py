@@ -232,14 +232,16 @@ def test_training_images_that_are_not_there_or_evaluated(sweep, photographs, tmp
     assert said in error and "Traceback" not in error
 
 
-def test_pictures_of_another_dataset_teach_without_labels(sweep, photographs, tmp_path):
+def test_pictures_of_another_dataset_teach_without_labels(sweep, photographs, tmp_path, capsys):
     text = PHOTOGRAPHS.replace("train: {root: %s}", "train: {name: embedded, limit: 20}")
     sweep.write_text(text.replace("lmbda: [1]", "lmbda: [1], epochs: 1, distortion: [distill, task]"))
     out = tmp_path / "out"
-    assert splitbench("run", sweep, "--data", photographs, "--out", out) == 1
-    first, second = rows(out)
-    assert (first["status"], first["train_images"]) == ("ok", "72")  # 18 to restore the cut, three times, then once
-    assert "set `distortion: distill`" in second["reason"]
+    assert splitbench("run", sweep, "--data", photographs, "--out", out) == 2
+    assert "no use for the task's loss: set `distortion: distill`" in capsys.readouterr().err
+    sweep.write_text(text.replace("lmbda: [1]", "lmbda: [1], epochs: 1, distortion: distill"))
+    assert splitbench("run", sweep, "--data", photographs, "--out", out) == 0
+    (row,) = rows(out)
+    assert (row["status"], row["train_images"]) == ("ok", "72")  # 18 to restore the cut, three times, then once
 
 
 @pytest.mark.parametrize("choice", ["fail", "skip"])
@@ -275,7 +277,7 @@ def test_a_fine_tuned_backbone_is_a_sweeps_weights(sweep, tmp_path, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_a_diverged_training_fails_its_cells_and_no_others(sweep, tmp_path, capsys):
+def test_a_diverged_training_fails_its_cells_and_no_others(sweep, tmp_path):
     sweep.write_text(SWEEP.replace("epochs: 2,", "epochs: 2, learning_rate: 1.0e+30,"))
     out = tmp_path / "out"
     assert splitbench("run", sweep, "--out", out) == 1
@@ -285,7 +287,7 @@ def test_a_diverged_training_fails_its_cells_and_no_others(sweep, tmp_path, caps
     assert "begins with failed" in table["bottleneck", "10"]["reason"]
 
 
-def test_a_full_disk_loses_nothing_but_the_writing(sweep, tmp_path, monkeypatch, capsys):
+def test_a_full_disk_loses_nothing_but_the_writing(sweep, tmp_path, monkeypatch):
     whole = files.write_whole
 
     def full(path, content):
@@ -304,7 +306,7 @@ def test_a_full_disk_loses_nothing_but_the_writing(sweep, tmp_path, monkeypatch,
     assert not list((out / "trainings").glob("*.checkpoint"))
 
 
-def test_weights_of_another_rate_point_are_refused(sweep, tmp_path, capsys):
+def test_weights_of_another_rate_point_are_refused(sweep, tmp_path):
     out = tmp_path / "out"
     assert splitbench("run", sweep, "--out", out) == 0
     keys = [p.training.key for p in planned(sweep).planned if p.training]

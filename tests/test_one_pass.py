@@ -199,7 +199,7 @@ def test_what_was_begun_is_given_back_before_it_is_tried_again(prepared):
     assert tail.alive == [0]  # of the cuts of the batch that did not fit
 
 
-def test_naive_batches_of_one_cell_may_be_halved(monkeypatch):
+def test_naive_batches_of_one_cell_may_be_halved():
     cells, material = material_of("detection")
     alone = prepare(dict([*cells.items()][:3]), dataclasses.replace(material, naive=True))
     few, _ = greedy(alone, 1)
@@ -208,7 +208,7 @@ def test_naive_batches_of_one_cell_may_be_halved(monkeypatch):
     assert all(len(records["image"]) == 3 for records in shard.cells.values())
 
 
-def test_what_never_fits_fails_its_cell_only(prepared, monkeypatch):
+def test_what_never_fits_fails_its_cell_only(prepared):
     few, _ = greedy(prepared, 0)
     shard = measure(few)
     bad, *good = [candidate.name for candidate in few.candidates]

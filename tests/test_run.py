@@ -66,7 +66,7 @@ def done(sweep: Path, photographs: Path, tmp_path: Path) -> Path:
     return out
 
 
-def test_a_run_ends_in_table_comparison_and_figures(done, capsys):
+def test_a_run_ends_in_table_comparison_and_figures(done):
     table = rows(done)
     assert len(table) == CELLS
     assert tuple(table[0]) == NAMES
@@ -127,7 +127,7 @@ def test_the_table_can_be_rebuilt(done):
     assert (done / "cells.csv").read_bytes() == table
 
 
-def test_compare_and_figures_read_the_table_alone(done, tmp_path, capsys):
+def test_compare_and_figures_read_the_table_alone(done, tmp_path):
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "cells.csv").write_bytes((done / "cells.csv").read_bytes())
