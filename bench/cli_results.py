@@ -1,5 +1,6 @@
 """The verbs on runs that are done: ``compare``, ``figures``, ``what-if`` and ``report``, from their tables alone."""
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -58,6 +59,10 @@ def what_if(
         str | None,
         typer.Option(help="Device profile: a YAML file, or the name of one that ships. Default: as measured."),
     ] = None,
+    mbps: Annotated[
+        list[float] | None,
+        typer.Option(help="A link's speed in Mbit/s to tell the best of every split for; repeatable.", min=1e-6),
+    ] = None,
     answer: Annotated[Literal["device", "server"], typer.Option(help="Where the answer is wanted.")] = "device",
     offload: Annotated[bool, typer.Option("--offload", help="Leave out running everything on the device.")] = False,
     out: OutOption = None,
@@ -65,14 +70,17 @@ def what_if(
 ) -> None:
     """Tell and draw which split, method and rate has the least end-to-end latency at which link speed.
 
-    An earlier answer in the same folder is replaced.
+    Speeds of 0.1 to 100 Mbit/s are looked at, and those of --mbps. An earlier answer in the same folder is replaced.
     """
     from splitbench.bench.profiles import find
     from splitbench.bench.what_if import Question, read_profile
     from splitbench.bench.what_if.run import what_if as answer_what_if
 
+    for name, given in (("--drop", drop), ("--rtt", rtt), ("--mbps", mbps)):
+        if not all(map(math.isfinite, given or ())):
+            raise UserError(f"{name} takes a number, and not {', '.join(map(str, given or ()))}")
     computed = None if profile is None else read_profile(find(profile))
-    question = Question(tuple(drop or [1.0]), tuple(rtt or [20.0]), computed, answer, offload)
+    question = Question(tuple(drop or [1.0]), tuple(rtt or [20.0]), computed, answer, offload, tuple(mbps or ()))
     result = answer_what_if(runs, _into(out, runs, "what-if"), question, allow_mixed, print)
     print(result.text)
     _list(result.files)
@@ -125,6 +133,19 @@ def scale(
     print("\n".join(lines))
     if out is not None:
         _list(write(found, lines, counts, speed, out, [pair for one in runs for pair in taken(one)]))
+
+
+@app.command()
+def columns(
+    name: Annotated[
+        str | None, typer.Argument(help="A table (bd, costs, ...) or a column; default: all tables.")
+    ] = None,
+) -> None:
+    """Print the columns of cells.csv and of the tables made from it with unit and meaning, and what intervals are."""
+    from splitbench.bench.legends import told
+
+    for line in told(name):
+        print(line)
 
 
 def conclude(folder: Path) -> None:

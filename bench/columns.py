@@ -1,4 +1,7 @@
-"""The columns of a run's ``cells.csv``: name, unit and meaning. ``splitbench columns`` prints them."""
+"""The columns of a run's ``cells.csv``: name, unit and meaning. ``splitbench columns`` prints them.
+
+Those of the tables that are made from it are in :mod:`splitbench.bench.legends`.
+"""
 
 from typing import NamedTuple
 
@@ -47,10 +50,10 @@ bits_per_element      | bit     | bits per element of the cut
 ratio                 |         | size of the cut in float32 over bytes_mean
 metric                |         | what accuracy is: top1 or ap
 accuracy              | %       | accuracy of what was decoded from the counted bytes
-accuracy_low          | %       | lower end of its 95 % interval
+accuracy_low          | %       | lower end of its 95 % interval: Wilson's; of ap by bootstrap over images
 accuracy_high         | %       | upper end of its 95 % interval
 drop                  | points  | accuracy of the uncompressed backbone on the same images, less this accuracy
-drop_low              | points  | lower end of the drop's 95 % interval (paired)
+drop_low              | points  | lower end of the drop's 95 % interval: Newcombe's for pairs; of ap by bootstrap
 drop_high             | points  | upper end of the drop's 95 % interval (paired)
 baseline              | %       | accuracy of the uncompressed backbone on the same images
 top5                  | %       | share of images whose label is among the five highest scores

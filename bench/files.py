@@ -28,6 +28,28 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file, ending in a line's end, whole or not at all; makes its folder, and returns ``path``.
+
+    Raises:
+        UserError: the folder or file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, (text if text.endswith("\n") else text + "\n").encode())
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
+    return path
+
+
+def remove(path: Path) -> None:
+    """Remove a file where there is one. Raises UserError where it cannot be removed."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot remove {path}: {error.strerror}") from None
+
+
 def read_json(path: Path) -> Any:
     """What a JSON file holds, which may be anything; None where it is missing or no JSON."""
     try:

@@ -20,9 +20,9 @@ from splitbench import methods
 from splitbench.bench import backbones
 from splitbench.bench.auto_splits import resolved
 from splitbench.bench.backbones import Backbone
-from splitbench.bench.compare.write import save
 from splitbench.bench.errors import UserError
 from splitbench.bench.figures import scaling
+from splitbench.bench.files import write_text
 from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.portions import LEAST_BATCHES
 from splitbench.bench.scale import Measured, PassTime, enough, number, time
@@ -124,7 +124,7 @@ def foreseen(sweep: Sweep, known: Rates, images: int, train_images: int, speed: 
 
 def _counted(spec: BackboneSpec) -> dict[str, Halves]:
     """MACs before and behind every split point."""
-    backbone = backbones.build(spec.name, spec.args, "none", {})
+    backbone = backbones.build(spec.name, spec.args, "none", spec.preprocessing)
     points = split_points(backbone.model, backbone.example())
     found = {point.name: (float(point.macs_head), float(point.macs_tail)) for point in points}
     whole = max(map(sum, found.values()))
@@ -208,4 +208,4 @@ def write(
     words = "" if speed == 1 else f"workers {speed:g} times as fast as the one measured"
     shown = (every if len(found) > 1 else {}) | sums
     drawn = scaling.draw(shown, workers, enough(list(found.values())), words, out, real)
-    return [save(out.with_suffix(".txt"), "\n".join(lines)), *drawn]
+    return [write_text(out.with_suffix(".txt"), "\n".join(lines)), *drawn]

@@ -84,15 +84,24 @@ def points(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Rows sorted by curve, then by bytes, with ``drop`` (points) filled in from the baseline where it was empty and
-        ``device_macs`` added: MACs of head and encoder, 0 where the picture is sent, empty where not measured. Over
-        several seeds numbers are means, and intervals reach from the lowest to the highest end.
+        ``device_macs`` added: MACs of head and encoder, 0 where the picture is sent, empty where not measured; and
+        ``seeds``: how many a row is made of. Over several seeds numbers are means (of ``bytes_max`` the largest, of
+        ``seed`` the lowest), and what is no number is the lowest seed's.
+
+        Intervals then reach from the lowest end of a seed's interval to the highest. That holds the interval from the
+        mean of the low ends to the mean of the high ones, which is an interval of the mean over these seeds at 95 % or
+        more, as a mean's standard error is at most the mean of the standard errors, however much the seeds' errors go
+        together (all seeds are measured on the same images). It tells what other images could do, and how far these
+        seeds lie apart, but is no interval for seeds that were not run: two or three tell little of those.
     """
     whole = frame["accuracy"].notna() & (frame["bytes_mean"] > 0) & frame["baseline"].notna()
     good = frame[(frame["status"] == "ok") & whole].copy()
     good["drop"] = good["drop"].fillna(good["baseline"] - good["accuracy"])
     head = good["macs_head"].where(good["split"] != "input", good["macs_head"].fillna(0.0))
     good["device_macs"] = head + good["macs_encoder"].fillna(0.0)
-    good = _over_seeds(good)
+    if "seeds" not in good:
+        good["seeds"] = 1
+    good = _over_seeds(good.sort_values("seed", kind="stable"))
     return good.sort_values([*CURVE, "bytes_mean", "accuracy"], kind="stable", ignore_index=True)
 
 
@@ -103,7 +112,31 @@ def _over_seeds(good: pd.DataFrame) -> pd.DataFrame:
     how = dict.fromkeys(good.columns.drop(point), "first")
     how |= dict.fromkeys([name for name in good.columns if name in _NUMBERS or name == "device_macs"], "mean")
     how |= {"accuracy_low": "min", "accuracy_high": "max", "drop_low": "min", "drop_high": "max"}
+    how |= {"bytes_max": "max", "seed": "min", "seeds": "sum"}
     return good.groupby(point, as_index=False, sort=False, dropna=False).agg(how)
+
+
+def over_seeds(good: pd.DataFrame) -> str:
+    """What rows of :func:`points` are, where seeds were put together: ``means over 2 seeds``; else nothing.
+
+    Methods that do not train need no second seed, so that ``means over up to 3 seeds`` may hold single cells, too.
+    """
+    least, most = int(good["seeds"].min()), int(good["seeds"].max())
+    return "" if most < 2 else f"means over {'up to ' * (least < most)}{most} seeds"
+
+
+def interval_name(good: pd.DataFrame) -> str:
+    """What the intervals of rows of :func:`points` are, for a legend."""
+    return "95 % intervals, all seeds together" if over_seeds(good) else "95 % interval"
+
+
+def compressors(good: pd.DataFrame) -> pd.DataFrame:
+    """The rate points that compress: without the uncompressed cut, labels and boxes, whose sizes lie far from all else.
+
+    All of them where there is nothing else.
+    """
+    some = good[(good["method"] != "raw") & (good["split"] != "output")]
+    return some if len(some) else good
 
 
 def failures(frame: pd.DataFrame) -> list[str]:
@@ -188,7 +221,7 @@ def _check(frame: pd.DataFrame, where: str, allow_mixed: bool) -> None:
             )
             raise UserError(
                 f"dataset {dataset} stands for different images in these runs: {sizes}; "
-                "their accuracies do not compare; allow mixed images to put them side by side all the same"
+                "their accuracies do not compare; --allow-mixed puts them side by side all the same"
             )
 
 

@@ -10,6 +10,15 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
+def macs(count: float) -> str:
+    """Multiply-adds.
+
+    >>> [macs(count) for count in (1.234e9, 45.6e6)]
+    ['1.23 GMAC', '45.6 MMAC']
+    """
+    return f"{count / 1e9:.3g} GMAC" if count >= 1e9 else f"{count / 1e6:.3g} MMAC"
+
+
 def lasting(seconds: float) -> str:
     """A time in seconds, minutes or hours, by its size.
 

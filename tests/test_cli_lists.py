@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from splitbench import datasets, methods
+from splitbench.bench.preprocessing import Preprocessing
+from splitbench.bench.sweep import AutoSplits, BackboneSpec, DatasetSpec, MethodSpec, Sweep
 from tests.conftest import write_photographs
 from tests.test_run import splitbench
 
@@ -45,3 +48,41 @@ def test_train_embedded_writes_weights_that_load(capsys, tmp_path: Path):
     assert splitbench("train-embedded", "--out", out, "--epochs", 1, "--limit", 60) == 0
     assert "evaluation_top1" in capsys.readouterr().out
     assert splitbench("splits", "splitbench/small_resnet", "--weights", out) == 0
+
+
+def test_methods_tells_one_methods_settings(capsys):
+    assert splitbench("methods", "quantize-rle") == 0
+    told = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("    ")}
+    fields = methods.get("quantize-rle").Settings.model_fields
+    assert list(told) == list(fields)
+    assert told["range"][1:] == ["image", "|", "calibrated", str(fields["range"].default)]
+    assert told["bits"][1:] == ["whole", "number", "at", "least", "1", "and", "at", "most", "8", "no", "default"]
+    assert splitbench("methods", "quantise") == 2
+    assert "my_package.my_module:METHOD" in capsys.readouterr().err
+
+
+def test_datasets_are_listed_and_their_options_told(capsys):
+    assert splitbench("datasets") == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == datasets.names()
+    for name in datasets.names():
+        assert splitbench("datasets", name) == 0
+        told = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
+        assert told == list(datasets.get(name).Options.model_fields)
+    assert splitbench("datasets", "imagenets") == 2
+
+
+def test_every_key_of_a_sweep_is_told(capsys):
+    assert splitbench("keys") == 0
+    told = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")}
+    for model in (Sweep, DatasetSpec, BackboneSpec, AutoSplits, MethodSpec, Preprocessing):
+        assert set(model.model_fields) <= told
+
+
+def test_splits_takes_the_size_that_the_model_is_given(capsys):
+    assert splitbench("splits", "splitbench/small_resnet") == 0
+    assert "16x48x48" in capsys.readouterr().out.splitlines()[1]  # of 96 x 96 pixels
+    assert splitbench("splits", "splitbench/small_resnet", "--preprocessing", "{crop: 64}") == 0
+    assert "16x32x32" in capsys.readouterr().out.splitlines()[1]
+    for wrong, sentence in (("{crops: 64}", "did you mean crop"), ("64", "takes keys"), ("{", "is not YAML")):
+        assert splitbench("splits", "splitbench/small_resnet", "--preprocessing", wrong) == 2
+        assert sentence in capsys.readouterr().err

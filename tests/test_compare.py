@@ -11,7 +11,7 @@ import pytest
 from splitbench.bench import compare as cmp
 from splitbench.bench.compare.bd import bd_table
 from splitbench.bench.compare.summary import deep_splits, on_device, summary, telling_budgets
-from splitbench.bench.compare.write import as_csv, as_latex, as_markdown, as_text, short
+from splitbench.bench.compare.write import as_csv, as_latex, as_markdown, as_text, percent, short
 from splitbench.bench.errors import UserError
 from splitbench.bench.table import points, read
 from tests import csv_samples as samples
@@ -61,16 +61,87 @@ def test_bd_ignores_what_lies_beyond_ten_points(tmp_path):
 @pytest.mark.parametrize(
     ("test", "reason"),
     [
-        (([1000, 2000], [70.0, 74.0]), "it has 2 of the 3 points needed near the baseline"),
-        (([500, 1000, 2000], [1.0, 70.0, 74.0]), "it has 2 of the 3 points needed near the baseline"),
-        (([1000], [74.0]), "it has 1 of the 3 points needed near the baseline"),
-        (([90000, 100000, 110000], [75.0, 75.5, 76.0]), "accuracies overlap by 0 % only; bytes overlap by 0 % only"),
+        (([1000, 2000], [70.0, 74.0]), "it has 2 rate points near the baseline, 3 are needed"),
+        (([500, 1000, 2000], [1.0, 70.0, 74.0]), "it has 2 rate points near the baseline, 3 are needed"),
+        (([1000], [74.0]), "it has 1 rate point near the baseline, 3 are needed"),
+        (
+            ([90000, 100000, 110000], [75.0, 75.5, 76.0]),
+            "no BD-rate: accuracies overlap by 0 % only; no BD-accuracy: bytes overlap by 0 % only",
+        ),
+        (
+            ([1000, 2000, 4000, 8000], [70.0, 76.0, 75.5, 75.9]),
+            "no BD-rate: 2 of its 4 rate points near the baseline are on its front, 3 are needed",
+        ),
     ],
 )
 def test_bd_says_why_there_is_no_number(tmp_path, test, reason):
     row = bd_of(tmp_path, samples.curve(SIZES, ACCURACIES), samples.curve(*test, method="b"))
     assert row["reason"] == reason
     assert np.isnan(row["bd_rate"])
+
+
+def test_bd_accuracy_takes_what_is_reached_within_so_many_bytes(tmp_path):
+    level = samples.curve([1000, 2000, 4000, 8000], [76.0] * 4)
+    # Best at once; what is measured above is a little worse, and nobody would send it.
+    at_once = samples.curve([1000, 2000, 4000, 8000], [75.0, 74.0, 74.9, 74.5], method="b")
+    row = bd_of(tmp_path, level, at_once)
+    assert row["bd_accuracy"] == pytest.approx(-1)
+    assert row["bd_accuracy_overlap"] == pytest.approx(100)
+    assert np.isnan(row["bd_rate"]) and np.isnan(row["bd_rate_overlap"])
+    assert row["reason"].startswith("no BD-rate: 1 of the anchor's 4 rate points near the baseline is on its front")
+    assert row[["points_near", "points_on_front", "anchor_points_near", "anchor_points_on_front"]].tolist() == [
+        4,
+        1,
+        4,
+        1,
+    ]
+
+
+def test_no_end_of_a_cut_is_counted_for_a_measured_point(tmp_path):
+    # The second curve crosses 10 points of drop between its first two; that makes neither a third point of it.
+    row = bd_of(
+        tmp_path, samples.curve(SIZES, ACCURACIES), samples.curve([500, 1000, 4000], [60.0, 70.0, 75.0], method="b")
+    )
+    assert (row["points_near"], row["points_on_front"]) == (2, 2)
+    assert np.isnan(row["bd_rate"]) and np.isnan(row["bd_accuracy"])
+
+
+def seeded(sizes, accuracies, **given):
+    """A curve over two seeds, the second one with a point less throughout, and ten bytes more."""
+    return [
+        row
+        for seed in (0, 1)
+        for row in samples.curve([s + 10 * seed for s in sizes], [a - seed for a in accuracies], seed=seed, **given)
+    ]
+
+
+def test_means_over_seeds_are_called_so_in_text_tables_and_captions(tmp_path):
+    rows = [*seeded(SIZES, ACCURACIES, method="learned"), *samples.curve(SIZES, ACCURACIES, method="plain")]
+    found = cmp.compare([samples.save(tmp_path / "run" / "cells.csv", rows)], tmp_path / "out")
+    assert "baseline 76.00 % top1, means over up to 2 seeds" in found.text
+    assert (
+        "- torchvision/resnet50 on val: learned: means over 2 seeds, accuracies up to 1.00 points apart; "
+        "plain: one run for each rate point" in found.text
+    )
+    assert "tell nothing of other seeds; paired tests are of the lowest seed alone" in found.text
+    for name in ("comparison.md", "comparison.tex"):
+        assert "means over up to 2 seeds" in (tmp_path / "out" / name).read_text(encoding="utf-8")
+    for name in ("bytes-at-drop", "accuracy-at-bytes", "costs", "front-per-split"):
+        seeds = found.tables[name].groupby("method")["seeds"].unique()
+        assert {method: list(of) for method, of in seeds.items()} == {"learned": [2], "plain": [1]} or name[
+            :5
+        ] == "front"
+    assert "seeds" in (tmp_path / "out" / "costs.csv").read_text(encoding="utf-8").splitlines()[0]
+
+
+def test_nothing_is_said_of_means_where_each_point_is_one_run(tmp_path):
+    found = cmp.compare(
+        [samples.save(tmp_path / "run" / "cells.csv", samples.curve(SIZES, ACCURACIES))], tmp_path / "out"
+    )
+    written = "".join(
+        (tmp_path / "out" / f"comparison.{kind}").read_text(encoding="utf-8") for kind in ("txt", "md", "tex")
+    )
+    assert "seed" not in found.text + written
 
 
 def test_the_anchor_is_a_method_or_a_variant_and_unknown_ones_are_refused(tmp_path):
@@ -121,6 +192,12 @@ def test_no_difference_looks_like_a_formula(tmp_path):
     assert "'" not in as_csv(asked)
 
 
+def test_many_times_the_bytes_are_told_with_their_thousands_and_a_share_is_never_all_where_something_is_left(tmp_path):
+    rows = [*samples.curve(SIZES, ACCURACIES, method="good"), *samples.curve([20 * s for s in SIZES], ACCURACIES)]
+    assert summary(table(tmp_path, rows), drops=[2.0], budgets=[])["difference"].tolist() == ["1,900 % more bytes"]
+    assert [percent(share) for share in (0.5, 0.951, 0.9996, 1.0)] == ["50 %", "95 %", "more than 99 %", "100 %"]
+
+
 def test_budgets_are_round_and_amid_the_sizes(tmp_path):
     good = points(
         table(
@@ -164,7 +241,7 @@ def test_compare_returns_text_and_writes_every_table(tmp_path):
     assert "torchvision/resnet50 on val: 650 images, baseline 76.00 % top1" in found.text
     assert found.text.strip() == (tmp_path / "out" / "comparison.txt").read_text(encoding="utf-8").strip()
     assert "BD-rate (%) and BD-accuracy (points) against quantize-rle, at drops up to 10 points" in found.text
-    assert "4 curves cannot be compared so; bd.csv says why" in found.text and "points needed" not in found.text
+    assert "4 curves cannot be compared so: it has 2 rate points near the baseline, 3 are needed" in found.text
     written = pd.read_csv(tmp_path / "out" / "bytes-at-drop.csv")
     assert len(written) == len(found.tables["bytes-at-drop"])
 

@@ -141,6 +141,17 @@ def test_two_cells_are_tested_on_the_same_images(tmp_path):
     assert len(paired_tests(read([run]), all_pairs=True)) == 3
 
 
+def test_of_several_seeds_the_lowest_is_tested_and_named(tmp_path):
+    run = store(tmp_path, {"quantize-rle": hits(range(40)), "b": hits(range(25))})
+    (kept, again) = (samples.point(1000, 80.0, method="b", split="layer2", knob="k", value=1, seed=s) for s in (1, 2))
+    first = pd.read_csv(run / "cells.csv", dtype=str, keep_default_na=False).iloc[0].to_dict()
+    samples.save(run / "cells.csv", [again, {str(name): value for name, value in first.items()}, kept])
+    np.savez(run / "records" / f"{kept['key']}.npz", image=np.arange(IMAGES), top1=hits(range(30)))
+    np.savez(run / "records" / f"{again['key']}.npz", image=np.arange(IMAGES), top1=hits(range(50)))
+    (row,) = paired_tests(read([run])).to_dict("records")
+    assert (row["a"], row["b"], row["only_a"], row["only_b"]) == ("b k=1 seed=1", "quantize-rle k=1", 10, 0)
+
+
 def test_the_comparison_holds_tests_in_every_form(tmp_path):
     run = store(tmp_path / "run", {"quantize-rle": hits(range(40)), "b": hits(range(25))})
     found = compare([run], tmp_path / "out")

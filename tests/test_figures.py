@@ -1,5 +1,6 @@
 """Figures come out for every shape of results, the same bytes each time, with numbers on their axes."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
 from splitbench.bench.errors import UserError
-from splitbench.bench.figures import cost, draw_all, page, published, sizes, ticks
+from splitbench.bench.figures import cost, draw_all, draw_learning, page, published, sizes, ticks
 from splitbench.bench.figures.drawing import drawing, lay_out
 from splitbench.bench.figures.limits import limits
 from splitbench.bench.figures.room import asides
@@ -109,6 +111,108 @@ def test_known_methods_look_the_same_everywhere_and_all_curves_differ():
     assert len({look[1:4] for look in looks.values()}) == len(looks)
 
 
+def test_unknown_methods_differ_in_colour_as_long_as_there_are_colours_then_in_marker():
+    known = ("raw", "image", "label-only", "quantize-rle", "quantize-entropy", "bottleneck", "retrained")
+    for names in (("tiny-ae", "topk-zstd"), tuple("abcd"), ("mine", "yours", "theirs")):
+        pairs = [(name, "") for name in (*known, *names)]
+        looks = styles(pd.DataFrame(pairs, columns=["method", "variant"]))
+        assert len({look.colour for look in looks.values()}) == len(pairs)
+        assert len({looks[pair].marker for pair in pairs}) == len(pairs)
+    many = styles(pd.DataFrame([(f"m{i}", "") for i in range(16)], columns=["method", "variant"]))
+    assert len({(look.colour, look.marker) for look in many.values()}) == 16
+
+
+def drawn_by(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rows: list[samples.Row]) -> list[Figure]:
+    """All figures of a table."""
+    drawn: list[Figure] = []
+
+    def kept(one: page.Page, *_: object) -> list[Path]:
+        drawn.append(one.figure)
+        return []
+
+    monkeypatch.setattr(page, "save", kept)
+    draw_all(table(tmp_path, rows), tmp_path)
+    return drawn
+
+
+def texts(figure: Figure) -> str:
+    """All that a figure says beside its ticks, in one line."""
+    parts = [figure.get_suptitle()]
+    for axes in figure.axes:
+        parts += [axes.get_title(loc="left"), *(text.get_text() for text in axes.texts)]
+    for box in figure.legends:
+        parts += [box.get_title().get_text(), *(text.get_text() for text in box.get_texts())]
+    return " ".join(" ".join(parts).split())
+
+
+def test_figures_of_means_over_seeds_say_so(tmp_path, monkeypatch):
+    costs = {"macs_head": 1e9, "macs_encoder": 0, "storage_device_bytes": 1e6}
+    rows = [row for s in (0, 1) for row in samples.curve([1000, 2000], [70.0 + s, 75.0], seed=s, **costs)]
+    for figure in drawn_by(monkeypatch, tmp_path, rows):
+        assert "650 images, means over 2 seeds" in texts(figure)
+        assert "95 % intervals, all seeds together" in texts(figure)
+    for figure in drawn_by(monkeypatch, tmp_path / "one", rows[:2]):
+        assert "seed" not in texts(figure) and "95 % interval" in texts(figure)
+
+
+def test_a_narrow_pages_heading_fits(tmp_path, monkeypatch):
+    rows = [row for s in range(3) for row in samples.curve([1000, 2000], [70.0, 75.0], seed=s)]
+    (figure,) = drawn_by(monkeypatch, tmp_path, rows)
+    box = figure.suptitle(figure.get_suptitle()).get_window_extent(FigureCanvasAgg(figure).get_renderer())
+    assert 0 <= box.xmin < box.xmax <= figure.bbox.xmax
+
+
+def test_points_that_share_their_bytes_have_error_bars_instead_of_a_band(tmp_path, monkeypatch):
+    for spread, bands in (([1000, 1001, 1002], 1), ([1000, 2000, 4000], 2)):
+        rows = samples.curve(spread, [70.0, 74.0, 75.0]) + samples.curve([500, 8000], [70.0, 75.0], method="wide")
+        (figure, *_) = drawn_by(monkeypatch, tmp_path / str(bands), rows)
+        (axes,) = figure.axes
+        assert sum(isinstance(one, PolyCollection) for one in axes.collections) == bands
+        assert sum(isinstance(one, LineCollection) for one in axes.collections) == 2 - bands
+
+
+def test_methods_that_need_more_bytes_than_a_budget_are_named(tmp_path, monkeypatch):
+    costs = {"macs_head": 1e9, "macs_encoder": 0, "storage_device_bytes": 1e6}
+    rows = samples.curve([100, 200, 400], [72.0, 74.0, 75.0], method="few", **costs)
+    rows += samples.curve([9000], [75.0], method="many", **costs)
+    rows += samples.curve([5000, 9000], [70.0, 75.0], method="few", split="layer3", **costs)
+    _, macs, weights = drawn_by(monkeypatch, tmp_path, rows)
+    told = [
+        text.get_text().replace("\n", ", ").replace(" · ", ", ")
+        for text in macs.axes[0].texts
+        if "need" in text.get_text()
+    ]
+    assert told == ["need more bytes: few (1 of 2 curves), many"]
+    assert "need more bytes: few (1 of 2 curves), many" in texts(weights)
+
+
+def test_every_box_of_the_spread_has_its_rate_points_value_and_none_covers_another(tmp_path, monkeypatch):
+    rows = samples.curve([1000, 1010, 1020, 3000], [70.0, 71.0, 72.0, 75.0])
+    (tmp_path / "records").mkdir()
+    for row in rows:
+        sizes = row["bytes_mean"] + np.arange(-50, 51)
+        np.savez(tmp_path / "records" / f"{row['key']}.npz", bytes=sizes.astype(np.uint16))
+    spread = drawn_by(monkeypatch, tmp_path, rows)[-1]
+    (axes,) = spread.axes
+    assert sorted(text.get_text() for text in axes.texts) == ["1", "2", "3", "4"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a (bits)"]
+    boxes = [patch.get_extents() for patch in axes.patches]
+    assert len(boxes) == 4
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_learning_curves_are_called_by_the_names_in_the_table(tmp_path):
+    rows = samples.curve([1000, 2000], [70.0, 75.0], backbone="mypkg.nets:MyNet", method="tiny-ae", knob="lmbda")
+    samples.save(tmp_path / "cells.csv", rows)
+    folder = tmp_path / "learning" / "val" / "mypkg.nets-MyNet" / "layer2" / "tiny-ae" / "default"
+    folder.mkdir(parents=True)
+    (folder / "lmbda=0.1.csv").write_text("epoch,images,loss\n1,10,2.0\n2,20,1.0\n")
+    files = draw_learning(tmp_path, tmp_path / "figures")
+    assert [file.name for file in files] == [
+        f"learning_val_mypkg.nets-3a-MyNet_layer2_tiny-ae.{kind}" for kind in ("svg", "png")
+    ]
+
+
 def test_the_axis_leaves_out_what_would_squeeze_the_rest(tmp_path):
     (low, high), (bottom, top) = limits(points(table(tmp_path, samples.run(splits=ONE))))
     assert 4_000 < low < 10_000
@@ -184,6 +288,8 @@ def test_figures_of_costs_say_that_equal_ones_are_drawn_apart(tmp_path, monkeypa
     headings = [box.get_title().get_text() for figure in figures for box in figure.legends]
     assert len(headings) == 2
     assert all("equal costs are drawn a little apart" in " ".join(one.split()) for one in headings)
+    # Of one split there is no line to explain, and at 0 stands nothing but the picture.
+    assert not any("lines join" in one or ":" in one.replace("bytes:", "").replace("0:", "") for one in headings)
 
 
 def test_published_points_are_shipped_with_their_source():

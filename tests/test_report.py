@@ -161,3 +161,12 @@ def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path):
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(UserError, match="cannot write"):
         write_report(examine([file]), tmp_path / "taken" / "report.html", [])
+
+
+def test_the_report_says_what_are_means_over_seeds(tmp_path):
+    rows = [row for s in (0, 1) for row in samples.curve([1000, 2000], [70.0 + s, 75.0], seed=s)]
+    _, page = written(tmp_path, rows)
+    assert page.text.count("means over 2 seeds") >= 3  # under the title, in the remarks, and in tables' captions
+    assert "tell nothing of other seeds" in page.text
+    _, page = written(tmp_path / "one", rows[:2])
+    assert "seeds" not in page.text

@@ -5,8 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from splitbench import methods
+from splitbench.bench import table as table_module
 from splitbench.bench.errors import UserError
-from splitbench.bench.table import failures, points, read
+from splitbench.bench.table import compressors, failures, over_seeds, points, read
+from splitbench.methods.base import LearningMethod
 from tests import csv_samples as samples
 
 
@@ -103,6 +106,17 @@ def test_seeds_of_a_point_become_one_row(tmp_path):
     ]
     (row,) = points(table(tmp_path, rows)).to_dict("records")
     assert (row["bytes_mean"], row["accuracy"], row["accuracy_low"], row["accuracy_high"]) == (110, 71, 69, 73)
+    assert (row["seed"], row["seeds"], row["key"]) == (0, 2, rows[0]["key"])
+    # Read again, as tables made of tables are, they are still two.
+    assert points(points(table(tmp_path, rows)))["seeds"].tolist() == [2]
+    assert over_seeds(points(table(tmp_path, rows))) == "means over 2 seeds"
+    assert over_seeds(points(table(tmp_path, rows[:1]))) == ""
+
+
+def test_what_is_no_number_is_the_lowest_seeds_whatever_the_order(tmp_path):
+    rows = [samples.point(100, 70.0, method="a", split="s", knob="q", value=1, seed=s) for s in (2, 0)]
+    (row,) = points(table(tmp_path, rows)).to_dict("records")
+    assert row["key"] == rows[1]["key"]
 
 
 # Bad input: one sentence each
@@ -179,9 +193,9 @@ def test_a_metric_without_values(tmp_path, column):
 def test_different_images_are_refused_unless_asked(tmp_path):
     one = samples.curve([100, 200], [60, 70], fingerprint="aaaa1111bbbb", images=120)
     two = samples.curve([100, 200], [61, 71], fingerprint="cccc2222dddd", images=650)
-    assert "dataset val stands for different images in these runs: 120 (aaaa1111) and 650 (cccc2222)" in bad(
-        tmp_path, one, two
-    )
+    told = bad(tmp_path, one, two)
+    assert "dataset val stands for different images in these runs: 120 (aaaa1111) and 650 (cccc2222)" in told
+    assert "--allow-mixed puts them side by side" in told
     frame = read([tmp_path / "0", tmp_path / "1"], allow_mixed=True)
     assert sorted(frame["variant"].unique()) == ["images=aaaa1111", "images=cccc2222"]
 
@@ -196,3 +210,22 @@ def test_how_all_of_a_methods_curves_were_trained_is_told_once(tmp_path):
     # What differs stays a part of the names.
     both = learned("layer2", "stride=1 epochs=8 half=True") + learned("layer3", "stride=1 epochs=9 half=True")
     assert set(table(tmp_path, both, "both")["variant"]) == {"stride=1 epochs=8", "stride=1 epochs=9"}
+
+
+def test_what_tells_how_is_all_that_learning_methods_can_set_but_what_they_send():
+    learning = [one for one in map(methods.get, methods.names()) if isinstance(one, LearningMethod)]
+    settings = {field for method in learning for field in method.Settings.model_fields}
+    assert len(learning) >= 2
+    assert settings - table_module._HOW == {
+        *("lmbda", "channels", "stride", "step", "coder"),  # the knob, and what is sent
+        *("distortion", "weights"),  # what is learned, and from what
+    }
+    assert settings > table_module._HOW
+
+
+def test_what_compresses_is_without_the_uncompressed_and_what_runs_on_the_device(tmp_path):
+    raw = samples.curve([800], [76.0], method="raw")
+    label = samples.curve([2], [76.0], method="label-only", split="output")
+    own = samples.curve([100, 200], [70.0, 75.0])
+    assert set(compressors(points(table(tmp_path, [*raw, *label, *own])))["method"]) == {"a"}
+    assert set(compressors(points(table(tmp_path, raw, "raw")))["method"]) == {"raw"}

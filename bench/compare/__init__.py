@@ -18,7 +18,8 @@ from splitbench.bench.compare.paired import paired_tests
 from splitbench.bench.compare.pairs import FACTOR
 from splitbench.bench.compare.summary import summary
 from splitbench.bench.compare.words import as_words, listed, readable
-from splitbench.bench.compare.write import as_csv, as_latex, as_markdown, save
+from splitbench.bench.compare.write import as_csv, as_latex, as_markdown
+from splitbench.bench.files import write_text
 
 __all__ = [
     "BUDGETS",
@@ -81,10 +82,12 @@ def write(found: Findings, out: Path) -> Comparison:
     """Writes what was found into ``out``, as :func:`compare` says."""
     text = as_words(found)
     tables = found.tables
-    files = [save(out / "comparison.txt", text)]
-    files += [save(out / f"{name}.csv", as_csv(table)) for name, table in tables.items()]
-    titled = [(TITLES[name], table) for name, table in tables.items() if len(table)]
+    files = [write_text(out / "comparison.txt", text)]
+    files += [write_text(out / f"{name}.csv", as_csv(table)) for name, table in tables.items()]
+    titled = [(found.title(name), table) for name, table in tables.items() if len(table)]
     markdown = [f"## {title}\n\n{as_markdown(readable(table))}" for title, table in titled]
-    files.append(save(out / "comparison.md", "\n\n".join(["# Comparison", *markdown, *listed(found.remarks)])))
-    files.append(save(out / "comparison.tex", "\n\n".join(as_latex(readable(table), title) for title, table in titled)))
+    files.append(write_text(out / "comparison.md", "\n\n".join(["# Comparison", *markdown, *listed(found.remarks)])))
+    files.append(
+        write_text(out / "comparison.tex", "\n\n".join(as_latex(readable(table), title) for title, table in titled))
+    )
     return Comparison(text, tables, files)

@@ -27,11 +27,17 @@ def costs(frame: pd.DataFrame) -> pd.DataFrame:
     """One row of costs per curve, in the units of the run's columns.
 
     Per-image costs, storage and switching are the largest over the curve's rate points (most are the same at all);
-    training is summed, since every rate point has to be trained before the first image is sent. Empty where nothing
+    training is summed, since every rate point has to be trained before the first image is sent. Over several ``seeds``
+    (that every rate point has at least) each point's costs are means: training is that of one seed. Empty where nothing
     was measured or nothing applies.
     """
     groups = points(frame).groupby(CURVE, sort=True)
     table = pd.concat(
-        [groups.size().rename("rate_points"), groups[_LARGEST].max(), groups[_SUMMED].sum(min_count=1)], axis=1
+        [
+            groups["seeds"].agg(rate_points="size", seeds="min"),
+            groups[_LARGEST].max(),
+            groups[_SUMMED].sum(min_count=1),
+        ],
+        axis=1,
     )
     return table.reset_index()

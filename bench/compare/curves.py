@@ -87,22 +87,22 @@ def bytes_at_drops(frame: pd.DataFrame, drops: Sequence[float] = DROPS) -> pd.Da
     Returns:
         One row per curve and tolerated drop (points): ``bytes`` and ``how`` they were read (measured, interpolated, at
         most or not reached); ``bytes_low``, ``how_low``, ``bytes_high`` and ``how_high``: the same reading at the lower
-        and upper ends of the drops' 95 % intervals, widened to hold ``bytes``; and ``rate_points``: how many measured
-        points the curve has. What is *at most* is a bound: where ``how_low`` says so, the interval's lower end lies at
-        ``bytes_low`` or anywhere below. ``bytes_high`` is empty where the upper end never comes down to the tolerated
-        drop.
+        and upper ends of the drops' 95 % intervals, widened to hold ``bytes``; ``rate_points``: how many measured
+        points the curve has; and ``seeds``: how many seeds each of these is a mean over, at least. What is *at most* is
+        a bound: where ``how_low`` says so, the interval's lower end lies at ``bytes_low`` or anywhere below.
+        ``bytes_high`` is empty where the upper end never comes down to the tolerated drop.
     """
     rows = []
-    for name, curve in _curves(frame, ["bytes_mean", "drop", "drop_low", "drop_high"]):
+    for name, curve in _curves(frame, ["bytes_mean", "drop", "drop_low", "drop_high", "seeds"]):
         size = curve["bytes_mean"]
         for tolerated in drops:
             middle, low, high = (read_bytes(size, curve[end], tolerated) for end in ("drop", "drop_low", "drop_high"))
             # A curve whose interval's ends cross another point's envelope can be read outside of both.
             low = middle if low.value > middle.value else low
             high = middle if high.value < middle.value else high
-            rows.append((*name, float(tolerated), *middle, *low, *high, len(size)))
+            rows.append((*name, float(tolerated), *middle, *low, *high, len(size), int(curve["seeds"].min())))
     ends = ["bytes_low", "how_low", "bytes_high", "how_high"]
-    return pd.DataFrame(rows, columns=[*CURVE, "tolerated_drop", "bytes", "how", *ends, "rate_points"])
+    return pd.DataFrame(rows, columns=[*CURVE, "tolerated_drop", "bytes", "how", *ends, "rate_points", "seeds"])
 
 
 def accuracy_at_budgets(frame: pd.DataFrame, budgets: Sequence[float] = BUDGETS) -> pd.DataFrame:
@@ -111,19 +111,19 @@ def accuracy_at_budgets(frame: pd.DataFrame, budgets: Sequence[float] = BUDGETS)
     Returns:
         One row per curve and budget (bytes per image): ``accuracy`` (%), ``drop`` (points), ``how`` (measured,
         interpolated or not reached), ``accuracy_low`` and ``accuracy_high``: the same reading of the 95 % interval's
-        ends, on the same points.
+        ends, on the same points; and ``seeds``: how many seeds each of its points is a mean over, at least.
     """
     rows = []
-    for name, curve in _curves(frame, ["bytes_mean", "drop", "baseline", "accuracy_low", "accuracy_high"]):
+    for name, curve in _curves(frame, ["bytes_mean", "drop", "baseline", "accuracy_low", "accuracy_high", "seeds"]):
         size, drop, base = curve["bytes_mean"], curve["drop"], curve["baseline"][0]
-        kept = _along_envelope(size, drop)
+        kept, seeds = _along_envelope(size, drop), int(curve["seeds"].min())
         for budget in budgets:
             reading = read_drop(size, drop, budget)
             ends = [np.nan, np.nan]
             if reading.how != "not reached":
                 ends = [_along(size[kept], curve[end][kept], budget) for end in ("accuracy_low", "accuracy_high")]
-            rows.append((*name, float(budget), base - reading.value, reading.value, reading.how, *ends))
-    columns = [*CURVE, "budget", "accuracy", "drop", "how", "accuracy_low", "accuracy_high"]
+            rows.append((*name, float(budget), base - reading.value, reading.value, reading.how, *ends, seeds))
+    columns = [*CURVE, "budget", "accuracy", "drop", "how", "accuracy_low", "accuracy_high", "seeds"]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -12,8 +12,9 @@ from splitbench.bench.compare.curves import accuracy_at_budgets, bytes_at_drops
 from splitbench.bench.compare.front import front_over_all, front_per_backbone, front_per_split
 from splitbench.bench.compare.paired import paired_tests, told_apart
 from splitbench.bench.compare.pairs import FACTOR
+from splitbench.bench.compare.seeds import told_of_seeds
 from splitbench.bench.compare.summary import deep_splits, on_device, summary
-from splitbench.bench.table import failures, read
+from splitbench.bench.table import failures, over_seeds, points, read
 
 TITLES = {
     "summary": "Best method per question (clear: the 95 % intervals of best and next best do not overlap)",
@@ -37,6 +38,13 @@ class Findings(NamedTuple):
     frame: pd.DataFrame
     tables: dict[str, pd.DataFrame]
     remarks: dict[str, list[str]]
+
+    def title(self, name: str) -> str:
+        """A table's title; where seeds were put together it says so."""
+        seeds = over_seeds(points(self.frame))
+        if not seeds:
+            return TITLES[name]
+        return f"{TITLES[name]}; {'of several seeds the lowest is tested' if name == 'paired-tests' else seeds}"
 
 
 def examine(
@@ -63,7 +71,7 @@ def examine(
 
 
 def _remarks(frame: pd.DataFrame, tested: pd.DataFrame, factor: float) -> dict[str, list[str]]:
-    known = [*on_device(frame), *deep_splits(frame)]
+    known = [*told_of_seeds(frame), *on_device(frame), *deep_splits(frame)]
     return {
         "What else to know": [*known, *told_apart(tested, factor), *tested.attrs["untested"], *frame.attrs["notes"]],
         "Failed cells, left out above": failures(frame),

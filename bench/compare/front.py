@@ -18,6 +18,7 @@ SHOWN = [
     "accuracy_low",
     "accuracy_high",
     "drop",
+    "seeds",
     "device_macs",
 ]
 

@@ -29,7 +29,20 @@ COLUMNS = [
     *("difference", "difference_low", "difference_high", "only_a", "only_b", "p", "p_holm", "better"),
 ]
 
-_READ = [*CURVE, "knob", "value", "task", "key", "source", "fingerprint", "macs_head", "bytes_mean", "drop"]
+_READ = [
+    *CURVE,
+    "knob",
+    "value",
+    "task",
+    "key",
+    "source",
+    "fingerprint",
+    "macs_head",
+    "bytes_mean",
+    "drop",
+    "seed",
+    "several",
+]
 
 
 def paired_tests(
@@ -49,14 +62,17 @@ def paired_tests(
         its 95 % interval by paired bootstrap over images, ``only_a`` and ``only_b``: images that just one of the two
         gets right (empty for detection), ``p`` (McNemar's exact test; for detection Wald's, with the bootstrap's
         standard error), ``p_holm``: corrected over all rows, and which is ``better`` where that is below 0.05 (a or b,
-        else neither). Of several seeds the lowest one's records are tested. ``attrs["untested"]`` says in sentences
-        what could not be tested.
+        else neither). Of several seeds the lowest one is tested, alone, and ``a`` and ``b`` say which that is: a test
+        of two trained models, not of two ways to train. ``attrs["untested"]`` says in sentences what could not be
+        tested.
 
     Raises:
         UserError: the anchor is not in the table.
     """
     one_seed = frame[frame["status"] == "ok"].sort_values("seed", kind="stable")
-    good = points(one_seed.drop_duplicates([*CURVE, "knob", "value"]))[_READ]
+    point = [*CURVE, "knob", "value"]
+    several = one_seed.duplicated(point, keep=False)
+    good = points(one_seed.assign(several=several).drop_duplicates(point))[_READ]
     against = None if all_pairs else find_anchor(good, anchor)
     bare = without_records(frame)
     chosen = pairs(good[~good["source"].isin(bare)], against, factor)
@@ -172,10 +188,12 @@ def _outcome(accuracies: tuple[float, float], images: int, found: Difference) ->
 
 
 def _named(pair: Pair) -> dict[str, Any]:
+    """Where the pair is, and what its two are called; of several seeds, by which one it is."""
     place: dict[str, Any] = {"dataset": pair.a["dataset"], "backbone": pair.a["backbone"], "at_split": pair.at_split}
     for name, row in (("a", pair.a), ("b", pair.b)):
         curve = curve_name(str(row["method"]), str(row["variant"]))
-        place |= {name: f"{curve} {row['knob']}={row['value']}", f"{name}_bytes": row["bytes_mean"]}
+        seed = f" seed={row['seed']:g}" * bool(row["several"])
+        place |= {name: f"{curve} {row['knob']}={row['value']}{seed}", f"{name}_bytes": row["bytes_mean"]}
     return place
 
 

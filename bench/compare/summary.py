@@ -9,7 +9,9 @@ import pandas as pd
 from splitbench.bench.compare.curves import DROPS, accuracy_at_budgets, bytes_at_drops
 from splitbench.bench.compare.front import splits_in_order
 from splitbench.bench.compare.intervals import apart, told
-from splitbench.bench.table import Row, curve_name, points
+from splitbench.bench.compare.write import percent
+from splitbench.bench.table import Row, compressors, curve_name, points
+from splitbench.bench.words import macs
 
 COLUMNS = [
     "dataset",
@@ -59,13 +61,9 @@ def summary(
 
 
 def telling_budgets(good: pd.DataFrame, most: int = 2) -> list[float]:
-    """At most so many round byte budgets, spread over the sizes at which compressors were measured; smallest first.
-
-    Uncompressed tensors, labels and boxes do not count: their sizes are far from everything else.
-    """
-    core = good.loc[(good["method"] != "raw") & (good["split"] != "output"), "bytes_mean"]
-    core = core if len(core) else good["bytes_mean"]
-    places = np.quantile(np.log10(core.to_numpy(float)), [(i + 1) / (most + 1) for i in range(most)])
+    """At most so many round byte budgets, spread over the sizes at which compressors were measured; smallest first."""
+    core = compressors(good)["bytes_mean"].to_numpy(float)
+    places = np.quantile(np.log10(core), [(i + 1) / (most + 1) for i in range(most)])
     return sorted({_round(float(place)) for place in places})
 
 
@@ -106,9 +104,9 @@ def deep_splits(frame: pd.DataFrame) -> list[str]:
             one = rows[rows["split"] == split].iloc[0]
             total = one["macs_head"] + one["macs_tail"]
             if total > 0 and one["macs_head"] >= 0.9 * total:
+                share = percent(one["macs_head"] / total)
                 lines.append(
-                    f"{backbone} on {dataset}: {one['macs_head'] / total:.0%} of the computation lies before {split}; "
-                    + _FINISHED[one["task"]]
+                    f"{backbone} on {dataset}: {share} of the computation lies before {split}; {_FINISHED[one['task']]}"
                 )
     return lines
 
@@ -119,11 +117,6 @@ _FINISHED = {
     "classification": "finishing on the device and sending the label is cheaper than any tensor sent from there",
     "detection": "finishing on the device takes little more, and sends boxes alone",
 }
-
-
-def macs(count: float) -> str:
-    """Multiply-adds for a reader: ``1.23 GMAC`` or ``45.6 MMAC``."""
-    return f"{count / 1e9:.3g} GMAC" if count >= 1e9 else f"{count / 1e6:.3g} MMAC"
 
 
 def _fewest(table: pd.DataFrame, drop: float) -> tuple[str, ...]:
@@ -146,7 +139,7 @@ def _more(one: Row, other: Row) -> str:
     """How many more bytes ``other`` needs, with ``≤`` or ``≥`` where one of the two is a bound; empty if both are."""
     bounds = one["how"] == "at most", other["how"] == "at most"
     sign = {(False, True): "≤ ", (True, False): "≥ "}.get(bounds, "")
-    return "" if all(bounds) else f"{sign}{100 * (other['bytes'] / one['bytes'] - 1):.0f} % more bytes"
+    return "" if all(bounds) else f"{sign}{100 * (other['bytes'] / one['bytes'] - 1):,.0f} % more bytes"
 
 
 def _most(table: pd.DataFrame, budget: float) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from splitbench.bench.compare.findings import Findings
 from splitbench.bench.compare.write import as_text
-from splitbench.bench.table import points
+from splitbench.bench.table import over_seeds, points
 from splitbench.bench.words import counted
 
 _TESTS_SHOWN = 12
@@ -18,6 +18,7 @@ def as_words(found: Findings) -> str:
         first = rows.iloc[0]
         head = f"{backbone} on {dataset}: {first['images']:.0f} images, baseline {first['baseline']:.2f} %"
         head += f" {first['metric']}" if first["metric"] else ""
+        head += f", {over_seeds(rows)}" if over_seeds(rows) else ""
         asked = tables["summary"]
         asked = asked[(asked["dataset"] == dataset) & (asked["backbone"] == backbone)].drop(
             columns=["dataset", "backbone"]
@@ -40,7 +41,9 @@ def _against(bd: pd.DataFrame) -> str:
     if len(known):
         told += f"\n\n{as_text(readable(known[['at_split', 'method', 'variant', 'bd_rate', 'bd_accuracy', 'reason']]))}"
     if less := len(bd) - len(known):
-        told += f"\n\n{counted(less, 'curve')} cannot be compared so; bd.csv says why"
+        reasons = bd.loc[~bd.index.isin(known.index), "reason"].value_counts()
+        why = f": {reasons.index[0]}" if len(reasons) == 1 else "; bd.csv says why"
+        told += f"\n\n{counted(less, 'curve')} cannot be compared so{why}"
     return told
 
 
@@ -63,7 +66,7 @@ def listed(remarks: dict[str, list[str]]) -> list[str]:
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """Column names as words, and no column that is empty throughout."""
+    """Column names as words, and no column that is empty throughout, or says of each row that it is of one seed."""
     full = table.dropna(axis="columns", how="all")
-    full = full[[name for name in full if not (full[name] == "").all()]]
+    full = full[[name for name in full if not (full[name] == (1 if name == "seeds" else "")).all()]]
     return full.rename(columns=lambda name: str(name).replace("_", " "))

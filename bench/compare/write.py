@@ -1,11 +1,8 @@
 """Tables as aligned text, Markdown, LaTeX and CSV."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
-from splitbench.bench.errors import UserError
 from splitbench.bench.files import no_formula
 
 _TEX = {
@@ -74,20 +71,6 @@ def as_csv(table: pd.DataFrame) -> str:
     return str(plain.to_csv(index=False, lineterminator="\n"))
 
 
-def save(path: Path, text: str) -> Path:
-    """Writes a text file, making its folder.
-
-    Raises:
-        UserError: the folder or file cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
-    return path
-
-
 def short(number: float) -> str:
     """A number for a reader's table: thousands apart, about four digits, empty where there is none.
 
@@ -101,6 +84,15 @@ def short(number: float) -> str:
     if number == int(number) and abs(number) < 1000:
         return f"{number:.0f}"
     return f"{number:,.2f}" if abs(number) < 1000 else f"{number:,.0f}"
+
+
+def percent(share: float) -> str:
+    """A share for a reader, which is never all of it where something is left.
+
+    >>> [percent(x) for x in (0.951, 0.9996, 1.0)]
+    ['95 %', 'more than 99 %', '100 %']
+    """
+    return "more than 99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"
 
 
 def _cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]], list[bool]]:

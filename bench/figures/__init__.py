@@ -3,6 +3,7 @@
 How bytes spread over images is drawn from the per-image records beside a CSV, where they are there.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from splitbench.bench.figures import cost, learning, rate, sizes
 from splitbench.bench.figures.drawing import drawing
+from splitbench.bench.figures.page import plain
 from splitbench.bench.figures.style import styles
 from splitbench.bench.table import points
 
@@ -50,22 +52,36 @@ def draw_learning(run: Path, out: Path) -> list[Path]:
         The files written; none where nothing was trained.
     """
     files: list[Path] = []
+    names = _names(run)
     for method in sorted(path for path in (run / "learning").glob("*/*/*/*") if path.is_dir()):
         variants = sorted(path for path in method.iterdir() if path.is_dir())
         for variant in variants:
             tables = sorted(variant.glob("*.csv"), key=lambda path: _number(path.stem))
             if tables:
-                *_, dataset, backbone, split, name = method.parts
+                place = method.parts[-4:]
+                dataset, backbone, split, name = (names.get(_bare(word), word.replace("--", "/")) for word in place)
                 words = (dataset, backbone, split, name, *([variant.name] if len(variants) > 1 else []))
-                title = f"Learning: {name}\n{backbone.replace('--', '/')} on {dataset}\nafter {split}"
+                title = f"Learning: {name}\n{backbone} on {dataset}\nafter {split}"
                 curves = {path.stem: path for path in tables}
-                files += learning.draw(curves, out, "_".join(("learning", *words)), title)
+                files += learning.draw(curves, out, "_".join(("learning", *map(plain, words))), title)
     return files
 
 
-def _number(label: str) -> tuple[float, str]:
-    """Sorts ``lmbda=0.3`` by its value."""
+def _names(run: Path) -> dict[str, str]:
+    """The names in a run's table by their letters and digits, which are what paths keep of them."""
     try:
-        return float(label.partition("=")[2]), label
-    except ValueError:
-        return float("inf"), label
+        table = pd.read_csv(run / "cells.csv", dtype=str, keep_default_na=False)
+    except (OSError, ValueError):
+        return {}
+    columns = [name for name in ("dataset", "backbone", "split", "method") if name in table]
+    return {_bare(name): name for column in columns for name in table[column].unique()}
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"\W+", "-", name)
+
+
+def _number(label: str) -> tuple[float, str]:
+    """Sorts ``lmbda=0.3`` by its value, whatever follows it."""
+    found = re.search(r"=(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", label)
+    return (float(found[1]) if found else float("inf")), label

@@ -1,8 +1,8 @@
 """Accuracy at a given number of bytes against what it costs: device MACs, weights stored, weights switched."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,9 @@ from splitbench.bench.figures import page as pages
 from splitbench.bench.figures import ticks
 from splitbench.bench.figures.limits import limits
 from splitbench.bench.figures.room import asides, name_splits
-from splitbench.bench.figures.style import BASELINE, GREY, Style
-from splitbench.bench.figures.titles import heading, metric
-from splitbench.bench.table import CURVE, UNCUT, Row, curve_name
+from splitbench.bench.figures.style import BASELINE, GREY, Style, arrow
+from splitbench.bench.figures.titles import heading, metric, set_titles
+from splitbench.bench.table import CURVE, UNCUT, Row, curve_name, interval_name
 
 Looks = dict[tuple[str, str], Style]
 
@@ -31,7 +31,6 @@ _WEIGHTS = {
     "switch_device_bytes": "loaded on the device per switch",
     "switch_server_bytes": "loaded on the server per switch",
 }
-_LEGEND = "lines join a method's splits; equal costs are drawn a little apart, those of 0 to the right of it:"
 
 
 def draw_macs(rows: pd.DataFrame, looks: Looks, folder: Path, report: Callable[[str], None]) -> list[Path]:
@@ -54,17 +53,19 @@ def draw_macs(rows: pd.DataFrame, looks: Looks, folder: Path, report: Callable[[
     room = 0.05 * float(rows["device_macs"].max()) / scale
     places = rows[~rows["split"].isin(UNCUT)].groupby("split")["device_macs"].min().dropna() / scale
     drawn: dict[str, Artist] = {}
-    for axes, budget in zip(page.panels, budgets, strict=True):
-        table = _at(rows, budget)
+    tables = [_at(rows, budget) for budget in budgets]
+    for axes, table in zip(page.panels, tables, strict=True):
         table["x"] = table["device_macs"] / scale
         axes.set_ylim(*limits(rows)[1])
         axes.set_xlim(-room, float(rows["device_macs"].max()) / scale + room)
         drawn |= _panel(axes, table, looks, first, pages.panel_width(page))
         name_splits(axes, {str(split): float(x) for split, x in places.items()}, pages.panel_width(page))
-        axes.set_title(f"within {budget:,.0f} bytes per image", loc="left")
-    page.figure.suptitle(heading("Accuracy against device computation", first, len(budgets)))
+    set_titles(
+        page, [f"within {budget:,.0f} bytes per image" for budget in budgets], [_too_large(one) for one in tables]
+    )
+    page.figure.suptitle(heading("Accuracy against device computation", rows, len(budgets)))
     x = f"computation on the device per image ({unit})"
-    pages.finish(page, x, f"{metric(first)} (%)", [(_LEGEND, _handles(drawn, first))])
+    pages.finish(page, x, f"{metric(first)} (%)", [(_explained(tables), _handles(drawn, rows))])
     return pages.save(page, folder, "accuracy-device-macs", first)
 
 
@@ -94,13 +95,35 @@ def draw_weights(rows: pd.DataFrame, looks: Looks, folder: Path, report: Callabl
         drawn |= _panel(axes, table, looks, first, pages.panel_width(page))
         axes.set_title(_WEIGHTS[name], loc="left")
     what = f"Accuracy within {budget:,.0f} bytes per image against weights stored and switched"
-    page.figure.suptitle(heading(what, first, len(filled)))
-    pages.finish(page, "bytes of weights and tables", f"{metric(first)} (%)", [(_LEGEND, _handles(drawn, first))])
+    page.figure.suptitle(heading(what, rows, len(filled)))
+    legend = _explained([table.assign(x=table[name]) for name in filled])
+    if larger := ", ".join(_too_large(table)):
+        legend += f"; {larger}"
+    pages.finish(page, "bytes of weights and tables", f"{metric(first)} (%)", [(legend, _handles(drawn, rows))])
     return pages.save(page, folder, "accuracy-weights", first)
 
 
 def _at(rows: pd.DataFrame, budget: float) -> pd.DataFrame:
     return accuracy_at_budgets(rows, [budget]).merge(costs(rows), on=CURVE)
+
+
+def _too_large(table: pd.DataFrame) -> list[str]:
+    """What is not in a panel, as it needs more bytes: methods, and of how many of their curves that is so."""
+    parts = []
+    for method, curves in table.groupby("method", sort=True):
+        missing = int(curves["accuracy"].isna().sum())
+        if missing:
+            parts.append(str(method) if missing == len(curves) else f"{method} ({missing} of {len(curves)} curves)")
+    return [f"need more bytes: {parts[0]}", *parts[1:]] if parts else []
+
+
+def _explained(tables: Sequence[pd.DataFrame]) -> str:
+    """What lines mean, and where markers stand, so far as panels have them."""
+    shown = [table.dropna(subset=["x", "accuracy"]) for table in tables]
+    lines = any(table.duplicated(["method", "variant"]).any() for table in shown)
+    zero = any(table.loc[table["x"] == 0, "method"].count() > 1 for table in shown)
+    apart = "equal costs are drawn a little apart" + " (at 0: to the right of it)" * zero
+    return "; ".join(["lines join a method's splits"] * lines + [apart])
 
 
 def _panel(axes: Axes, table: pd.DataFrame, looks: Looks, first: Row, inches: float) -> dict[str, Artist]:
@@ -119,17 +142,16 @@ def _panel(axes: Axes, table: pd.DataFrame, looks: Looks, first: Row, inches: fl
         axes.errorbar(x, y, reach, fmt="none", ecolor=look.colour, elinewidth=0.5, alpha=0.6, transform=at, zorder=2)
         axes.plot(x, y, **look.line, transform=at, zorder=3)
         drawn[name] = Line2D([], [], **look.line, label=name)
-        arrow: dict[str, Any] = {"linestyle": "none", "marker": "v", "markersize": 4.5}
         edge = axes.get_xaxis_transform() + aside
         for under in x[y < axes.get_ylim()[0]]:
-            axes.plot([under], [0], **arrow, color=look.colour, transform=edge, clip_on=False, zorder=4)
-            drawn["~"] = Line2D([], [], **arrow, color=GREY, label="under the axis")
+            axes.plot([under], [0], **arrow(270, look.colour), transform=edge, clip_on=False, zorder=4)
+            drawn["~"] = Line2D([], [], **arrow(270, GREY), label="under the axis")
     return drawn
 
 
-def _handles(drawn: dict[str, Artist], first: Row) -> list[Artist]:
-    base = Line2D([], [], **BASELINE, label=f"uncompressed ({first['baseline']:.2f} %)")
-    bars = Line2D([], [], color=GREY, linestyle="none", marker="|", markersize=8, label="95 % interval")
+def _handles(drawn: dict[str, Artist], rows: pd.DataFrame) -> list[Artist]:
+    base = Line2D([], [], **BASELINE, label=f"uncompressed ({rows['baseline'].iloc[0]:.2f} %)")
+    bars = Line2D([], [], color=GREY, linestyle="none", marker="|", markersize=8, label=interval_name(rows))
     return [*(handle for _, handle in sorted(drawn.items())), base, bars]
 
 

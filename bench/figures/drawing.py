@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from splitbench.bench.errors import UserError
 from splitbench.bench.figures.style import RC
 
 
@@ -17,6 +19,32 @@ def drawing() -> Iterator[None]:
         for name, value in RC.items():
             mpl.rcParams[name] = value
         yield
+
+
+ENDINGS = (".svg", ".png")
+"""Of the files that every figure ends up in."""
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Lays a figure out and writes it as SVG and PNG, without dates; makes the folder, and returns the files.
+
+    Args:
+        figure: the figure.
+        folder: where the files go.
+        name: theirs, without ending.
+
+    Raises:
+        UserError: the folder or a file cannot be written.
+    """
+    files = [folder / f"{name}{ending}" for ending in ENDINGS]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lay_out(figure)
+        figure.savefig(files[0], metadata={"Date": None})
+        figure.savefig(files[1])
+    except OSError as error:
+        raise UserError(f"cannot write {folder / name}: {error.strerror}") from None
+    return files
 
 
 def lay_out(figure: Figure) -> None:

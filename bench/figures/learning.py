@@ -15,8 +15,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from splitbench.bench.errors import UserError
 from splitbench.bench.figures import ticks
-from splitbench.bench.figures.drawing import drawing, lay_out
-from splitbench.bench.figures.page import COLUMN, ENDINGS
+from splitbench.bench.figures.drawing import drawing, save
+from splitbench.bench.figures.page import COLUMN
 from splitbench.bench.figures.style import GREY
 
 _FIRST = {
@@ -71,7 +71,7 @@ def draw(curves: Mapping[str, Path], out: Path, name: str = "learning-curve", ti
     """
     tables = {label: read(path) for label, path in curves.items()}
     with drawing():
-        return _save(_figure(tables, title), out, name)
+        return save(_figure(tables, title), out, name)
 
 
 def _figure(tables: Mapping[str, pd.DataFrame], title: str = "") -> Figure:
@@ -114,15 +114,3 @@ def _figure(tables: Mapping[str, pd.DataFrame], title: str = "") -> Figure:
 def _line(axes: Axes, table: pd.DataFrame, column: str, **look: Any) -> None:
     if column in table:
         axes.plot(table["images"], table[column], **look)
-
-
-def _save(figure: Figure, out: Path, name: str) -> list[Path]:
-    files = [out / f"{name}{ending}" for ending in ENDINGS]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lay_out(figure)
-        figure.savefig(files[0], metadata={"Date": None})
-        figure.savefig(files[1])
-    except OSError as error:
-        raise UserError(f"cannot write {out / name}: {error.strerror}") from None
-    return files

@@ -4,6 +4,8 @@ import math
 
 import pandas as pd
 
+from splitbench.bench.table import compressors
+
 _DEEPEST = 12.0
 """Points below the baseline that are shown at least. What loses more is of little use; every curve's best is shown."""
 
@@ -14,8 +16,7 @@ def limits(rows: pd.DataFrame) -> tuple[tuple[float, float], tuple[float, float]
     Uncompressed tensors, labels and boxes may lie orders of magnitude away from everything else, and a one-bit code may
     lose everything: given axis, they would squeeze the rest into a corner.
     """
-    core = rows[(rows["method"] != "raw") & (rows["split"] != "output")]
-    core = core if len(core) else rows
+    core = compressors(rows)
     base = float(rows["baseline"].iloc[0])
     best = float(core.groupby(["split", "method", "variant"])["accuracy"].max().min())
     floor = max(float(core["accuracy"].min()), min(base - _DEEPEST, best - 3.0))

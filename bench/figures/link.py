@@ -10,20 +10,19 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from splitbench.bench.compare.curves import Numbers
 from splitbench.bench.figures import page as pages
 from splitbench.bench.figures import regions, ticks
 from splitbench.bench.figures.drawing import drawing
 from splitbench.bench.figures.style import Style, styles
 from splitbench.bench.figures.titles import heading
-from splitbench.bench.what_if.best import FASTEST, SLOWEST
-from splitbench.bench.what_if.latency import Answer, Link, latency_ms
+from splitbench.bench.what_if.latency import Link, latency_ms
 from splitbench.bench.what_if.question import Question
 
 SPEED_LABEL = "link speed (Mbit/s)"
 
 _LATENCY = "latency-link"
 
-_GRID = np.geomspace(SLOWEST, FASTEST, 121)
 _BEST: dict[str, Any] = {"color": "#cccccc", "linewidth": 4.0, "solid_capstyle": "round", "zorder": 1.6}
 
 
@@ -57,7 +56,7 @@ def draw_links(
         for (dataset, backbone), here in rows.groupby(["dataset", "backbone"], sort=True):
             shown = [(drop, rtt) for drop in question.drops for rtt in question.rtts if (here["drop"] <= drop).any()]
             if shown:
-                files += _draw_latency(here, looks, shown, question.answer, out)
+                files += _draw_latency(here, looks, shown, question, out)
             else:
                 report(f"no figure of latency for {backbone} on {dataset}: no rate point loses so little")
             files += regions.draw(here, looks, question, out)
@@ -68,20 +67,24 @@ def _draw_latency(
     rows: pd.DataFrame,
     looks: dict[tuple[str, str], Style],
     shown: Sequence[tuple[float, float]],
-    answer: Answer,
+    question: Question,
     out: Path,
 ) -> list[Path]:
     first = rows.iloc[0]
     page = pages.new(len(shown))
     drawn: dict[str, Artist] = {}
+    speeds = np.geomspace(question.slowest, question.fastest, 121)
     for axes, (drop, rtt) in zip(page.panels, shown, strict=True):
-        drawn |= _panel(axes, rows[rows["drop"] <= drop], looks, rtt)
+        drawn |= _panel(axes, rows[rows["drop"] <= drop], looks, rtt, speeds)
         axes.set_title(f"drop ≤ {drop:g} point{'s' * (drop != 1)}, round trip {rtt:g} ms", loc="left")
-    page.figure.suptitle(heading("Latency against link speed", first, len(shown)))
+    page.figure.suptitle(heading("Latency against link speed", rows, len(shown)))
     best = Line2D([], [], **_BEST, label="the least")
     handles = [*(handle for _, handle in sorted(drawn.items())), best]
     pages.finish(
-        page, SPEED_LABEL, "latency per image (ms)", [(f"{_LEGEND} the answer is wanted on the {answer}", handles)]
+        page,
+        SPEED_LABEL,
+        "latency per image (ms)",
+        [(f"{_LEGEND} the answer is wanted on the {question.answer}", handles)],
     )
     return pages.save(page, out, _LATENCY, first)
 
@@ -89,22 +92,24 @@ def _draw_latency(
 _LEGEND = "each method at its best split and rate point for the speed;"
 
 
-def _panel(axes: Axes, fit: pd.DataFrame, looks: dict[tuple[str, str], Style], rtt: float) -> dict[str, Artist]:
+def _panel(
+    axes: Axes, fit: pd.DataFrame, looks: dict[tuple[str, str], Style], rtt: float, speeds: Numbers
+) -> dict[str, Artist]:
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(SLOWEST, FASTEST)
+    axes.set_xlim(speeds[0], speeds[-1])
     drawn: dict[str, Artist] = {}
-    lowest = np.full(len(_GRID), np.inf)
+    lowest = np.full(len(speeds), np.inf)
     for place, (method, own) in enumerate(fit.groupby("method", sort=True)):
-        least = np.min([latency_ms(own, Link(float(mbps), rtt)).to_numpy(float) for mbps in _GRID], axis=1)
+        least = np.min([latency_ms(own, Link(float(mbps), rtt)).to_numpy(float) for mbps in speeds], axis=1)
         lowest = np.minimum(lowest, least)
         look = looks[str(method), str(own["variant"].iloc[0])]
         # Markers of different methods at different speeds, or those of equal latencies would hide each other.
         line: dict[str, Any] = {"color": look.band, "marker": look.marker, "markevery": (2 + 3 * place % 18, 20)}
-        axes.plot(_GRID, least, **line, zorder=3)
+        axes.plot(speeds, least, **line, zorder=3)
         drawn[str(method)] = Line2D([], [], **line, label=str(method))
-    axes.plot(_GRID, lowest, **_BEST)
-    ticks.set_log_ticks(axes, most=4)
+    axes.plot(speeds, lowest, **_BEST)
+    ticks.set_log_ticks(axes, most=5)
     low, high = axes.get_ylim()
     ticks.fix_y(axes, ticks.log_ticks(low, high))
     return drawn

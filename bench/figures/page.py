@@ -15,15 +15,13 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
 
 from splitbench.bench.errors import UserError
-from splitbench.bench.figures.drawing import lay_out
+from splitbench.bench.figures.drawing import ENDINGS
+from splitbench.bench.figures.drawing import save as save_figure
 from splitbench.bench.figures.style import RC
 from splitbench.bench.table import Row
 
 COLUMN, FULL = 3.3, 7.0
 """Widths in inches of one column and of both in a two-column paper."""
-
-ENDINGS = (".svg", ".png")
-"""Of the files that every figure ends up in."""
 
 _LABEL = 0.18
 
@@ -56,7 +54,7 @@ def new(panels: int, share_x: bool = True) -> Page:
 def stacked(rows: Sequence[float], inches: float) -> Page:
     """A page at both columns' width with one panel below the other, each as high as so many rows of text."""
     heights = [(count + 0.2) * inches for count in rows]
-    figure = Figure(figsize=(FULL, sum(heights) + 0.42 * len(rows) + 0.35), layout="constrained")
+    figure = Figure(figsize=(FULL, sum(heights) + 0.45 * len(rows) + 0.45), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(rows), 1, squeeze=False, sharex=True, height_ratios=heights)
     panels = list(grid[:, 0])
@@ -112,7 +110,7 @@ def _legend(figure: Figure, heading: str, handles: Sequence[Artist]) -> Legend:
             ],
             loc="upper left",
             ncols=columns,
-            title=textwrap.fill(heading, int(18 * figure.get_figwidth())) or None,
+            title=textwrap.fill(heading, int(18 * figure.get_figwidth()), break_on_hyphens=False) or None,
             alignment="left",
             handlelength=3.6,
             columnspacing=1.2,
@@ -136,31 +134,23 @@ def save(page: Page, folder: Path, kind: str, row: Row) -> list[Path]:
     Raises:
         UserError: the folder or a file cannot be written.
     """
-    name = "_".join(_plain(str(word)) for word in (kind, row["dataset"], row["backbone"]))
-    files = [folder / f"{name}{ending}" for ending in ENDINGS]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lay_out(page.figure)
-        page.figure.savefig(files[0], metadata={"Date": None})
-        page.figure.savefig(files[1])
-    except OSError as error:
-        raise UserError(f"cannot write {folder / name}: {error.strerror}") from None
-    return files
+    name = "_".join(plain(str(word)) for word in (kind, row["dataset"], row["backbone"]))
+    return save_figure(page.figure, folder, name)
 
 
 def remove(folder: Path, kind: str) -> None:
     """Removes a kind's figures of earlier. Raises UserError where one cannot be removed."""
     try:
         for ending in ENDINGS:
-            for file in folder.glob(f"{_plain(kind)}_*{ending}"):
+            for file in folder.glob(f"{plain(kind)}_*{ending}"):
                 file.unlink()
     except OSError as error:
         raise UserError(f"cannot remove an earlier figure from {folder}: {error.strerror}") from None
 
 
-def _plain(word: str) -> str:
+def plain(word: str) -> str:
     """A word as part of a file's name; different words stay different."""
     return "".join(
-        letter if letter.isalnum() or letter in "._-" else "--" if letter == "/" else f"-{ord(letter):x}-"
+        letter if letter.isalnum() or letter in "._=-" else "--" if letter == "/" else f"-{ord(letter):x}-"
         for letter in word
     )

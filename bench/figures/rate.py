@@ -14,9 +14,12 @@ from splitbench.bench.compare.front import splits_in_order
 from splitbench.bench.figures import page as pages
 from splitbench.bench.figures import published, ticks
 from splitbench.bench.figures.limits import limits
-from splitbench.bench.figures.style import BASELINE, GREY, Style
-from splitbench.bench.figures.titles import heading, metric, set_titles
-from splitbench.bench.table import UNCUT, curve_name
+from splitbench.bench.figures.style import BASELINE, GREY, Style, arrow
+from splitbench.bench.figures.titles import heading, metric, title_splits
+from splitbench.bench.table import UNCUT, curve_name, interval_name
+
+_NARROW = 0.02
+"""Curves that take less of the axis have error bars, as a band could not be seen."""
 
 
 def draw(rows: pd.DataFrame, looks: dict[tuple[str, str], Style], folder: Path) -> list[Path]:
@@ -46,8 +49,8 @@ def draw(rows: pd.DataFrame, looks: dict[tuple[str, str], Style], folder: Path) 
             name = curve_name(str(method), str(variant))
             drawn[name] = _curve(axes, curve, looks[str(method), str(variant)], name, len(curves))
         ticks.set_log_ticks(axes, most=6 if page.columns < 3 else 5)
-    set_titles(page, shown)
-    page.figure.suptitle(heading("Accuracy against bytes per image", first, len(splits)))
+    title_splits(page, shown)
+    page.figure.suptitle(heading("Accuracy against bytes per image", rows, len(splits)))
     own = [handle for _, handle in sorted(drawn.items())] + _explained(rows)
     cited = published.cited(others[others["system"].isin(list(grey))])
     x_label = f"bytes per image{_bits_per_pixel(rows)}"
@@ -59,7 +62,7 @@ def _explained(rows: pd.DataFrame) -> list[Artist]:
     base = float(rows["baseline"].iloc[0])
     handles: list[Artist] = [Line2D([], [], **BASELINE, label=f"uncompressed ({base:.2f} %)")]
     if rows["accuracy_low"].notna().any():
-        handles.append(Patch(facecolor="#999999", alpha=0.35, label="95 % interval"))
+        handles.append(Patch(facecolor="#999999", alpha=0.35, label=interval_name(rows)))
     return handles
 
 
@@ -68,7 +71,8 @@ def _curve(axes: Axes, curve: pd.DataFrame, look: Style, name: str, crowd: int) 
     low, high = curve["accuracy_low"].to_numpy(float), curve["accuracy_high"].to_numpy(float)
     left, right = axes.get_xlim()
     inside = (size >= left) & (size <= right)
-    if inside.sum() > 1 and look.joined:
+    width = np.log(size[inside].max() / size[inside].min()) / np.log(right / left) if inside.any() else 0.0
+    if width >= _NARROW and look.joined:
         # Many bands on top of each other must still let the lines through.
         faint = float(np.clip(0.5 / crowd, 0.025, 0.15))
         axes.fill_between(size, low, high, color=look.band, alpha=faint, linewidth=0, zorder=1.8)
@@ -80,9 +84,9 @@ def _curve(axes: Axes, curve: pd.DataFrame, look: Style, name: str, crowd: int) 
     axes.plot(size, accuracy, **look.line, **thin, zorder=3)
     beyond = ~inside & (accuracy >= axes.get_ylim()[0])
     for x, y in zip(size[beyond], accuracy[beyond], strict=True):
-        # Beyond the axis: an arrowhead at its edge, at the right height; the remark above says how many bytes.
-        edge, arrow = (0.0, "<") if x < left else (1.0, ">")
-        head: dict[str, Any] = {"marker": arrow, "color": look.colour, "markersize": 4.5}
+        # Beyond the axis: an arrow at its edge, at the right height; the remark above says how many bytes.
+        edge, way = (0.0, 180) if x < left else (1.0, 0)
+        head = arrow(way, look.colour)
         axes.plot([edge], [y], **head, transform=axes.get_yaxis_transform(), clip_on=False, zorder=4)
     return Line2D([], [], **look.line, label=name)
 

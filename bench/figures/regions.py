@@ -1,6 +1,7 @@
 """Which rate point has the least latency, over link speed and tolerated drop: a map with a panel per round trip."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from splitbench.bench.figures import ticks
 from splitbench.bench.figures.style import Style
 from splitbench.bench.figures.titles import heading
 from splitbench.bench.table import UNCUT
-from splitbench.bench.what_if.best import FASTEST, SLOWEST
+from splitbench.bench.what_if.best import SPEEDS
 from splitbench.bench.what_if.best import regions as winners
 from splitbench.bench.what_if.question import Question
 
@@ -65,12 +66,14 @@ def draw(
     page = pages.new(len(rtts))
     shades = _shades(rows)
     drawn: dict[str, Artist] = {}
+    slowest, fastest = (float(np.log10(end)) for end in (question.slowest, question.fastest))
+    decades = range(math.ceil(slowest - 1e-9), math.floor(fastest + 1e-9) + 1)
     for axes, rtt in zip(page.panels, rtts, strict=True):
-        tiles = areas(rows, rtt, top)
-        axes.set_xlim(np.log10(SLOWEST), np.log10(FASTEST))
+        tiles = areas(rows, rtt, top, question.slowest, question.fastest)
+        axes.set_xlim(slowest, fastest)
         axes.set_ylim(0, top)
         axes.grid(visible=False)
-        axes.add_patch(Rectangle((np.log10(SLOWEST), 0), 3, top, **_NONE, zorder=1))
+        axes.add_patch(Rectangle((slowest, 0), fastest - slowest, top, **_NONE, zorder=1))
         for tile in tiles:
             one = rows.iloc[tile.row]
             colour = looks[str(one["method"]), str(one["variant"])].band
@@ -85,17 +88,20 @@ def draw(
         if min((tile.low for tile in tiles), default=top) > 0:
             drawn["~"] = Patch(**_NONE, label="nothing loses so little")
         axes.set_title(f"round trip {rtt:g} ms" if matters else "any round trip", loc="left")
-        ticks.fix(axes, np.log10([0.1, 1, 10, 100]).tolist(), ["0.1", "1", "10", "100"])
-    page.figure.suptitle(heading("Least latency over link speed and tolerated drop", first, len(rtts)))
+        ticks.fix(axes, list(decades), [ticks.plain(10.0**decade) for decade in decades])
+    page.figure.suptitle(heading("Least latency over link speed and tolerated drop", rows, len(rtts)))
+    darker = "the deeper a split, the darker; " * (len(splits_in_order(rows)) > 1)
     legend = (
-        f"the answer is wanted on the {question.answer}; the deeper a split, the darker:",
+        f"{darker}the answer is wanted on the {question.answer}",
         [handle for _, handle in sorted(drawn.items())],
     )
     pages.finish(page, "link speed (Mbit/s)", "tolerated drop (points)", [legend])
     return pages.save(page, folder, KIND, first)
 
 
-def areas(rows: pd.DataFrame, rtt: float, top: float) -> list[Area]:
+def areas(
+    rows: pd.DataFrame, rtt: float, top: float, slowest: float = SPEEDS[0], fastest: float = SPEEDS[-1]
+) -> list[Area]:
     """Rectangles that each have one winner, from a drop of 0 to ``top`` points; none where nothing loses so little.
 
     Which rate points may win changes only at a drop that one of them has, so that the rectangles are exact.
@@ -104,8 +110,8 @@ def areas(rows: pd.DataFrame, rtt: float, top: float) -> list[Area]:
     found: list[Area] = []
     for low, high in zip(steps, [*steps[1:], top], strict=True):
         fit = rows[rows["drop"] <= low]
-        for slowest, fastest, at in winners(fit.reset_index(drop=True), rtt):
-            ends = float(np.log10(slowest)), float(np.log10(fastest))
+        for begin, end, at in winners(fit.reset_index(drop=True), rtt, slowest, fastest):
+            ends = float(np.log10(begin)), float(np.log10(end))
             found.append(Area(int(fit.index[at]), ends[0], ends[1], low, high))
     return found
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from splitbench.bench.errors import UserError
-from splitbench.bench.figures.drawing import drawing, lay_out
-from splitbench.bench.figures.page import COLUMN, ENDINGS
+from splitbench.bench.figures.drawing import drawing, save
+from splitbench.bench.figures.page import COLUMN
 from splitbench.bench.figures.style import GREY, RC
 from splitbench.bench.figures.ticks import fix, fix_y, log_ticks
 
@@ -39,7 +38,6 @@ def draw(
     """
     first = next(iter(seconds.values()))
     unit, length = next(one for one in _UNITS if first[0] >= 2 * one[1] or one[1] == 1)
-    files = [out.with_suffix(ending) for ending in ENDINGS]
     with drawing():
         figure = Figure(figsize=(COLUMN, 3.1), layout="constrained")
         FigureCanvasAgg(figure)
@@ -63,11 +61,4 @@ def draw(
         axes.set_xlabel("workers")
         axes.set_ylabel(unit)
         figure.legend(loc="outside lower left", ncols=1)
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            lay_out(figure)
-            figure.savefig(files[0], metadata={"Date": None})
-            figure.savefig(files[1])
-        except OSError as error:
-            raise UserError(f"cannot write {out}: {error.strerror}") from None
-    return files
+        return save(figure, out.parent, out.stem)

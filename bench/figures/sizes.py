@@ -1,9 +1,9 @@
 """How bytes per image spread over the images: a box per rate point, a row per curve, a panel per split."""
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,18 +18,20 @@ from splitbench.bench.figures import page as pages
 from splitbench.bench.figures import ticks
 from splitbench.bench.figures.style import GREY, Style
 from splitbench.bench.figures.titles import heading
-from splitbench.bench.table import curve_name
+from splitbench.bench.table import Row, curve_name, over_seeds
 
 ENDS = (5, 25, 50, 75, 95)
 """Percentiles of a box: whiskers, box and median."""
 
-_ROW, _BOX, _ASIDE = 0.2, 0.3, 0.18
-"""Inches per row, a box's height, and by how much every other one is moved: neighbours' whiskers may overlap."""
-
-_LEFT_OUT = ("raw", "label-only")
-"""Methods whose bitstreams all have one length."""
+_LANE, _BOX = 0.17, 0.45
+"""Inches per lane of boxes, and a box's share of it; what is left holds the value of the box's rate point."""
 
 _LETTERS = 32
+_VALUE = 5.0
+"""Points of the page: the size of a value's letters."""
+
+_BOXES_WIDE = 4.6
+"""About how many inches a panel is wide beside the names."""
 
 
 def draw(
@@ -44,26 +46,28 @@ def draw(
         report: told why there is no figure, where there is none.
     """
     first = rows.iloc[0]
-    spread = spreads(rows[~rows["method"].isin(_LEFT_OUT)])
+    spread = spreads(rows)
     if spread.empty:
         report(
             f"no figure of how bytes spread over images for {first['backbone']} on {first['dataset']}: "
-            "there are no per-image records of compressors beside the table"
+            "no per-image records of bytes that differ lie beside the table"
         )
         return []
     cut = splits_in_order(spread)
     splits = [*cut, *(split for split in ("input", "output") if split in set(spread["split"]))]
     shown = {split: spread[spread["split"] == split] for split in splits}
-    page = pages.stacked([sum(_room(name) for name in _names(here)) for here in shown.values()], _ROW)
     x = spread[f"p{ENDS[0]}"].min() / 1.15, spread[f"p{ENDS[-1]}"].max() * 1.15
-    for axes, (split, here) in zip(page.panels, shown.items(), strict=True):
+    letter = (x[1] / x[0]) ** (0.6 * _VALUE / 72 / _BOXES_WIDE)
+    curves = {split: [_curve(*curve, letter) for curve in _curves(here)] for split, here in shown.items()}
+    page = pages.stacked([sum(curve.lanes for curve in here) for here in curves.values()], _LANE)
+    for axes, (split, here) in zip(page.panels, curves.items(), strict=True):
         axes.set_xscale("log")
         axes.set_xlim(*x)
         _panel(axes, here, looks)
         axes.set_title(_TITLES.get(split, f"after {split}"), loc="left")
         ticks.set_log_ticks(axes, most=7)
-    page.figure.suptitle(heading("Bytes per image, as they spread over the images", first, 2))
-    pages.finish(page, "bytes per image", "", [("", _explained())])
+    page.figure.suptitle(heading("Bytes per image, as they spread over the images", rows.assign(seeds=1), 2))
+    pages.finish(page, "bytes per image", "", [(_legend(spread), _explained())])
     return pages.save(page, folder, "bytes-spread", first)
 
 
@@ -73,12 +77,12 @@ _TITLES = {"input": "the picture is sent", "output": "everything on the device"}
 def spreads(rows: pd.DataFrame) -> pd.DataFrame:
     """The percentiles :data:`ENDS` of each rate point's bytes per image, as ``p5`` to ``p95`` beside its row.
 
-    Rate points without records are left out.
+    Rate points without records are left out, and those whose bitstreams all have one length.
     """
     found = []
     for index, row in rows.iterrows():
         records = recorded(row, ["bytes"])
-        if records is not None and len(records["bytes"]):
+        if records is not None and len(np.unique(records["bytes"])) > 1:
             values = np.percentile(records["bytes"].astype(np.float64), ENDS)
             found.append((index, *values.tolist()))
     table = pd.DataFrame(found, columns=["index", *(f"p{end}" for end in ENDS)]).set_index("index")
@@ -86,36 +90,58 @@ def spreads(rows: pd.DataFrame) -> pd.DataFrame:
     return joined[joined["p5"] > 0]
 
 
-def _names(here: pd.DataFrame) -> list[str]:
-    """The curves' names, in lines that leave room for the boxes."""
-    pairs = sorted({(str(method), str(variant)) for method, variant in here[["method", "variant"]].to_numpy()})
-    wrap: dict[str, Any] = {"width": _LETTERS, "break_long_words": False, "break_on_hyphens": False}
-    return ["\n".join(textwrap.wrap(curve_name(*pair), **wrap)) for pair in pairs]
+class _Curve(NamedTuple):
+    """A curve's boxes, each in a lane where it and its value cover no other, and how many lanes it takes."""
+
+    look: tuple[str, str]
+    name: str
+    boxes: list[tuple[int, Row]]
+    lanes: float
 
 
-def _room(name: str) -> float:
-    """A row's height: as many lines as its name has take a little less than as many rows."""
-    return max(1.0, 0.3 + 0.6 * (1 + name.count("\n")))
+def _curves(here: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    for (method, variant), curve in here.groupby(["method", "variant"], sort=True):
+        yield str(method), str(variant), curve.sort_values("p50", kind="stable")
 
 
-def _panel(axes: Axes, here: pd.DataFrame, looks: dict[tuple[str, str], Style]) -> None:
-    names = _names(here)
-    rooms = np.array([_room(name) for name in names])
-    places = np.cumsum(rooms) - rooms / 2
-    for place, ((method, variant), curve) in zip(places, here.groupby(["method", "variant"], sort=True), strict=True):
-        look = looks[str(method), str(variant)]
-        for order, (_, point) in enumerate(curve.sort_values("p50", kind="stable").iterrows()):
-            _box(axes, float(place) + (_ASIDE if order % 2 else -_ASIDE), point, look)
-    axes.set_ylim(float(rooms.sum()) + 0.1, -0.1)
-    axes.set_yticks(places, names)
+def _curve(method: str, variant: str, points: pd.DataFrame, letter: float) -> _Curve:
+    """A curve's boxes in lanes; ``letter`` is the factor between the bytes at a letter's two sides."""
+    name = f"{curve_name(method, variant)} ({points['knob'].iloc[0]})"
+    lines = textwrap.wrap(name, _LETTERS, break_long_words=False, break_on_hyphens=False)
+    ends: list[float] = []
+    boxes = []
+    for _, point in points.iterrows():
+        half = letter ** (len(str(point["value"])) / 2 + 0.5)
+        left, right = min(point["p5"], point["p50"] / half), max(point["p95"], point["p50"] * half)
+        lane = next((i for i, end in enumerate(ends) if end < left), len(ends))
+        ends[lane : lane + 1] = [right]
+        boxes.append((lane, point))
+    return _Curve((method, variant), "\n".join(lines), boxes, max(len(ends), 0.3 + 0.6 * len(lines)) + 0.25)
+
+
+def _panel(axes: Axes, curves: Sequence[_Curve], looks: dict[tuple[str, str], Style]) -> None:
+    tops = np.cumsum([0.0, *(curve.lanes for curve in curves)])
+    for top, curve in zip(tops, curves, strict=False):
+        for lane, point in curve.boxes:
+            _box(axes, float(top) + lane, point, looks[curve.look])
+    axes.set_ylim(float(tops[-1]) + 0.1, -0.1)
+    axes.set_yticks((tops[:-1] + tops[1:]) / 2, [curve.name for curve in curves])
     axes.grid(visible=False, axis="y")
 
 
-def _box(axes: Axes, y: float, point: "pd.Series[Any]", look: Style) -> None:
+def _box(axes: Axes, top: float, point: Row, look: Style) -> None:
     low, quarter, middle, three, high = (float(point[f"p{end}"]) for end in ENDS)
+    y = top + 1 - _BOX / 2
     axes.plot([low, high], [y, y], color=look.colour, linewidth=0.8, zorder=2)
     axes.barh(y, three - quarter, _BOX, quarter, color=look.band, edgecolor=look.colour, linewidth=0.6, zorder=3)
     axes.plot([middle], [y], marker="|", color="white", markersize=4.5, markeredgewidth=1.0, zorder=4)
+    axes.text(middle, top + 1 - _BOX, str(point["value"]), fontsize=_VALUE, ha="center", va="bottom", color=look.colour)
+
+
+def _legend(spread: pd.DataFrame) -> str:
+    """What the numbers over the boxes are; of several seeds the lowest one's bytes are drawn."""
+    seed = "; of the lowest seed" * bool(over_seeds(spread))
+    return f"over each box its rate point: the value of the knob in brackets{seed}"
 
 
 def _explained() -> list[Artist]:

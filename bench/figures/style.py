@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.path import Path
+from matplotlib.transforms import Affine2D
 
 _FIXED = {
     "raw": ("#000000", "P"),
@@ -22,8 +24,9 @@ _FIXED = {
     "bottleneck": ("#D55E00", "s"),
     "retrained": ("#E69F00", "D"),
 }
-# For methods that are not known here: Tol's muted colours, safe likewise, with markers that no known method has.
-_SPARE = list(product(("#332288", "#882255", "#999933", "#44AA99"), "hd<p>8"))
+# For methods that are not known here: colours of Tol's and ColorBrewer's that stay apart from one another and from the
+# known ones, for the red- and green-blind, too; with markers that no known method has.
+_SPARE = list(product(("#332288", "#882255", "#999933", "#B2182B"), "dhp8"))
 _DASHES: tuple[tuple[float, ...], ...] = (
     (),
     (4, 1.5),
@@ -120,7 +123,10 @@ def styles(frame: pd.DataFrame) -> dict[tuple[str, str], Style]:
 
 
 def _looks(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Colour and marker: fixed for known methods, by a hash of the name for others, made unique in the table."""
+    """Colour and marker: fixed for known methods, by a hash of the name for others, made unique in the table.
+
+    First of all in colour, which some figures have alone.
+    """
     chosen: dict[str, tuple[str, str]] = {}
     for method in dict.fromkeys(methods):
         if method in _FIXED:
@@ -128,5 +134,27 @@ def _looks(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
             continue
         first = int.from_bytes(sha256(method.encode()).digest()[:4], "big")
         spare = [_SPARE[(first + step) % len(_SPARE)] for step in range(len(_SPARE))]
-        chosen[method] = next((look for look in spare if look not in chosen.values()), spare[0])
+        taken = list(chosen.values())
+        colours, markers = [colour for colour, _ in taken], [marker for _, marker in taken]
+        chosen[method] = min(
+            spare, key=lambda look: (taken.count(look), colours.count(look[0]), markers.count(look[1]))
+        )
     return chosen
+
+
+def arrow(degrees: float, colour: str) -> dict[str, Any]:
+    """Keyword arguments for a matplotlib line that marks what lies beyond an axis: an arrow, which no method has.
+
+    Args:
+        degrees: where it points: 0 to the right, 180 to the left, 270 down.
+        colour: of the arrow.
+    """
+    path = Path([(-1, 0), (1, 0), (0.2, 0.6), (1, 0), (0.2, -0.6)], [1, 2, 1, 2, 2])
+    return {
+        "linestyle": "none",
+        "marker": path.transformed(Affine2D().rotate_deg(degrees)),
+        "markersize": 6.5,
+        "markerfacecolor": "none",
+        "markeredgecolor": colour,
+        "markeredgewidth": 1.1,
+    }

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from splitbench.bench.compare import TITLES, Findings, readable
-from splitbench.bench.compare.write import save
+from splitbench.bench.compare import Findings, readable
 from splitbench.bench.figures import draw_all, draw_learning
+from splitbench.bench.files import write_text
 from splitbench.bench.report import html
 from splitbench.bench.report.links import links_part
 from splitbench.bench.report.provenance import provenance
 from splitbench.bench.report.sentences import sentences, too_few
-from splitbench.bench.table import failures, points
+from splitbench.bench.table import failures, over_seeds, points
 
 MOST_CELLS = 2000
 """Rate points that the page lists; the CSV has all."""
@@ -22,7 +22,7 @@ MOST_CELLS = 2000
 _CELLS = (
     *("dataset", "backbone", "split", "method", "variant", "knob", "value", "images"),
     *("bytes_mean", "bytes_p95", "bits_per_pixel", "accuracy", "accuracy_low", "accuracy_high"),
-    *("drop", "drop_low", "drop_high", "device_macs", "head_ms", "encode_ms", "decode_ms", "tail_ms"),
+    *("drop", "drop_low", "drop_high", "seeds", "device_macs", "head_ms", "encode_ms", "decode_ms", "tail_ms"),
 )
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
@@ -47,7 +47,7 @@ def write_report(found: Findings, file: Path, figures: Sequence[Path] | None = N
             figures = _drawn(found.frame, Path(folder), notes)
         links, link_figures = links_part(found.frame, Path(folder), notes)
         content = _page(found, figures, links, link_figures, notes)
-    return save(file, content)
+    return write_text(file, content)
 
 
 def _drawn(frame: pd.DataFrame, folder: Path, notes: list[str]) -> list[Path]:
@@ -63,10 +63,10 @@ def _page(
     frame, tables = found.frame, found.tables
     parts = {
         "In short": _short(found),
-        "Best method per question": html.table(readable(tables["summary"]), TITLES["summary"]),
+        "Best method per question": html.table(readable(tables["summary"]), found.title("summary")),
         "Figures": _figures(figures),
         "What if the link were another": links + _figures(link_figures),
-        "Tables": _tables(tables),
+        "Tables": _tables(found),
         "All rate points": _cells(frame),
         "What was run, and on what": html.table(provenance(frame), "Runs"),
         "Failed cells": _failed(frame),
@@ -92,7 +92,8 @@ def _title(frame: pd.DataFrame) -> str:
 def _source(frame: pd.DataFrame) -> str:
     dates = sorted(date[:10] for date in set(frame["date"]) - {""})
     when = f", measured {dates[0]}" + (f" to {dates[-1]}" if dates[-1] != dates[0] else "") if dates else ""
-    return f"from {', '.join(sorted(set(frame['source'])))}{when}"
+    seeds = over_seeds(points(frame))
+    return f"from {', '.join(sorted(set(frame['source'])))}{when}" + f"; {seeds}" * bool(seeds)
 
 
 def _short(found: Findings) -> str:
@@ -117,11 +118,9 @@ def _figures(figures: Sequence[Path]) -> str:
     return "\n".join([*parts, html.folded("Learning curves", "\n".join(learning)) if learning else ""]).strip()
 
 
-def _tables(tables: dict[str, pd.DataFrame]) -> str:
-    shown = {name: table for name, table in tables.items() if name != "summary" and len(table)}
-    return "\n".join(
-        html.folded(TITLES[name], html.table(readable(table), TITLES[name])) for name, table in shown.items()
-    )
+def _tables(found: Findings) -> str:
+    shown = {found.title(name): table for name, table in found.tables.items() if name != "summary" and len(table)}
+    return "\n".join(html.folded(title, html.table(readable(table), title)) for title, table in shown.items())
 
 
 def _cells(frame: pd.DataFrame) -> str:

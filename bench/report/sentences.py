@@ -6,6 +6,7 @@ import pandas as pd
 
 from splitbench.bench.compare.front import splits_in_order
 from splitbench.bench.compare.intervals import apart, told
+from splitbench.bench.compare.write import percent
 from splitbench.bench.table import Row, curve_name, points
 
 DROP = 1.0
@@ -67,7 +68,7 @@ def _fewer(one: Row, other: Row) -> str:
     bounds = one["how"] == "at most", other["how"] == "at most"
     sign = {(False, True): "at most ", (True, False): "at least "}.get(bounds, "")
     # Of two bounds it is not known which is the less.
-    return "before " if all(bounds) else f"{sign}{100 * (1 - one['bytes'] / other['bytes']):.0f} % fewer than "
+    return "before " if all(bounds) else f"{sign}{percent(1 - one['bytes'] / other['bytes'])} fewer than "
 
 
 def _name(row: Row) -> str:

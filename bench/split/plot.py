@@ -7,7 +7,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from splitbench.bench.errors import UserError
+from splitbench.bench.figures.ticks import fix_y, log_ticks
 from splitbench.bench.split.point import SplitPoint
+from splitbench.bench.words import macs
 
 SENT, COMPUTED, HINT = "#0072b2", "#d55e00", "#666666"  # Okabe and Ito: told apart whatever the eye, and in grey
 MOST_NAMES = 40
@@ -36,9 +38,10 @@ def plot(points: Sequence[SplitPoint], path: Path, title: str = "", input_bytes:
         places, [100 * p.macs_head / total for p in points], color=COMPUTED, linestyle="--", marker="s", markersize=4
     )
     left.set_yscale("log")
-    left.yaxis.set_major_formatter("{x:,.5g}")
+    marks = log_ticks(*left.get_ylim(), most=6)
+    fix_y(left, marks, [f"{mark:,.5g}" for mark in marks])
     left.set_ylabel("cut in float32, kB (circles)", color=SENT)
-    right.set_ylabel(f"MACs done, % of {total / 1e9:.3g} G (squares)", color=COMPUTED)
+    right.set_ylabel(f"MACs done (squares),\n% of the whole network's {macs(total)}", color=COMPUTED)
     right.set_ylim(-3, 103)
     if input_bytes:
         left.axhline(input_bytes / 1000, color=HINT, linewidth=0.9, linestyle=":")

@@ -8,7 +8,7 @@ no longer does, are exact, not read off a grid.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,7 @@ from splitbench.bench.table import Row
 from splitbench.bench.what_if.latency import PARTS, Link, latency_ms, send_ms
 
 SPEEDS = tuple(float(f"{speed:.3g}") for speed in 10 ** np.linspace(-1, 2, 16))
-"""Mbit/s that tables have rows for."""
-
-SLOWEST, FASTEST = SPEEDS[0], SPEEDS[-1]
+"""Mbit/s that tables have rows for, beside those that are asked for."""
 
 TIED = 0.01
 """Share of the least latency by which others may be above it and count as equal."""
@@ -37,7 +35,7 @@ class Region(NamedTuple):
     row: int
 
 
-def regions(rows: pd.DataFrame, rtt: float, slowest: float = SLOWEST, fastest: float = FASTEST) -> list[Region]:
+def regions(rows: pd.DataFrame, rtt: float, slowest: float = SPEEDS[0], fastest: float = SPEEDS[-1]) -> list[Region]:
     """Who wins at which speed, from slow to fast, as the module's docstring says.
 
     Args:
@@ -86,13 +84,16 @@ def _tied(at_once: NDArray[np.float64], slope: NDArray[np.float64]) -> tuple[NDA
     return since, until
 
 
-def best(rows: pd.DataFrame, drops: Sequence[float], rtts: Sequence[float]) -> pd.DataFrame:
-    """The best rate point for every tolerated drop, round trip and speed of :data:`SPEEDS`.
+def best(
+    rows: pd.DataFrame, drops: Sequence[float], rtts: Sequence[float], speeds: Sequence[float] = SPEEDS
+) -> pd.DataFrame:
+    """The best rate point for every tolerated drop, round trip and speed.
 
     Args:
         rows: as :func:`splitbench.bench.what_if.latency.timed` returns them, of any datasets and backbones.
         drops: tolerated drops, in points.
         rtts: round trips, in ms.
+        speeds: of links, in Mbit/s.
 
     Returns:
         One row per dataset, backbone, tolerated drop, ``rtt_ms`` and ``mbps``: the rate point, its ``latency_ms`` and
@@ -104,21 +105,55 @@ def best(rows: pd.DataFrame, drops: Sequence[float], rtts: Sequence[float]) -> p
     for (dataset, backbone), here in rows.groupby(list(_NAMES), sort=True):
         for drop in drops:
             fit = here[here["drop"] <= drop]
-            for link in (Link(mbps, rtt) for rtt in rtts for mbps in SPEEDS):
-                if len(fit):
-                    place = {"dataset": dataset, "backbone": backbone, "tolerated_drop": drop, "rtt_ms": link.rtt}
-                    found.append(place | {"mbps": link.mbps} | _fastest(fit, link))
-    columns = [*_NAMES, "tolerated_drop", "rtt_ms", "mbps", *_OPTION, "latency_ms", *(f"{part}_ms" for part in PARTS)]
-    return pd.DataFrame(found, columns=[*columns, "send_ms", "next_method", "next_latency_ms"])
+            links = [Link(mbps, rtt) for rtt in rtts for mbps in speeds] if len(fit) else []
+            found += [_place(str(dataset), str(backbone), drop, link) | _fastest(fit, link) for link in links]
+    return pd.DataFrame(found, columns=[*_PLACE, *_ANSWER, "next_method", "next_latency_ms"])
+
+
+def best_per_split(
+    rows: pd.DataFrame, drops: Sequence[float], rtts: Sequence[float], speeds: Sequence[float]
+) -> pd.DataFrame:
+    """The best rate point at each split for every tolerated drop, round trip and speed; arguments as :func:`best`.
+
+    Returns:
+        One row per dataset, backbone, tolerated drop, ``rtt_ms``, ``mbps`` and split, from the least latency to the
+        most: the rate point, its ``latency_ms`` and the parts of it. ``input`` is where the picture is sent, ``output``
+        where everything runs on the device. A split at which no rate point loses so little has no row.
+    """
+    found = []
+    for (dataset, backbone), here in rows.groupby(list(_NAMES), sort=True):
+        for drop in drops:
+            fit = here[here["drop"] <= drop]
+            for link in (Link(mbps, rtt) for rtt in rtts for mbps in speeds):
+                timed = _at(fit, link)
+                winners = [_told(_winner(own)) for _, own in timed.groupby("split", sort=True)]
+                place = _place(str(dataset), str(backbone), drop, link)
+                found += [place | one for one in sorted(winners, key=lambda one: one["latency_ms"])]
+    return pd.DataFrame(found, columns=[*_PLACE, *_ANSWER])
+
+
+_PLACE = (*_NAMES, "tolerated_drop", "rtt_ms", "mbps")
+_ANSWER = (*_OPTION, "latency_ms", *(f"{part}_ms" for part in PARTS), "send_ms")
+
+
+def _place(dataset: str, backbone: str, drop: float, link: Link) -> dict[str, object]:
+    return dict(zip(_PLACE, (dataset, backbone, drop, link.rtt, link.mbps), strict=True))
+
+
+def _at(rows: pd.DataFrame, link: Link) -> pd.DataFrame:
+    return rows.assign(latency_ms=latency_ms(rows, link), send_ms=send_ms(rows, link))
+
+
+def _told(one: Row) -> dict[str, Any]:
+    return {name: one[name] for name in _ANSWER}
 
 
 def _fastest(fit: pd.DataFrame, link: Link) -> dict[str, object]:
-    rows = fit.assign(latency_ms=latency_ms(fit, link), send_ms=send_ms(fit, link))
+    rows = _at(fit, link)
     one = _winner(rows)
     others = rows[rows["method"] != one["method"]]
     other = _winner(others) if len(others) else None
-    told = {name: one[name] for name in (*_OPTION, "latency_ms", *(f"{part}_ms" for part in PARTS), "send_ms")}
-    return told | {
+    return _told(one) | {
         "next_method": "" if other is None else other["method"],
         "next_latency_ms": np.nan if other is None else other["latency_ms"],
     }

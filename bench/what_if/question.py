@@ -6,8 +6,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from splitbench.bench.errors import UserError
-from splitbench.bench.table import cell_name, points
-from splitbench.bench.what_if.best import TIED, best, regions
+from splitbench.bench.table import cell_name, over_seeds, points
+from splitbench.bench.what_if.best import SPEEDS, TIED, best, best_per_split, regions
 from splitbench.bench.what_if.latency import Answer, Link, latency_ms, timed
 from splitbench.bench.what_if.profile import Profile
 
@@ -22,6 +22,7 @@ class Question:
         profile: the device and server; None for the times as measured.
         answer: where the answer is wanted; see :mod:`splitbench.bench.what_if.latency`.
         offload: leave out what runs wholly on the device, for one that cannot, or must not, do that.
+        mbps: speeds of links, in Mbit/s, to tell the best rate point of every split for.
     """
 
     drops: tuple[float, ...] = (1.0,)
@@ -29,14 +30,39 @@ class Question:
     profile: Profile | None = None
     answer: Answer = "device"
     offload: bool = False
+    mbps: tuple[float, ...] = ()
+
+    @property
+    def speeds(self) -> tuple[float, ...]:
+        """Mbit/s that are looked at, from the slowest to the fastest: round about 0.1 to 100, and those asked for."""
+        return tuple(sorted({*SPEEDS, *self.mbps}))
+
+    @property
+    def slowest(self) -> float:
+        """Mbit/s from which on the question is answered."""
+        return self.speeds[0]
+
+    @property
+    def fastest(self) -> float:
+        """Mbit/s up to which the question is answered."""
+        return self.speeds[-1]
 
 
 class Found(NamedTuple):
-    """The rate points with their times, a row per range of speeds and winner, a row per speed, and notes."""
+    """The rate points with their times, what was found, and notes.
+
+    Attributes:
+        rows: as :func:`splitbench.bench.what_if.latency.timed` returns them.
+        regions: a row per range of speeds and winner.
+        by_speed: a row per speed.
+        by_split: a row per split and speed that was asked for.
+        notes: sentences for the reader.
+    """
 
     rows: pd.DataFrame
     regions: pd.DataFrame
     by_speed: pd.DataFrame
+    by_split: pd.DataFrame
     notes: list[str]
 
 
@@ -54,8 +80,10 @@ def answered(frame: pd.DataFrame, question: Question) -> Found:
         wanted = measured if question.profile is None else "macs_head, macs_tail, encode_ms and decode_ms"
         raise UserError(f"no rate point's times are known: the columns {wanted} are empty")
     left_out = asked[~asked["key"].isin(rows["key"])]
-    notes = [_basis(rows, question), *_left_out(left_out), _TIES]
-    return Found(rows, _regions(rows, question), best(rows, question.drops, question.rtts), notes)
+    notes = [_basis(rows, question), *_left_out(left_out), _range(question), *_seeds(rows), _TIES]
+    asked_for = question.drops, question.rtts
+    by_speed, by_split = best(rows, *asked_for, question.speeds), best_per_split(rows, *asked_for, question.mbps)
+    return Found(rows, _regions(rows, question), by_speed, by_split, notes)
 
 
 _TIES = (
@@ -71,7 +99,8 @@ def _regions(rows: pd.DataFrame, question: Question) -> pd.DataFrame:
             fit = here[here["drop"] <= drop].reset_index(drop=True)
             for rtt in question.rtts:
                 place = {"dataset": dataset, "backbone": backbone, "tolerated_drop": drop, "rtt_ms": rtt}
-                found += [place | _told(fit, rtt, *region) for region in regions(fit, rtt)]
+                won = regions(fit, rtt, question.slowest, question.fastest)
+                found += [place | _told(fit, rtt, *region) for region in won]
     return pd.DataFrame(found, columns=["dataset", "backbone", "tolerated_drop", "rtt_ms", *_TOLD])
 
 
@@ -96,6 +125,15 @@ def _basis(rows: pd.DataFrame, question: Question) -> str:
         return f"times as measured at batch 1, both sides on the same machine ({machines}); {wanted}"
     speeds = [f"{side.macs_per_second / 1e9:g} GMAC/s" for side in (profile.device, profile.server)]
     return f"times by the profile {profile.name!r}: device {speeds[0]}, server {speeds[1]}; {wanted}"
+
+
+def _range(question: Question) -> str:
+    return f"all speeds from {question.slowest:g} to {question.fastest:g} Mbit/s are looked at, and no others"
+
+
+def _seeds(rows: pd.DataFrame) -> list[str]:
+    seeds = over_seeds(rows)
+    return [f"times, bytes and drops are {seeds}"] if seeds else []
 
 
 def _left_out(rows: pd.DataFrame) -> list[str]:
