@@ -6,9 +6,8 @@ A backbone comes with its own preprocessing: that of torchvision's weights, timm
 model's, of which a sweep may replace single fields.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from http.client import HTTPException
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,11 +18,12 @@ import torchvision
 from PIL import Image
 from torch import Tensor, nn
 
-from splitbench.bench import named_weights, user_models, weight_files
+from splitbench.bench import named_weights, own_code, user_models, weight_files
 from splitbench.bench.classifiers import Classifier
 from splitbench.bench.detectors import Detector
 from splitbench.bench.detectors.frozen import freeze
 from splitbench.bench.errors import UserError, nearest
+from splitbench.bench.models import EMBEDDED
 from splitbench.bench.preprocessing import Preprocessing
 from splitbench.bench.split import Halves
 from splitbench.bench.split.detection import is_torchvisions
@@ -46,6 +46,11 @@ class Backbone(Protocol):
     @property
     def weights(self) -> str:
         """A digest of its weights."""
+        ...
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether its tail can be trained by the task's loss."""
         ...
 
     @property
@@ -135,7 +140,7 @@ def _timm(name: str, args: dict[str, Any], weights: str, download: bool) -> Buil
 def _embedded(name: str, args: dict[str, Any], weights: str, download: bool) -> Built:
     if weights != named_weights.DEFAULT:
         raise named_weights.unknown(f"splitbench/{name}", weights, "give a file, `default` or `none`")
-    embedded = _embedded_networks()[name]
+    embedded = EMBEDDED[name]
     model = embedded.build(**args)
     if download:
         weight_files.load(model, embedded.weights, f"splitbench/{name}")
@@ -159,11 +164,6 @@ def _own(path: str, overrides: dict[str, Any]) -> Builder:
     return builder
 
 
-def _embedded_networks() -> Mapping[str, Any]:
-    found: Mapping[str, Any] = import_module("splitbench.bench.models").EMBEDDED
-    return found
-
-
 def _torchvisions() -> list[str]:
     kinds = torchvision.models, torchvision.models.detection
     return [name for kind in kinds for name in torchvision.models.list_models(module=kind)]
@@ -173,13 +173,13 @@ _SOURCES: dict[str, Builder] = {"torchvision": _torchvision, "timm": _timm, "spl
 _NAMES: dict[str, tuple[Callable[[], Iterable[str]], str]] = {
     "torchvision": (_torchvisions, "`torchvision.models.list_models()`"),
     "timm": (timm.list_models, "`timm.list_models()`"),
-    "splitbench": (_embedded_networks, "bench/models/__init__.py"),
+    "splitbench": (lambda: EMBEDDED, "bench/models/__init__.py"),
 }
 
 
 def check_name(name: str) -> None:
     """Raises UserError for a name that no source knows. Import paths pass: only importing tells, and that runs code."""
-    if user_models.is_import_path(name):
+    if own_code.is_import_path(name):
         return
     source, _, short = name.partition("/")
     if source not in _SOURCES:
@@ -198,7 +198,7 @@ def check_name(name: str) -> None:
 
 def _builder(name: str, overrides: dict[str, Any]) -> tuple[Builder, str]:
     """What builds a backbone, and the model's name there, which its weights file has too."""
-    if user_models.is_import_path(name):
+    if own_code.is_import_path(name):
         return _own(name, overrides), name.rpartition(":")[2]
     source, _, short = name.partition("/")
     return _SOURCES[source], short

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from PIL import Image
@@ -21,6 +21,8 @@ class Classifier:
     model: nn.Module
     preprocessing: Preprocessing
     weights: str
+
+    has_loss: ClassVar[bool] = True
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -61,9 +63,13 @@ class Classifier:
         return Halves(_Normalized(normalize, head), tail)
 
     def example(self, pictures: Sequence[Image.Image] = ()) -> Tensor:
-        """What the model itself is given of some pictures, normalized; noise of its usual size for none."""
+        """What the model itself is given of some pictures, normalized; noise of their size for none."""
         if not pictures:
-            return default_example(self.model)
+            noise, size = default_example(self.model), self.preprocessing.size
+            if size is None or size == noise.shape[-2:]:
+                return noise
+            generator = torch.Generator().manual_seed(0)
+            return torch.randn(*noise.shape[:2], *size, generator=generator).to(noise)
         batch: Tensor = Normalize(self.preprocessing.mean, self.preprocessing.std)(
             self.together([self.pixels(picture) for picture in pictures])
         )

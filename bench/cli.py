@@ -5,7 +5,7 @@ import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,11 @@ from splitbench.bench import cli_data, cli_results
 from splitbench.bench.errors import UserError
 from splitbench.bench.files import folder_for
 from splitbench.bench.words import counted
+
+if TYPE_CHECKING:
+    from splitbench.bench.plan import Sources
+    from splitbench.bench.sweep import Sweep
+    from splitbench.methods.base import Method
 
 Overwrite = Literal["never", "failed", "all"]
 
@@ -219,7 +224,7 @@ def _opened(
     device: str,
     only: list[str] | None,
     method: list[str] | None,
-) -> tuple[Path, Any, Any]:
+) -> tuple[Path, "Sweep", "Sources"]:
     from splitbench.bench import circumstances
     from splitbench.bench.plan import Sources, check_data
     from splitbench.bench.sweep import read
@@ -264,19 +269,25 @@ def collect(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> No
 
 
 @app.command()
-def columns() -> None:
-    """Print the columns of cells.csv with unit and meaning."""
-    from splitbench.bench.columns import COLUMNS
-
-    for column in COLUMNS:
-        print(f"{column.name:21} {column.unit:7} {column.meaning}")
-
-
-@app.command()
-def methods() -> None:
-    """List the methods with their knobs."""
+def methods(
+    name: Annotated[
+        str | None, typer.Argument(help="One of them, or a method of your own (my_package.my_module:METHOD).")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Hold it to what every method must do.")] = False,
+) -> None:
+    """List the methods with their knobs; of one, tell its settings, or whether it does what a method must."""
+    from splitbench.bench import own_code, schemas
     from splitbench.methods import MethodError, get, names
 
+    if name is not None:
+        method = own_code.method(name)
+        if check:
+            _check(name, method)
+        else:
+            print("\n".join(schemas.of_method(name, method)))
+        return
+    if check:
+        raise UserError("--check takes the name of a method")
     for name in names():
         try:
             method = get(name)
@@ -284,6 +295,46 @@ def methods() -> None:
             print(f"{name:16} {'-':8} not here: {error}")
         else:
             print(f"{name:16} {method.knob:8} {method.summary}")
+
+
+def _check(name: str, method: "Method") -> None:
+    from splitbench.bench.conformance import faults
+
+    wrong = 0
+    for settings, fault in faults(method):
+        case = f"{name} {settings}".strip()
+        print(f"fails  {case}: {fault}" if fault else f"ok     {case}", flush=True)
+        wrong += bool(fault)
+    if wrong:
+        raise SystemExit(1)
+
+
+@app.command()
+def datasets(
+    name: Annotated[
+        str | None, typer.Argument(help="One of them, or a dataset of your own (my_package.my_module:DATASET).")
+    ] = None,
+) -> None:
+    """List the datasets; of one, tell its options."""
+    from splitbench.bench import own_code, schemas
+    from splitbench.datasets import DataError, get, names
+
+    if name is not None:
+        print("\n".join(schemas.of_dataset(name, own_code.dataset(name))))
+        return
+    for name in names():
+        try:
+            print(f"{name:20} {schemas.summary(get(name))}")
+        except DataError as error:
+            print(f"{name:20} not here: {error}")
+
+
+@app.command()
+def keys() -> None:
+    """Print the keys of a sweep file, with types and defaults."""
+    from splitbench.bench import schemas
+
+    print("\n".join(schemas.of_sweeps()))
 
 
 @app.command()
@@ -294,11 +345,14 @@ def splits(
     ] = None,
     weights: Annotated[str, typer.Option(help="default, none, a name of torchvision's, or a file.")] = "none",
     plot: Annotated[Path | None, typer.Option(help="Draw cut size and MACs along the network into this file.")] = None,
+    preprocessing: Annotated[
+        str, typer.Option(help="Fields of the preprocessing, as a sweep has them: '{resize: null, crop: 96}'.")
+    ] = "{}",
 ) -> None:
     """List a backbone's split points in order, with what crosses and what each side computes and stores."""
     from splitbench.bench.list_splits import described
 
-    for line in described(backbone, weights, image or [], plot):
+    for line in described(backbone, weights, image or [], plot, preprocessing):
         print(line)
 
 

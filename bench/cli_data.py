@@ -33,12 +33,15 @@ def check(
     folder: FolderArgument,
     part: Annotated[Literal["evaluation", "train"] | None, typer.Option(help="Only this one.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Decode all images, instead of a sample.")] = False,
+    annotations: Annotated[
+        Path | None, typer.Option(help="COCO: a file of boxes of one's own, as a sweep's `annotations` names it.")
+    ] = None,
 ) -> None:
     """Tell what a folder holds and lacks. Ends with 0: complete, 1: usable but incomplete, 2: not usable."""
     from splitbench.bench.data_check import PARTS
     from splitbench.bench.data_check import check as look
 
-    report = look(dataset, folder, PARTS if part is None else (part,), full)
+    report = look(dataset, folder, PARTS if part is None else (part,), full, annotations=annotations)
     for line in report.lines():
         print(line)
     if report.code:

@@ -33,7 +33,14 @@ _COCO: Mapping[Part, tuple[str, str]] = {"evaluation": ("val", "val2017"), "trai
 """How files of boxes begin, and the official part."""
 
 
-def check(name: Name, folder: Path, parts: Sequence[Part] = PARTS, full: bool = False, progress: bool = True) -> Report:
+def check(
+    name: Name,
+    folder: Path,
+    parts: Sequence[Part] = PARTS,
+    full: bool = False,
+    progress: bool = True,
+    annotations: Path | None = None,
+) -> Report:
     """Look at a folder.
 
     Args:
@@ -42,13 +49,18 @@ def check(name: Name, folder: Path, parts: Sequence[Part] = PARTS, full: bool = 
         parts: Which parts are wanted: ``evaluation``, ``train`` or both.
         full: Whether to decode all images, instead of a sample.
         progress: Whether to draw bars.
+        annotations: A file of boxes in COCO's format that is called otherwise, by path or below the folder.
 
     Raises:
-        UserError: no such folder.
+        UserError: no such folder, or annotations for what is not COCO.
     """
     if not folder.is_dir():
         raise UserError(f"data folder not found: {folder}")
+    if annotations is not None and name != "coco":
+        raise UserError(f"--annotations names a file of boxes: {name} has none")
     try:
+        if annotations is not None:
+            return Report("COCO 2017", [_coco_part(folder, parts[0], full, progress, annotations)], {})
         return _CHECKS[name](folder, parts, full, progress)
     except OSError as error:
         raise UserError(f"{error.filename or folder} cannot be read ({error.strerror})") from None
@@ -113,10 +125,10 @@ def _coco(folder: Path, parts: Sequence[Part], full: bool, progress: bool) -> Re
     return Report("COCO 2017", found, absent)
 
 
-def _coco_part(folder: Path, part: Part, full: bool, progress: bool) -> Found:
+def _coco_part(folder: Path, part: Part, full: bool, progress: bool, annotations: Path | None = None) -> Found:
     official = COCO_BOXES[_COCO[part][1]]
     try:
-        dataset = coco.DATASET.load(coco.Options(root=folder), part)
+        dataset = coco.DATASET.load(coco.Options(root=folder, annotations=annotations), part)
     except DataError as error:
         return Found(part, str(folder), faults=[str(error)])
     files = [dataset.folder / picture.file for picture in dataset.pictures]

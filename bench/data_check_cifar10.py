@@ -11,7 +11,7 @@ from splitbench.bench.data_report import Found, Report, decoded, size, spread
 from splitbench.datasets import cifar10
 from splitbench.datasets.base import DataError, Part
 
-_SPLITS: Mapping[Part, str] = {"evaluation": "test", "train": "train"}
+_HALVES: Mapping[Part, str] = {"evaluation": "test", "train": "train"}
 _IMAGES: Mapping[str, int] = {"test": 10_000, "train": 50_000}
 _BATCHES: Mapping[str, tuple[str, ...]] = {"test": ("test_batch",), "train": CIFAR_BATCHES}
 _FOLDERS = ("", "cifar-10-batches-bin", "cifar-10-batches-py")
@@ -19,43 +19,43 @@ _FOLDERS = ("", "cifar-10-batches-bin", "cifar-10-batches-py")
 
 def check(folder: Path, parts: Sequence[Part], full: bool, progress: bool) -> Report:
     """Look at the official files where there are some, otherwise at every .npz and .zip. Raises OSError."""
-    wanted = [part for part in _SPLITS if part in parts]
-    files = {part: _official(folder, _SPLITS[part]) for part in wanted}
+    wanted = [part for part in _HALVES if part in parts]
+    files = {part: _official(folder, _HALVES[part]) for part in wanted}
     if any(files.values()):
         found = [_part(folder, part, files[part], {}, full, progress) for part in wanted if files[part]]
         there = {part for part in wanted if files[part]}
     else:
-        own = [(part, file) for part in wanted for file in _own(folder, _SPLITS[part])]
-        found = [_part(folder, part, [file], {f"{_SPLITS[part]}_file": file}, full, progress) for part, file in own]
+        own = [(part, file) for part in wanted for file in _own(folder, _HALVES[part])]
+        found = [_part(folder, part, [file], {f"{_HALVES[part]}_file": file}, full, progress) for part, file in own]
         there = {part for part, _ in own}
         if not own:  # the loader says what it expected
             found, there = [_part(folder, wanted[0], [], {}, full, progress)], set(wanted)
-    absent = {part: _IMAGES[_SPLITS[part]] for part in wanted if part not in there}
+    absent = {part: _IMAGES[_HALVES[part]] for part in wanted if part not in there}
     return Report("CIFAR-10", found, absent)
 
 
-def _official(folder: Path, split: str) -> list[Path]:
+def _official(folder: Path, half: str) -> list[Path]:
     """The batches that are there, in the first place that has any."""
     for place in _FOLDERS:
         for suffix in (".bin", ""):
-            files = [folder / place / f"{batch}{suffix}" for batch in _BATCHES[split]]
+            files = [folder / place / f"{batch}{suffix}" for batch in _BATCHES[half]]
             there = [file for file in files if file.is_file()]
             if there:
                 return there
     return []
 
 
-def _own(folder: Path, split: str) -> list[Path]:
-    """Other files that could hold a split, by their names; one that names no split may hold both."""
+def _own(folder: Path, half: str) -> list[Path]:
+    """Other files that could hold one of the halves, by their names; one that names neither may hold both."""
     files = sorted(path for path in folder.iterdir() if path.suffix in (".npz", ".zip") and path.is_file())
-    other = "train" if split == "test" else "test"
-    return [file for file in files if split in file.name or other not in file.name]
+    other = "train" if half == "test" else "test"
+    return [file for file in files if half in file.name or other not in file.name]
 
 
 def _part(
     folder: Path, part: Part, files: Sequence[Path], named: Mapping[str, Path], full: bool, progress: bool
 ) -> Found:
-    split = _SPLITS[part]
+    half = _HALVES[part]
     place = str(files[0] if len(files) == 1 else files[0].parent if files else folder)
     options = {key: file.relative_to(folder) for key, file in named.items()}
     try:
@@ -73,9 +73,9 @@ def _part(
         fact,
     ]
     lacks = []
-    if len(dataset) != _IMAGES[split]:
-        lacks.append(f"{len(dataset):,} images, where CIFAR-10 has {_IMAGES[split]:,}")
-    elif set(labels.values()) != {_IMAGES[split] // len(cifar10.CLASSES)}:
+    if len(dataset) != _IMAGES[half]:
+        lacks.append(f"{len(dataset):,} images, where CIFAR-10 has {_IMAGES[half]:,}")
+    elif set(labels.values()) != {_IMAGES[half] // len(cifar10.CLASSES)}:
         lacks.append(f"{spread(labels.values())} images per class, where CIFAR-10 has the same number of each")
     if named:
         key, file = next(iter(options.items()))

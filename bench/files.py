@@ -58,6 +58,19 @@ def read_json(path: Path) -> Any:
         return None
 
 
+def file_word(word: str) -> str:
+    """A word as a part of a path; different words stay different, but for one that spells what stands for a sign.
+
+    >>> file_word("torchvision/resnet50"), file_word("channels=32 stride=1"), file_word("a:b"), file_word("..")
+    ('torchvision--resnet50', 'channels=32+stride=1', 'a-3a-b', '-2e--2e-')
+    """
+    kept = "_-=" if set(word) <= {"."} else "._-="
+    signs = {"/": "--", " ": "+"}
+    return "".join(
+        letter if letter.isalnum() or letter in kept else signs.get(letter, f"-{ord(letter):x}-") for letter in word
+    )
+
+
 def folder_for(path: Path, option: str) -> Path:
     """``path``, which an option names, where it is a folder or can become one. Raises UserError where it cannot."""
     there = next((one for one in (path, *path.parents) if one.exists()), path)

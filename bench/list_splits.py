@@ -4,12 +4,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from PIL import Image
+from pydantic import ValidationError
 from torch import nn
 
 from splitbench.bench import backbones
 from splitbench.bench.errors import UserError
+from splitbench.bench.explain import explained
 from splitbench.bench.files import file_for
+from splitbench.bench.preprocessing import Preprocessing
 from splitbench.bench.split.plot import plot
 from splitbench.bench.split.points import network_input, share_of_zeros, split_points
 
@@ -17,15 +21,20 @@ _FIGURES = (".png", ".svg", ".pdf")
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def described(name: str, weights: str, images: Sequence[Path], figure: Path | None) -> Iterator[str]:
+def described(
+    name: str, weights: str, images: Sequence[Path], figure: Path | None, preprocessing: str = "{}"
+) -> Iterator[str]:
     """Lines to print; with ``images`` also the share of zeros in each cut, which needs real weights to mean anything.
 
+    ``preprocessing`` is YAML, as a sweep has it.
+
     Raises:
-        UserError: unknown backbone, weights that cannot be had, unreadable images, a model that cannot be traced.
+        UserError: unknown backbone, weights that cannot be had, unreadable images, a model that cannot be traced,
+            preprocessing that does not fit.
     """
     if figure is not None and file_for(figure, "--plot", "splits.png").suffix.lower() not in _FIGURES:
         raise UserError(f"{figure}: --plot takes a file ending in {', '.join(_FIGURES)}")
-    model, example = _opened(name, weights, images)
+    model, example = _opened(name, weights, images, _fields(preprocessing))
     points = split_points(model, example)
     zeros = share_of_zeros(model, points, example) if images else {}
     yield (
@@ -47,9 +56,22 @@ def described(name: str, weights: str, images: Sequence[Path], figure: Path | No
         yield f"wrote {figure}"
 
 
-def _opened(name: str, weights: str, images: Sequence[Path]) -> tuple[nn.Module, Any]:
-    """The model, and an example of its input: the photographs, or noise of its usual size."""
-    backbone = backbones.build(name, {}, weights, {})
+def _fields(preprocessing: str) -> dict[str, Any]:
+    try:
+        fields = yaml.safe_load(preprocessing)
+    except yaml.YAMLError as error:
+        raise UserError(f"--preprocessing is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(fields, dict):
+        raise UserError(f"--preprocessing takes keys with values, as in '{{crop: 96}}', not {preprocessing!r}")
+    return fields
+
+
+def _opened(name: str, weights: str, images: Sequence[Path], fields: dict[str, Any]) -> tuple[nn.Module, Any]:
+    """The model, and an example of its input: the photographs, or noise of the size that it is given."""
+    try:
+        backbone = backbones.build(name, {}, weights, fields)
+    except ValidationError as error:
+        raise UserError(explained(error, f"{name}: preprocessing", Preprocessing)) from None
     return backbone.model, backbone.example([_photograph(path) for path in images])
 
 

@@ -1,13 +1,15 @@
 """From a sweep to passes: open the data, load the backbones, and name every cell.
 
 A cell's key is a hash of what its row is asked for: settings, weights' content, images' content, preprocessing, split,
-the method's version, seed and precision. It is not one of order, host, paths or labels, nor of batch size, threads,
-device and libraries' versions, which can change last bits and stand in the row.
+the method's version, seed, precision, and the source of a model or method of one's own. It is not one of order, host,
+paths or labels, nor of batch size, threads, device and libraries' versions, which can change last bits and stand in the
+row.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -17,7 +19,7 @@ import torch
 from pydantic import ValidationError
 
 from splitbench import datasets, methods
-from splitbench.bench import backbones, tasks, user_models
+from splitbench.bench import backbones, own_code, task_loss, tasks
 from splitbench.bench.auto_splits import resolved
 from splitbench.bench.backbones import Backbone
 from splitbench.bench.errors import UserError
@@ -140,6 +142,10 @@ def _pass(
             ingredients["calibration"] = calibrated()
         training = None
         if "train" in needed:
+            labelled = spec.source("train") == spec.name
+            reason = task_loss.refused(cell, places[cell.split], loaded, dataset, train, labelled)
+            if reason:
+                raise UserError(f"{cell}: {reason}")
             training = _training(cell, ingredients, shown(), previous)
             ingredients["training"] = training.key
         planned.append(Planned(cell, _key(ingredients), ingredients, training))
@@ -156,6 +162,10 @@ def reopened(
     planned: tuple[Planned, ...],
 ) -> Pass:
     """A pass that another process has checked, with the data as this process finds it. Raises UserError, DataError."""
+    for name in {one.cell.method for one in planned}:
+        own_code.method(name)
+    for part in get_args(Part):
+        own_code.dataset(spec.source(part))
     dataset = open_dataset(spec, sources, "evaluation")
     calibration, train = (_other(spec, sources, dataset, part) for part in ("calibration", "train"))
     one = _opened(spec, backbone, sources, dataset, calibration, train)
@@ -221,9 +231,10 @@ def _ingredients(cell: Cell, spec: DatasetSpec, fingerprint: str, loaded: Backbo
         "settings": cell.settings.model_dump(mode="json"),
         "seed": cell.seed,
     }
-    if user_models.is_import_path(cell.backbone.name):
-        ingredients["code"] = user_models.code_digest(cell.backbone.name)
-    return ingredients
+    if own_code.is_import_path(cell.backbone.name):
+        ingredients["code"] = own_code.digest(cell.backbone.name)
+    code = own_code.method_digest(cell.method)
+    return ingredients if code is None else ingredients | {"method_code": code}
 
 
 def check_data(sweep: Sweep, sources: Sources) -> None:
@@ -232,12 +243,19 @@ def check_data(sweep: Sweep, sources: Sources) -> None:
         raise UserError(f"data folder not found: {sources.data}")
     names = {spec.source(part) for spec in sweep.datasets for part in get_args(Part)}
     if sources.data is not None and not any(map(_in_folder, names)):
-        others = [name for name in datasets.names() if datasets.get(name).task == sweep.task and _in_folder(name)]
+        others = [name for name in _loadable() if datasets.get(name).task == sweep.task and _in_folder(name)]
         raise UserError(
             f"DATA= (--data) {sources.data} would not be read: the sweep's images come from no folder "
             f"({', '.join(sorted(names))}). Leave it out, or run a sweep over {' or '.join(others)} "
             "(see `splitbench sweeps`)"
         )
+
+
+def _loadable() -> Iterator[str]:
+    for name in datasets.names():
+        with suppress(DataError):  # a file there that cannot be imported is no one's concern who does not use it
+            datasets.get(name)
+            yield name
 
 
 def _in_folder(name: str) -> bool:

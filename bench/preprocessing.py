@@ -34,9 +34,16 @@ class Preprocessing(BaseModel):
     std: Triple = (0.229, 0.224, 0.225)
 
     @property
+    def size(self) -> tuple[int, int] | None:
+        """The height and width that all pictures come out at; None where they differ."""
+        if self.crop is not None:
+            return (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
+        return self.resize if isinstance(self.resize, tuple) else None
+
+    @property
     def one_size(self) -> bool:
         """Whether all pictures come out at the same size."""
-        return self.crop is not None or isinstance(self.resize, tuple)
+        return self.size is not None
 
     def pixels(self, image: Image.Image) -> Tensor:
         """The network's input as pixels: uint8, (3, H, W)."""

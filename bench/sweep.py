@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from splitbench import datasets, methods
-from splitbench.bench import backbones
+from splitbench.bench import backbones, own_code
 from splitbench.bench.errors import UserError, nearest
 from splitbench.bench.explain import explained, short
 from splitbench.bench.precision import Precision
@@ -48,12 +48,13 @@ class _Open(BaseModel):
 
 
 class DatasetSpec(_Open):
-    """A dataset by name, with its own options beside these keys.
+    """A dataset by name, with its own options beside these keys. ``label`` is what tables call it, by default ``name``.
 
     ``calibration`` holds options that replace the dataset's for the calibration images, ``train`` for the training
     images, to which the evaluation's ``limit`` does not apply. With a ``name`` in either, its images are those of
     another dataset, with no options but those beside the name: enough for what needs no labels. ``unreadable: skip``
-    leaves images out that cannot be decoded and counts them; by default they fail the cell.
+    leaves images out that cannot be decoded and counts them; by default they fail the cell. ``preprocessing`` replaces
+    single fields of the backbones' own.
     """
 
     name: str
@@ -84,9 +85,11 @@ class AutoSplits(_Strict):
 
 
 class BackboneSpec(_Strict):
-    """A backbone by name. ``preprocessing`` replaces single fields of its own; ``args`` go to its constructor.
+    """A backbone by name. ``label`` is what tables call it, by default ``name``. ``args`` go to its constructor.
 
-    ``splits`` names split points; ``auto`` takes the stage boundaries, ``auto: n`` the n best.
+    ``weights`` are ``default``, a name of torchvision's, a file, or ``none``: random ones, always the same.
+    ``preprocessing`` replaces single fields of its own. ``splits`` names split points; ``auto`` takes the stage
+    boundaries, ``auto: n`` the n best.
     """
 
     name: str
@@ -118,7 +121,7 @@ class MethodSpec(_Open):
 
 
 class Sweep(_Strict):
-    """A whole sweep file.
+    """A whole sweep file: every method at every split of every backbone, on every dataset, once for each of ``seeds``.
 
     ``batch`` is how many images are run at once, ``precision`` what heads and tails compute in: ``bfloat16`` and
     ``float16`` by autocast. Codecs and training keep to float32.
@@ -264,15 +267,15 @@ def _faults(sweep: Sweep, path: Path) -> Iterator[str]:
 
 def _check_dataset(spec: DatasetSpec, place: str, task: str) -> None:
     try:
-        kind = datasets.get(spec.name)
-    except DataError as error:
+        kind = own_code.dataset(spec.name)
+    except (DataError, UserError) as error:
         raise UserError(f"{place}.name: {error}{nearest(spec.name, datasets.names())}") from None
     if kind.task != task:
         raise _OtherTaskError(f"{place}.name: {spec.name} is a dataset for {kind.task}, but the sweep's task is {task}")
     for part in get_args(Part):
         try:
-            kind = datasets.get(spec.source(part))
-        except DataError as error:
+            kind = own_code.dataset(spec.source(part))
+        except (DataError, UserError) as error:
             raise UserError(f"{place}.{part}.name: {error}{nearest(spec.source(part), datasets.names())}") from None
         try:
             kind.Options.model_validate(spec.options(part))
@@ -289,11 +292,11 @@ def _check_backbone(spec: BackboneSpec, place: str, task: str) -> None:
 
 def _check_method(spec: MethodSpec, place: str, task: str) -> None:
     try:
-        method = methods.get(spec.name)
-    except MethodError as error:
+        method = own_code.method(spec.name)
+    except (MethodError, UserError) as error:
         raise UserError(f"{place}.name: {error}{nearest(spec.name, methods.names())}") from None
     if task not in method.tasks:
-        fitting = ", ".join(name for name in methods.names() if task in methods.get(name).tasks)
+        fitting = ", ".join(name for name in methods.names() if _is_for(name, task))
         raise _OtherTaskError(
             f"{place}.name: {spec.name} is a method for {' and '.join(method.tasks)}, but the sweep's task is {task}: "
             f"leave it out, or take another ({fitting})"
@@ -306,6 +309,14 @@ def _check_method(spec: MethodSpec, place: str, task: str) -> None:
             pass
     except ValidationError as error:
         raise UserError(explained(error, f"{place} ({spec.name})", method.Settings)) from None
+
+
+def _is_for(name: str, task: str) -> bool:
+    """Whether a method of the folder serves a task; not where it cannot be imported."""
+    try:
+        return task in methods.get(name).tasks
+    except MethodError:
+        return False
 
 
 def _settings(spec: MethodSpec) -> Iterator[Settings]:

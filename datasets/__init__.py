@@ -1,9 +1,10 @@
 """Datasets: one file each, found by being there.
 
-A dataset's name is its file's name: ``imagenet.py`` holds ``imagenet`` in a module-level ``DATASET``.
+A dataset's name is its file's name: ``imagenet.py`` holds ``imagenet`` in a module-level ``DATASET``. One that lies
+elsewhere is named by its import path (:mod:`splitbench.bench.own_code`).
 """
 
 from splitbench.datasets.base import DataError, Dataset, ImageError, Part, fingerprint
-from splitbench.datasets.registry import get, names
+from splitbench.datasets.registry import add, checked, get, names
 
-__all__ = ["DataError", "Dataset", "ImageError", "Part", "fingerprint", "get", "names"]
+__all__ = ["DataError", "Dataset", "ImageError", "Part", "add", "checked", "fingerprint", "get", "names"]

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
@@ -35,7 +35,7 @@ class Dataset(Protocol):
 
     @property
     def classes(self) -> int:
-        """How many classes there are."""
+        """How many classes there are, as far as is known: no label is that high."""
         ...
 
     def __len__(self) -> int: ...
@@ -65,6 +65,21 @@ class Dataset(Protocol):
     def digest(self, index: int) -> str:
         """A digest of the image's content and target, whatever its path."""
         ...
+
+
+@runtime_checkable
+class NumberedHere(Protocol):
+    """A dataset whose classes had names but no numbers: it numbered them itself, which a backbone may see otherwise."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """All classes in the order of their numbers; empty where the numbers were given after all."""
+        ...
+
+
+def class_names(dataset: Dataset) -> tuple[str, ...]:
+    """The classes that a dataset numbered itself; empty where their numbers are given."""
+    return dataset.class_names if isinstance(dataset, NumberedHere) else ()
 
 
 class DatasetKind(Protocol):

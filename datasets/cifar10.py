@@ -46,7 +46,7 @@ _BYTES = SIDE * SIDE * 3
 class Options(base.Options):
     """``limit``: a random subset of that many images, the same for the same ``seed``; ``exclude``: ids left out.
 
-    ``test_file`` and ``train_file`` are paths in ``root``.
+    ``root``: the folder; in a sweep, below that of the data. ``test_file`` and ``train_file`` are paths in it.
     """
 
     root: Path | None = None
@@ -121,14 +121,14 @@ class Cifar10:
             raise DataError("the dataset cifar10 needs a folder: set DATA= (--data), or `root` in the sweep")
         if not options.root.is_dir():
             raise DataError(f"data folder not found: {options.root}")
-        split = "test" if part == "evaluation" else "train"
-        file = options.test_file if split == "test" else options.train_file
+        half = "test" if part == "evaluation" else "train"
+        file = options.test_file if half == "test" else options.train_file
         if file is not None:
-            found = _from_file(options.root / file, split)
+            found = _from_file(options.root / file, half)
         elif options.test_file is not None or options.train_file is not None:
-            raise DataError(f"cifar10: no file for {part}: name one in `{split}_file`")
+            raise DataError(f"cifar10: no file for {part}: name one in `{half}_file`")
         else:
-            found = _from_official(options.root, split)
+            found = _from_official(options.root, half)
         rows = [picture for picture in found.pictures if picture.id not in options.exclude]
         limit = CALIBRATION_IMAGES if part == "calibration" and options.limit is None else options.limit
         if limit is not None and limit < len(rows):
@@ -142,39 +142,39 @@ Pixels = npt.NDArray[np.uint8]
 """(n, 32, 32, 3)."""
 
 
-def _from_official(root: Path, split: str) -> Pictures:
+def _from_official(root: Path, half: str) -> Pictures:
     readers: dict[str, tuple[str, Callable[[Path], tuple[Pixels, Labels]]]] = {
         "cifar-10-batches-bin": (".bin", _binary),
         "cifar-10-batches-py": ("", _pickled),
     }
     for name, (suffix, read) in readers.items():
         for folder in (root, root / name):
-            files = [folder / f"{batch}{suffix}" for batch in _BATCHES[split]]
+            files = [folder / f"{batch}{suffix}" for batch in _BATCHES[half]]
             if files[0].is_file():
                 missing = [file for file in files if not file.is_file()]
                 if missing:
                     raise DataError(f"{missing[0]} is missing: unpack CIFAR-10's archive again")
                 pixels, labels = zip(*map(read, files), strict=True)
-                return _from_arrays(np.concatenate(pixels), np.concatenate(labels), split, official=True)
+                return _from_arrays(np.concatenate(pixels), np.concatenate(labels), half, official=True)
     raise DataError(
         f"no CIFAR-10 in {root}: download cifar-10-binary.tar.gz or cifar-10-python.tar.gz from "
         "https://www.cs.toronto.edu/~kriz/cifar.html and unpack it there, or name files in `test_file` and `train_file`"
     )
 
 
-def _from_file(path: Path, split: str) -> Pictures:
+def _from_file(path: Path, half: str) -> Pictures:
     if not path.is_file():
-        raise DataError(f"{split} file not found: {path}")
+        raise DataError(f"{half} file not found: {path}")
     if path.suffix == ".npz":
-        return _from_arrays(*_npz(path), split, official=False)
+        return _from_arrays(*_npz(path), half, official=False)
     if path.suffix == ".zip":
-        return Pictures(_zipped(path, split), encoded=True, global_ids=False)
+        return Pictures(_zipped(path, half), encoded=True, global_ids=False)
     raise DataError(f"{path}: expected a .npz with x and y, or a .zip of pictures in folders called by class")
 
 
-def _from_arrays(pixels: Pixels, labels: Labels, split: str, official: bool) -> Pictures:
+def _from_arrays(pixels: Pixels, labels: Labels, half: str, official: bool) -> Pictures:
     rows = [
-        Picture(f"{split}-{index:05d}", int(label), picture.tobytes())
+        Picture(f"{half}-{index:05d}", int(label), picture.tobytes())
         for index, (picture, label) in enumerate(zip(pixels, labels, strict=True))
     ]
     return Pictures(rows, encoded=False, global_ids=official)
@@ -244,18 +244,18 @@ def _checked(path: Path, pixels: npt.NDArray[Any], labels: npt.NDArray[Any]) -> 
     return pixels, labels.astype(np.int64)
 
 
-def _zipped(path: Path, split: str) -> list[Picture]:
+def _zipped(path: Path, half: str) -> list[Picture]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [PurePosixPath(name) for name in sorted(archive.namelist())]
             names = [name for name in names if name.suffix.lower() in _SUFFIXES and not name.name.startswith(".")]
             halves = {half for half in _BATCHES if any(half in name.parts[:-2] for name in names)}
-            names = [name for name in names if not halves or split in name.parts[:-2]]
+            names = [name for name in names if not halves or half in name.parts[:-2]]
             strange = next((name for name in names if name.parent.name not in CLASSES), None)
             if strange is not None:
                 raise DataError(f"{path}: {strange} is in no folder called by one of {', '.join(CLASSES)}")
             if not names:
-                raise DataError(f"{path} holds no {split} pictures in folders called by class")
+                raise DataError(f"{path} holds no {half} pictures in folders called by class")
             return [
                 Picture(str(name.with_suffix("")), CLASSES.index(name.parent.name), archive.read(str(name)))
                 for name in names

@@ -31,11 +31,11 @@ _YEARS: dict[Part, tuple[str, ...]] = {
 
 
 class Options(base.Options):
-    """``limit``: a random subset of that many images, the same for the same ``seed``; ``ids``: only these image ids.
+    """``root``: the folder; in a sweep, below that of the data. ``annotations``: the JSON file, by path or below it.
 
-    ``exclude``: image ids left out. ``annotations``: the JSON file, by path or below ``root``. ``faulty: drop`` leaves
-    out boxes without a width or height and boxes outside their image, of which COCO's training part has some; by
-    default they are refused in evaluation images.
+    ``limit``: a random subset of that many images, the same for the same ``seed``; ``ids``: only these image ids;
+    ``exclude``: image ids left out. ``faulty: drop`` leaves out boxes without a width or height and boxes outside their
+    image, of which COCO's training part has some; by default they are refused in evaluation images.
     """
 
     root: Path | None = None
@@ -157,7 +157,9 @@ def _annotations_file(options: Options, part: Part) -> Path:
     others = {f"instances_{year}.json" for years in _YEARS.values() for year in years}
     if len(found) == 1 and found[0].name not in others and (root / "images").is_dir():
         return found[0]
-    beside = f"; there are {', '.join(file.name for file in found)}: name one in `annotations`" if found else ""
+    there = sorted({*root.glob("*.json"), *root.glob("annotations/*.json")})
+    named = f"{', '.join(file.name for file in there[:5])}{', ...' if len(there) > 5 else ''}"
+    beside = f"; there are {named}: name one in `annotations`" if there else ", or another name in `annotations`"
     raise DataError(f"no boxes for {part} in {root}: expected annotations/{wanted[0]} below it{beside}")
 
 

@@ -86,6 +86,8 @@ class EmbeddedClassification(Scenes):
 
 
 class _Kind:
+    """Drawn pictures of one thing each, for trying everything out."""
+
     task: ClassVar[str] = "classification"
     Options: ClassVar[type[base.Options]] = Options
 

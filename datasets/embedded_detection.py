@@ -75,6 +75,8 @@ def boxes_of(picture: Picture) -> list[Box]:
 
 
 class _Kind:
+    """Drawn scenes with boxes, for trying everything out."""
+
     task: ClassVar[str] = "detection"
     Options: ClassVar[type[base.Options]] = Options
 

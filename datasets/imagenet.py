@@ -3,9 +3,11 @@
 In ``root``, or in its subfolder ``val`` or ``validation`` (``train`` for calibration and training):
 
 1. *a folder per class*: ``n01440764/*.JPEG``. Classes that are ImageNet's synsets get ImageNet's indices (the sorted
-   synsets, as in torchvision), however few of them are there; other names are numbered in sorted order.
-2. *one flat folder and a CSV of labels*: columns ``file`` (or ``ImageId``) and ``label`` (an index from 0) or
-   ``PredictionString`` (a synset first, as in Kaggle's LOC_val_solution.csv). ``labels`` names it, or it is found.
+   synsets, as in torchvision), however few of them are there. Names that are numbers are the indices. Any other names
+   are numbered from 0 in sorted order, over the folders of ``val`` and ``train`` together.
+2. *one flat folder and a CSV of labels*: columns ``file`` (or ``ImageId``) and ``label`` (an index from 0, of whatever
+   classes) or ``PredictionString`` (a synset first, as in Kaggle's LOC_val_solution.csv). ``labels`` names it, or it is
+   found.
 3. *one flat folder and the devkit*: ``ILSVRC2012_validation_ground_truth.txt`` and ``meta.mat``, anywhere below
    ``root``; the devkit numbers classes in its own order, which ``meta.mat`` translates.
 """
@@ -37,7 +39,10 @@ _PARTS: dict[Part, tuple[str, ...]] = {
 
 
 class Options(base.Options):
-    """``limit``: a random subset of that many images, the same for the same ``seed``; ``exclude``: ids left out."""
+    """``root``: the folder; in a sweep, below that of the data. ``labels``: the CSV of labels, by path or in ``root``.
+
+    ``limit``: a random subset of that many images, the same for the same ``seed``; ``exclude``: ids left out.
+    """
 
     root: Path | None = None
     labels: Path | None = None
@@ -48,12 +53,13 @@ class Options(base.Options):
 
 @dataclass(frozen=True)
 class LabelledFiles:
-    """Image files with class indices."""
+    """Image files with class indices. ``class_names`` are those of folders that were numbered here, if any were."""
 
     files: tuple[Path, ...]
     labels: tuple[int, ...]
     ids: tuple[str, ...]
     classes: int
+    class_names: tuple[str, ...] = ()
     task: str = "classification"
 
     def __len__(self) -> int:
@@ -106,13 +112,13 @@ class ImageNet:
         folder = next((options.root / name for name in _PARTS[part] if (options.root / name).is_dir()), options.root)
         if part != "evaluation" and folder == options.root and (options.root / "val").is_dir():
             raise DataError(f"{options.root} has no folder `train` for {part}: name one in `{part}: root`")
-        pairs, classes = _found(options, folder)
+        pairs, classes, names = _found(options, folder)
         rows = [(name, *pair) for name, pair in zip(_ids(pairs), pairs, strict=True) if name not in options.exclude]
         if options.limit is not None and options.limit < len(rows):
             chosen = random.Random(options.seed).sample(range(len(rows)), options.limit)
             rows = [rows[index] for index in sorted(chosen)]
         ids, files, labels = zip(*rows, strict=True) if rows else ((), (), ())
-        return LabelledFiles(files, labels, ids, classes)
+        return LabelledFiles(files, labels, ids, classes, names)
 
 
 def _ids(pairs: "Pairs") -> list[str]:
@@ -122,18 +128,21 @@ def _ids(pairs: "Pairs") -> list[str]:
 
 
 Pairs = list[tuple[Path, int]]
+Found = tuple[Pairs, int, tuple[str, ...]]
+"""Files with labels, how many classes there are, and the classes' names where they were numbered here."""
 
 
-def _found(options: Options, folder: Path) -> tuple[Pairs, int]:
+def _found(options: Options, folder: Path) -> Found:
     if options.labels is not None:
         given = options.labels if options.labels.is_absolute() else options.root / options.labels  # type: ignore[operator]
         if not given.is_file():
             raise DataError(f"labels file not found: {given}")
         return _from_csv(given, folder)
-    visible = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    classes = sorted(path for path in visible if _images(path))
+    classes = _class_folders(folder)
     if classes and not _looks_flat(classes):
-        return _from_folders(classes)
+        root = options.root or folder
+        parts = {root / name for names in _PARTS.values() for name in names} - {folder}
+        return _from_folders(classes, [part for part in parts if part.is_dir()])
     table = _table(options.root or folder, folder)
     if table is not None:
         return _from_csv(table, folder)
@@ -166,19 +175,29 @@ def _images(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
-def _from_folders(classes: list[Path]) -> tuple[Pairs, int]:
+def _class_folders(folder: Path) -> list[Path]:
+    """Those with images in them."""
+    visible = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in visible if any(file.suffix.lower() in SUFFIXES for file in path.iterdir()))
+
+
+def _from_folders(classes: list[Path], parts: list[Path]) -> Found:
+    """``parts`` hold the other parts' class folders: a class that has no images here must not change the numbers."""
     index = synset_indices()
+    names: tuple[str, ...] = ()
     strange = [path for path in classes if path.name not in index]
     if strange and len(strange) < len(classes):
         raise DataError(f"{strange[0]} is no synset of ImageNet, but other folders beside it are: move it away")
     if strange and all(path.name.isdecimal() for path in classes):
         index = {path.name: int(path.name) for path in classes}
     elif strange:
-        index = {path.name: number for number, path in enumerate(classes)}
-    return [(file, index[path.name]) for path in classes for file in _images(path)], max(index.values()) + 1
+        others = [path for part in parts for path in _class_folders(part)]
+        names = tuple(sorted({path.name for path in (*classes, *others)}))
+        index = {name: number for number, name in enumerate(names)}
+    return [(file, index[path.name]) for path in classes for file in _images(path)], max(index.values()) + 1, names
 
 
-def _from_csv(table: Path, folder: Path) -> tuple[Pairs, int]:
+def _from_csv(table: Path, folder: Path) -> Found:
     try:
         with table.open(newline="", encoding="utf-8-sig") as stream:
             rows = list(csv.DictReader(stream))
@@ -200,7 +219,7 @@ def _from_csv(table: Path, folder: Path) -> tuple[Pairs, int]:
             f"{table} names {len(missing)} images of {len(rows)} that are not in {folder}: {', '.join(missing[:3])}"
             f"{', ...' if len(missing) > 3 else ''}"
         )
-    return pairs, 1000 if max(label for _, label in pairs) < 1000 else max(label for _, label in pairs) + 1
+    return pairs, max(label for _, label in pairs) + 1, ()
 
 
 def _label_reader(table: Path, columns: set[str]) -> Callable[[dict[str, str]], int]:
@@ -225,7 +244,7 @@ def _label_reader(table: Path, columns: set[str]) -> Callable[[dict[str, str]], 
     raise DataError(f"{table}: expected the columns file,label or ImageId,PredictionString, not {sorted(columns)}")
 
 
-def _from_devkit(truth: Path, folder: Path) -> tuple[Pairs, int]:
+def _from_devkit(truth: Path, folder: Path) -> Found:
     from scipy.io import loadmat
 
     meta = truth.with_name("meta.mat")
@@ -241,7 +260,7 @@ def _from_devkit(truth: Path, folder: Path) -> tuple[Pairs, int]:
     files = _images(folder)
     if len(files) != len(labels):
         raise DataError(f"{folder} has {len(files)} images, but {truth} has {len(labels)} labels: both must be whole")
-    return list(zip(files, labels, strict=True)), len(index)
+    return list(zip(files, labels, strict=True)), len(index), ()
 
 
 @cache

@@ -1,7 +1,8 @@
 """Methods: families of codecs, one file each, found by being there.
 
 A method's name is its file's name with ``-`` for ``_``: ``quantize_rle.py`` holds ``quantize-rle`` in a module-level
-``METHOD``. Nothing is imported before it is asked for, so a method with a missing dependency troubles nobody else.
+``METHOD``. Nothing is imported before it is asked for, so a file that cannot be imported troubles nobody else. A method
+that lies elsewhere is named by its import path (:mod:`splitbench.bench.own_code`).
 """
 
 from splitbench.methods.base import (
@@ -19,9 +20,10 @@ from splitbench.methods.base import (
     TensorSpec,
     Unit,
 )
-from splitbench.methods.registry import get, names
+from splitbench.methods.registry import SHIPPED, add, checked, get, module_of, names
 
 __all__ = [
+    "SHIPPED",
     "Bitstream",
     "BitstreamError",
     "Codec",
@@ -35,6 +37,9 @@ __all__ = [
     "MethodError",
     "TensorSpec",
     "Unit",
+    "add",
+    "checked",
     "get",
+    "module_of",
     "names",
 ]

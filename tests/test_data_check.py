@@ -179,3 +179,17 @@ def test_the_pack_is_usable_but_not_complete(pack, name, expected, capsys):
     printed = capsys.readouterr().out
     assert all(words in printed for words in expected)
     assert "usable, but not all of" in printed and "do not compare with published ones" in printed
+
+
+def test_a_file_of_boxes_with_a_name_of_its_own_is_named_by_an_option(tmp_path, capsys):
+    write_coco(tmp_path)
+    (file,) = tmp_path.rglob("instances_*.json")
+    file.rename(tmp_path / "boxes.json")
+    for picture in (tmp_path / "images" / "val2017").iterdir():
+        picture.rename(tmp_path / "images" / picture.name)
+    assert splitbench("data", "check", "coco", tmp_path) == 2
+    assert "there are boxes.json: name one in `annotations`" in capsys.readouterr().out
+    assert splitbench("data", "check", "coco", tmp_path, "--annotations", "boxes.json") == 1
+    assert "usable, but not all of COCO 2017" in capsys.readouterr().out
+    assert splitbench("data", "check", "imagenet", tmp_path, "--annotations", "boxes.json") == 2
+    assert "--annotations names a file of boxes: imagenet has none" in capsys.readouterr().err

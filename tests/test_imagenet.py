@@ -34,6 +34,24 @@ def test_a_folder_per_class_of_other_names_is_numbered(tmp_path):
     assert {dataset.files[i].parent.name: dataset.target(i) for i in range(2)} == {"bird": 0, "cat": 1}
 
 
+def test_a_class_that_one_part_lacks_keeps_its_number(tmp_path):
+    for part, names in (("val", ("square", "triangle")), ("train", ("circle", "square"))):
+        for name in names:
+            write_photographs(tmp_path / part / name, 1, size=16)
+    for part, expected in (("evaluation", {"square": 1, "triangle": 2}), ("train", {"circle": 0, "square": 1})):
+        dataset = load(tmp_path, part)
+        assert {file.parent.name: label for file, label in zip(dataset.files, dataset.labels, strict=True)} == expected
+        assert dataset.class_names == ("circle", "square", "triangle") and dataset.classes == 3
+
+
+def test_a_csv_has_as_many_classes_as_its_labels_tell(photographs):
+    table = photographs / "val" / "labels.csv"
+    rows = table.read_text().splitlines()
+    table.write_text("\n".join([rows[0], *(f"{row.partition(',')[0]},{i % 3}" for i, row in enumerate(rows[1:]))]))
+    dataset = load(photographs / "val")
+    assert dataset.classes == 3 and dataset.class_names == ()
+
+
 def test_a_damaged_devkit_is_told(tmp_path):
     write_photographs(tmp_path / "val", 1, size=16)
     (tmp_path / "ILSVRC2012_validation_ground_truth.txt").write_text("1\n")

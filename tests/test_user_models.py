@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from splitbench.bench import backbones, plan, sweep, user_models
+from splitbench.bench import auto_splits, backbones, own_code, plan, sweep
 from splitbench.bench.errors import UserError
 from tests.test_run import rows, splitbench
 
@@ -177,19 +177,19 @@ def test_args_that_do_not_fit_are_told(folder):
 
 def test_the_digest_follows_the_files_of_path_and_factory(folder):
     names = ("own.models:tiny", "own.again:tiny")
-    before = [user_models.code_digest(name) for name in names]
-    assert before == [user_models.code_digest(name) for name in names] and before[0] != before[1]
+    before = [own_code.digest(name) for name in names]
+    assert before == [own_code.digest(name) for name in names] and before[0] != before[1]
     (folder / "own_layers.py").write_text(LAYERS + "# imported deeper: not seen\n")
-    assert before == [user_models.code_digest(name) for name in names]
+    assert before == [own_code.digest(name) for name in names]
     (folder / "own" / "models.py").write_text(SOURCE + "# another\n")
-    after = [user_models.code_digest(name) for name in names]
+    after = [own_code.digest(name) for name in names]
     assert before[0] != after[0] and before[1] != after[1]
 
 
 def test_code_without_a_file_is_refused(folder, monkeypatch):
     monkeypatch.setenv("SPLITBENCH_TRUST", "builtins")
     with pytest.raises(UserError, match="comes from no file"):
-        user_models.code_digest("builtins:dict")
+        own_code.digest("builtins:dict")
 
 
 SWEEP = """
@@ -201,6 +201,18 @@ backbones:
 methods:
   - {name: quantize-rle, bits: [4]}
 """
+
+
+@pytest.mark.parametrize("place", ["backbone", "dataset"])
+def test_auto_splits_know_the_preprocessing_of_the_sweep(folder, place):
+    told = "preprocessing: {resize: null, crop: 16, mean: [0, 0, 0], std: [1, 1, 1]}"
+    (folder / "auto.yaml").write_text(f"""
+datasets: [{{name: imagenet, root: val, {told if place == "dataset" else "seed: 1"}}}]
+backbones: [{{name: "own.models:Tiny", {told if place == "backbone" else "label: tiny"}, weights: none, splits: auto}}]
+methods: [{{name: raw}}]
+""")
+    (spec,) = auto_splits.resolved(sweep.read(folder / "auto.yaml")).backbones
+    assert isinstance(spec.splits, list) and spec.splits[0].startswith("stem")
 
 
 def planned(folder, photographs):

@@ -14,10 +14,11 @@ from splitbench.bench.errors import UserError
 from splitbench.bench.figures.regions import areas, borders
 from splitbench.bench.table import points, read
 from splitbench.bench.what_if import Profile, Question, answered, read_profile
-from splitbench.bench.what_if.best import FASTEST, SLOWEST, SPEEDS, regions
+from splitbench.bench.what_if.best import SPEEDS, regions
 from splitbench.bench.what_if.latency import Link, latency_ms, send_ms, timed
 from splitbench.bench.what_if.run import what_if
 from tests import csv_samples as samples
+from tests.test_run import splitbench
 
 TIMES = {"head_ms": 4.0, "encode_ms": 1.0, "decode_ms": 0.5, "tail_ms": 2.5}
 PLACES = {"split": "layer2", "macs_head": 2e9, "macs_encoder": 0.0, "macs_decoder": 0.0, "macs_tail": 1e9}
@@ -124,7 +125,7 @@ def the_least(rows: pd.DataFrame, link: Link) -> tuple[float, ...]:
 def test_winners_are_those_of_brute_force(drawn, rtt):
     rows = plane(drawn)
     found = regions(rows, rtt)
-    assert (found[0].slowest, found[-1].fastest) == pytest.approx((SLOWEST, FASTEST))
+    assert (found[0].slowest, found[-1].fastest) == pytest.approx((SPEEDS[0], SPEEDS[-1]))
     assert all(one.fastest == other.slowest and one.row != other.row for one, other in itertools.pairwise(found))
     for region in found:
         one = rows.iloc[[region.row]]
@@ -139,7 +140,7 @@ def test_the_map_is_tiled_without_gaps_by_the_winners(drawn):
     rows, top = plane(drawn), 3.0
     tiles = areas(rows, 5.0, top)
     first = max(0.0, rows["drop"].min())
-    whole = (top - first) * (np.log10(FASTEST) - np.log10(SLOWEST)) if first < top else 0.0
+    whole = (top - first) * (np.log10(SPEEDS[-1]) - np.log10(SPEEDS[0])) if first < top else 0.0
     assert sum((t.right - t.left) * (t.high - t.low) for t in tiles) == pytest.approx(whole)
     for tile in tiles:
         fit = rows[rows["drop"] <= (tile.low + tile.high) / 2]
@@ -155,7 +156,7 @@ def test_speeds_at_which_winners_take_turns_are_exact(tmp_path):
     assert table["method"].tolist() == ["label-only", "quantize-rle", "quantize-rle"]
     # 60 = 1.01 (28 + 8 / x), and then 28 + 8 / x = 1.01 (27.4 + 40 / x): what sends less wins until it is 1 % slower.
     turns = [8 / (60 / 1.01 - 28), (1.01 * 40 - 8) / (28 - 1.01 * 27.4)]
-    assert table["mbps_to"].tolist() == pytest.approx([*turns, FASTEST])
+    assert table["mbps_to"].tolist() == pytest.approx([*turns, SPEEDS[-1]])
     assert table["latency_ms_from"].tolist() == pytest.approx([60.0, 60 / 1.01, 27.4 + 40 / turns[1]])
     assert table["value"].tolist() == ["1", "2", "4"]
 
@@ -201,6 +202,42 @@ def test_rate_points_without_times_are_left_out_or_refused(tmp_path):
     found = answered(read([samples.save(tmp_path / "mixed" / "cells.csv", mixed)]), Question())
     assert found.regions["method"].tolist() == ["b"]
     assert found.notes[1].startswith("2 rate points are left out")
+
+
+def test_for_a_speed_that_is_asked_for_the_best_of_every_split_is_told(tmp_path, capsys):
+    run = cells(tmp_path)
+    assert splitbench("what-if", run, "--mbps", 10, "--mbps", 1000, "--rtt", 0, "--drop", 2) == 0
+    told = capsys.readouterr().out
+    assert "The best of every split at 10 Mbit/s, drop ≤ 2, round trip 0 ms" in told
+    assert "all speeds from 0.1 to 1000 Mbit/s are looked at, and no others" in told
+    folder = run.parent / "what-if"
+    table = pd.read_csv(folder / "by-split.csv")
+    for mbps, here in table.groupby("mbps"):
+        assert here["latency_ms"].is_monotonic_increasing and here["split"].is_unique
+        # Each split's is what the question without the others would come to.
+        for _, row in here.iterrows():
+            own = read([run])
+            own = own[own["split"] == row["split"]]
+            alone = (
+                answered(own, Question(drops=(2.0,), rtts=(0.0,), mbps=(mbps,))).by_speed.set_index("mbps").loc[mbps]
+            )
+            assert alone["latency_ms"] == pytest.approx(row["latency_ms"])
+    assert set(table["mbps"]) == {10, 1000} and set(table["split"]) == {"input", "output", "layer2"}
+    speeds = pd.read_csv(folder / "by-speed.csv")["mbps"]
+    assert speeds.max() == 1000 and speeds.is_monotonic_increasing
+    assert pd.read_csv(folder / "regions.csv")["mbps_to"].max() == pytest.approx(1000)
+    for kind in ("md", "tex"):
+        written = (folder / f"what-if.{kind}").read_text(encoding="utf-8")
+        assert "the best of every split at 1000 Mbit/s" in written.replace(r"\ ", " ")
+    # Without being asked for, it is not told, nor left from before.
+    assert splitbench("what-if", run) == 0
+    assert "best of every split" not in capsys.readouterr().out and not (folder / "by-split.csv").exists()
+
+
+@pytest.mark.parametrize("given", [("--mbps", "inf"), ("--rtt", "inf"), ("--drop", "nan")])
+def test_what_is_no_number_is_no_question(tmp_path, given, capsys):
+    assert splitbench("what-if", cells(tmp_path), *given) == 2
+    assert f"error: {given[0]} takes a number, and not {given[1]}" in capsys.readouterr().err
 
 
 def test_what_if_writes_tables_and_the_same_figures_each_time(tmp_path):

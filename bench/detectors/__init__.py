@@ -1,7 +1,7 @@
 """Detectors as backbones: torchvision's, and anyone's own.
 
 A detector of one's own is named in a sweep by the import path of what makes it (``package.module:factory``). It is an
-``nn.Module`` with four things beside its weights:
+``nn.Module`` with four things:
 
 ``categories``
     The category id of every class index, as in COCO's annotations: ``tuple[int, ...]``.
@@ -22,7 +22,7 @@ its input are, since it is traced once. Models of torchvision's detection classe
 that they return, 0 not among them.
 
 ``splitbench splits my_package.my_module:factory`` sees whether it can be cut, and lists where. Methods that learn
-train on it by ``distortion: distill``, which needs no loss. All of it, for squares of one category:
+train on it by ``distortion: distill``, since it has no loss of its own. All of it, for squares of one category:
 
     class Squares(nn.Module):
         categories = (1,)
@@ -101,6 +101,11 @@ class Detector:
     def categories(self) -> tuple[int, ...]:
         """The category ids that it can tell."""
         return tuple(int(category) for category in cast(Any, self.model).categories)
+
+    @property
+    def has_loss(self) -> bool:
+        """Torchvision's detectors tell their losses; the protocol of one's own asks for none."""
+        return is_torchvisions(self.model)
 
     @property
     def recipe(self) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import pandas as pd
 
 from splitbench.bench.figures import cost, learning, rate, sizes
 from splitbench.bench.figures.drawing import drawing
-from splitbench.bench.figures.page import plain
 from splitbench.bench.figures.style import styles
+from splitbench.bench.files import file_word
 from splitbench.bench.table import points
 
 __all__ = ["draw_all", "draw_learning"]
@@ -59,26 +59,22 @@ def draw_learning(run: Path, out: Path) -> list[Path]:
             tables = sorted(variant.glob("*.csv"), key=lambda path: _number(path.stem))
             if tables:
                 place = method.parts[-4:]
-                dataset, backbone, split, name = (names.get(_bare(word), word.replace("--", "/")) for word in place)
-                words = (dataset, backbone, split, name, *([variant.name] if len(variants) > 1 else []))
+                dataset, backbone, split, name = (names.get(word, word) for word in place)
+                words = [*place, *([variant.name] if len(variants) > 1 else [])]
                 title = f"Learning: {name}\n{backbone} on {dataset}\nafter {split}"
-                curves = {path.stem: path for path in tables}
-                files += learning.draw(curves, out, "_".join(("learning", *map(plain, words))), title)
+                curves = {path.stem.replace("+", " "): path for path in tables}
+                files += learning.draw(curves, out, "_".join(("learning", *words)), title)
     return files
 
 
 def _names(run: Path) -> dict[str, str]:
-    """The names in a run's table by their letters and digits, which are what paths keep of them."""
+    """The names in a run's table by what paths make of them."""
     try:
         table = pd.read_csv(run / "cells.csv", dtype=str, keep_default_na=False)
     except (OSError, ValueError):
         return {}
     columns = [name for name in ("dataset", "backbone", "split", "method") if name in table]
-    return {_bare(name): name for column in columns for name in table[column].unique()}
-
-
-def _bare(name: str) -> str:
-    return re.sub(r"\W+", "-", name)
+    return {file_word(name): name for column in columns for name in table[column].unique()}
 
 
 def _number(label: str) -> tuple[float, str]:

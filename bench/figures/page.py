@@ -18,6 +18,7 @@ from splitbench.bench.errors import UserError
 from splitbench.bench.figures.drawing import ENDINGS
 from splitbench.bench.figures.drawing import save as save_figure
 from splitbench.bench.figures.style import RC
+from splitbench.bench.files import file_word
 from splitbench.bench.table import Row
 
 COLUMN, FULL = 3.3, 7.0
@@ -134,7 +135,7 @@ def save(page: Page, folder: Path, kind: str, row: Row) -> list[Path]:
     Raises:
         UserError: the folder or a file cannot be written.
     """
-    name = "_".join(plain(str(word)) for word in (kind, row["dataset"], row["backbone"]))
+    name = "_".join(file_word(str(word)) for word in (kind, row["dataset"], row["backbone"]))
     return save_figure(page.figure, folder, name)
 
 
@@ -142,15 +143,7 @@ def remove(folder: Path, kind: str) -> None:
     """Removes a kind's figures of earlier. Raises UserError where one cannot be removed."""
     try:
         for ending in ENDINGS:
-            for file in folder.glob(f"{plain(kind)}_*{ending}"):
+            for file in folder.glob(f"{file_word(kind)}_*{ending}"):
                 file.unlink()
     except OSError as error:
         raise UserError(f"cannot remove an earlier figure from {folder}: {error.strerror}") from None
-
-
-def plain(word: str) -> str:
-    """A word as part of a file's name; different words stay different."""
-    return "".join(
-        letter if letter.isalnum() or letter in "._=-" else "--" if letter == "/" else f"-{ord(letter):x}-"
-        for letter in word
-    )

@@ -1,13 +1,13 @@
 """The learning curves of a run's rate points as CSVs, named so that figures can be drawn from them alone.
 
-<run>/learning/<dataset>/<backbone>/<split>/<method>/<variant>/<knob>=<value>.csv
+<run>/learning/<dataset>/<backbone>/<split>/<method>/<variant>/<knob>=<value>[+seed=<seed>].csv
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from splitbench.bench.files import file_word
 from splitbench.bench.sweep import Cell
 from splitbench.bench.training import Report
 
@@ -20,11 +20,6 @@ def write(run: Path, cell: Cell, report: Mapping[str, Any]) -> None:
     if not history:
         return
     words = (cell.dataset_label, cell.backbone_label, cell.split, cell.method, cell.variant or "default")
-    folder = Path(run, FOLDER, *(_plain(word) for word in words))
-    Report(history=list(history)).write_csv(folder / f"{_plain(f'{cell.knob}={cell.value}')}.csv")
-
-
-def _plain(word: str) -> str:
-    """A word as a part of a path; never one that leads elsewhere, as two dots do."""
-    plain = re.sub(r"[^\w.=-]+", "-", word.replace("/", "--"))
-    return plain if plain.strip(".") else "-"
+    folder = Path(run, FOLDER, *map(file_word, words))
+    point = f"{cell.knob}={cell.value}" + (f" seed={cell.seed}" if cell.seed else "")
+    Report(history=list(history)).write_csv(folder / f"{file_word(point)}.csv")

@@ -13,7 +13,7 @@ from splitbench.bench.errors import told
 from splitbench.bench.metrics import accuracy
 from splitbench.bench.metrics.records import Records
 from splitbench.bench.tasks.base import Scored
-from splitbench.datasets.base import Dataset
+from splitbench.datasets.base import Dataset, class_names
 
 
 class Classification:
@@ -25,7 +25,7 @@ class Classification:
     paired: ClassVar[tuple[str, ...]] = ("prediction", "top1", "top5")
 
     def mismatch(self, dataset: Dataset, backbone: Backbone, example: Tensor) -> str:
-        """Another kind of backbone, one that cannot be run, inputs of several sizes, or too few classes."""
+        """Another kind of backbone, one that cannot be run, inputs of several sizes, or other classes."""
         if not isinstance(backbone, Classifier):
             return "it finds boxes: choose a classifier, or set `task: detection` and a dataset with boxes"
         if not backbone.preprocessing.one_size:
@@ -45,6 +45,14 @@ class Classification:
         classes = scores.shape[1]
         if dataset.classes > classes:
             return f"labels do not match: the dataset has {dataset.classes} classes, the backbone tells {classes}"
+        names = class_names(dataset)
+        if names and len(names) != classes:
+            shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+            return (
+                f"labels do not match: there are {len(names)} class folders ({shown}), numbered in sorted order, and "
+                f"the backbone tells {classes} classes: name the folders by their numbers in the backbone (0, 1, ...), "
+                "or give a CSV of labels (file,label)"
+            )
         return ""
 
     def truth(self, dataset: Dataset, index: int) -> int:

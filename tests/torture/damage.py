@@ -18,8 +18,8 @@ from pathlib import Path
 
 import torch
 
+from splitbench.bench.conformance.damage import mutated
 from tests.torture.decoders import Target, targets
-from tests.torture.mutations import mutated
 
 _MORE = 2**30  # bytes of address space beyond what is in use once all is imported
 _GROWTH = 256 * 2**20  # bytes of memory that all mutations together may add
