@@ -204,7 +204,7 @@ def test_every_box_of_the_spread_has_its_rate_points_value_and_none_covers_anoth
 def test_learning_curves_are_called_by_the_names_in_the_table(tmp_path):
     rows = samples.curve([1000, 2000], [70.0, 75.0], backbone="mypkg.nets:MyNet", method="tiny-ae", knob="lmbda")
     samples.save(tmp_path / "cells.csv", rows)
-    folder = tmp_path / "learning" / "val" / "mypkg.nets-MyNet" / "layer2" / "tiny-ae" / "default"
+    folder = tmp_path / "learning" / "val" / "mypkg.nets-3a-MyNet" / "layer2" / "tiny-ae" / "default"
     folder.mkdir(parents=True)
     (folder / "lmbda=0.1.csv").write_text("epoch,images,loss\n1,10,2.0\n2,20,1.0\n")
     files = draw_learning(tmp_path, tmp_path / "figures")

@@ -221,6 +221,22 @@ def test_learning_curves_stay_in_their_folder(word, tmp_path):
     assert len(written.relative_to(run / "learning").parts) == 6
 
 
+def test_learning_curves_of_different_cells_do_not_overwrite_one_another(tmp_path):
+    from splitbench.bench.sweep import Sweep, expand
+
+    labels = ("val 120", "val-120", "val+120", "val/120")
+    spec = {
+        "datasets": [{"name": "embedded", "label": label} for label in labels],
+        "backbones": [{"name": "splitbench/small_resnet", "splits": ["layer2"]}],
+        "methods": [{"name": "bottleneck", "lmbda": [1]}],
+        "seeds": [0, 1],
+    }
+    cells = list(expand(Sweep.model_validate(spec)))
+    for cell in cells:
+        curves.write(tmp_path, cell, {"history": [{"epoch": 1, "images": 8, "loss": 0.5}]})
+    assert len(list(tmp_path.rglob("*.csv"))) == len(cells) == 8
+
+
 @pytest.mark.parametrize("text", [DEEP, "{a: " * 5000, "!!python/name:os.system", "!!python/module:antigravity"])
 @pytest.mark.parametrize("kind", [read_sweep, read_profile])
 def test_yaml_of_any_kind_is_refused_in_a_sentence(text, kind, tmp_path):
