@@ -31,7 +31,8 @@ from PIL import Image
 from pydantic import Field
 
 from splitbench.datasets import base
-from splitbench.datasets.base import DataError, Dataset, ImageError, Part
+from splitbench.datasets.base import DataError, Dataset, Part
+from splitbench.datasets.decoding import opened
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32
@@ -89,11 +90,7 @@ class Pictures:
         picture = self.pictures[index]
         if not self.encoded:
             return Image.frombytes("RGB", (SIDE, SIDE), picture.data)
-        try:
-            with Image.open(io.BytesIO(picture.data)) as image:
-                return image.convert("RGB")
-        except Exception as error:  # Pillow's decoders raise a dozen kinds for damaged files
-            raise ImageError(f"{picture.id} cannot be read as an image ({error})") from None
+        return opened(io.BytesIO(picture.data), picture.id)
 
     def target(self, index: int) -> int:
         """The class index."""

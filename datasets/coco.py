@@ -9,6 +9,7 @@ they are decoded.
 """
 
 import hashlib
+import io
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from splitbench.datasets import base
 from splitbench.datasets.base import DataError, ImageError, Part
 from splitbench.datasets.boxes import Box, Target, target_of
 from splitbench.datasets.coco_json import Annotations, Picture, named, read
+from splitbench.datasets.decoding import opened, size_of
 
 _YEARS: dict[Part, tuple[str, ...]] = {
     "evaluation": ("val2017", "val2014", "val"),
@@ -82,11 +84,7 @@ class AnnotatedFiles:
     def image(self, index: int) -> Image.Image:
         """The picture as RGB, its EXIF rotation left alone as COCO's annotations do."""
         file, expected = self.folder / self.pictures[index].file, self.size(index)
-        try:
-            with Image.open(file) as image:
-                picture = image.convert("RGB")
-        except Exception as error:  # Pillow's decoders raise a dozen kinds for damaged files
-            raise ImageError(f"{file} cannot be read as an image ({error})") from None
+        picture = opened(file, file)
         if (picture.height, picture.width) != expected:
             raise ImageError(
                 f"{file} is {picture.width} x {picture.height}, but annotated as {expected[1]} x {expected[0]}"
@@ -106,8 +104,10 @@ class AnnotatedFiles:
         return hashlib.sha256(self._bytes(index)).hexdigest()[:16]
 
     def digest(self, index: int) -> str:
-        """Of the file's bytes and the annotations."""
-        return hashlib.sha256(self._bytes(index) + repr(self.boxes(index)).encode()).hexdigest()[:16]
+        """Of the file's bytes and the annotations; of the annotated size, too, where it is not the picture's."""
+        content = self._bytes(index)
+        other = self.size(index) if size_of(io.BytesIO(content)) != self.size(index) else ""
+        return hashlib.sha256(content + f"{self.boxes(index)!r}{other}".encode()).hexdigest()[:16]
 
     def _bytes(self, index: int) -> bytes:
         file = self.folder / self.pictures[index].file

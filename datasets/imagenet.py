@@ -28,6 +28,7 @@ from pydantic import Field
 
 from splitbench.datasets import base
 from splitbench.datasets.base import DataError, Dataset, ImageError, Part
+from splitbench.datasets.decoding import opened
 
 _IMAGENET_NAME = re.compile(r"ILSVRC2012_(val|test)_\d+|n\d{8}_\d+")
 SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp"}
@@ -72,11 +73,7 @@ class LabelledFiles:
 
     def image(self, index: int) -> Image.Image:
         """The picture as RGB, its EXIF rotation left alone as ImageNet's users do."""
-        try:
-            with Image.open(self.files[index]) as image:
-                return image.convert("RGB")
-        except Exception as error:  # Pillow's decoders raise a dozen kinds for damaged files
-            raise ImageError(f"{self.files[index]} cannot be read as an image ({error})") from None
+        return opened(self.files[index], self.files[index])
 
     def target(self, index: int) -> int:
         """The class index."""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -157,6 +158,10 @@ def test_pictures_that_do_not_open_or_have_another_size_are_told(tmp_path):
         dataset.image(1)
     with pytest.raises(ImageError, match="is 64 x 64, but annotated as 96 x 80"):
         dataset.image(0)
+    before = dataset.digest(0)
+    first, *others = dataset.pictures
+    dataset = replace(dataset, pictures=[replace(first, size=(64, 64)), *others])  # mended: other cells than before
+    assert dataset.image(0).size == (64, 64) and dataset.digest(0) != before
 
 
 def test_the_packs_images_are_annotated_as_its_provenance_says(pack):

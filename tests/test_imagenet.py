@@ -178,3 +178,16 @@ def test_equal_file_names_in_two_folders_are_told_apart_and_can_be_left_out(tmp_
     assert load(tmp_path).ids == ("cat/1", "dog/1")
     assert load(tmp_path, exclude={"cat/1"}).ids == ("dog/1",)
     assert not load(tmp_path).global_ids
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(24, "Too many open files")])
+def test_what_the_machine_lacks_for_a_moment_is_no_damaged_picture(photographs, monkeypatch, error):
+    dataset = load(photographs / "val")
+
+    def lacking(*_):
+        raise error
+
+    monkeypatch.setattr("splitbench.datasets.decoding.Image.open", lacking)
+    with pytest.raises(type(error)) as told:
+        dataset.image(0)
+    assert not isinstance(told.value, ImageError)

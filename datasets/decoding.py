@@ -1,0 +1,39 @@
+"""Opening pictures that may be damaged."""
+
+import errno
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image
+
+from splitbench.datasets.base import ImageError
+
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT}
+"""What the machine lacks for the moment, and no picture's fault."""
+
+
+def opened(source: Path | BinaryIO, name: Path | str) -> Image.Image:
+    """The picture as RGB, its EXIF rotation left alone as the users of ImageNet and COCO do.
+
+    Raises:
+        ImageError: it cannot be decoded.
+        MemoryError, OSError: memory or files ran out: another try may succeed.
+    """
+    try:
+        with Image.open(source) as image:
+            return image.convert("RGB")
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise a dozen kinds for damaged files
+        if isinstance(error, OSError) and error.errno in _PASSING:
+            raise
+        raise ImageError(f"{name} cannot be read as an image ({error})") from None
+
+
+def size_of(source: Path | BinaryIO) -> tuple[int, int] | None:
+    """Height and width as the file's header tells them; None where it is no picture's."""
+    try:
+        with Image.open(source) as image:
+            return image.height, image.width
+    except Exception:  # of a dozen kinds, likewise
+        return None
