@@ -1,9 +1,9 @@
 """A GPU for machines without one: tensors that say they are on ``cuda`` and compute on the CPU.
 
 As on a GPU, an operation that is given tensors of both kinds raises, and so do one that CUDA has no kernel for (by
-``cuda_support``) and reading a tensor's memory from the host. What goes from one to the other is counted. So a test can
-run the code that a GPU would run, with real values, and see what leaves the device. How fast it is, and what CUDA's own
-kernels round to, only a GPU shows.
+``cuda_support``) and reading a tensor's memory from the host. What goes from one to the other is counted, and so is
+what the host waits for. So a test can run the code that a GPU would run, with real values, and see what leaves the
+device. How fast it is, and what CUDA's own kernels round to, only a GPU shows.
 """
 
 from collections.abc import Iterator
@@ -26,16 +26,28 @@ _MOVES = (aten._to_copy.default, aten.copy_.default)
 _INDICES_FROM_HOST = (aten.index.Tensor, aten.index_put_.default, aten.index_put.default, aten._index_put_impl_.default)
 """What PyTorch lets a GPU tensor be indexed with: CPU tensors, too."""
 
+_NUMBERS = (aten._local_scalar_dense.default, aten.equal.default, aten.is_nonzero.default)
+_SIZES = (aten.nonzero.default, aten.masked_select.default, aten._unique2.default, aten.repeat_interleave.Tensor)
+"""What they give has a size that only the device knows."""
+
 _DIVISIONS = {aten.div.Tensor: aten.mul.Tensor, aten.div_.Tensor: aten.mul_.Tensor, aten.div.Scalar: aten.mul.Scalar}
 
 
 @dataclass
 class Traffic:
-    """What left the device: tensors copied to the host, their bytes, and single numbers read (each one waits)."""
+    """What the host waits for.
+
+    Attributes:
+        copies: Tensors copied to the host.
+        bytes: Theirs.
+        numbers: Single numbers read, and sizes: how many elements a mask chooses, say.
+        slow: Tensors copied to the device from memory that is not pinned, or not with ``non_blocking``.
+    """
 
     copies: int = 0
     bytes: int = 0
     numbers: int = 0
+    slow: int = 0
 
 
 _traffic = Traffic()
@@ -85,10 +97,13 @@ def _call(func, args, kwargs):
     inside = any(isinstance(x, Pretended) for x in leaves)
     asked = kwargs.get("device")
     target = torch.device(asked) if asked is not None else None
-    if func in (aten._local_scalar_dense.default, aten.equal.default, aten.is_nonzero.default) and inside:
-        _traffic.numbers += 1
+    if inside and any(x.is_meta for x in leaves):  # PyTorch made it where it thinks that the wrapper's values are
+        raise RuntimeError(f"{func}: a tensor without values meets one of the pretended GPU's: that would give garbage")
+    indices = tree_leaves(args[1]) if func in _INDICES_FROM_HOST else []
+    if inside:
+        masks = [x for x in indices if isinstance(x, Pretended) and x.dtype == torch.bool]
+        _traffic.numbers += len(masks) + (func in _NUMBERS or func in _SIZES)
     if inside and func not in _MOVES:
-        indices = tree_leaves(args[1]) if func in _INDICES_FROM_HOST else []
         for x in leaves:
             if not isinstance(x, Pretended) and x.dim() > 0 and not any(x is index for index in indices):
                 raise RuntimeError(f"{func}: expected all tensors to be on the same device, but found cuda:0 and cpu")
@@ -103,10 +118,14 @@ def _call(func, args, kwargs):
     if func is aten.copy_.default:
         if isinstance(args[1], Pretended) and not isinstance(args[0], Pretended):
             _leaves(args[1])
+        elif isinstance(args[0], Pretended) and not isinstance(args[1], Pretended):
+            _arrives(args[1], args[2:] == (True,) or kwargs.get("non_blocking", False))
         return args[0]
     there = target.type != "cpu" if target is not None else inside
     if func is aten._to_copy.default and inside and not there:
         _leaves(args[0])
+    if func is aten._to_copy.default and there and not inside:
+        _arrives(args[0], kwargs.get("non_blocking", False))
     if not there:
         return out
     wrapped = tree_map_only(torch.Tensor, Pretended, out)
@@ -118,6 +137,10 @@ def _leaves(x):
     _traffic.bytes += x.nbytes
 
 
+def _arrives(x, non_blocking):
+    _traffic.slow += not (non_blocking and getattr(x, "pinned", False))
+
+
 class _Factories(TorchDispatchMode):
     """Makes tensors on the pretended device where they are asked for there, and moves others to it."""
 
@@ -126,12 +149,25 @@ class _Factories(TorchDispatchMode):
 
 
 class _Literals(TorchFunctionMode):
-    """``torch.tensor`` and ``torch.as_tensor`` of Python's numbers, for which PyTorch would ask the driver."""
+    """Tensors of Python's numbers, and pinned ones: PyTorch would ask the driver, or the wrapper's own device."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None:
             return func(*args, **{**kwargs, "device": CPU}).to(kwargs["device"])
+        if func is torch.Tensor.pin_memory:
+            pinned = args[0].clone()
+            pinned.pinned = True
+            return pinned
+        if args and isinstance(args[0], Pretended):
+            if func is torch.Tensor.new_tensor:
+                about = {"dtype": args[0].dtype, "device": CUDA} | kwargs
+                return torch.tensor(args[1], **{**about, "device": CPU}).to(about["device"])
+            if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__):
+                index = args[1] if isinstance(args[1], tuple) else (args[1],)
+                index = tuple(torch.tensor(i) if isinstance(i, list) else i for i in index)
+                values = (torch.tensor(x, dtype=args[0].dtype) if isinstance(x, int | float) else x for x in args[2:])
+                args = (args[0], index, *values)
         return func(*args, **kwargs)
 
 

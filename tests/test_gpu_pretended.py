@@ -1,13 +1,25 @@
 """What a GPU runs, on a pretended one: nothing is on the wrong device, results are the CPU's, and only bytes leave."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 import torch
 
 from splitbench.bench.evaluate import measure, pipeline, prepare
+from splitbench.bench.learning import Stage
+from splitbench.bench.metrics.latency import median_ms
+from splitbench.bench.plan import Sources, passes
+from splitbench.bench.sweep import read
+from splitbench.bench.training import trainer
+from splitbench.bench.training.validation import Means
+from splitbench.bench.trainings import Trainings
+from splitbench.methods.base import MethodError
 from splitbench.methods.coding import linear
 from tests import cuda_support, test_one_pass, training_samples
 from tests.method_samples import cases, deployed
-from tests.pretend_gpu import CUDA, pretended
+from tests.pretend_gpu import CUDA, Traffic, pretended
+from tests.training_samples import timeless
 
 
 @pytest.mark.parametrize(("name", "chosen", "rates"), list(cases()))
@@ -15,11 +27,14 @@ def test_every_codec_makes_the_same_bytes(name, chosen, rates):
     here, cut, specs = deployed(name, chosen, rates[0])
     expected = [stream.data for stream in here.codec.encode(cut)]
     decoded = here.codec.decode(expected, specs)
-    with pretended():
+    with pretended() as traffic:
         there, cut, specs = deployed(name, chosen, rates[0], CUDA)
         assert all(x.is_cuda for x in cut)
         assert [stream.data for stream in there.codec.encode(cut)] == expected
-        for x, y in zip(there.codec.decode(expected, specs), decoded, strict=True):
+        before = replace(traffic)
+        found = there.codec.decode(expected, specs)
+        assert (traffic.copies, traffic.numbers) == (before.copies, before.numbers), "it is given bytes only"
+        for x, y in zip(found, decoded, strict=True):
             assert torch.equal(x.cpu(), y)
 
 
@@ -45,11 +60,12 @@ def test_only_finished_bytes_leave_it(chosen):
             before = traffic.bytes, traffic.numbers
             streams = there.codec.encode(cut)
             left, numbers = traffic.bytes - before[0], traffic.numbers - before[1]
-        # Beside the bytes: where each image's begin and end, eight of room, and a range's ends, float32 here and less
-        # in the bitstream. The numbers: whether all is finite, how many zeros there are, how many bytes.
+        # Beside the bytes: how many each image's are, eight of room, and a range's ends, float32 here and less in the
+        # bitstream. The numbers: whether all is finite, whether any zero point is not 0, how many are not 0, how many
+        # images are coded plainly, and how many runs are in the others.
         ends = 8 * (sum(x.shape[1] for x in cut) if chosen.get("granularity") else len(cut))
-        assert left <= sum(len(stream.data) + ends for stream in streams) + len(cut) * (16 * len(streams) + 8)
-        assert numbers <= 3 * len(cut)
+        assert left <= sum(len(stream.data) + ends for stream in streams) + len(cut) * (8 * len(streams) + 8)
+        assert numbers <= 5 * len(cut)
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
@@ -69,6 +85,105 @@ def test_training_there_is_training_here():
         assert value.is_cuda and torch.equal(value.cpu(), expected.state_dict()[name]), name
 
 
+LEARNING = {
+    "classification": """
+datasets: [{name: embedded, limit: 24, train: {limit: 32}}]
+backbones: [{name: splitbench/small_resnet, splits: [layer3]}]
+methods:
+  - {name: bottleneck, lmbda: [0.1], epochs: 1, batch_size: 8, restore_epochs: 1}
+  - {name: retrained, lmbda: [1], epochs: 1, batch_size: 8, restore_epochs: 0, ema: 0.9}
+  - {name: retrained, lmbda: [2], epochs: 1, batch_size: 8, restore_epochs: 0, distortion: distill}
+""",
+    "detection": """
+task: detection
+datasets: [{name: embedded-detection, limit: 4, train: {limit: 10}}]
+backbones: [{name: splitbench/small_detector, splits: [backbone.body.layer3]}]
+methods:
+  - {name: bottleneck, lmbda: [0.1], epochs: 1, batch_size: 3, restore_epochs: 0}
+  - {name: retrained, lmbda: [1], epochs: 1, batch_size: 3, restore_epochs: 0, distortion: distill}
+""",
+}
+
+
+def trained(task, folder, device):
+    """Weights and learning curves of what the sweep trains, in its order."""
+    path = folder / "learning.yaml"
+    path.write_text(LEARNING[task])
+    (one,) = passes(read(path), replace(Sources(), device=device))
+    store = Trainings(folder / device.type, None)
+    stage = Stage(task, one.backbone(), one.untrained, one.train, store, device, 2**28, progress=False)
+    trainings = [cell.training for cell in one.planned if cell.training is not None]
+    assert stage.run(trainings) == len(one.planned)
+    keys = [training.key for training in trainings]
+    return [store.weights(key) for key in keys], [timeless(store.report(key)["history"]) for key in keys]
+
+
+@pytest.mark.parametrize("task", LEARNING)
+def test_methods_learn_there_what_they_learn_here(task, tmp_path, monkeypatch):
+    expected, curves = trained(task, tmp_path, torch.device("cpu"))
+    begun = []
+    pace = trainer._set_pace
+
+    def noted(now, recipe, done):
+        begun.append((done, replace(traffic)))
+        return pace(now, recipe, done)
+
+    monkeypatch.setattr(trainer, "_set_pace", noted)
+    with pretended() as traffic:
+        found, there = trained(task, tmp_path, CUDA)
+    assert there == curves
+    for one, other in zip(found, expected, strict=True):
+        assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    if task == "classification":  # torchvision's losses for detection wait, whatever we do
+        # The first step of a training is looked at, and behind its last comes validation.
+        steps = [(one[1], two[1]) for one, two in pairwise(begun) if 0 < one[0] < two[0]]
+        assert len(steps) == 8 and all(one == two for one, two in steps), "a step waited for the device"
+
+
+def test_all_measures_are_read_at_once():
+    with pretended() as traffic:
+        means = Means()
+        for value in (1.0, 3.0):
+            means.add({"loss": torch.full((), value, device=CUDA), "none": torch.zeros(())}, 2)
+        for read in (means.here, means.everywhere):
+            before = traffic.copies + traffic.numbers
+            assert read() == {"loss": 2.0, "none": 0.0}
+            assert traffic.copies + traffic.numbers == before + 1
+
+
+def test_every_argument_is_met_before_it_is_timed():
+    met: list[int] = []
+    median_ms(met.append, [(1,), (2,)], torch.device("cpu"))
+    assert met == [1, 1, 2]
+    met.clear()
+    with pretended():
+        median_ms(met.append, [(1,), (2,)], CUDA)
+    assert met == [1, 2, 1, 2]
+
+
+def test_python_numbers_are_its_values_too():
+    here = torch.arange(24.0).reshape(2, 3, 4)
+    with pretended():
+        there = here.to(CUDA)
+        assert torch.equal(there[:, [0, 2], 1].cpu(), here[:, [0, 2], 1])
+        there[[1]] = 5.0
+        assert there.cpu()[1].unique().tolist() == [5.0]
+        made = there.new_tensor([1, 2])
+        assert made.is_cuda and made.dtype == there.dtype and made.tolist() == [1, 2]
+    with pytest.raises(RuntimeError, match="a tensor without values"):
+        there + torch.zeros(4, device="meta")
+
+
+def test_it_counts_what_the_host_waits_for():
+    with pretended() as traffic:
+        here = torch.ones(3)
+        there = here.pin_memory().to(CUDA, non_blocking=True)
+        assert traffic == Traffic()
+        assert float(there[there > 0].sum()) == 3.0
+        here.to(CUDA, non_blocking=True), here.pin_memory().to(CUDA), there.copy_(here), there.cpu()
+        assert traffic == Traffic(copies=1, bytes=12, numbers=2, slow=3)
+
+
 def test_it_refuses_what_cuda_cannot_compute():
     with pretended():
         integers = torch.arange(4, device=CUDA).reshape(2, 2)
@@ -83,3 +198,18 @@ def test_it_refuses_what_cuda_cannot_compute():
 
 def test_pytorchs_tables_know_the_operators():
     assert {"mm", "cumsum", "nonzero", "index_put", "bitwise_and", "where"} <= cuda_support.known().keys()
+
+
+def test_a_gpu_that_stops_working_fails_the_pass_and_not_cell_after_cell(monkeypatch):
+    monkeypatch.setattr(pipeline, "_threads", lambda _: 0)
+
+    def lost(*_):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    with pretended():
+        prepared = prepare(*test_one_pass.material_of("classification", CUDA))
+        monkeypatch.setattr(prepared.candidates[2].deployment.codec, "encode", lost)
+        monkeypatch.setattr(torch.cuda, "synchronize", lost)
+        with pytest.raises(MethodError, match=r"the GPU stopped working \(RuntimeError: CUDA error: an illegal"):
+            measure(prepared)
+        assert not prepared.failed

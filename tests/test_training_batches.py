@@ -89,6 +89,17 @@ def test_workers_change_nothing():
     assert same(alone, helped)
 
 
+def test_a_batch_is_varied_before_it_is_moved_and_its_end_may_stay():
+    met = []
+
+    def vary(batch):
+        met.append(batch[0].device.type)
+        return batch[0], batch[1] + 7
+
+    (share,) = Batches(tensors(3), 4, torch.device("meta"), vary=vary, stay=1)
+    assert met == ["cpu"] and share.content[0].is_meta and share.content[1].tolist() == [7, 8, 9]
+
+
 class Pair(NamedTuple):
     one: torch.Tensor
     other: int

@@ -1,10 +1,14 @@
 """The zero-run coder alone: exact, no longer than its parts, and unmoved by damaged input."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from splitbench.methods.base import BitstreamError
 from splitbench.methods.coding import zero_runs, zero_runs_decoder, zero_runs_tensor
@@ -133,13 +137,37 @@ def test_rows_are_coded_as_they_are_alone(case, count):
     assert zero_runs.encode_rows(rows, bits) == [zero_runs.encode(row, bits) for row in rows]
 
 
-@given(symbols(), st.integers(1, 3), st.booleans())
-def test_tensor_operations_make_the_same_bytes(case, count, rice):
+@given(symbols(), st.integers(1, 3), st.booleans(), st.sampled_from([1, 100, 2**22]))
+def test_tensor_operations_make_the_same_bytes(case, count, rice, together):
     values, bits = case
     rows = np.stack([np.roll(values, 7 * i) * (np.arange(len(values)) % (i + 1) == 0) for i in range(count)])
     rows[-1] = values if count < 3 else 0
-    made = zero_runs_tensor.encode_rows(torch.from_numpy(rows), bits, rice)
+    with mock.patch.object(zero_runs_tensor, "_TOGETHER", together):
+        made = zero_runs_tensor.encode_rows(torch.from_numpy(rows), bits, rice)
     assert made == zero_runs.encode_rows(rows, bits, rice)
+
+
+class _Largest(TorchDispatchMode):
+    """The most elements that a tensor had which an operation made."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        made = [x.numel() for x in tree_leaves(out) if isinstance(x, torch.Tensor)]
+        self.elements = max(self.elements, *made, 0)
+        return out
+
+
+def test_their_memory_does_not_grow_with_the_images(monkeypatch):
+    monkeypatch.setattr(zero_runs_tensor, "_TOGETHER", 300)
+    found = []
+    for images in (3, 40):
+        rows = torch.arange(100, dtype=torch.uint8).remainder(16).repeat(images, 1)
+        with _Largest() as largest:
+            zero_runs_tensor.encode_rows(rows, 4)
+        found.append(largest.elements)
+    assert found[1] == found[0] < 1000
 
 
 def test_no_rows_are_no_bytes():

@@ -1,7 +1,7 @@
 """Training examples: pictures, or what a frozen head makes of them, in memory where they fit a budget.
 
 An example is (pixels, index, version), or the tensors of its cut in place of the pixels; version 1 is mirrored. The
-index leads to the truth, which distillation never asks for.
+index leads to the truth, which distillation never asks for. Index and version stay on the host, where it is.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,6 +20,8 @@ from splitbench.bench.decoding import threads
 from splitbench.bench.training import Augment, TrainingError
 from splitbench.datasets.base import Dataset, ImageError
 
+STAY = 2
+"""Parts at a batch's end that stay on the host: index and version."""
 HELD_OUT_SHARE, HELD_OUT_MOST = 10, 1000
 """A tenth of the training images, at most a thousand, is not trained on: the best epoch is chosen by it."""
 _CHUNK = 64
@@ -138,15 +140,15 @@ def of_cuts(
 def _one_version(batch: tuple[Tensor, ...], random: torch.Generator) -> tuple[Tensor, ...]:
     """Each image in one of its two versions."""
     *cut, index, version = batch
-    version = torch.randint(2, version.shape, generator=random).to(version.device)
-    rows = torch.arange(len(index), device=index.device)
-    return *(x[rows, version] for x in cut), index, version
+    version = torch.randint(2, version.shape, generator=random)
+    rows = 2 * torch.arange(len(index)) + version
+    return *(x.flatten(0, 1).index_select(0, rows) for x in cut), index, version
 
 
 def _mirrored(batch: Any, random: torch.Generator) -> Any:
     """Each picture mirrored or not; pictures of several sizes come as a list."""
     pixels, index, version = batch
-    version = torch.randint(2, version.shape, generator=random).to(version.device)
+    version = torch.randint(2, version.shape, generator=random)
     turned = [x.flip(-1) if yes else x for x, yes in zip(pixels, version.tolist(), strict=True)]
     return torch.stack(turned) if isinstance(pixels, Tensor) else turned, index, version
 

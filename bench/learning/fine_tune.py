@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from splitbench.bench import training
 from splitbench.bench.errors import UserError
 from splitbench.bench.files import write_whole
-from splitbench.bench.learning.examples import listed, of_pictures
+from splitbench.bench.learning.examples import STAY, listed, of_pictures
 from splitbench.bench.learning.objectives import classify
 from splitbench.bench.learning.pool import Pool
 from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.plan import Sources, open_backbone, passes
 from splitbench.bench.sweep import Sweep
+from splitbench.bench.task_loss import other_numbers
 from splitbench.bench.training import Measures, Recipe
 
 
@@ -46,6 +47,8 @@ def fine_tune(sweep: Sweep, sources: Sources, recipe: Recipe, out: Path, progres
     (one,) = passes(sweep, sources)
     if not one.labelled:
         raise UserError("another dataset's images are no use for fine-tuning: leave `name` out of `train`")
+    if reason := other_numbers(one.dataset, one.train()):
+        raise UserError(reason)
     (spec,), (named,) = sweep.datasets, sweep.backbones
     backbone = open_backbone(named, spec, sources)
     pool = Pool(one.train(), backbone, sources.device, sources.memory, progress, one.skip_unreadable)
@@ -57,7 +60,7 @@ def fine_tune(sweep: Sweep, sources: Sources, recipe: Recipe, out: Path, progres
         out: Measures = model(pool.inputs(pixels), pool.truth(index, version))
         return out
 
-    before = training.validate(model, step, shown.held_out)["accuracy"]
+    before = training.validate(model, step, shown.held_out, stay=STAY)["accuracy"]
     checkpoint = out.with_suffix(".checkpoint")
     report = training.train(
         model,
@@ -69,6 +72,7 @@ def fine_tune(sweep: Sweep, sources: Sources, recipe: Recipe, out: Path, progres
         progress,
         checkpoint=checkpoint,
         collate=None if pool.in_memory else listed,
+        stay=STAY,
         identity={"backbone": backbone.weights, "images": one.fingerprint},
     )
     training.save(backbone.model, out)

@@ -1,18 +1,19 @@
 """The training images of one dataset for one backbone, shared by all its trainings."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from splitbench.bench.backbones import Backbone
-from splitbench.bench.learning.examples import Examples, listed, of_cuts, of_pictures, pictures
+from splitbench.bench.learning.examples import STAY, Examples, listed, of_cuts, of_pictures, pictures
 from splitbench.bench.learning.truth import Truth, Truths
 from splitbench.bench.training import TrainingError
 from splitbench.bench.training.batches import moved
 from splitbench.datasets.base import Dataset
+from splitbench.datasets.boxes import DetectionDataset
 
 _EXAMPLES, _EXAMPLE_PIXELS = 32, 2_000_000
 """How many pictures an example has: fewer where they are large, since models are measured on it."""
@@ -54,9 +55,9 @@ class Pool:
         self._kept: tuple[tuple[int, bool], Examples] | None = None
 
     def _one_size(self, rows: list[Tensor]) -> bool:
-        size = getattr(self.images, "size", None)
-        if size is not None:
-            return len({size(index) for index in range(len(self.images))}) == 1
+        if self.images.task == "detection":
+            images = cast(DetectionDataset, self.images)
+            return len({images.size(index) for index in range(len(images))}) == 1
         return all(x.shape == rows[0].shape for x in rows)
 
     def examples(self, head: nn.Module | None, cut: tuple[Tensor, ...], flip: bool) -> Examples:
@@ -99,4 +100,4 @@ class Pool:
         collate = None if shown.cuts else listed
         for batch in DataLoader(shown.train, size, shuffle=True, generator=random, collate_fn=collate):
             varied = shown.augment(tuple(batch), random) if shown.augment else tuple(batch)
-            yield moved(varied, self.device)
+            yield moved(varied, self.device, STAY)

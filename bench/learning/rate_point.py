@@ -12,7 +12,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Subset
 
 from splitbench.bench import circumstances, training
-from splitbench.bench.learning.examples import Examples, listed
+from splitbench.bench.learning.examples import STAY, Examples, listed
 from splitbench.bench.learning.learner import Learner
 from splitbench.bench.learning.pool import Pool
 from splitbench.bench.learning.restoring import Restorer
@@ -131,6 +131,7 @@ class _Lesson:
             checkpoint=checkpoint,
             identity=identity,
             collate=None if shown.cuts or self.pool.in_memory else listed,
+            stay=STAY,
         )
         return report, macs * report.images
 

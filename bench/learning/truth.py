@@ -1,11 +1,12 @@
 """The targets of training images, for losses that need them."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from splitbench.datasets.base import Dataset
+from splitbench.datasets.boxes import DetectionDataset
 
 Truth = Any
 """Class indices (B,) for classification; for detection a dict of ``boxes`` and ``labels`` for each image."""
@@ -15,7 +16,7 @@ class Truths:
     """Targets by index; each is asked of the data set once."""
 
     def __init__(self, images: Dataset) -> None:
-        self.images: Any = images
+        self.images = images
         self._known: dict[int, Any] = {}
         self._together = _boxes if images.task == "detection" else _classes
 
@@ -29,7 +30,7 @@ class Truths:
             target = self.images.target(index)
             if isinstance(target, dict):
                 boxes = torch.as_tensor(target["boxes"], dtype=torch.float32).reshape(-1, 4)
-                _, width = self.images.size(index)
+                _, width = cast(DetectionDataset, self.images).size(index)
                 target = boxes, torch.as_tensor(target["labels"]), width
             self._known[index] = target
         return self._known[index]

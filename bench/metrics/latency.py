@@ -9,9 +9,13 @@ import torch
 
 
 def median_ms(call: Callable[..., Any], arguments: Iterable[tuple[Any, ...]], device: torch.device) -> float:
-    """Median milliseconds of ``call`` over its arguments, each run once, after one run that is not counted."""
+    """Median milliseconds of ``call`` over its arguments, each run once, after one run that is not counted.
+
+    On a GPU each is run uncounted before: libraries choose their kernels when they first meet a shape.
+    """
     arguments = list(arguments)
-    call(*arguments[0])
+    for values in arguments if device.type == "cuda" else arguments[:1]:
+        call(*values)
     times = []
     for values in arguments:
         _wait(device)

@@ -37,6 +37,8 @@ class Batches:
         order: Shuffles, anew in every pass; where None, the data's own order.
         rank: This process's number.
         world: The number of processes.
+        vary: Changes each batch before it is moved, one after the other.
+        stay: How many parts at a batch's end are not moved.
     """
 
     def __init__(
@@ -49,8 +51,11 @@ class Batches:
         order: torch.Generator | None = None,
         rank: int = 0,
         world: int = 1,
+        vary: Callable[[Any], Any] | None = None,
+        stay: int = 0,
     ) -> None:
         self.count, self.size, self.device, self.rank, self.world = len(data), size, device, rank, world  # type: ignore[arg-type]
+        self.vary, self.stay = vary, stay
         indices = range(self.count)
         whole = BatchSampler(RandomSampler(indices, generator=order) if order else indices, size * world, False)
         sampler = _Shares(whole, rank, world)
@@ -66,9 +71,8 @@ class Batches:
                 data, None, sampler=sampler, num_workers=workers, collate_fn=_as_it_is, generator=random
             )
         else:
-            pin = device.type == "cuda"
             self.loader = DataLoader(
-                data, batch_sampler=sampler, num_workers=workers, collate_fn=collate, generator=random, pin_memory=pin
+                data, batch_sampler=sampler, num_workers=workers, collate_fn=collate, generator=random
             )
 
     def __len__(self) -> int:
@@ -79,8 +83,10 @@ class Batches:
         for batch in self.loader:
             whole = min(left, self.size * self.world)
             left -= whole
-            content = moved(tuple(batch) if self.stacked and isinstance(batch, list) else batch, self.device)
-            yield Share(content, len(range(self.rank, whole, self.world)), whole)
+            content = tuple(batch) if self.stacked and isinstance(batch, list) else batch
+            if self.vary is not None:
+                content = self.vary(content)
+            yield Share(moved(content, self.device, self.stay), len(range(self.rank, whole, self.world)), whole)
 
 
 class _Shares(Sampler[list[int]]):
@@ -116,10 +122,17 @@ class _Rows(Dataset[tuple[Tensor, ...]]):
         return tuple(tensor.index_select(0, rows.to(tensor.device)) for tensor in self.tensors)
 
 
-def moved(batch: Any, device: torch.device) -> Any:
-    """A batch with its tensors on ``device``, however nested in tuples, lists and dicts."""
+def moved(batch: Any, device: torch.device, stay: int = 0) -> Any:
+    """A batch with its tensors on ``device``, however nested in tuples, lists and dicts.
+
+    Of a tuple, so many parts at the end stay where they are.
+    """
+    if stay > 0:
+        return *moved(batch[:-stay], device), *batch[-stay:]
     if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
+        # From memory that is not pinned, a copy waits until the GPU has done all that was queued before.
+        pinned = batch.pin_memory() if device.type == "cuda" and batch.device.type == "cpu" else batch
+        return pinned.to(device, non_blocking=True)
     if isinstance(batch, dict):
         return {name: moved(part, device) for name, part in batch.items()}
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):

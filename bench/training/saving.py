@@ -6,6 +6,7 @@ from pathlib import Path
 import safetensors.torch as safetensors
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from splitbench.bench.files import write_whole
 from splitbench.bench.training.errors import TrainingError
@@ -65,8 +66,8 @@ class Average:
         """Blend in the weights after step ``number``, counted from 0."""
         # A short memory at first, or the random weights of the beginning would stay for long.
         keep = min(self.keep, (1 + number) / (10 + number))
-        for name, value in model.state_dict().items():
-            if name in self.moving:
-                self.weights[name].lerp_(value, 1 - keep)
-            elif name in self.counting:
-                self.weights[name].copy_(value)
+        now = model.state_dict()
+        blend = get_ema_multi_avg_fn(keep)  # type: ignore[no-untyped-call]  # all in one go on a GPU
+        blend([self.weights[name] for name in self.moving], [now[name] for name in self.moving], None)
+        for name in self.counting:
+            self.weights[name].copy_(now[name])

@@ -15,7 +15,7 @@ Step = Callable[[nn.Module, Any], Measures]
 """Computes the measures of a batch, on the model's device. It runs the model by calling it, not through its methods:
 what it is given may be wrapped for several processes or compiled. ``model.training`` tells training from validation."""
 Augment = Callable[[Any, torch.Generator], Any]
-"""Varies a batch on its way into the network, with random numbers from the generator only."""
+"""Varies a batch on its way to the device, with random numbers from the generator only."""
 
 
 def classify(label_smoothing: float = 0.0) -> Step:

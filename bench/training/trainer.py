@@ -38,6 +38,7 @@ def train(
     *,
     checkpoint: Path | None = None,
     collate: Collate | None = None,
+    stay: int = 0,
     identity: Mapping[str, Any] | None = None,
 ) -> Report:
     """Train the parameters that require a gradient, where they lie, and leave the best epoch's weights in ``model``.
@@ -55,10 +56,12 @@ def train(
         data: A map-style data set, by default of tuples of tensors and numbers.
         held_out: Likewise; training images that are not trained on, by which the best epoch is chosen.
         recipe: The numbers.
-        augment: Applied to training batches only.
+        augment: Applied to training batches only, before they are moved to the model's device.
         progress: Whether to draw a bar, with the epoch's means so far and the time left.
         checkpoint: A file for the state, written at the start and after every epoch.
         collate: Makes a batch of a list of items, where stacking them will not do: detectors need lists.
+        stay: How many parts at a batch's end stay on the host, for a step that looks something up by them there:
+            reading them from a GPU would wait for it.
         identity: What else tells this training from others: backbone, split, rate point, weights it starts from.
             A checkpoint with another is refused.
 
@@ -73,8 +76,10 @@ def train(
     with _own_random_numbers(device, apart(recipe.seed, rank)):
         net = distributed.wrapped(model)
         now = begin(model, recipe)
-        batches = Batches(data, recipe.batch_size, device, recipe.workers, collate, now.order, rank, world)
-        checks = Batches(held_out, recipe.batch_size, device, recipe.workers, collate, None, rank, world)
+        vary = None if augment is None else lambda batch: augment(batch, now.random)
+        how = recipe.batch_size, device, recipe.workers, collate
+        batches = Batches(data, *how, now.order, rank, world, vary, stay)
+        checks = Batches(held_out, *how, None, rank, world, None, stay)
         steps = recipe.epochs * len(batches)
         facts = checkpoints.facts(model, batches.count, checks.count, recipe, device, identity or {})
         if checkpoint is not None:
@@ -105,8 +110,6 @@ def train(
                 means = Means()
                 for number, (batch, images, whole) in enumerate(batches, epoch * len(batches)):
                     rate = _set_pace(now, recipe, number / steps)
-                    if augment is not None:
-                        batch = augment(batch, now.random)
                     with cast(device, recipe.precision):
                         measures = step(net, batch)
                     # Processes' gradients are averaged: each loss counts for as many images as it is of.
@@ -122,8 +125,8 @@ def train(
                     report.images += whole
                     last = number + 1 == (epoch + 1) * len(batches)
                     if last or number % _SELDOM == 0 or (device.type == "cpu" and world == 1):
-                        _look(now, means, recipe, number)
-                        bar.set_postfix({name: f"{value:.3g}" for name, value in means.here().items()}, refresh=False)
+                        seen = _look(now, means, recipe, number)
+                        bar.set_postfix({name: f"{value:.3g}" for name, value in seen.items()}, refresh=False)
                     bar.update()
 
                 trained = copy(model)
@@ -213,11 +216,12 @@ def _set_pace(now: Session, recipe: Recipe, done: float) -> float:
     return rate
 
 
-def _look(now: Session, means: Means, recipe: Recipe, number: int) -> None:
-    """Stop where the loss is no longer finite, in all processes if in one."""
-    loss = means.here()["loss"]
-    if distributed.total(torch.tensor(float(not math.isfinite(loss)))):
-        raise _diverged(now, f"the loss is {loss}", recipe, number)
+def _look(now: Session, means: Means, recipe: Recipe, number: int) -> dict[str, float]:
+    """The means so far; stops where the loss is no longer finite, in all processes if in one."""
+    found = means.here()
+    if distributed.total(torch.tensor(float(not math.isfinite(found["loss"])))):
+        raise _diverged(now, f"the loss is {found['loss']}", recipe, number)
+    return found
 
 
 def _diverged(now: Session, what: str, recipe: Recipe, number: int) -> TrainingError:

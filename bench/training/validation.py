@@ -30,14 +30,19 @@ class Means:
 
     def here(self) -> dict[str, float]:
         """The means so far, of this process."""
-        return {name: float(total) / max(1, self._images) for name, total in self._totals.items()}
+        return {name: total / max(1, self._images) for name, total in zip(self._totals, self._read(), strict=True)}
 
     def everywhere(self) -> dict[str, float]:
         """The means over all processes, the same in each; every process must have added a batch."""
-        names = list(self._totals)
-        sums = torch.stack([self._totals[name].cpu() for name in names] + [torch.tensor(float(self._images)).double()])
+        sums = torch.tensor([*self._read(), self._images], dtype=torch.float64)
         *totals, images = distributed.total(sums).tolist()
-        return {name: total / images for name, total in zip(names, totals, strict=True)}
+        return {name: total / images for name, total in zip(self._totals, totals, strict=True)}
+
+    def _read(self) -> list[float]:
+        """All totals at once, since each look waits for a GPU."""
+        totals = list(self._totals.values())
+        found: list[float] = torch.stack([x.to(totals[0].device) for x in totals]).tolist() if totals else []
+        return found
 
 
 def validate(
@@ -47,10 +52,14 @@ def validate(
     batch_size: int = 256,
     workers: int = 0,
     collate: Collate | None = None,
+    stay: int = 0,
 ) -> dict[str, float]:
-    """The step's measures in evaluation mode, averaged over the images of ``data``, all of them by this process."""
+    """The step's measures in evaluation mode, averaged over the images of ``data``, all of them by this process.
+
+    ``collate`` and ``stay`` are as for ``train``.
+    """
     device = next(model.parameters()).device
-    return measured(model, step, Batches(data, batch_size, device, workers, collate)).here()
+    return measured(model, step, Batches(data, batch_size, device, workers, collate, stay=stay)).here()
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """Linear quantization of a cut, as the methods share it: settings, ranges that are sent or fitted once, and back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,18 +25,24 @@ class Settings(base.Settings):
 
 @dataclass(frozen=True)
 class Quantizer:
-    """Quantizes a cut's tensors; ``fitted`` holds a range (1, G) for each of them, or None for every image's own."""
+    """Quantizes a cut's tensors.
+
+    ``fitted`` holds a range (1, G) for each of them, or is None where every image has its own; ``known`` are the same
+    on the CPU, where bitstreams are decoded.
+    """
 
     settings: Settings
-    fitted: list[linear.Range] | None
+    fitted: list[linear.Range] | None = None
+    known: Sequence[linear.Range] = ()
 
     @classmethod
     def fit(cls, settings: Settings, context: Context) -> "Quantizer":
         """Fit ranges where they are calibrated. Raises MethodError where calibration images are missing."""
         if settings.range == "image":
-            return cls(settings, None)
+            return cls(settings)
         how = settings.granularity, settings.bits, settings.clip, settings.rounding
-        return cls(settings, ranges.fitted(context.calibration, *how))
+        fitted = ranges.fitted(context.calibration, *how)
+        return cls(settings, fitted, [linear.Range(ends.low.cpu(), ends.high.cpu()) for ends in fitted])
 
     def stored(self) -> dict[str, Tensor]:
         """The fitted ranges, as both sides store them."""
@@ -58,7 +65,7 @@ class Quantizer:
     def received(self, data: memoryview, index: int, groups: int) -> tuple[linear.Range, memoryview]:
         """One image's ranges (1, G) of tensor ``index``, and the bytes behind them. Raises BitstreamError."""
         if self.fitted is not None:
-            return linear.Range(self.fitted[index].low.cpu(), self.fitted[index].high.cpu()), data
+            return self.known[index], data
         ends, used = ranges.from_bytes(data, groups)
         return ends, data[used:]
 

@@ -4,8 +4,11 @@ On a GPU quantizing, finding runs, choosing modes and packing bits stay there, a
 CPU the compiled loop is several times faster.
 """
 
+from itertools import accumulate
+
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from splitbench.methods.coding.zero_runs import (
     ESCAPED,
@@ -16,53 +19,64 @@ from splitbench.methods.coding.zero_runs import (
     PLAIN,
 )
 
+_TOGETHER = 2**22
+"""Symbols that are coded together, or one row where it has more: each takes up to about 100 bytes of memory."""
+
 
 def encode_rows(symbols: Tensor, bits: int, rice_literals: bool = True) -> list[bytes]:
     """Code every row of symbols (B, N), uint8, below ``2**bits``, as :func:`zero_runs.encode_rows` does."""
     if len(symbols) == 0:
         return []
-    rows, size = symbols.shape
+    parts = torch.split(symbols, max(1, _TOGETHER // max(1, symbols.shape[1])))
+    return [code for part in parts for code in _encode_some(part, bits, rice_literals)]
+
+
+def _encode_some(symbols: Tensor, bits: int, rice_literals: bool) -> list[bytes]:
+    # Masks choose by torch.where: to index by one, the host would wait for the GPU to tell how many it chooses.
+    size = symbols.shape[1]
     row, place = symbols.nonzero(as_tuple=True)
     literal = symbols[row, place].long()
-    pairs = torch.bincount(row, minlength=rows)
-    before = torch.cat([row.new_full((1,), -1), place[:-1]])
-    before[(pairs.cumsum(0) - pairs)[pairs > 0]] = -1
-    run = place - before - 1
-    last = pairs.new_full((rows,), size)
-    last[pairs > 0] -= place[(pairs.cumsum(0) - 1)[pairs > 0]] + 1
+    pairs = symbols.count_nonzero(1)
+    ends = pairs.cumsum(0)
+    first = row.diff(prepend=row.new_full((1,), -1)) > 0
+    run = place - torch.where(first, -1, place.roll(1)) - 1
+    last = size - torch.where(pairs > 0, pad(place + 1, (1, 0))[ends], 0)
 
-    run_k, run_bits = _cheapest(run, row, PARAMETERS, last)
-    literal_k, literal_bits = _cheapest(literal - 1, row, LITERAL_PARAMETERS, torch.zeros_like(last))
+    run_k, run_bits = _cheapest(run, ends, PARAMETERS, last)
+    literal_k, literal_bits = _cheapest(literal - 1, ends, LITERAL_PARAMETERS, torch.zeros_like(last))
     totals = [torch.full_like(pairs, size * bits), 8 + run_bits + (pairs * bits if bits > 1 else 0)]
     totals += [8 + run_bits + literal_bits] if rice_literals else []
     total, mode = _least(torch.stack(totals))
     literal_k = literal_k if rice_literals else torch.zeros_like(literal_k)
-    header = torch.where(mode == PLAIN, 1, 2)
-    lengths = header + (total - torch.where(mode == PLAIN, 0, 8) + 7) // 8
-    starts = lengths.cumsum(0) - lengths
-    data = torch.zeros(int(lengths.sum()) + 8, dtype=torch.int32, device=symbols.device)
-    data[starts] = mode.int()
     told = mode != PLAIN
-    data[starts[told] + 1] = (run_k | literal_k << 4)[told].int()
+    header = torch.where(told, 2, 1)
+    lengths = header + (total - torch.where(told, 8, 0) + 7) // 8
+    starts = lengths.cumsum(0) - lengths
+    sizes = lengths.tolist()
+    data = torch.zeros(sum(sizes) + 8, dtype=torch.int32, device=symbols.device)
+    data[starts] = mode.int()
+    data.index_add_(0, starts + 1, torch.where(told, run_k | literal_k << 4, 0).int())
 
     payload = 8 * (starts + header)  # in bits
-    plain = symbols[~told].long().flatten()
-    _add(data, plain, torch.full_like(plain, bits), _places(payload[~told], size, bits))
-    kept = told[row]
+    bare = (~told).nonzero().flatten()
+    plain = symbols[bare].long().flatten()
+    _add(data, plain, torch.full_like(plain, bits), _places(payload[bare], size, bits))
+    kept = told[row].nonzero().flatten()
     row, run, literal = row[kept], run[kept], literal[kept] - 1
     code, length = _rice(run, run_k[row])
     other, width = _rice(literal, literal_k[row])
     fixed = mode[row] == FIXED
     other, width = torch.where(fixed, literal, other), torch.where(fixed, bits if bits > 1 else 0, width)
-    ends = (length + width).cumsum(0)
-    taken = torch.zeros_like(pairs).index_add_(0, row, length + width)
-    begin = ends - length - width - (taken.cumsum(0) - taken)[row] + payload[row]
+    behind = (length + width).cumsum(0)
+    taken = _sums(length + width, torch.where(told, pairs, 0).cumsum(0))
+    begin = behind - length - width - (taken.cumsum(0) - taken)[row] + payload[row]
     _add(data, code, length, begin)
     _add(data, torch.where(width > 0, other, 0), width, begin + length)
     final = told & (last > 0)
-    _add(data, *_rice(last[final], run_k[final]), (payload + taken)[final])
+    code, length = _rice(last, run_k)
+    _add(data, torch.where(final, code, 0), torch.where(final, length, 0), payload + taken)
     whole = data.to(torch.uint8).cpu().numpy().tobytes()
-    return [whole[start : start + size] for start, size in zip(starts.tolist(), lengths.tolist(), strict=True)]
+    return [whole[end - length : end] for length, end in zip(sizes, accumulate(sizes), strict=True)]
 
 
 def _rice(value: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,14 +88,21 @@ def _rice(value: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
     return code, torch.where(escaped, ESCAPED, quotient + 1 + k)
 
 
-def _cheapest(value: Tensor, row: Tensor, parameters: int, last: Tensor) -> tuple[Tensor, Tensor]:
+def _cheapest(value: Tensor, ends: Tensor, parameters: int, last: Tensor) -> tuple[Tensor, Tensor]:
     """Each row's Rice parameter that takes the fewest bits, the lowest of these, and the bits; ``last`` unless 0."""
     costs = []
     for k in range(parameters):
         more = _rice(last, torch.full_like(last, k))[1] * (last > 0)
-        costs.append(more.index_add(0, row, _rice(value, torch.full_like(value, k))[1]))
+        costs.append(more + _sums(_rice(value, torch.full_like(value, k))[1], ends))
     fewest, parameter = _least(torch.stack(costs))
     return parameter, fewest
+
+
+def _sums(value: Tensor, ends: Tensor) -> Tensor:
+    """The sum of each row's values; a row's lie behind those of the rows before it, and end at ``ends``."""
+    # Adding up by index would add a whole row to one counter, which a GPU does one by one.
+    until = pad(value.cumsum(0), (1, 0))[ends]
+    return until - pad(until[:-1], (1, 0))
 
 
 def _least(costs: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,11 +16,11 @@ import math
 from typing import Literal
 
 import torch
-from compressai.entropy_models import EntropyBottleneck
 from torch import Tensor, nn
 
 from splitbench.methods.base import MethodError, TensorSpec
 from splitbench.methods.coding.layout import channel_axis, channels_first, restored
+from splitbench.methods.units.density import Density
 
 _CONVOLUTIONS = {1: (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d), 2: (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)}
 _BELOW = 64
@@ -53,7 +53,7 @@ class TensorUnit(nn.Module):
             norm(self.channels),
             nn.ReLU(),
         )
-        self.density = EntropyBottleneck(self.channels, init_scale=_DENSITY_SCALE)
+        self.density = Density(self.channels, init_scale=_DENSITY_SCALE)
         self.density.quantiles.requires_grad_(False)
         for module in self.density.modules():  # the trainer's weight decay would narrow the density
             module.no_decay = tuple(name for name, _ in module.named_parameters(recurse=False))
