@@ -15,7 +15,7 @@ from torch.utils.data import Dataset as TorchDataset
 from splitbench.bench import backbones, bars, circumstances, training
 from splitbench.bench.backbones import Backbone
 from splitbench.bench.files import write_whole
-from splitbench.bench.metrics.macs import count_macs
+from splitbench.bench.metrics.macs import count_macs, count_step_macs
 from splitbench.bench.training import Augment, Batch, Recipe, Step
 from splitbench.datasets.base import Dataset
 
@@ -84,6 +84,8 @@ def fit(
         found = training.train(
             model, step, *parts, recipe, augment, progress, checkpoint=checkpoint, identity={"network": name}
         )
+    some = tuple(tensor[: recipe.batch_size] for tensor in images.tensors)
+    macs = count_step_macs(model, lambda: step(model, some)["loss"])
     training.save(network, out, half=True)
     checkpoint.unlink(missing_ok=True)
 
@@ -96,6 +98,7 @@ def fit(
         "versions": circumstances.versions(),
         "train_seconds": round(found.seconds, 1),
         "train_images": found.images,
+        "train_macs": macs // len(some[0]) * found.images,
         "best_epoch": found.best_epoch + 1,
     }
     return Trained(backbone, parts[0], parts[1], facts)
@@ -114,7 +117,6 @@ def _threads(count: int) -> Iterator[None]:
 def report(trained: Trained, command: str, example: Any, accuracy: Mapping[str, Any], out: Path) -> dict[str, Any]:
     """Write beside ``out`` how its weights came about, and return it; ``example`` is one image to count MACs on."""
     backbone = trained.backbone
-    macs = count_macs(backbone.model, example)
     facts = dict(trained.facts)
     best_epoch = facts.pop("best_epoch")
     written = {
@@ -122,11 +124,10 @@ def report(trained: Trained, command: str, example: Any, accuracy: Mapping[str, 
         "weights": backbone.weights,
         "command": command,
         **facts,
-        "train_macs": 3 * macs * facts["train_images"],  # backward as much again for inputs and for weights
         "best_epoch": best_epoch,
         **accuracy,
         "parameters": sum(parameter.numel() for parameter in backbone.model.parameters()),
-        "macs": macs,
+        "macs": count_macs(backbone.model, example),
     }
     write_whole(out.with_suffix(".json"), (json.dumps(written, indent=2) + "\n").encode())
     return written

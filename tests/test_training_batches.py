@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
+from splitbench.bench.training import batches
 from splitbench.bench.training.batches import Batches, moved
 from tests.training_samples import fit, same
 
@@ -25,19 +26,9 @@ class Items(Dataset[Any]):
         return torch.tensor([index, 2 * index]), index
 
 
-class Lists(Items):
-    """Gives whole batches."""
-
-    takes_lists = True
-
-    def __getitem__(self, indices):
-        assert isinstance(indices, list)
-        found = torch.tensor(indices)
-        return torch.stack([found, 2 * found], 1), found
-
-
 def tensors(count):
-    return TensorDataset(*Lists(count)[list(range(count))])
+    found = torch.arange(count)
+    return TensorDataset(torch.stack([found, 2 * found], 1), found)
 
 
 def nested(kind, count):
@@ -45,30 +36,30 @@ def nested(kind, count):
     return Subset(Subset(kind(3 * count), range(count, 3 * count)), list(range(count, 2 * count)))
 
 
-@pytest.mark.parametrize("kind", [Items, Lists, tensors])
+@pytest.mark.parametrize("kind", [Items, tensors])
 @pytest.mark.parametrize("make", [lambda kind, count: kind(count), nested], ids=["whole", "subset"])
 @pytest.mark.parametrize("count", [12, 13])
 def test_all_kinds_of_data_come_in_a_loaders_order(kind, make, count):
     expected = DataLoader(make(Items, count), 4, shuffle=True, generator=torch.Generator().manual_seed(5))
-    batches = Batches(make(kind, count), 4, CPU, order=torch.Generator().manual_seed(5))
+    given = Batches(make(kind, count), 4, CPU, order=torch.Generator().manual_seed(5))
     for _ in range(2):
-        passed = list(batches)
-        assert len(passed) == len(batches)
+        passed = list(given)
+        assert len(passed) == len(given)
         for share, (points, numbers) in zip(passed, expected, strict=True):
             assert isinstance(share.content, tuple)
             assert torch.equal(share.content[0], points) and torch.equal(share.content[1], numbers)
             assert share.images == share.whole == len(numbers)
 
 
-def test_data_in_memory_is_asked_for_whole_batches_only():
-    asked = []
+def test_data_in_memory_is_asked_for_whole_batches_only(monkeypatch):
+    asked, usual = [], batches._Rows.__getitem__
 
-    class Watched(Lists):
-        def __getitem__(self, indices):
-            asked.append(indices)
-            return super().__getitem__(indices)
+    def watched(rows, indices):
+        asked.append(indices)
+        return usual(rows, indices)
 
-    list(Batches(Watched(10), 4, CPU))
+    monkeypatch.setattr(batches._Rows, "__getitem__", watched)
+    list(Batches(tensors(10), 4, CPU))
     assert asked == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
 
 

@@ -12,7 +12,7 @@ from tests.training_samples import full_disk, network
 def test_saved_weights_come_back_and_nothing_else_is_left(tmp_path):
     model = network()
     path = tmp_path / "new" / "weights.safetensors"
-    training.save(model, path, metadata={"seed": "0"})
+    training.save(model, path)
     loaded = load_file(path)
     assert all(torch.equal(value, loaded[name]) for name, value in model.state_dict().items())
     training.save(model, path, half=True)

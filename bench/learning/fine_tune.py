@@ -18,7 +18,7 @@ from splitbench.bench.files import write_whole
 from splitbench.bench.learning.examples import STAY, listed, of_pictures
 from splitbench.bench.learning.objectives import classify
 from splitbench.bench.learning.pool import Pool
-from splitbench.bench.metrics.macs import count_macs
+from splitbench.bench.metrics.macs import count_step_macs
 from splitbench.bench.plan import Sources, open_backbone, passes
 from splitbench.bench.sweep import Sweep
 from splitbench.bench.task_loss import other_numbers
@@ -77,7 +77,8 @@ def fine_tune(sweep: Sweep, sources: Sources, recipe: Recipe, out: Path, progres
     )
     training.save(backbone.model, out)
     report.write_csv(out.with_suffix(".csv"))
-    macs = count_macs(backbone.whole().to(sources.device), pool.example) // pool.count
+    batch = next(pool.loader(shown, min(pool.count, recipe.batch_size)))
+    macs = count_step_macs(model, lambda: step(model, batch)["loss"]) // len(batch[-1])
     told: dict[str, Any] = {
         "backbone": backbone.name,
         "held_out_before": round(before, 2),
@@ -85,7 +86,7 @@ def fine_tune(sweep: Sweep, sources: Sources, recipe: Recipe, out: Path, progres
         "best_epoch": report.best_epoch + 1,
         "train_images": report.images,
         "train_seconds": round(report.seconds, 1),
-        "train_macs": 3 * macs * report.images,  # forward once; backward as much again for inputs and for weights
+        "train_macs": macs * report.images,
     }
     write_whole(out.with_suffix(".json"), json.dumps(told, indent=2).encode() + b"\n")
     checkpoint.unlink(missing_ok=True)

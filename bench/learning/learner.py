@@ -41,7 +41,7 @@ class Learner(nn.Module):
     ) -> None:
         super().__init__()
         self.unit = learning.unit
-        self.rate = learning.rate
+        self.rate_weight = learning.rate
         self.tensors = tensors
         self.pixels = pixels
         self.objective = objective
@@ -82,7 +82,7 @@ class Learner(nn.Module):
         rate = bits.mean() / self.pixels
         teacher = uncompressed if self.own else lambda: values
         measures = self.objective(self.tail, (*decoded, *values[self.tensors :]), truth, self.frozen[1], teacher)
-        loss: Tensor = self.rate * rate + measures["distortion"]
+        loss: Tensor = self.rate_weight * rate + measures["distortion"]
         return {"loss": loss, "bits_per_pixel": rate.detach()} | {k: v.detach() for k, v in measures.items()}
 
     def forget(self, head: nn.Module, tail: nn.Module) -> None:

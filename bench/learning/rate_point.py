@@ -16,7 +16,7 @@ from splitbench.bench.learning.examples import STAY, Examples, listed
 from splitbench.bench.learning.learner import Learner
 from splitbench.bench.learning.pool import Pool
 from splitbench.bench.learning.restoring import Restorer
-from splitbench.bench.metrics.macs import count_macs, count_training_macs
+from splitbench.bench.metrics.macs import count_macs, count_step_macs
 from splitbench.bench.training import Measures, Recipe, Report, Step, distributed
 from splitbench.methods.base import Cut, Learning
 
@@ -153,17 +153,9 @@ def _without_rest(data: TorchDataset[Any], batch: int) -> TorchDataset[Any]:
 
 
 def _step_macs(model: nn.Module, step: Step, shown: Examples, pool: Pool, batch_size: int) -> int:
-    """MACs per image of one training step, forward and backward; weights and statistics are put back."""
-    before = {name: value.clone() for name, value in model.state_dict().items()}
+    """MACs per image of one training step, forward and backward."""
     batch = next(pool.loader(shown, min(pool.count, batch_size)))
-    model.train()
-    with torch.random.fork_rng(devices=[]):
-        with torch.no_grad():
-            step(model, batch)  # what is worked out once and kept is not a step's
-        macs = count_training_macs(lambda: step(model, batch)["loss"]) // len(batch[-1])
-    model.zero_grad(set_to_none=True)
-    model.load_state_dict(before)
-    return macs
+    return count_step_macs(model, lambda: step(model, batch)["loss"]) // len(batch[-1])
 
 
 def _cuts(learner: Learner, shown: Examples, pool: Pool, batch_size: int) -> Iterator[Cut]:

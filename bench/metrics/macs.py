@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -46,6 +46,19 @@ def count_training_macs(loss: Callable[[], Tensor]) -> int:
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), counting as counter:
         loss().backward()  # type: ignore[no-untyped-call]
     return int(counter.get_total_flops()) // 2
+
+
+def count_step_macs(model: nn.Module, loss: Callable[[], Tensor]) -> int:
+    """The same of one training step of ``model``, whose weights and statistics are put back; it is left training."""
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.train()
+    with torch.random.fork_rng(devices=[]):
+        with torch.no_grad():
+            loss()  # what is worked out once and kept is not a step's
+        macs = count_training_macs(loss)
+    model.zero_grad(set_to_none=True)
+    model.load_state_dict(before)
+    return macs
 
 
 def _convolution_gradients(

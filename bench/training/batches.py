@@ -25,8 +25,8 @@ class Share(NamedTuple):
 class Batches:
     """The batches of one pass after the other; the order of images is that of one process, however many there are.
 
-    Data in memory is indexed by whole batches, which is much faster than item by item: a ``TensorDataset``, a
-    ``Subset`` of one, and any data set with an attribute ``takes_lists = True``, whose ``data[[3, 1, 2]]`` is a batch.
+    Data in memory is indexed by whole batches, which is much faster than item by item: a ``TensorDataset``, and a
+    ``Subset`` of one.
 
     Args:
         data: A map-style data set, not empty.
@@ -63,13 +63,8 @@ class Batches:
         random = order or torch.Generator()
         self.stacked = collate is None
         self.loader: DataLoader[Any]
-        bare = _bare(data)
-        if collate is None and (type(bare) is TensorDataset or getattr(bare, "takes_lists", False)):
-            if type(bare) is TensorDataset:
-                data, workers = _Rows(data), 0
-            self.loader = DataLoader(
-                data, None, sampler=sampler, num_workers=workers, collate_fn=_as_it_is, generator=random
-            )
+        if collate is None and type(_bare(data)) is TensorDataset:
+            self.loader = DataLoader(_Rows(data), None, sampler=sampler, collate_fn=_as_it_is, generator=random)
         else:
             self.loader = DataLoader(
                 data, batch_sampler=sampler, num_workers=workers, collate_fn=collate, generator=random

@@ -1,6 +1,5 @@
 """Weights written to files, and kept, averaged and put back in memory."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch as safetensors
@@ -14,7 +13,7 @@ from splitbench.bench.training.errors import TrainingError
 Weights = dict[str, Tensor]
 
 
-def save(model: nn.Module, path: Path, half: bool = False, metadata: Mapping[str, str] | None = None) -> None:
+def save(model: nn.Module, path: Path, half: bool = False) -> None:
     """Write the weights as .safetensors, complete or not at all.
 
     With ``half``, matrices and kernels are stored in float16; norms, biases and statistics stay as they are, being
@@ -29,7 +28,7 @@ def save(model: nn.Module, path: Path, half: bool = False, metadata: Mapping[str
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, safetensors.save(weights, dict(metadata or {})))
+        write_whole(path, safetensors.save(weights, {}))
     except OSError as error:
         reason = error.strerror or error
         raise TrainingError(f"cannot save the weights {path}: {reason}; free space, or name another place") from None
