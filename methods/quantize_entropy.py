@@ -38,7 +38,7 @@ from splitbench.methods.coding.tables import Tables
 
 
 class Settings(quantizer.Settings):
-    """What can be set; ``bits`` is the knob."""
+    """``coder``: range coding with tables per channel, or Huffman coding with one table for all."""
 
     range: Literal["image", "calibrated"] = "calibrated"
     coder: Literal["range", "huffman"] = "range"

@@ -48,7 +48,7 @@ from splitbench.methods.coding.quantizer import Quantizer
 
 
 class Settings(quantizer.Settings):
-    """What can be set; ``bits`` is the knob."""
+    """``literals``: what lies between runs of zeros is coded in ``bits`` bits each, or as Rice codes."""
 
     literals: Literal["fixed", "rice"] = "rice"
 

@@ -14,7 +14,12 @@ from splitbench.methods.coding import linear, ranges
 
 
 class Settings(base.Settings):
-    """What can be set of the quantizer; ``bits`` is the knob."""
+    """The quantizer's settings; ``bits`` is the knob.
+
+    ``granularity``: one range for a tensor, or one per channel. ``range``: from each image, and sent with it, or fitted
+    once on calibration images. ``clip: mse`` narrows it to the share that quantizes with the least squared error.
+    ``rounding: deadzone`` makes more levels zero.
+    """
 
     bits: int = Field(ge=1, le=8)
     granularity: linear.Granularity = "tensor"
