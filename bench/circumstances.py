@@ -3,6 +3,7 @@
 import gc
 import platform
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -85,7 +86,8 @@ def forget(chosen: torch.device) -> None:
     """Give back a device's memory that nothing uses any more: modules and traced graphs refer to themselves."""
     gc.collect()
     if chosen.type == "cuda":
-        torch.cuda.empty_cache()
+        with suppress(RuntimeError):  # a GPU that stopped working
+            torch.cuda.empty_cache()
 
 
 def columns(chosen: torch.device) -> dict[str, str | None]:

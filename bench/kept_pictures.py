@@ -9,12 +9,13 @@ not be read is tried again each time: the fault may have passed.
 
 import hashlib
 import json
+import os
 import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -33,19 +34,26 @@ _AFTER_PIXELS = ("mean", "std")  # of a recipe: applied on the device
 
 @dataclass
 class _File:
-    """A file's pictures: their shapes, None for what could not be read, and where in the file they begin."""
+    """A file's pictures: their shapes, None for what could not be read, and where in the file they begin.
+
+    ``identity`` tells the file from another that somebody puts into its place.
+    """
 
     path: Path
+    identity: tuple[int, ...]
     shapes: list[list[int] | None]
     starts: list[int]
 
     def picture(self, place: int) -> Tensor | None:
-        """None where the file has none, or is gone."""
+        """None where the file has none, or is gone or another."""
         shape = self.shapes[place]
         if shape is None:
             return None
         try:  # mapped for this picture only: a process may have fewer files open than a dataset makes
-            return torch.from_numpy(np.array(np.memmap(self.path, np.uint8, "r", self.starts[place], tuple(shape))))
+            with self.path.open("rb") as stream:
+                if _identity(stream) != self.identity:
+                    return None
+                return torch.from_numpy(np.array(np.memmap(stream, np.uint8, "r", self.starts[place], tuple(shape))))
         except (OSError, ValueError):
             return None
 
@@ -138,17 +146,23 @@ def _opened(path: Path, count: int) -> _File | None:
     """A file's pictures, or None where it is missing, damaged or another's."""
     try:
         with path.open("rb") as stream:
+            identity = _identity(stream)
             (length,) = _HEADER.unpack(stream.read(_HEADER.size))
-            header = json.loads(stream.read(length)) if length <= path.stat().st_size else {}
-        shapes, start = header["shapes"], _HEADER.size + length
-        empty = path.stat().st_size == start
-        data = np.zeros(0, np.uint8) if empty else np.memmap(path, np.uint8, "r", start)
+            header = json.loads(stream.read(length)) if length <= os.fstat(stream.fileno()).st_size else {}
+            shapes, start = header["shapes"], _HEADER.size + length
+            empty = os.fstat(stream.fileno()).st_size == start
+            data = np.zeros(0, np.uint8) if empty else np.memmap(stream, np.uint8, "r", start)
         sizes = [0 if shape is None else int(np.prod(shape)) for shape in shapes]
         if header["sha256"] != _checksum(shapes, data) or sum(sizes) != len(data) or len(sizes) != count:
             return None
     except (OSError, ValueError, LookupError, TypeError, struct.error):
         return None
-    return _File(path, shapes, [start, *(start + np.cumsum(sizes)[:-1]).tolist()])
+    return _File(path, identity, shapes, [start, *(start + np.cumsum(sizes)[:-1]).tolist()])
+
+
+def _identity(stream: BinaryIO) -> tuple[int, ...]:
+    about = os.fstat(stream.fileno())
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def _checksum(shapes: list[list[int] | None], data: Any) -> str:

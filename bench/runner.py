@@ -97,20 +97,24 @@ def _run(
     kept = len({p.key for one in planned for p in one.planned} - wanted)
     if kept:
         say(f"{counted(kept, 'cell')} {'is' if kept == 1 else 'are'} stored already")
-    forget(store.folder, {key for key in wanted if store.status(key)}, everything=overwrite == "all")
+    forget(store.folder, wanted if overwrite == "all" else wanted & _retrained(planned, trainings, retrain))
     done, opened = 0, time.perf_counter()
     try:
         with bars.of(total=total, unit="image x cell", unit_scale=True, disable=total == 0, dynamic_ncols=True) as bar:
-            started = [
-                _Running(one, _job(one, cells, sweep.batch, sources, store, trainings, patience, token), trainings)
-                for one, cells in zip(planned, missing, strict=True)
-                if cells
-            ]
+            started: list[_Running] = []
+            for one, cells in zip(planned, missing, strict=True):
+                if cells:
+                    taken = {each.job.unfinished.folder for each in started}
+                    unfinished = Unfinished.of(store.folder, [p.key for p in cells], sweep.batch, taken)
+                    job = _job(one, cells, sweep.batch, sources, store, trainings, patience, token, unfinished)
+                    started.append(_Running(one, job, trainings))
             done = _drive(started, executor, store, bar)
     finally:
         work.leave()
         executor.close()
         table = store.collect()
+    for p in (p for one in planned for p in one.planned if p.key in wanted):
+        _write_curve(p, trainings, store, say)  # by all its labels
     table_keys = store.planned()
     tidy(store.folder, lambda key: key not in table_keys or store.status(key) == "ok")
     store.put_run(
@@ -131,11 +135,12 @@ def _missing(
     planned: Sequence[Pass], store: Store, trainings: Trainings, overwrite: Overwrite, retrain: bool
 ) -> list[tuple[Planned, ...]]:
     """The cells of each pass that are to be run. A cell that several labels stand for is run in the first pass."""
+    retrained = _retrained(planned, trainings, retrain)
 
     def wanted(p: Planned) -> bool:
         status = store.status(p.key)
-        anew = retrain and p.training is not None and not trainings.has(p.training.key)
-        return anew or status is None or overwrite == "all" or (overwrite == "failed" and status == "failed")
+        again = overwrite == "all" or (overwrite == "failed" and status == "failed")
+        return again or status is None or p.key in retrained
 
     claimed: set[str] = set()
     found = []
@@ -143,6 +148,12 @@ def _missing(
         found.append(tuple(p for p in one.planned if p.key not in claimed and wanted(p)))
         claimed |= {p.key for p in one.planned}
     return found
+
+
+def _retrained(planned: Sequence[Pass], trainings: Trainings, retrain: bool) -> set[str]:
+    """The keys of cells that are trained here, although trained weights ship."""
+    every = (p for one in planned for p in one.planned if p.training is not None and retrain)
+    return {p.key for p in every if p.training is not None and not trainings.has(p.training.key)}
 
 
 def _failures(planned: Sequence[Pass], store: Store) -> Iterator[tuple[str, str]]:
@@ -162,6 +173,7 @@ def _job(
     trainings: Trainings,
     patience: float,
     token: Path,
+    unfinished: Unfinished,
 ) -> work.Job:
     return work.Job(
         one.spec,
@@ -171,7 +183,7 @@ def _job(
         one.weights,
         planned,
         _lessons(one, planned, trainings),
-        Unfinished.of(store.folder, [p.key for p in planned], batch),
+        unfinished,
         store.folder,
         batch,
         trainings.shipped is None,
@@ -308,11 +320,16 @@ def _store(each: _Running, store: Store, bar: "tqdm[Any]") -> int:
         report = {} if planned.training is None else each.trainings.report(planned.training.key)
         outcome.columns |= {name: report.get(name) for name in _TRAINING}
         _put(planned, outcome, one, job.sources.device, there, store)
-        try:
-            curves.write(store.folder, outcome.cell, report)
-        except TrainingError as error:  # the cell is stored, and its curve is in the training's report, too
-            bar.write(str(error))
+        _write_curve(planned, each.trainings, store, bar.write)
     return len(outcomes)
+
+
+def _write_curve(planned: Planned, trainings: Trainings, store: Store, say: Callable[[str], None]) -> None:
+    if planned.training is not None:
+        try:
+            curves.write(store.folder, planned.cell, trainings.report(planned.training.key))
+        except TrainingError as error:  # the cell is stored, and its curve is in the training's report, too
+            say(str(error))
 
 
 def _put(

@@ -238,7 +238,7 @@ def _merge(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
                 [f"{r.accuracy:g} % at {r.bytes_mean:g} bytes in {r.source}" for r in rows.itertuples()],
             )
             notes.append(f"conflict: {cell_name(kept)} is {', '.join(told)}; the last is kept")
-    newest = order.drop_duplicates("key", keep="last")
+    newest = order.drop_duplicates(["key", "dataset", "backbone"], keep="last")  # a cell may have several labels
     return newest.drop(columns=["_good", "_date"]).sort_index()
 
 

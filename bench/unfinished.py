@@ -32,16 +32,18 @@ class Unfinished:
     keys: frozenset[str]
 
     @classmethod
-    def of(cls, run: Path, keys: Collection[str], batch: int) -> "Unfinished":
-        """The folder that has these cells, with batches of that size, already; else a new one."""
+    def of(cls, run: Path, keys: Collection[str], batch: int, taken: Collection[Path] = ()) -> "Unfinished":
+        """The folder that has these cells, with batches of that size, already; else a new one.
+
+        A folder that is one of ``taken`` is another pass's by now. Raises UserError where none can be made.
+        """
         wanted = frozenset(keys)
         for folder, content in _passes(run):
-            if wanted <= set(content["keys"]) and content["batch"] == batch:
+            if wanted <= set(content["keys"]) and content["batch"] == batch and folder not in taken:
                 return cls(folder, wanted)
         about = {"batch": batch, "keys": sorted(wanted)}
         digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:20]
         one = cls(run / FOLDER / digest, wanted)
-        one.folder.mkdir(parents=True, exist_ok=True)
         one._write("pass.json", json.dumps(about).encode())
         return one
 
@@ -92,13 +94,24 @@ class Unfinished:
         return joined(self.shards())
 
     def end(self, stored: Callable[[str], bool]) -> None:
-        """Remove the folder, where all its cells are stored and not only these."""
+        """Remove the folder. Where not all its cells are stored, but these are, keep what serves the others."""
         about = next((content for folder, content in _passes(self.folder.parents[1]) if folder == self.folder), None)
         if about is None or all(map(stored, about["keys"])):
             shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        # What failed is tried again by the next run, and must not be found here.
+        (self.folder / "description.json").unlink(missing_ok=True)
+        for path in self.folder.glob("*-*.npz"):
+            with suppress(OSError, ShardError, UserError):
+                shard = Shard.from_bytes(path.read_bytes())
+                if shard.refused is not None:
+                    path.unlink()
+                elif failed := shard.failed.keys() & self.keys:
+                    self._write(path.name, shard.only(shard.names - failed).to_bytes())
 
     def _write(self, name: str, content: bytes) -> None:
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             write_whole(self.folder / name, content)
         except OSError as error:
             raise UserError(
@@ -116,23 +129,11 @@ def _passes(run: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         yield path.parent, content
 
 
-def forget(run: Path, keys: Collection[str], everything: bool) -> None:
-    """Remove what is left of an earlier try of cells that are run again: where they failed, or ``everything``."""
+def forget(run: Path, keys: Collection[str]) -> None:
+    """Remove all that is left of an earlier try of any of these cells."""
     for folder, content in _passes(run):
-        if everything and not set(keys).isdisjoint(content["keys"]):
+        if not set(keys).isdisjoint(content["keys"]):
             shutil.rmtree(folder, ignore_errors=True)
-        elif keys:
-            _forget_failures(Unfinished(folder, frozenset(keys) & frozenset(content["keys"])))
-
-
-def _forget_failures(one: Unfinished) -> None:
-    told = one.descriptions()
-    if told is not None and any(description.reason for description in told[0].values()):
-        (one.folder / "description.json").unlink(missing_ok=True)
-    for path in one.folder.glob("*-*.npz"):
-        with suppress(OSError, ShardError):
-            if not Shard.from_bytes(path.read_bytes()).failed.keys().isdisjoint(one.keys):
-                path.unlink()
 
 
 def tidy(run: Path, stored: Callable[[str], bool]) -> None:

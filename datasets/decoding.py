@@ -8,8 +8,8 @@ from PIL import Image
 
 from splitbench.datasets.base import ImageError
 
-_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT}
-"""What the machine lacks for the moment, and no picture's fault."""
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
+"""What the machine or its storage lacks for the moment, and no picture's fault."""
 
 
 def opened(source: Path | BinaryIO, name: Path | str) -> Image.Image:

@@ -126,3 +126,14 @@ def test_files_are_not_left_open(tmp_path, backbone, monkeypatch):
     for file in tmp_path.glob("*/*.pixels"):
         file.unlink()  # somebody makes room
     assert equal(batches(Pictures(), backbone, kept), expected)
+
+
+def test_a_file_that_another_process_put_in_its_place_is_not_read_by_the_old_places(tmp_path, backbone):
+    kept = KeptPictures(tmp_path, "abc", 10**9)
+    expected = batches(Pictures(), backbone, kept)
+    mended = Pictures()
+    mended.damaged = []  # the other process could read all
+    for file in tmp_path.glob("*/*.pixels"):
+        file.unlink()
+    batches(mended, backbone, KeptPictures(tmp_path, "abc", 10**9))
+    assert equal(batches(Pictures(), backbone, kept), expected)

@@ -21,9 +21,11 @@ from torchvision.models import squeezenet1_1
 from splitbench.bench import runner, work
 from splitbench.bench.errors import UserError
 from splitbench.bench.evaluate import measure
+from splitbench.bench.executors import Choice, opened
 from splitbench.bench.plan import Sources, passes
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import read
+from splitbench.bench.table import read as read_table
 from splitbench.methods import get
 from tests.conftest import write_photographs
 from tests.results_samples import difference
@@ -427,3 +429,69 @@ def test_one_dataset_by_two_labels_is_measured_once(small, tmp_path):
     table = pd.read_csv(out / "cells.csv")
     assert sorted(table["dataset"]) == ["one", "one", "two", "two"] and (table["status"] == "ok").all()
     assert table["key"].nunique() == 2 and table.groupby("key")["accuracy"].nunique().eq(1).all()
+    assert sorted(read_table([out])["dataset"]) == ["one", "one", "two", "two"]
+
+
+def test_overwriting_all_takes_nothing_from_an_interrupted_run(small, tmp_path, monkeypatch):
+    out, starts = tmp_path / "out", []
+
+    def interrupted(prepared, first, *rest):
+        if first >= 2:
+            raise KeyboardInterrupt
+        return measure(prepared, first, first + 1)
+
+    monkeypatch.setattr(work, "measure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ran(small, out)
+
+    def noted(prepared, first, *rest):
+        starts.append(first)
+        return measure(prepared, first, *rest)
+
+    monkeypatch.setattr(work, "measure", noted)
+    assert runner.run(read(small), Sources(), Store(out), "all").done == 2 and starts[0] == 0
+
+
+def test_a_cell_that_fails_costs_a_broken_pass_nothing(small, tmp_path, monkeypatch):
+    out, starts = tmp_path / "out", []
+
+    def breaks(prepared, first, *rest):
+        if first >= 2:
+            raise RuntimeError("the machine is ill")
+        return measure(prepared, first, first + 1)
+
+    monkeypatch.setattr(work, "measure", breaks)
+    with fault(FAULTS["raises"][0], 0):
+        assert len(runner.run(read(small), Sources(), Store(out)).failed) == 2
+
+    def noted(prepared, first, *rest):
+        starts.append(first)
+        return measure(prepared, first, *rest)
+
+    monkeypatch.setattr(work, "measure", noted)
+    result = runner.run(read(small), Sources(), Store(out))
+    assert len(result.failed) == 1 and starts[0] == 2  # what failed in these batches is known to have failed
+    assert ran(small, out) == (1, 1)
+
+
+def test_one_folder_of_an_interrupted_run_serves_one_pass_only(small, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+
+    def interrupted(prepared, first, *rest):
+        if first >= 2:
+            raise KeyboardInterrupt
+        return measure(prepared, first, first + 1)
+
+    monkeypatch.setattr(work, "measure", interrupted)
+    content = yaml.safe_load(SMALL)
+    (backbone,) = content["backbones"]
+    content["backbones"] = [backbone | {"splits": ["layer2", "layer3"]}]
+    small.write_text(yaml.safe_dump(content))
+    with pytest.raises(KeyboardInterrupt):
+        ran(small, out)
+    monkeypatch.undo()
+    content["backbones"] = [backbone | {"splits": [at], "label": at} for at in ("layer2", "layer3")]
+    small.write_text(yaml.safe_dump(content))
+    executor = opened(Choice(workers=2), "cpu")
+    result = runner.run(read(small), Sources(), Store(out), executor=executor)
+    assert result.done == 4 and not result.failed and not (out / "unfinished").exists()
