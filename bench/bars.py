@@ -24,7 +24,7 @@ def along(items: Iterable[_T], desc: str, unit: str, **settings: Any) -> "tqdm[_
 def _here() -> dict[str, Any]:
     if sys.stderr.isatty():
         return {}
-    return {"file": _Lines(sys.stderr), "position": 0, "dynamic_ncols": False}
+    return {"file": _Lines(sys.stderr), "position": 0, "dynamic_ncols": False, "leave": True}
 
 
 class _Lines:

@@ -15,7 +15,7 @@ def told(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "torch" not in Path(frame.filename).parts]
     text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    if not frames:  # it comes from another process
+    if not frames or isinstance(error, SyntaxError):  # it comes from another process, or tells the place itself
         return text
     last = (own or frames)[-1]
     return f"{text} ({Path(last.filename).name}, line {last.lineno})"

@@ -242,6 +242,7 @@ def told(name: str | None = None) -> Iterator[str]:
     table = name if name in TABLES else f"{name}.csv"
     if table in TABLES:
         yield from map(_line, TABLES[table])
+        yield from ("", "intervals and tests", *INTERVALS)
         return
     found = [(table, column) for table, columns in TABLES.items() for column in columns if column.name == name]
     if not found:
@@ -251,6 +252,8 @@ def told(name: str | None = None) -> Iterator[str]:
         )
     for table, column in found:
         yield f"{table:22} {column.unit:7} {column.meaning}"
+    if any("see below" in column.meaning for _, column in found):
+        yield from ("", "intervals and tests", *INTERVALS)
 
 
 def _line(column: Column) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from splitbench.bench.backbones import Backbone
 from splitbench.bench.precision import coding, halved, narrowed, widened
+from splitbench.bench.words import counted
 from splitbench.methods.base import Bitstream, Codec, Cut, MethodError, Specs, TensorSpec
 
 _SIZE = struct.Struct("<HH")  # an image's height and width
@@ -69,7 +70,8 @@ class Place:
             for cut in cuts:
                 coded, specs = codec.encode(cut), self.specs_of(cut)
                 if len(coded) != len(cut[0]):
-                    raise MethodError(f"the codec gave {len(coded)} bitstreams for {len(cut[0])} images")
+                    told = counted(len(coded), "bitstream"), counted(len(cut[0]), "image")
+                    raise MethodError(f"the codec gave {told[0]} for {told[1]}")
                 back = codec.decode([stream.data for stream in coded], specs)
                 _check(back, specs, len(coded))
                 decoded += back

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from tqdm import tqdm
 
-from splitbench.bench import bars, circumstances, work
+from splitbench.bench import bars, circumstances, tasks, work
 from splitbench.bench.errors import UserError
 from splitbench.bench.evaluate import Outcome, ShardError, score
 from splitbench.bench.executors import Executor, Here
@@ -113,8 +113,9 @@ def _run(
         work.leave()
         executor.close()
         table = store.collect()
-    for p in (p for one in planned for p in one.planned if p.key in wanted):
-        _write_curve(p, trainings, store, say)  # by all its labels
+    for one in planned:
+        for p in (p for p in one.planned if p.key in wanted):
+            _write_curve(p, one, trainings, store, say)  # by all its labels
     table_keys = store.planned()
     tidy(store.folder, lambda key: key not in table_keys or store.status(key) == "ok")
     store.put_run(
@@ -315,19 +316,23 @@ def _store(each: _Running, store: Store, bar: "tqdm[Any]") -> int:
     except Exception as error:  # whatever breaks a whole pass must not take the other passes with it
         reason = str(error) if isinstance(error, ShardError) else reason_of(error)
         outcomes = {key: Outcome(cell, reason=reason) for key, cell in cells.items()}
+    baselines = [float(o.columns["baseline"]) for o in outcomes.values() if o.columns.get("baseline") is not None]
+    if baselines and (doubt := tasks.get(one.dataset.task).doubt(baselines[0], one.dataset)):
+        bar.write(f"{one.title}: {doubt}")
     for planned in job.planned:
         outcome = outcomes[planned.key]
         report = {} if planned.training is None else each.trainings.report(planned.training.key)
         outcome.columns |= {name: report.get(name) for name in _TRAINING}
         _put(planned, outcome, one, job.sources.device, there, store)
-        _write_curve(planned, each.trainings, store, bar.write)
+        _write_curve(planned, one, each.trainings, store, bar.write)
     return len(outcomes)
 
 
-def _write_curve(planned: Planned, trainings: Trainings, store: Store, say: Callable[[str], None]) -> None:
+def _write_curve(planned: Planned, one: Pass, trainings: Trainings, store: Store, say: Callable[[str], None]) -> None:
     if planned.training is not None:
+        seeds = len({each.cell.seed for each in one.planned})
         try:
-            curves.write(store.folder, planned.cell, trainings.report(planned.training.key))
+            curves.write(store.folder, planned.cell, trainings.report(planned.training.key), seeds)
         except TrainingError as error:  # the cell is stored, and its curve is in the training's report, too
             say(str(error))
 

@@ -216,7 +216,8 @@ class Cell:
     def __str__(self) -> str:
         """For messages: ``val120 timm/resnet50 layer2 quantize-rle bits=4``."""
         parts = (self.dataset_label, self.backbone_label, self.split, self.method, self.variant)
-        return " ".join(part for part in (*parts, f"{self.knob}={self.value}") if part)
+        seed = f"seed={self.seed}" if self.seed else ""
+        return " ".join(part for part in (*parts, f"{self.knob}={self.value}", seed) if part)
 
 
 def read(path: Path) -> Sweep:
@@ -265,18 +266,22 @@ def _faults(sweep: Sweep, path: Path) -> Iterator[str]:
                 told = told or isinstance(error, _OtherTaskError)
 
 
+def _nearest(name: str, names: Sequence[str]) -> str:
+    return "" if name in names else nearest(name, names)
+
+
 def _check_dataset(spec: DatasetSpec, place: str, task: str) -> None:
     try:
         kind = own_code.dataset(spec.name)
     except (DataError, UserError) as error:
-        raise UserError(f"{place}.name: {error}{nearest(spec.name, datasets.names())}") from None
+        raise UserError(f"{place}.name: {error}{_nearest(spec.name, datasets.names())}") from None
     if kind.task != task:
         raise _OtherTaskError(f"{place}.name: {spec.name} is a dataset for {kind.task}, but the sweep's task is {task}")
     for part in get_args(Part):
         try:
             kind = own_code.dataset(spec.source(part))
         except (DataError, UserError) as error:
-            raise UserError(f"{place}.{part}.name: {error}{nearest(spec.source(part), datasets.names())}") from None
+            raise UserError(f"{place}.{part}.name: {error}{_nearest(spec.source(part), datasets.names())}") from None
         try:
             kind.Options.model_validate(spec.options(part))
         except ValidationError as error:
@@ -294,7 +299,7 @@ def _check_method(spec: MethodSpec, place: str, task: str) -> None:
     try:
         method = own_code.method(spec.name)
     except (MethodError, UserError) as error:
-        raise UserError(f"{place}.name: {error}{nearest(spec.name, methods.names())}") from None
+        raise UserError(f"{place}.name: {error}{_nearest(spec.name, methods.names())}") from None
     if task not in method.tasks:
         fitting = ", ".join(name for name in methods.names() if _is_for(name, task))
         raise _OtherTaskError(

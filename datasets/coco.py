@@ -159,7 +159,8 @@ def _annotations_file(options: Options, part: Part) -> Path:
         return found[0]
     there = sorted({*root.glob("*.json"), *root.glob("annotations/*.json")})
     named = f"{', '.join(file.name for file in there[:5])}{', ...' if len(there) > 5 else ''}"
-    beside = f"; there are {named}: name one in `annotations`" if there else ", or another name in `annotations`"
+    beside = ", or another name in `annotations`"
+    beside = f"; there are {named}: name one in `annotations` (--annotations)" if there else beside
     raise DataError(f"no boxes for {part} in {root}: expected annotations/{wanted[0]} below it{beside}")
 
 

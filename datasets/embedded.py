@@ -33,7 +33,7 @@ PARTS: dict[Part, int] = {"train": 0, "calibration": 1, "evaluation": 2}
 
 
 class Options(base.Options):
-    """Options of both views: how many images to use, from the first, and the seed of the drawing."""
+    """For both embedded datasets: how many images to use, from the first, and the seed of the drawing."""
 
     limit: int | None = Field(default=None, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**32)

@@ -42,6 +42,8 @@ _PARTS: dict[Part, tuple[str, ...]] = {
 class Options(base.Options):
     """``root``: the folder; in a sweep, below that of the data. ``labels``: the CSV of labels, by path or in ``root``.
 
+    In the folder are ``val`` and ``train``, each with a folder per class (ImageNet's synsets; 0, 1, ...; or names,
+    numbered in sorted order over both), or pictures with a CSV (``file,label``) or the devkit's ground truth.
     ``limit``: a random subset of that many images, the same for the same ``seed``; ``exclude``: ids left out.
     """
 

@@ -38,9 +38,11 @@ def test_columns_are_told_of_all_tables_of_one_and_by_name(capsys):
     assert told.startswith("key ") and "\nbd.csv\n" in told and "Wilson's score interval" in told
     for name in ("bd", "bd.csv"):
         assert splitbench("columns", name) == 0
-        assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        columns, _, intervals = capsys.readouterr().out.partition("\n\n")
+        assert [line.split()[0] for line in columns.splitlines()] == [
             column.name for column in legends.TABLES["bd.csv"]
         ]
+        assert intervals.startswith("intervals and tests")
     assert splitbench("columns", "p_holm") == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("paired-tests.csv") and "Holm" in line

@@ -104,7 +104,8 @@ def told_apart(tested: pd.DataFrame, factor: float = FACTOR) -> list[str]:
         apart = int((rows["better"] != "neither").sum())
         lines.append(
             f"{backbone} on {dataset}: of {len(rows)} pairs of rate points whose bytes differ by a factor of at most "
-            f"{factor:g}, {apart} differ in accuracy (paired, at 5 % over all {len(tested)} pairs by Holm's correction)"
+            f"{factor:g}, {apart} {'differs' if apart == 1 else 'differ'} in accuracy (paired, at 5 % over all "
+            f"{len(tested)} pairs by Holm's correction)"
         )
     return lines
 

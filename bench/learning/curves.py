@@ -14,12 +14,16 @@ from splitbench.bench.training import Report
 FOLDER = "learning"
 
 
-def write(run: Path, cell: Cell, report: Mapping[str, Any]) -> None:
-    """Write the curve of a cell that something was trained for. Raises TrainingError where it cannot be written."""
+def write(run: Path, cell: Cell, report: Mapping[str, Any], seeds: int = 1) -> None:
+    """Write the curve of a cell that something was trained for, in a sweep of so many seeds.
+
+    Raises:
+        TrainingError: it cannot be written.
+    """
     history = report.get("history")
     if not history:
         return
     words = (cell.dataset_label, cell.backbone_label, cell.split, cell.method, cell.variant or "default")
     folder = Path(run, FOLDER, *map(file_word, words))
-    point = f"{cell.knob}={cell.value}" + (f" seed={cell.seed}" if cell.seed else "")
+    point = f"{cell.knob}={cell.value}" + (f" seed={cell.seed}" if cell.seed or seeds > 1 else "")
     Report(history=list(history)).write_csv(folder / f"{file_word(point)}.csv")

@@ -42,6 +42,10 @@ class Task(Protocol):
         """Why this backbone cannot be measured on this dataset, or nothing. ``example`` is a batch of pixels."""
         ...
 
+    def doubt(self, baseline: float, dataset: Dataset) -> str:
+        """What is odd about the uncompressed backbone's metric on this dataset, or nothing."""
+        ...
+
     def truth(self, dataset: Dataset, index: int) -> Any:
         """What is known of an image."""
         ...

@@ -55,6 +55,16 @@ class Classification:
             )
         return ""
 
+    def doubt(self, baseline: float, dataset: Dataset) -> str:
+        """It guesses: by order or by accident, the labels may be other classes' than the backbone's."""
+        chance = 100 / dataset.classes
+        return (
+            ""
+            if baseline > 1.2 * chance
+            else f"the uncompressed backbone is right no oftener than by chance ({baseline:.2f} % of {dataset.classes} "
+            "classes): is it trained, and are classes numbered as it numbers them?"
+        )
+
     def truth(self, dataset: Dataset, index: int) -> int:
         """The class index."""
         return int(dataset.target(index))

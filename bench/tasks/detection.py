@@ -45,6 +45,10 @@ class Detection:
             f"does not tell ({named}); it tells {len(backbone.categories)}"
         )
 
+    def doubt(self, baseline: float, dataset: Dataset) -> str:
+        """It finds nothing."""
+        return "" if baseline > 0 else "the uncompressed detector finds nothing of what is annotated: is it trained?"
+
     def truth(self, dataset: Dataset, index: int) -> list[Box]:
         """COCO's annotations, crowds included."""
         return cast(DetectionDataset, dataset).boxes(index)
