@@ -10,6 +10,8 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
+from tests.small_sweep import SMALL
+
 torch.set_num_threads(1)  # small batches: threads that wait for one another cost more than they save
 settings.register_profile("splitbench", deadline=None)  # machines are noisy, and numba compiles at first use
 settings.load_profile("splitbench")
@@ -49,3 +51,11 @@ def pack() -> Path:
     if not (_PACK / "PROVENANCE.md").is_file():
         pytest.skip("the pack of real weights and photographs is not here (SPLITBENCH_REALDATA names it)")
     return _PACK
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A sweep's file; tests change its text."""
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL)
+    return path

@@ -21,7 +21,6 @@ from torchvision.models import squeezenet1_1
 from splitbench.bench import runner, work
 from splitbench.bench.errors import UserError
 from splitbench.bench.evaluate import measure
-from splitbench.bench.executors import Choice, opened
 from splitbench.bench.plan import Sources, passes
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import read
@@ -29,6 +28,7 @@ from splitbench.bench.table import read as read_table
 from splitbench.methods import get
 from tests.conftest import write_photographs
 from tests.results_samples import difference
+from tests.small_sweep import SMALL, ran
 from tests.test_run import splitbench
 from tests.torture.faults import FAULTS, fault
 
@@ -189,29 +189,6 @@ def test_what_a_change_beside_the_sweep_runs_again(what, copied, before, monkeyp
     assert again(before, copied.keys()) == expected
 
 
-SMALL = """
-datasets: [{name: embedded, limit: 24}]
-backbones: [{name: splitbench/small_resnet, splits: [layer3]}]
-methods:
-  - {name: quantize-rle, bits: [2, 4]}
-batch: 4
-"""
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    path = tmp_path / "small.yaml"
-    path.write_text(SMALL)
-    return path
-
-
-def ran(path: Path, out: Path) -> tuple[int, int]:
-    """How many cells a run of the sweep did, and how many it kept; none failed."""
-    result = runner.run(read(path), Sources(), Store(out))
-    assert result.failed == ()
-    return result.done, result.kept
-
-
 OVERWRITTEN = {"never": set(), "failed": {4}, "all": {2, 4}}
 
 
@@ -271,45 +248,6 @@ def test_a_changed_cell_is_run_and_no_other(small, tmp_path, monkeypatch):
     assert measured and all(values == [3] for values in measured)
 
 
-def test_measured_batches_are_used_by_another_run_with_fewer_cells(small, tmp_path, monkeypatch):
-    """What is stored of an unfinished pass serves cells whose neighbours are gone, and damaged parts are made anew."""
-    out = tmp_path / "out"
-
-    def interrupted(prepared, first, *rest):
-        if first >= 3:
-            raise KeyboardInterrupt
-        return measure(prepared, first, min(first + 1, 3))
-
-    monkeypatch.setattr(work, "measure", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        ran(small, out)
-    shards = sorted((out / "unfinished").rglob("*-*.npz"))
-    assert len(shards) == 3
-    shards[1].write_bytes(shards[1].read_bytes()[:-30])
-    starts = []
-
-    def noted(prepared, first, *rest):
-        starts.append(first)
-        return measure(prepared, first, *rest)
-
-    monkeypatch.setattr(work, "measure", noted)
-    small.write_text(SMALL.replace("[2, 4]", "[4]"))
-    assert ran(small, out) == (1, 0)
-    assert starts[:2] == [1, 3] and 2 not in starts and 0 not in starts
-    assert not (out / "unfinished").exists() or not list((out / "unfinished").rglob("*.npz"))
-
-
-@pytest.mark.parametrize("left", ["", "00000000-00000001.npz", ".pass.json.x"])
-def test_what_a_run_left_that_was_killed_while_it_cleaned_up_is_removed(left, small, tmp_path):
-    out = tmp_path / "out"
-    assert ran(small, out) == (2, 0)
-    (out / "unfinished" / "0a").mkdir(parents=True)
-    if left:
-        (out / "unfinished" / "0a" / left).touch()
-    assert ran(small, out) == (0, 2)
-    assert not (out / "unfinished").exists()
-
-
 LEARNED = """
 datasets: [{name: embedded, limit: 8, train: {limit: 16}}]
 backbones: [{name: splitbench/small_resnet, splits: [layer3]}]
@@ -363,62 +301,6 @@ def test_a_folder_is_held_once_within_a_process_too(tmp_path):
         pass
 
 
-def test_what_was_measured_before_a_whole_pass_broke_serves_the_next_run(small, tmp_path, monkeypatch):
-    out, starts = tmp_path / "out", []
-
-    def breaks(prepared, first, *rest):
-        if first >= 2:
-            raise RuntimeError("the machine is ill")
-        return measure(prepared, first, first + 1)
-
-    monkeypatch.setattr(work, "measure", breaks)
-    result = runner.run(read(small), Sources(), Store(out))
-    assert len(result.failed) == 2 and "the machine is ill" in result.failed[0][1]
-
-    def noted(prepared, first, *rest):
-        starts.append(first)
-        return measure(prepared, first, *rest)
-
-    monkeypatch.setattr(work, "measure", noted)
-    assert ran(small, out) == (2, 0)
-    assert starts[0] == 2 and not (out / "unfinished").exists()
-
-
-def test_a_part_that_ends_leaves_what_was_measured_of_the_others(small, tmp_path, monkeypatch):
-    out = tmp_path / "out"
-
-    def interrupted(prepared, first, *rest):
-        if first >= 2:
-            raise KeyboardInterrupt
-        return measure(prepared, first, first + 1)
-
-    monkeypatch.setattr(work, "measure", interrupted)
-    small.write_text(SMALL.replace("\nbatch", "\n  - {name: raw}\nbatch"))
-    with pytest.raises(KeyboardInterrupt):
-        ran(small, out)
-    starts = []
-
-    def noted(prepared, first, *rest):
-        starts.append(first)
-        return measure(prepared, first, *rest)
-
-    monkeypatch.setattr(work, "measure", noted)
-    one = read(small).only((), ("raw",))
-    assert runner.run(one, Sources(), Store(out), part=True).done == 2 and starts[0] == 2
-    starts.clear()
-    assert ran(small, out) == (2, 2) and starts[0] == 2
-    assert not (out / "unfinished").exists()
-    starts.clear()
-    assert runner.run(one, Sources(), Store(out), "all", part=True).done == 2 and starts[0] == 0
-
-
-def test_a_failure_that_was_mended_is_not_found_again(small, tmp_path):
-    out = tmp_path / "out"
-    with fault(FAULTS["raises"][0], 0):
-        assert len(runner.run(read(small), Sources(), Store(out)).failed) == 1
-    assert ran(small, out) == (1, 1)
-
-
 def test_one_dataset_by_two_labels_is_measured_once(small, tmp_path):
     out = tmp_path / "out"
     content = yaml.safe_load(SMALL)
@@ -430,68 +312,3 @@ def test_one_dataset_by_two_labels_is_measured_once(small, tmp_path):
     assert sorted(table["dataset"]) == ["one", "one", "two", "two"] and (table["status"] == "ok").all()
     assert table["key"].nunique() == 2 and table.groupby("key")["accuracy"].nunique().eq(1).all()
     assert sorted(read_table([out])["dataset"]) == ["one", "one", "two", "two"]
-
-
-def test_overwriting_all_takes_nothing_from_an_interrupted_run(small, tmp_path, monkeypatch):
-    out, starts = tmp_path / "out", []
-
-    def interrupted(prepared, first, *rest):
-        if first >= 2:
-            raise KeyboardInterrupt
-        return measure(prepared, first, first + 1)
-
-    monkeypatch.setattr(work, "measure", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        ran(small, out)
-
-    def noted(prepared, first, *rest):
-        starts.append(first)
-        return measure(prepared, first, *rest)
-
-    monkeypatch.setattr(work, "measure", noted)
-    assert runner.run(read(small), Sources(), Store(out), "all").done == 2 and starts[0] == 0
-
-
-def test_a_cell_that_fails_costs_a_broken_pass_nothing(small, tmp_path, monkeypatch):
-    out, starts = tmp_path / "out", []
-
-    def breaks(prepared, first, *rest):
-        if first >= 2:
-            raise RuntimeError("the machine is ill")
-        return measure(prepared, first, first + 1)
-
-    monkeypatch.setattr(work, "measure", breaks)
-    with fault(FAULTS["raises"][0], 0):
-        assert len(runner.run(read(small), Sources(), Store(out)).failed) == 2
-
-    def noted(prepared, first, *rest):
-        starts.append(first)
-        return measure(prepared, first, *rest)
-
-    monkeypatch.setattr(work, "measure", noted)
-    result = runner.run(read(small), Sources(), Store(out))
-    assert len(result.failed) == 1 and starts[0] == 2  # what failed in these batches is known to have failed
-    assert ran(small, out) == (1, 1)
-
-
-def test_one_folder_of_an_interrupted_run_serves_one_pass_only(small, tmp_path, monkeypatch):
-    out = tmp_path / "out"
-
-    def interrupted(prepared, first, *rest):
-        if first >= 2:
-            raise KeyboardInterrupt
-        return measure(prepared, first, first + 1)
-
-    monkeypatch.setattr(work, "measure", interrupted)
-    content = yaml.safe_load(SMALL)
-    (backbone,) = content["backbones"]
-    content["backbones"] = [backbone | {"splits": ["layer2", "layer3"]}]
-    small.write_text(yaml.safe_dump(content))
-    with pytest.raises(KeyboardInterrupt):
-        ran(small, out)
-    monkeypatch.undo()
-    content["backbones"] = [backbone | {"splits": [at], "label": at} for at in ("layer2", "layer3")]
-    small.write_text(yaml.safe_dump(content))
-    executor = opened(Choice(workers=2), "cpu")
-    result = runner.run(read(small), Sources(), Store(out), executor=executor)
-    assert result.done == 4 and not result.failed and not (out / "unfinished").exists()
