@@ -113,9 +113,10 @@ def _run(
         work.leave()
         executor.close()
         table = store.collect()
-    for one in planned:
-        for p in (p for p in one.planned if p.key in wanted):
-            _write_curve(p, one, trainings, store, say)  # by all its labels
+    for one, own in zip(planned, missing, strict=True):
+        for p in one.planned:
+            if p.key in wanted and p not in own:  # run under another label
+                _write_curve(p, one, trainings, store, say)
     table_keys = store.planned()
     tidy(store.folder, lambda key: key not in table_keys or store.status(key) == "ok")
     store.put_run(

@@ -312,3 +312,13 @@ def test_one_dataset_by_two_labels_is_measured_once(small, tmp_path):
     assert sorted(table["dataset"]) == ["one", "one", "two", "two"] and (table["status"] == "ok").all()
     assert table["key"].nunique() == 2 and table.groupby("key")["accuracy"].nunique().eq(1).all()
     assert sorted(read_table([out])["dataset"]) == ["one", "one", "two", "two"]
+
+
+def test_what_was_trained_once_has_a_learning_curve_by_each_label(small, tmp_path):
+    content = yaml.safe_load(LEARNED)
+    (spec,) = content["datasets"]
+    content["datasets"] = [spec | {"label": "one"}, spec | {"label": "two"}]
+    small.write_text(yaml.safe_dump(content))
+    assert ran(small, tmp_path / "out") == (2, 0)
+    curves = [path.relative_to(tmp_path / "out" / "learning") for path in tmp_path.rglob("learning/**/*.csv")]
+    assert sorted(curve.parts[0] for curve in curves) == ["one", "one", "two", "two"]
