@@ -21,6 +21,13 @@ def along(items: Iterable[_T], desc: str, unit: str, **settings: Any) -> "tqdm[_
     return tqdm(items, desc, unit=unit, **(settings | _here()))
 
 
+def skip(bar: "tqdm[Any]", count: float) -> None:
+    """What was done before this run: it tells nothing of how long the rest takes."""
+    bar.initial += count
+    bar.n += count
+    bar.refresh()
+
+
 def _here() -> dict[str, Any]:
     if sys.stderr.isatty():
         return {}

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -35,8 +34,6 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run a command; bad input ends with one sentence and code 2, Ctrl-C with 130, failed cells with 1."""
-    # Raised by a module that CompressAI decorates; nothing that a user could change.
-    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     try:
         app()
     except SystemExit as stop:
@@ -105,6 +102,7 @@ def run(
 ) -> None:
     """Run a sweep: all cells that are not stored yet; then the CSV, a comparison, figures and a report."""
     from splitbench.bench.executors import Choice, opened
+    from splitbench.bench.log import FOLDER
 
     chosen = opened(Choice(executor, workers, address, gpus), device)
     here = "auto" if executor == "ray" and device != "cpu" else device  # the GPUs are the cluster's
@@ -136,6 +134,8 @@ def run(
     )
     for name, reason in result.failed:
         print(f"failed: {name}: {reason}", file=sys.stderr)
+    if result.failed:
+        print(f"tracebacks: {folder / FOLDER}", file=sys.stderr)
     cli_results.conclude(folder)
     print(f"{counted(result.done, 'cell')} run, {result.kept} kept, {len(result.failed)} failed")
     print(title(path))

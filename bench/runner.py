@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from tqdm import tqdm
 
-from splitbench.bench import bars, circumstances, tasks, work
+from splitbench.bench import bars, circumstances, log, tasks, work
 from splitbench.bench.errors import UserError
 from splitbench.bench.evaluate import Outcome, ShardError, score
 from splitbench.bench.executors import Executor, Here
@@ -65,7 +65,7 @@ def run(
         UserError, DataError: bad input, told in one sentence; nothing that was stored is lost.
     """
     store.open()
-    with store.held() as token:
+    with store.held() as token, log.kept(store.folder):
         return _run(sweep, sources, store, overwrite, part, say, retrain, executor or Here(), patience, token)
 
 
@@ -228,23 +228,24 @@ class _Running:
         return {lesson.key: lesson.neighbour for lesson in self.job.lessons}
 
     def measuring(self, number: int, executor: Executor, advance: Callable[[int], None]) -> Iterator[Errand]:
-        """Describe the cells, and measure the batches that no shard has, in parts where there are several workers."""
+        """Describe the cells, and measure the batches that no shard has, in parts where there are several workers.
+
+        Where the work is done in this process, ``advance`` is told of every (image, cell) done.
+        """
         after = frozenset(self.keys)
         unfinished, pairs = self.job.unfinished, len(self.job.planned)
         if unfinished.descriptions() is None:
             yield Errand(self.job, work.do_describe, after=after, rank=(number, 1), owner=number)
         plan = chunks(self.one.dataset, self.one.backbone(), self.job.batch)
-        advance(sum(map(len, plan)) * pairs)
         parts = 1 if executor.here else max(1, min(executor.workers, len(plan) // LEAST_BATCHES))
         size = -(-len(plan) // parts)
         for begin, end in unfinished.gaps(0, len(plan)):
             for first in range(begin, end, size):
                 last = min(first + size, end)
                 images = sum(map(len, plan[first:last])) * pairs
-                advance(-images)
                 told = (advance,) if executor.here else ()
                 args = (first, last, *told)
-                yield Errand(self.job, work.do_measure, args, after, (), (number, 2), 0 if told else images, number)
+                yield Errand(self.job, work.do_measure, args, after, (), (number, 2), images, number)
 
 
 def _drive(running: list[_Running], executor: Executor, store: Store, bar: "tqdm[Any]") -> int:
@@ -265,7 +266,9 @@ def _drive(running: list[_Running], executor: Executor, store: Store, bar: "tqdm
         claimed |= {key for key, _ in fresh}
         groups = [[key for key, _ in fresh]] if executor.here and fresh else chains(fresh)
         own = [_training(each, number, keys, executor) for keys in groups]
-        own += each.measuring(number, executor, advance)
+        measuring = [*each.measuring(number, executor, advance)]
+        bars.skip(bar, len(each.one.dataset) * len(each.job.planned) - sum(errand.work for errand in measuring))
+        own += measuring
         each.left = len(own)
         errands += own
 
@@ -280,11 +283,13 @@ def _drive(running: list[_Running], executor: Executor, store: Store, bar: "tqdm
         if isinstance(error, UserError):
             raise error
         if errand.call is work.do_train:
-            failed.update(dict.fromkeys(errand.gives, reason_of(error)) if error else result)
+            failed.update(dict.fromkeys(errand.gives, reason_of(error, "training")) if error else result)
+            trained.update(len(errand.gives))
         elif error is not None:
-            each.reason = each.reason or reason_of(error)
+            each.reason = each.reason or reason_of(error, each.one.title)
         bar.set_description(each.one.title)
-        bar.update(errand.work)
+        if not executor.here:  # here it was told of every batch
+            bar.update(errand.work)
         each.left -= 1
         if each.left == 0:
             finish(each)
@@ -292,7 +297,9 @@ def _drive(running: list[_Running], executor: Executor, store: Store, bar: "tqdm
     for each in running:
         if each.left == 0:  # killed between its last shard and its cells
             finish(each)
-    drive(errands, executor, failed, ended)
+    lessons = 0 if executor.here else sum(len(errand.gives) for errand in errands)  # here every epoch has its bar
+    with bars.of(lessons, "trainings", unit="training", disable=lessons == 0, dynamic_ncols=True) as trained:
+        drive(errands, executor, failed, ended)
     return done
 
 
@@ -315,7 +322,7 @@ def _store(each: _Running, store: Store, bar: "tqdm[Any]") -> int:
         descriptions, there = told
         outcomes = score(cells, job.unfinished.whole(), descriptions, one.dataset, one.skip_unreadable)
     except Exception as error:  # whatever breaks a whole pass must not take the other passes with it
-        reason = str(error) if isinstance(error, ShardError) else reason_of(error)
+        reason = str(error) if isinstance(error, ShardError) else reason_of(error, one.title)
         outcomes = {key: Outcome(cell, reason=reason) for key, cell in cells.items()}
     baselines = [float(o.columns["baseline"]) for o in outcomes.values() if o.columns.get("baseline") is not None]
     if baselines and (doubt := tasks.get(one.dataset.task).doubt(baselines[0], one.dataset)):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from splitbench.bench import circumstances, patience
+from splitbench.bench import circumstances, log, patience
 from splitbench.bench.errors import UserError
 from splitbench.bench.evaluate import Material, Prepared, describe, measure, prepare
 from splitbench.bench.kept_pictures import KeptPictures
@@ -150,10 +150,11 @@ def _arrived(job: Job) -> _Site:
             f"a worker does not see {job.folder} as the one that runs the sweep does: put the results (OUT=, --out) "
             "on storage that all machines share"
         )
+    log.keep(job.folder)
     torch.set_num_threads(job.threads)
     circumstances.device(job.device)
     one = reopened(job.dataset, job.backbone, job.sources, job.fingerprint, job.weights, job.planned)
-    return _Site(job, one, lambda _: None, quiet=True)
+    return _Site(job, one, log.LOG.info, quiet=True)
 
 
 def do_train(job: Job, failed: Mapping[str, str], keys: Sequence[str]) -> dict[str, str]:

@@ -42,3 +42,12 @@ def test_a_terminal_gets_a_bar_that_is_drawn_over_itself(monkeypatch, leave):
     with bars.of(total=2, desc="working", leave=leave) as bar:
         bar.refresh()
     assert "\r" in terminal.getvalue() and terminal.getvalue().count("\n") == leave
+
+
+def test_what_was_done_before_is_not_taken_for_speed(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with bars.of(total=100) as bar:
+        bars.skip(bar, 90)
+        bar.update(1)
+        assert bar.n == 91
+        assert bar.format_dict["initial"] == 90

@@ -74,7 +74,7 @@ def _zstd() -> _Coder:
 @torch.no_grad()
 def range_compared(channels: int, rounds: int) -> Iterator[Measured]:
     """A latent of Gaussian channels: rounding and range coding, with tables that CompressAI made of its density."""
-    from compressai.entropy_models import EntropyBottleneck
+    from splitbench.methods.units.density import EntropyBottleneck
 
     torch.manual_seed(0)
     theirs = EntropyBottleneck(channels).eval()

@@ -45,7 +45,7 @@ def describe(prepared: Prepared) -> dict[str, Description]:
         measured = _Measured(prepared)
         with running(prepared.material.device, prepared.material.precision):
             for candidate in prepared.alive():
-                with isolated(failed, [candidate.name]):
+                with isolated(failed, {candidate.name: prepared.cells[candidate.name]}):
                     found[candidate.name] = measured.columns(candidate), measured.stored(candidate)
     prepared.fail(failed)
     seconds = prepared.seconds + time.perf_counter() - started

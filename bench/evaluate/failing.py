@@ -1,6 +1,6 @@
 """What becomes of an error: one cell's reason, never another's."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ import torch
 
 from splitbench.bench.patience import limited
 from splitbench.bench.reasons import reason_of
+from splitbench.bench.sweep import Cell
 
 _NO_ROOM = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 """What libraries that allocate beside PyTorch say."""
@@ -28,8 +29,8 @@ def lacks_memory(error: Exception) -> bool:
 
 
 @contextmanager
-def isolated(failed: dict[str, str], names: Iterable[str], spare_memory: bool = False) -> Iterator[None]:
-    """What goes wrong within, or takes too long, is the failure of the cells of these names and no others'.
+def isolated(failed: dict[str, str], cells: Mapping[str, Cell], spare_memory: bool = False) -> Iterator[None]:
+    """What goes wrong within, or takes too long, is the failure of these cells, by name, and no others'.
 
     With ``spare_memory``, lack of a device's memory goes on as ``torch.OutOfMemoryError``.
     """
@@ -39,4 +40,5 @@ def isolated(failed: dict[str, str], names: Iterable[str], spare_memory: bool = 
     except Exception as error:
         if spare_memory and lacks_memory(error):
             raise torch.OutOfMemoryError(str(error)) from error
-        failed.update(dict.fromkeys(names, reason_of(error)))
+        reason = reason_of(error, ", ".join(f"{cell} ({name})" for name, cell in cells.items()))
+        failed.update(dict.fromkeys(cells, reason))

@@ -155,7 +155,8 @@ class _Flight:
     @contextmanager
     def _failing(self, shown: Shown, candidates: Sequence[Candidate]) -> Iterator[None]:
         failed: dict[str, str] = {}
-        with isolated(failed, [candidate.name for candidate in candidates], self.spare_memory):
+        cells = {candidate.name: self.prepared.cells[candidate.name] for candidate in candidates}
+        with isolated(failed, cells, self.spare_memory):
             yield
         if failed:
             _check(self.device, next(iter(failed.values())))

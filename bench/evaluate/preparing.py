@@ -117,7 +117,7 @@ def _deploy(prepared: Prepared, example: object) -> None:
     calibrations: dict[str, _CalibrationCuts] = {}
     failed: dict[str, str] = {}
     for name, cell in prepared.cells.items():
-        with isolated(failed, [name]):
+        with isolated(failed, {name: cell}):
             if cell.split not in places:
                 places[cell.split] = place_of(material.backbone, cell.split, example)
             place = places[cell.split]

@@ -56,7 +56,7 @@ def score(
         truths = [task.truth(dataset, int(index)) for index in sorted(shard.reference["image"])]
         baseline = task.score(joined([shard.reference], task.ragged), truths)
         for name in good:
-            with isolated(failed, [name]):
+            with isolated(failed, {name: cells[name]}):
                 _complete(outcomes[name], shard.cells[name], baseline, truths, task)
                 outcomes[name].columns |= {
                     "images_unreadable": len(shard.unreadable),

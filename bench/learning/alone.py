@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
+from splitbench.bench import log
 from splitbench.bench.learning.stage import Stage
 from splitbench.bench.plan import Sources, passes
 from splitbench.bench.shipping import SHIPPED
@@ -33,6 +34,7 @@ def train_all(
         if not quiet:
             store.open()
             folder.enter_context(store.held())
+        folder.enter_context(log.kept(store.folder))
         trainings = Trainings(store.folder / "trainings", None if retrain else SHIPPED)
         for one in passes(sweep, replace(sources, device=device)):
             wanted = [p.training for p in one.planned if p.training is not None]

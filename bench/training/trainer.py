@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
 from splitbench.bench import bars
+from splitbench.bench.log import LOG
 from splitbench.bench.training import checkpoint as checkpoints
 from splitbench.bench.training import distributed
 from splitbench.bench.training.batches import Batches, Collate
@@ -146,6 +148,7 @@ def train(
                     | {f"train_{name}": value for name, value in means.everywhere().items()}
                     | found
                 )
+                LOG.info("%s", _progress(report, recipe.epochs))
                 if checkpoint is not None:
                     _write(checkpoint, facts, now)
     put(model, now.kept)
@@ -177,6 +180,14 @@ def _own_random_numbers(device: torch.device, seed: int) -> Iterator[None]:
     with torch.random.fork_rng(range(torch.cuda.device_count()) if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+
+
+def _progress(report: Report, epochs: int) -> str:
+    """The last epoch as a line."""
+    last, done = report.history[-1], len(report.history)
+    measures = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name not in ("epoch", "images"))
+    left = tqdm.format_interval(report.seconds / done * (epochs - done))
+    return f"epoch {done} of {epochs}: {measures}; about {left} left"
 
 
 def _read(path: Path, facts: checkpoints.Facts) -> dict[str, Any] | None:

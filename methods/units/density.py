@@ -1,7 +1,14 @@
 """The learned density of a unit's symbols: CompressAI's, without what makes a GPU wait."""
 
-from compressai.entropy_models import EntropyBottleneck
+import warnings
+
 from torch import Tensor
+
+with warnings.catch_warnings():  # what CompressAI does as it is imported; nothing that a user could change
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+    from compressai.entropy_models import EntropyBottleneck
+
+__all__ = ["Density", "EntropyBottleneck"]
 
 
 class Density(EntropyBottleneck):  # type: ignore[misc]
