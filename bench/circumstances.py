@@ -36,9 +36,10 @@ def device(name: str) -> torch.device:
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         count = counted(torch.cuda.device_count(), "GPU")
         raise UserError(f"DEVICE={name}, but PyTorch sees {count} here, numbered from 0")
-    if chosen.type == "cuda":  # rows say float32: TF32 would be something else
+    if chosen.type == "cuda":  # rows say float32: TF32 would be something else; and the same run gives the same rows
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True
     return chosen
 
 
@@ -47,9 +48,32 @@ def device_name(chosen: torch.device) -> str:
     return torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "cpu"
 
 
+def stopped(chosen: torch.device) -> bool:
+    """Whether a GPU computes nothing any more in this process: after some errors CUDA refuses all until it ends."""
+    if chosen.type == "cuda":
+        try:
+            torch.cuda.synchronize(chosen)
+        except RuntimeError:
+            return True
+    return False
+
+
+def refuse_stopped(chosen: torch.device, reason: str) -> None:
+    """Raises UserError where a GPU has stopped. ``reason`` is how that was noticed."""
+    if stopped(chosen):
+        raise UserError(
+            f"the GPU stopped working ({reason}): run the same command again, it goes on from there; if it stops there "
+            "again, leave the method out by METHODS= (--method)"
+        )
+
+
+def processor(chosen: torch.device) -> str:
+    """What rounded the sums: the GPU's name, or the CPU's and the instructions that PyTorch uses on it."""
+    return _cpu() if chosen.type == "cpu" else device_name(chosen)
+
+
 @cache
-def processor() -> str:
-    """Its name, and the instructions that PyTorch uses on it: others round sums differently."""
+def _cpu() -> str:
     name = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -94,7 +94,7 @@ def fit(
     facts = {
         "seed": recipe.seed,
         "threads": threads,
-        "processor": circumstances.processor(),
+        "processor": circumstances.processor(torch.device("cpu")),
         "versions": circumstances.versions(),
         "train_seconds": round(found.seconds, 1),
         "train_images": found.images,

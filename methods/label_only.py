@@ -29,7 +29,7 @@ class LabelOnly:
     """The label, or the likeliest k with their probabilities."""
 
     summary: ClassVar[str] = "everything on the device; the label, or the likeliest k labels, are sent"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     knob: ClassVar[str] = "k"
     rates: ClassVar[tuple[Any, ...]] = (1, 5)
     tasks: ClassVar[tuple[str, ...]] = ("classification",)
@@ -58,10 +58,11 @@ class _Codec:
         (scores,) = cut
         if not bool(torch.isfinite(scores).all()):
             raise MethodError("the backbone's scores are not finite numbers")
-        probabilities = torch.softmax(scores.double(), 1)
-        likely = probabilities.topk(self.k, 1)
-        labels = likely.indices.cpu().numpy().astype("<u2")
-        coded = torch.round(-_PARTS_OF_A_BIT * torch.log2(likely.values)).clamp(0, 255).cpu().numpy().astype(np.uint8)
+        # Of equal scores, which half precision has many of, the first class comes first, on every device.
+        likeliest = scores.argsort(dim=1, descending=True, stable=True)[:, : self.k]
+        probabilities = torch.softmax(scores.double(), 1).gather(1, likeliest)
+        labels = likeliest.cpu().numpy().astype("<u2")
+        coded = torch.round(-_PARTS_OF_A_BIT * torch.log2(probabilities)).clamp(0, 255).cpu().numpy().astype(np.uint8)
         return [
             Bitstream(label.tobytes() + (part.tobytes() if self.k > 1 else b""))
             for label, part in zip(labels, coded, strict=True)

@@ -181,6 +181,7 @@ def pretended(reciprocals: bool = False) -> Iterator[Traffic]:
         mock.patch.object(torch.cuda, "_lazy_init", lambda: None),
         mock.patch.object(torch.cuda, "is_available", lambda: True),
         mock.patch.object(torch.cuda, "device_count", lambda: 1),
+        mock.patch.object(torch.cuda, "get_device_name", lambda *_: "a pretended GPU"),
         mock.patch.object(torch.cuda, "empty_cache", lambda: None),
         mock.patch.object(torch.cuda, "synchronize", lambda *_: None),
         mock.patch.object(torch.cuda, "get_rng_state", lambda *_: torch.get_rng_state()),

@@ -7,9 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from splitbench.bench.metrics import accuracy, rate
 from splitbench.methods import Bitstream, MethodError
+from splitbench.methods.base import Context, TensorSpec
+from splitbench.methods.label_only import METHOD
 
 
 def test_records_of_hand_made_scores():
@@ -27,6 +30,20 @@ def test_classes_that_were_not_sent_count_as_wrong_and_leave_top5_open():
     assert record["top1"].tolist() == [1, 0]
     assert record["top5"].tolist() == [-1, -1]
     assert accuracy.summary(record, record)["top5"] is None
+
+
+@given(st.integers(2, 40), st.integers(0, 2**32 - 1))
+def test_of_equal_scores_the_first_class_is_told_by_the_network_and_by_label_only(classes, seed):
+    random = torch.Generator().manual_seed(seed)
+    scores = torch.randint(0, 3, (4, classes), generator=random).bfloat16().float()  # half precision has many ties
+    labels = np.zeros(4, np.int64)
+    told = accuracy.record(scores, labels)
+    assert told["prediction"].tolist() == [row.index(max(row)) for row in scores.tolist()]
+    for k in {1, min(5, classes)}:
+        specs = (TensorSpec((classes,), torch.float32),)
+        codec = METHOD.deploy(METHOD.Settings(k=k), Context(nn.Identity(), nn.Identity(), specs, lambda: ())).codec
+        (received,) = codec.decode([stream.data for stream in codec.encode((scores,))], specs)
+        assert accuracy.record(received, labels)["prediction"].tolist() == told["prediction"].tolist()
 
 
 def test_scores_that_are_not_numbers_are_refused():

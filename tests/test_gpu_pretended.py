@@ -1,12 +1,17 @@
 """What a GPU runs, on a pretended one: nothing is on the wrong device, results are the CPU's, and only bytes leave."""
 
+import os
 from dataclasses import replace
 from itertools import pairwise
+from unittest import mock
 
 import pytest
 import torch
 
-from splitbench.bench.evaluate import measure, pipeline, prepare
+from splitbench.bench.benchmark import QUICK, profile, sweep
+from splitbench.bench.errors import UserError
+from splitbench.bench.evaluate import describe, describing, measure, pipeline, prepare
+from splitbench.bench.executors.base import in_worker
 from splitbench.bench.learning import Stage
 from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.plan import Sources, passes
@@ -14,7 +19,6 @@ from splitbench.bench.sweep import read
 from splitbench.bench.training import trainer
 from splitbench.bench.training.validation import Means
 from splitbench.bench.trainings import Trainings
-from splitbench.methods.base import MethodError
 from splitbench.methods.coding import linear
 from tests import cuda_support, test_one_pass, training_samples
 from tests.method_samples import cases, deployed
@@ -214,16 +218,56 @@ def test_pytorchs_tables_know_the_operators():
     assert {"mm", "cumsum", "nonzero", "index_put", "bitwise_and", "where"} <= cuda_support.known().keys()
 
 
-def test_a_gpu_that_stops_working_fails_the_pass_and_not_cell_after_cell(monkeypatch):
+def lost(*_):
+    raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+@pytest.mark.parametrize("calls", ["encode", "decode"])
+def test_a_gpu_that_stops_working_ends_the_run_and_fails_no_cell(calls, monkeypatch):
     monkeypatch.setattr(pipeline, "_threads", lambda _: 0)
-
-    def lost(*_):
-        raise RuntimeError("CUDA error: an illegal memory access was encountered")
-
     with pretended():
         prepared = prepare(*test_one_pass.material_of("classification", CUDA))
-        monkeypatch.setattr(prepared.candidates[2].deployment.codec, "encode", lost)
+        monkeypatch.setattr(prepared.candidates[2].deployment.codec, calls, lost)
         monkeypatch.setattr(torch.cuda, "synchronize", lost)
-        with pytest.raises(MethodError, match=r"the GPU stopped working \(RuntimeError: CUDA error: an illegal"):
+        with pytest.raises(UserError, match=r"the GPU stopped working \(.*RuntimeError: CUDA error: an illegal"):
             measure(prepared)
+        with pytest.raises(UserError, match="run the same command again"):
+            describe(prepared)
         assert not prepared.failed
+
+
+def test_a_worker_whose_gpu_stops_working_ends_and_its_work_is_done_elsewhere(monkeypatch):
+    job = mock.Mock(sources=Sources(device=CUDA))
+    ended = mock.Mock(side_effect=SystemExit)
+    monkeypatch.setattr(os, "_exit", ended)
+    with pretended():
+        with pytest.raises(RuntimeError):  # a fault of the work's own
+            in_worker(lost, job)
+        monkeypatch.setattr(torch.cuda, "synchronize", lost)
+        with pytest.raises(SystemExit):
+            in_worker(lost, job)
+    ended.assert_called_once_with(1)
+
+
+def test_decoding_is_timed_until_the_cut_is_where_the_tail_runs(monkeypatch):
+    timed = []
+
+    def noted(call, arguments, device):
+        if getattr(call, "__name__", "") == "decode":
+            timed.append(call(*arguments[0]))
+        return 1.0
+
+    monkeypatch.setattr(describing, "median_ms", noted)
+    with pretended():
+        cells, material = test_one_pass.material_of("classification", CUDA)
+        prepared = prepare({name: cell for name, cell in cells.items() if cell.split in ("input", "layer2")}, material)
+        described = describe(prepared)
+        assert not any(one.reason for one in described.values()) and len(timed) == len(described) > 5
+        assert all(x.is_cuda for cut in timed for x in cut)
+
+
+def test_the_benchmark_runs_all_on_the_device(monkeypatch):
+    monkeypatch.setattr(pipeline, "_threads", lambda _: 0)
+    size = replace(QUICK.sweep, crop=32, bits=(4,), images=1)
+    with pretended():
+        assert [*sweep.compared(size, 1, CUDA)] and [*profile.shares(size, 1, CUDA)]

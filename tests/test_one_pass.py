@@ -21,6 +21,7 @@ from splitbench.bench.plan import Sources, open_backbone, open_dataset
 from splitbench.bench.precision import narrowed, widened
 from splitbench.bench.sweep import Sweep, expand
 from splitbench.methods.base import Bitstream, Context, Learned, LearningMethod, TensorSpec
+from splitbench.methods.coding.counts import Counts
 
 IMAGES, BATCH = 11, 4
 
@@ -225,25 +226,27 @@ def test_a_backbone_that_never_fits_is_told(prepared):
     assert whole.seen == [4, 2, 1]
 
 
-def test_calibration_batches_that_do_not_fit_are_halved(monkeypatch):
+@pytest.mark.parametrize("where", ["head", "tables"])
+def test_calibration_batches_that_do_not_fit_are_halved(where, monkeypatch):
     cells, material = material_of("classification")
     first = next(iter(cells.values())).split
     chosen = {name: cell for name, cell in cells.items() if cell.method == "quantize-entropy" and cell.split == first}
     whole = prepare(chosen, material)
-    usual = Place.cuts
+    holder, name = {"head": (Place, "cuts"), "tables": (Counts, "add")}[where]
+    usual = getattr(holder, name)
     seen = []
 
-    def small(place, values):
-        seen.append(len(values[0]))
-        if len(values[0]) > 1:
+    def small(self, given):
+        seen.append(len(given[0] if where == "head" else given))
+        if seen[-1] > 1:
             raise torch.OutOfMemoryError("no room")
-        return usual(place, values)
+        return usual(self, given)
 
-    monkeypatch.setattr(Place, "cuts", small)
+    monkeypatch.setattr(holder, name, small)
     again = prepare(chosen, material)
     monkeypatch.undo()
     assert not again.failed and len(again.candidates) == len(chosen)
-    assert seen == [4, 2, 1, 1, 1, 1]
+    assert seen[:3] == [4, 2, 1] and set(seen[3:]) == {1}
     cut = [torch.rand(1, *spec.shape) for spec in whole.candidates[0].place.specs]
     for one, other in zip(whole.candidates, again.candidates, strict=True):
         assert one.deployment.codec.encode(cut)[0].data == other.deployment.codec.encode(cut)[0].data

@@ -71,7 +71,7 @@ def benchmark(size: Size, device: torch.device, out: Path, parts: tuple[str, ...
             found.append(one)
             yield str(one)
     machine = {
-        "processor": circumstances.processor(),
+        "processor": circumstances.processor(device),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": circumstances.device_name(device),

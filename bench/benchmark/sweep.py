@@ -47,7 +47,7 @@ def compared(size: Size, rounds: int, device: torch.device) -> Iterator[Measured
                 partial(measure, prepared),
                 partial(least, prepared),
                 partial(measure, naive),
-                partial(_answers, prepared.material.backbone.whole(), shown),
+                partial(_answers, prepared.material.backbone.whole().to(device), shown),
             ],
             rounds,
         )

@@ -15,6 +15,7 @@ from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.place import received
 from splitbench.bench.precision import coding, running
+from splitbench.methods.base import Specs
 
 _TIMED_IMAGES = 8
 
@@ -45,7 +46,7 @@ def describe(prepared: Prepared) -> dict[str, Description]:
         measured = _Measured(prepared)
         with running(prepared.material.device, prepared.material.precision):
             for candidate in prepared.alive():
-                with isolated(failed, {candidate.name: prepared.cells[candidate.name]}):
+                with isolated(failed, {candidate.name: prepared.cells[candidate.name]}, prepared.material.device):
                     found[candidate.name] = measured.columns(candidate), measured.stored(candidate)
     prepared.fail(failed)
     seconds = prepared.seconds + time.perf_counter() - started
@@ -76,11 +77,15 @@ class _Measured:
         with coding():
             cuts = [(place.cut(value)[0],) for value in values]
             sent = [([stream.data for stream in codec.encode(cut)], place.specs_of(cut)) for (cut,) in cuts]
+
+            def decode(streams: list[bytes], specs: Specs) -> tuple[Any, ...]:
+                return received(codec.decode(streams, specs), device)  # decoded is what lies where the tail runs
+
             coder = {
                 "macs_encoder": count_macs(codec.encode, *cuts[0]),
                 "macs_decoder": count_macs(codec.decode, *sent[0]),
                 "encode_ms": median_ms(codec.encode, cuts, device),
-                "decode_ms": median_ms(codec.decode, sent, device),
+                "decode_ms": median_ms(decode, sent, device),
             }
         return {
             "precision": self.material.precision,

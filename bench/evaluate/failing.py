@@ -6,12 +6,19 @@ from dataclasses import dataclass
 
 import torch
 
+from splitbench.bench import circumstances
 from splitbench.bench.patience import limited
 from splitbench.bench.reasons import reason_of
 from splitbench.bench.sweep import Cell
 
-_NO_ROOM = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
-"""What libraries that allocate beside PyTorch say."""
+_NO_ROOM = (
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "unable to find an engine",
+)
+"""What libraries that allocate beside PyTorch say. The third and the last have other causes, too, seldom."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +36,15 @@ def lacks_memory(error: Exception) -> bool:
 
 
 @contextmanager
-def isolated(failed: dict[str, str], cells: Mapping[str, Cell], spare_memory: bool = False) -> Iterator[None]:
+def isolated(
+    failed: dict[str, str], cells: Mapping[str, Cell], device: torch.device, spare_memory: bool = False
+) -> Iterator[None]:
     """What goes wrong within, or takes too long, is the failure of these cells, by name, and no others'.
 
     With ``spare_memory``, lack of a device's memory goes on as ``torch.OutOfMemoryError``.
+
+    Raises:
+        UserError: the GPU computes nothing any more, so that all that comes would fail.
     """
     try:
         with limited():
@@ -41,4 +53,5 @@ def isolated(failed: dict[str, str], cells: Mapping[str, Cell], spare_memory: bo
         if spare_memory and lacks_memory(error):
             raise torch.OutOfMemoryError(str(error)) from error
         reason = reason_of(error, ", ".join(f"{cell} ({name})" for name, cell in cells.items()))
+        circumstances.refuse_stopped(device, f"{next(iter(cells.values()))}: {reason}")
         failed.update(dict.fromkeys(cells, reason))

@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from splitbench.bench.backbones import Backbone
 from splitbench.bench.kept_pictures import KeptPictures
@@ -14,6 +13,7 @@ from splitbench.bench.loader import Batch, batches, chunks, decoded
 from splitbench.bench.place import Place
 from splitbench.bench.precision import Precision
 from splitbench.bench.sweep import Cell
+from splitbench.bench.training.batches import moved
 from splitbench.datasets.base import Dataset
 from splitbench.methods.base import Learned
 
@@ -81,4 +81,4 @@ class Material:
 
     def placed(self, pixels: Any) -> Any:
         """A batch's pixels, a tensor or a list of tensors, on the device."""
-        return pixels.to(self.device) if isinstance(pixels, Tensor) else [x.to(self.device) for x in pixels]
+        return moved(pixels, self.device)

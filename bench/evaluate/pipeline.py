@@ -156,20 +156,9 @@ class _Flight:
     def _failing(self, shown: Shown, candidates: Sequence[Candidate]) -> Iterator[None]:
         failed: dict[str, str] = {}
         cells = {candidate.name: self.prepared.cells[candidate.name] for candidate in candidates}
-        with isolated(failed, cells, self.spare_memory):
+        with isolated(failed, cells, self.device, self.spare_memory):
             yield
-        if failed:
-            _check(self.device, next(iter(failed.values())))
         self.prepared.fail(failed, shown.number)
-
-
-def _check(device: torch.device, reason: str) -> None:
-    """Raises MethodError where a GPU computes nothing any more: the pass fails then, not its cells one by one."""
-    if device.type == "cuda":
-        try:
-            torch.cuda.synchronize(device)
-        except RuntimeError as error:
-            raise MethodError(f"the GPU stopped working ({reason}): run again, it goes on from there") from error
 
 
 def _by_head(candidates: Sequence[Candidate]) -> list[list[Candidate]]:

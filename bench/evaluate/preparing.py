@@ -1,10 +1,9 @@
 """Splits the backbone at every point of a pass, and lets every method prepare its rate points."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
 
 import torch
 
@@ -117,7 +116,7 @@ def _deploy(prepared: Prepared, example: object) -> None:
     calibrations: dict[str, _CalibrationCuts] = {}
     failed: dict[str, str] = {}
     for name, cell in prepared.cells.items():
-        with isolated(failed, {name: cell}):
+        with isolated(failed, {name: cell}, material.device):
             if cell.split not in places:
                 places[cell.split] = place_of(material.backbone, cell.split, example)
             place = places[cell.split]
@@ -126,16 +125,13 @@ def _deploy(prepared: Prepared, example: object) -> None:
                 calibrations = {cell.split: _CalibrationCuts(place, material)}
             calibration = calibrations[cell.split]
             context = Context(place.head, place.tail, place.specs, calibration, cell.seed, learned)
-            deployment = methods.get(cell.method).deploy(cell.settings, context)
+            deployment = calibration.halved_for(partial(methods.get(cell.method).deploy, cell.settings, context))
             prepared.candidates.append(Candidate(name, place, deployment))
     prepared.fail(failed)
 
 
 class _CalibrationCuts:
-    """A split point's cuts of the calibration images; kept where they are few, since many rate points ask for them.
-
-    Where memory runs out, batches are halved from there on, as those of the evaluation are.
-    """
+    """A split point's cuts of the calibration images; kept where they are few, since many rate points ask for them."""
 
     def __init__(self, place: Place, material: Material) -> None:
         self.place, self.material, self.batch = place, material, material.batch
@@ -156,26 +152,22 @@ class _CalibrationCuts:
             yield cut
         self.kept = kept if room >= 0 else []
 
+    def halved_for(self, deploy: Callable[[], Deployment]) -> Deployment:
+        """The deployment; where memory runs out, it is made anew from batches of half the size, four times at most."""
+        while True:
+            try:
+                return deploy()
+            except RuntimeError as error:
+                if self.batch <= self.material.smallest or not lacks_memory(error):
+                    raise
+            self.batch = max(self.batch // 2, self.material.smallest)  # the error is forgotten, and what it holds
+            self.kept = []
+            circumstances.forget(self.material.device)
+
     def _run(self) -> Iterator[Cut]:
         for batch in self.material.calibration_batches():
             if batch.unreadable and not self.material.skip_unreadable:
                 raise MethodError(f"calibration image {batch.unreadable[0]}")
             pixels = [] if batch.pixels is None else batch.pixels
-            while len(pixels) > 0:
-                part = pixels[: self.batch]
-                cuts = self._cuts(part)
-                if cuts is None:
-                    self.batch = max(self.batch // 2, self.material.smallest)
-                    circumstances.forget(self.material.device)
-                    continue
-                pixels = pixels[len(part) :]
-                yield from cuts
-
-    def _cuts(self, pixels: Any) -> list[Cut] | None:
-        """None where memory ran out, and fewer images may fit."""
-        try:
-            return self.place.cuts(self.place.head(self.material.placed(pixels)))[0]
-        except RuntimeError as error:
-            if self.batch <= self.material.smallest or not lacks_memory(error):
-                raise
-            return None
+            for i in range(0, len(pixels), self.batch):
+                yield from self.place.cuts(self.place.head(self.material.placed(pixels[i : i + self.batch])))[0]

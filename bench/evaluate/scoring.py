@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from splitbench.bench import tasks
 from splitbench.bench.evaluate.describing import Description
 from splitbench.bench.evaluate.failing import isolated
@@ -56,7 +58,7 @@ def score(
         truths = [task.truth(dataset, int(index)) for index in sorted(shard.reference["image"])]
         baseline = task.score(joined([shard.reference], task.ragged), truths)
         for name in good:
-            with isolated(failed, {name: cells[name]}):
+            with isolated(failed, {name: cells[name]}, torch.device("cpu")):
                 _complete(outcomes[name], shard.cells[name], baseline, truths, task)
                 outcomes[name].columns |= {
                     "images_unreadable": len(shard.unreadable),

@@ -1,13 +1,27 @@
 """What an executor is."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol
 
+from splitbench.bench import circumstances
+from splitbench.bench.log import LOG
 from splitbench.bench.work import Job
 
 Call = Callable[..., Any]
 """One of the functions of :mod:`splitbench.bench.work`; its first argument is a :class:`Job`."""
+
+
+def in_worker(call: Call, job: Job, *args: Any) -> Any:
+    """The call, in a process of its own: one whose GPU computes nothing any more ends, and another does its work."""
+    try:
+        return call(job, *args)
+    except Exception:
+        if circumstances.stopped(job.sources.device):
+            LOG.error("the GPU stopped working: this process ends", exc_info=True)
+            os._exit(1)
+        raise
 
 
 class LostError(Exception):

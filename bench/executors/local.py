@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from splitbench.bench.executors.base import Call, LostError
+from splitbench.bench.executors.base import Call, LostError, in_worker
 from splitbench.bench.work import Job
 
 
@@ -61,7 +61,7 @@ class Processes:
                 told.set_exception(error)
 
         with _uninterrupted():
-            future = pool.submit(call, job.on(lane.device), *args)
+            future = pool.submit(in_worker, call, job.on(lane.device), *args)
         future.add_done_callback(finished)
         return told
 

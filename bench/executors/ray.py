@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from splitbench.bench.errors import UserError
-from splitbench.bench.executors.base import Call, LostError
+from splitbench.bench.executors.base import Call, LostError, in_worker
 from splitbench.bench.work import Job
 
 
@@ -46,7 +46,7 @@ class Ray:
             )
         self.workers = workers or sum(int(machine.get(kind, 0) / needed) for machine in machines)
         needs: dict[str, float] = {"num_gpus": gpus, "num_cpus": 0} if kind == "GPU" else {"num_cpus": needed}
-        self._remote = ray.remote(max_retries=0, **needs)(_call)
+        self._remote = ray.remote(max_retries=0, **needs)(in_worker)
 
     def submit(self, call: Call, job: Job, *args: Any) -> "Future[Any]":
         """See the protocol. Work beyond what the cluster has room for waits in Ray's queue."""
@@ -69,7 +69,3 @@ class Ray:
     def close(self) -> None:
         """Leave the cluster; Ray ends what this program has running there."""
         self._ray.shutdown()
-
-
-def _call(call: Call, *args: Any) -> Any:
-    return call(*args)

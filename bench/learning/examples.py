@@ -18,6 +18,7 @@ from splitbench.bench import bars
 from splitbench.bench.backbones import Backbone
 from splitbench.bench.decoding import threads
 from splitbench.bench.training import Augment, TrainingError
+from splitbench.bench.training.batches import moved
 from splitbench.datasets.base import Dataset, ImageError
 
 STAY = 2
@@ -121,7 +122,7 @@ def of_cuts(
         for start in range(0, len(indices), _CHUNK):
             chosen = Subset(data, indices[start : start + _CHUNK])
             shown = chosen.__getitems__([*range(len(chosen))])
-            rows = [pixels.to(device) for pixels, *_ in shown]
+            rows = moved([pixels for pixels, *_ in shown], device)
             views = [rows] + [[pixels.flip(-1) for pixels in rows]] * (versions - 1)
             cuts = [head(backbone.together(view))[:tensors] for view in views]
             places = torch.tensor([int(place) for _, place, _ in shown])

@@ -78,7 +78,7 @@ def train_rate_point(
         "train_images": sum(one.images for one in reports),
         "train_macs": macs,
         "best_epoch": report.best_epoch,
-        "processor": circumstances.processor(),
+        "processor": circumstances.processor(pool.device),
         "versions": circumstances.versions(),
         "history": report.history,
         **({"restoring": restored.history} if restored else {}),

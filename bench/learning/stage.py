@@ -76,7 +76,9 @@ class Stage:
             except Exception as error:  # what breaks a training must not take the other cells with it
                 if distributed.world() > 1:
                     raise  # the other processes would wait for this one for ever
-                self.failed[one.key] = reason_of(error, f"training {one.cell}")
+                reason = reason_of(error, f"training {one.cell}")
+                circumstances.refuse_stopped(self.device, f"{one.cell}: {reason}")
+                self.failed[one.key] = reason
             circumstances.forget(self.device)  # the model that was trained is none of the next training
         return sum(one.key not in self.failed for one in missing)
 

@@ -17,17 +17,18 @@ METRIC = "top1"
 def record(scores: Tensor, labels: npt.NDArray[np.int64]) -> Records:
     """What is kept of a batch's scores (B, classes) and labels (B,).
 
-    ``prediction`` is the class of the highest score, ``top1`` and ``top5`` are 1 where the label is among the highest,
-    else 0. ``top5`` is -1 where fewer than five classes have a score: minus infinity says that none was sent.
+    ``prediction`` is the class of the highest score, the first of equal ones; ``top1`` and ``top5`` are 1 where the
+    label is among the highest, else 0. ``top5`` is -1 where fewer than five classes have a score: minus infinity says
+    that none was sent.
 
     Raises:
         MethodError: scores are not numbers.
     """
     if bool(torch.isnan(scores).any()):
         raise MethodError("scores are no numbers (NaN)")
-    highest = scores.topk(min(5, scores.shape[1]), 1)
-    classes = highest.indices.cpu().numpy()
-    known = (highest.values != -torch.inf).cpu().numpy()
+    highest = scores.argsort(dim=1, descending=True, stable=True)[:, :5]
+    classes = highest.cpu().numpy()
+    known = (scores.gather(1, highest) != -torch.inf).cpu().numpy()
     hits = (classes == labels[:, None]) & known
     top5 = np.where(known.all(1) & (known.shape[1] == 5), hits.any(1), -1)
     return {
