@@ -30,7 +30,7 @@ backbone              |         | the pretrained model
 weights               |         | digest of the weights' content
 split                 |         | the split point; input: the picture is sent, output: everything runs on the device
 cut                   |         | shapes of the tensors that cross the split point, without the batch axis
-split_by              |         | how the model was split: fx, export or module; both where nothing is cut
+split_by              |         | how the model was split: fx, module (parts kept whole), or empty where nothing is cut
 method                |         | the family of codecs
 variant               |         | the method's settings, the knob aside, that differ from their defaults
 knob                  |         | the setting that moves the rate

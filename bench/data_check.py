@@ -34,12 +34,7 @@ _COCO: Mapping[Part, tuple[str, str]] = {"evaluation": ("val", "val2017"), "trai
 
 
 def check(
-    name: Name,
-    folder: Path,
-    parts: Sequence[Part] = PARTS,
-    full: bool = False,
-    progress: bool = True,
-    annotations: Path | None = None,
+    name: Name, folder: Path, parts: Sequence[Part] = PARTS, full: bool = False, annotations: Path | None = None
 ) -> Report:
     """Look at a folder.
 
@@ -48,7 +43,6 @@ def check(
         folder: Where.
         parts: Which parts are wanted: ``evaluation``, ``train`` or both.
         full: Whether to decode all images, instead of a sample.
-        progress: Whether to draw bars.
         annotations: A file of boxes in COCO's format that is called otherwise, by path or below the folder.
 
     Raises:
@@ -60,23 +54,23 @@ def check(
         raise UserError(f"--annotations names a file of boxes: {name} has none")
     try:
         if annotations is not None:
-            return Report("COCO 2017", [_coco_part(folder, parts[0], full, progress, annotations)], {})
-        return _CHECKS[name](folder, parts, full, progress)
+            return Report("COCO 2017", [_coco_part(folder, parts[0], full, annotations)], {})
+        return _CHECKS[name](folder, parts, full)
     except OSError as error:
         raise UserError(f"{error.filename or folder} cannot be read ({error.strerror})") from None
 
 
-def _imagenet(folder: Path, parts: Sequence[Part], full: bool, progress: bool) -> Report:
+def _imagenet(folder: Path, parts: Sequence[Part], full: bool) -> Report:
     named = [(part, place) for part in PARTS for name in _IMAGENET[part][0] if (place := folder / name).is_dir()]
     if named:
-        found = [_imagenet_part(folder, part, str(place), full, progress) for part, place in named if part in parts]
+        found = [_imagenet_part(folder, part, str(place), full) for part, place in named if part in parts]
         there = {part for part, _ in named}
     else:
-        found, there = [_imagenet_part(folder, "evaluation", str(folder), full, progress)], {"evaluation"}
+        found, there = [_imagenet_part(folder, "evaluation", str(folder), full)], {"evaluation"}
         if not found[0].facts:
             below = [place for place in sorted(folder.iterdir()) if place.is_dir() and not place.name.startswith(".")]
             tried = [
-                _imagenet_part(place, "evaluation", f"{place} (a folder of its own: DATA={place})", full, progress)
+                _imagenet_part(place, "evaluation", f"{place} (a folder of its own: DATA={place})", full)
                 for place in below
             ]
             # Folders that hold no such images at all are none of ImageNet's; the one above tells what was expected.
@@ -85,7 +79,7 @@ def _imagenet(folder: Path, parts: Sequence[Part], full: bool, progress: bool) -
     return Report("ImageNet", found, absent)
 
 
-def _imagenet_part(root: Path, part: Part, place: str, full: bool, progress: bool) -> Found:
+def _imagenet_part(root: Path, part: Part, place: str, full: bool) -> Found:
     try:
         dataset = cast(imagenet.LabelledFiles, imagenet.DATASET.load(imagenet.Options(root=root), part))
     except DataError as error:
@@ -94,8 +88,8 @@ def _imagenet_part(root: Path, part: Part, place: str, full: bool, progress: boo
         return Found(part, place, faults=["no images"])
     official = _IMAGENET[part][1]
     count, labels = len(dataset), Counter(dataset.labels)
-    total, faults = weighed(dataset.files, progress)
-    fact, damaged = decoded(dataset, full, progress)
+    total, faults = weighed(dataset.files)
+    fact, damaged = decoded(dataset, full)
     folders = {file.parent for file in dataset.files}
     layout = "a folder per class" if len(folders) == len(labels) > 1 else "one folder, its labels in a file beside it"
     facts = [
@@ -115,25 +109,25 @@ def _imagenet_part(root: Path, part: Part, place: str, full: bool, progress: boo
     return Found(part, place, facts, lacks, faults + damaged)
 
 
-def _coco(folder: Path, parts: Sequence[Part], full: bool, progress: bool) -> Report:
+def _coco(folder: Path, parts: Sequence[Part], full: bool) -> Report:
     boxes = [file.name for file in (*folder.glob("instances_*.json"), *folder.glob("annotations/instances_*.json"))]
     there = [part for part in PARTS if any(name.startswith(f"instances_{_COCO[part][0]}") for name in boxes)]
     # A file of boxes with a name of its own serves for every part; without any, the loader says what it expected.
     wanted = [part for part in there if part in parts] if there else ["evaluation"]
-    found = [_coco_part(folder, cast(Part, part), full, progress) for part in wanted]
+    found = [_coco_part(folder, cast(Part, part), full) for part in wanted]
     absent = {part: COCO_BOXES[_COCO[part][1]].images for part in parts if part not in (there or ["evaluation"])}
     return Report("COCO 2017", found, absent)
 
 
-def _coco_part(folder: Path, part: Part, full: bool, progress: bool, annotations: Path | None = None) -> Found:
+def _coco_part(folder: Path, part: Part, full: bool, annotations: Path | None = None) -> Found:
     official = COCO_BOXES[_COCO[part][1]]
     try:
         dataset = coco.DATASET.load(coco.Options(root=folder, annotations=annotations), part)
     except DataError as error:
         return Found(part, str(folder), faults=[str(error)])
     files = [dataset.folder / picture.file for picture in dataset.pictures]
-    total, faults = weighed(files, progress)
-    fact, damaged = decoded(dataset, full, progress)
+    total, faults = weighed(files)
+    fact, damaged = decoded(dataset, full)
     count = sum(map(len, dataset.annotated.values()))
     facts = [
         f"{len(files):,} images, {size(total)}; {count:,} boxes of {dataset.classes} categories in "
@@ -145,14 +139,14 @@ def _coco_part(folder: Path, part: Part, full: bool, progress: bool, annotations
         lacks.append(f"{len(files):,} images, where COCO has {official.images:,}")
     places = (folder / official.path, folder / Path(official.path).name)
     file = next((place for place in places if place.is_file()), None)
-    if file is not None and file.stat().st_size == official.bytes and sha256(file, progress=False) == official.sha256:
+    if file is not None and file.stat().st_size == official.bytes and sha256(file) == official.sha256:
         facts.append(f"{file.name} is the official file (SHA-256 agrees), which lists {official.boxes:,} boxes")
     else:
         lacks.append(f"the boxes are not COCO's official file of {official.boxes:,}")
     return Found(part, str(dataset.folder), facts, lacks, faults + damaged)
 
 
-_CHECKS: Mapping[Name, Callable[[Path, Sequence[Part], bool, bool], Report]] = {
+_CHECKS: Mapping[Name, Callable[[Path, Sequence[Part], bool], Report]] = {
     "imagenet": _imagenet,
     "coco": _coco,
     "cifar10": data_check_cifar10.check,

@@ -17,19 +17,19 @@ _BATCHES: Mapping[str, tuple[str, ...]] = {"test": ("test_batch",), "train": CIF
 _FOLDERS = ("", "cifar-10-batches-bin", "cifar-10-batches-py")
 
 
-def check(folder: Path, parts: Sequence[Part], full: bool, progress: bool) -> Report:
+def check(folder: Path, parts: Sequence[Part], full: bool) -> Report:
     """Look at the official files where there are some, otherwise at every .npz and .zip. Raises OSError."""
     wanted = [part for part in _HALVES if part in parts]
     files = {part: _official(folder, _HALVES[part]) for part in wanted}
     if any(files.values()):
-        found = [_part(folder, part, files[part], {}, full, progress) for part in wanted if files[part]]
+        found = [_part(folder, part, files[part], {}, full) for part in wanted if files[part]]
         there = {part for part in wanted if files[part]}
     else:
         own = [(part, file) for part in wanted for file in _own(folder, _HALVES[part])]
-        found = [_part(folder, part, [file], {f"{_HALVES[part]}_file": file}, full, progress) for part, file in own]
+        found = [_part(folder, part, [file], {f"{_HALVES[part]}_file": file}, full) for part, file in own]
         there = {part for part, _ in own}
         if not own:  # the loader says what it expected
-            found, there = [_part(folder, wanted[0], [], {}, full, progress)], set(wanted)
+            found, there = [_part(folder, wanted[0], [], {}, full)], set(wanted)
     absent = {part: _IMAGES[_HALVES[part]] for part in wanted if part not in there}
     return Report("CIFAR-10", found, absent)
 
@@ -52,9 +52,7 @@ def _own(folder: Path, half: str) -> list[Path]:
     return [file for file in files if half in file.name or other not in file.name]
 
 
-def _part(
-    folder: Path, part: Part, files: Sequence[Path], named: Mapping[str, Path], full: bool, progress: bool
-) -> Found:
+def _part(folder: Path, part: Part, files: Sequence[Path], named: Mapping[str, Path], full: bool) -> Found:
     half = _HALVES[part]
     place = str(files[0] if len(files) == 1 else files[0].parent if files else folder)
     options = {key: file.relative_to(folder) for key, file in named.items()}
@@ -66,7 +64,7 @@ def _part(
     if not len(dataset):
         return Found(part, place, faults=["no images"])
     labels = Counter(picture.label for picture in dataset.pictures)
-    fact, damaged = decoded(dataset, full, progress)
+    fact, damaged = decoded(dataset, full)
     facts = [
         f"{len(dataset):,} images of {len(labels)} classes, {spread(labels.values())} per class, "
         f"{size(sum(file.stat().st_size for file in files))}",

@@ -41,7 +41,7 @@ def remote_size(url: str) -> int | None:
         raise _unreachable(url, error) from None
 
 
-def download(url: str, file: Path, size: int, progress: bool = True, wait: float = 2.0) -> None:
+def download(url: str, file: Path, size: int, wait: float = 2.0) -> None:
     """Download ``url`` to ``file``; what has come so far lies in :func:`partial` and is not asked for again.
 
     A server that cannot send the rest of a file sends it from the start. A broken connection is tried again.
@@ -50,7 +50,6 @@ def download(url: str, file: Path, size: int, progress: bool = True, wait: float
         url: An http or https address.
         file: Moved into place when all of its bytes are there.
         size: How many bytes there must be.
-        progress: Whether to draw a bar.
         wait: Seconds before going on where a connection broke; doubled for each try in a row that brought nothing.
 
     Raises:
@@ -58,7 +57,7 @@ def download(url: str, file: Path, size: int, progress: bool = True, wait: float
     """
     part = partial(file)
     failed, most = 0, _length(part)
-    with bars.of(total=size, desc=file.name, unit="B", unit_scale=True, disable=not progress) as bar:
+    with bars.of(total=size, desc=file.name, unit="B", unit_scale=True) as bar:
         while _length(part) != size:
             try:
                 _go_on(url, part, size, bar)

@@ -7,7 +7,6 @@ Training and calibration images go to ``train`` instead of ``val``. Pictures are
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,9 +23,7 @@ FOLDERS: dict[Part, str] = {"evaluation": "val", "calibration": "train", "train"
 """Where ImageNet's and COCO's loaders look for each part."""
 
 
-def export(
-    out: Path, task: Task, part: Part, limit: int | None = None, seed: int = 0, progress: bool = True
-) -> list[Path]:
+def export(out: Path, task: Task, part: Part, limit: int | None = None, seed: int = 0) -> list[Path]:
     """Write a part of the embedded dataset below ``out``.
 
     Args:
@@ -35,7 +32,6 @@ def export(
         part: Which part. Parts go to folders of their own, but ``calibration`` and ``train`` to the same.
         limit: How many images, from the first; all where None.
         seed: Of the drawing.
-        progress: Whether to draw a bar.
 
     Returns:
         The folder of the images and the file of their labels.
@@ -50,18 +46,18 @@ def export(
             raise UserError(f"{images} is not empty: choose another folder, or remove it")
         images.mkdir(parents=True, exist_ok=True)
         if task == "classification":
-            labels = _classes(embedded.DATASET.load(options, part), images, out, progress)
+            labels = _classes(embedded.DATASET.load(options, part), images, out)
         else:
-            labels = _coco(embedded_detection.DATASET.load(options, part), images, out, progress)
+            labels = _coco(embedded_detection.DATASET.load(options, part), images, out)
     except OSError as error:
         raise UserError(f"cannot write to {out} ({error.strerror})") from None
     return [images, labels]
 
 
-def _classes(dataset: embedded.EmbeddedClassification, images: Path, out: Path, progress: bool) -> Path:
+def _classes(dataset: embedded.EmbeddedClassification, images: Path, out: Path) -> Path:
     # Folders are named by the class's number: names would be numbered anew where a class has no image.
     folders = [images / f"{number:02}" for number in range(dataset.classes)]
-    for index in _each(dataset, progress):
+    for index in bars.along(range(len(dataset)), "writing", unit="images"):
         folder = folders[dataset.target(index)]
         folder.mkdir(exist_ok=True)
         _write(dataset, index, folder)
@@ -70,10 +66,10 @@ def _classes(dataset: embedded.EmbeddedClassification, images: Path, out: Path, 
     return names
 
 
-def _coco(dataset: embedded_detection.EmbeddedDetection, images: Path, out: Path, progress: bool) -> Path:
+def _coco(dataset: embedded_detection.EmbeddedDetection, images: Path, out: Path) -> Path:
     pictures: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for index in _each(dataset, progress):
+    for index in bars.along(range(len(dataset)), "writing", unit="images"):
         file = _write(dataset, index, images)
         height, width = dataset.size(index)
         number = index + 1
@@ -93,10 +89,6 @@ def _coco(dataset: embedded_detection.EmbeddedDetection, images: Path, out: Path
     file.parent.mkdir(exist_ok=True)
     write_whole(file, json.dumps(content).encode())
     return file
-
-
-def _each(dataset: Dataset | DetectionDataset, progress: bool) -> Iterator[int]:
-    yield from bars.along(range(len(dataset)), "writing", unit="images", disable=not progress)
 
 
 def _write(dataset: Dataset | DetectionDataset, index: int, folder: Path) -> Path:

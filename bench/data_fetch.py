@@ -25,7 +25,6 @@ def fetch(
     folder: Path,
     base: str,
     keep: bool = False,
-    progress: bool = True,
     say: Callable[[str], None] = print,
     wait: float = 2.0,
 ) -> None:
@@ -39,7 +38,6 @@ def fetch(
         folder: The data folder, made where it is missing.
         base: The server's address, before the archives' paths.
         keep: Whether the archives stay when they are unpacked.
-        progress: Whether to draw bars.
         say: Is told each step.
         wait: Seconds before a broken connection is tried again.
 
@@ -62,9 +60,9 @@ def fetch(
         file = folder / archive.name
         if not file.is_file():
             say(f"downloading {_address(base, archive)} ({size(archive.size)})")
-            download(_address(base, archive), file, archive.size, progress, wait)
-        _verify(archive, file, progress)
-        unpack(file, items, folder, progress)
+            download(_address(base, archive), file, archive.size, wait)
+        _verify(archive, file)
+        unpack(file, items, folder)
         for item in items:
             say(f"wrote {folder / item.path}")
         if not keep:
@@ -125,9 +123,9 @@ def _refuse_without_place(archives: Sequence[Archive], folder: Path, keep: bool)
         )
 
 
-def _verify(archive: Archive, file: Path, progress: bool) -> None:
+def _verify(archive: Archive, file: Path) -> None:
     try:
-        found = sha256(file, progress)
+        found = sha256(file)
         if found != archive.sha256:
             file.unlink()
     except OSError as error:

@@ -69,10 +69,10 @@ class Report:
         return [*text, self.verdict]
 
 
-def weighed(files: Sequence[Path], progress: bool) -> tuple[int, list[str]]:
+def weighed(files: Sequence[Path]) -> tuple[int, list[str]]:
     """All files' bytes together, and what is wrong with them: those that are empty or cannot be looked at."""
     total, empty, gone = 0, [], []
-    for file in bars.along(files, "looking at files", unit="files", disable=not progress or len(files) < 20_000):
+    for file in bars.along(files, "looking at files", unit="files", disable=len(files) < 20_000):
         try:
             size = file.stat().st_size
         except OSError:
@@ -85,14 +85,14 @@ def weighed(files: Sequence[Path], progress: bool) -> tuple[int, list[str]]:
     return total, [f"{len(files)} files {what}: {named(files)}" for files, what in counted if files]
 
 
-def decoded(dataset: Dataset, full: bool, progress: bool) -> tuple[str, list[str]]:
+def decoded(dataset: Dataset, full: bool) -> tuple[str, list[str]]:
     """Decode a sample of the images, the same every time, or all of them; a fact and the faults."""
     count = len(dataset)
     indices: Iterable[int] = range(count)
     if not full and count > SAMPLE:
         indices = sorted(random.Random(0).sample(range(count), SAMPLE))
     indices, damaged = list(indices), []
-    for index in bars.along(indices, "decoding", unit="images", disable=not progress or len(indices) <= SAMPLE):
+    for index in bars.along(indices, "decoding", unit="images", disable=len(indices) <= SAMPLE):
         try:
             dataset.image(index)
         except ImageError as error:

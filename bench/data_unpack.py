@@ -20,12 +20,12 @@ _BLOCK = 1 << 20
 _DAMAGED = (zipfile.BadZipFile, zlib.error, tarfile.TarError, EOFError, NotImplementedError, RuntimeError)
 
 
-def sha256(file: Path, progress: bool = True) -> str:
+def sha256(file: Path) -> str:
     """A file's digest in hexadecimal. Raises OSError."""
     digest = hashlib.sha256()
     with (
         file.open("rb") as stream,
-        bars.of(total=file.stat().st_size, desc="verifying", unit="B", unit_scale=True, disable=not progress) as bar,
+        bars.of(total=file.stat().st_size, desc="verifying", unit="B", unit_scale=True) as bar,
     ):
         while block := stream.read(_BLOCK):
             digest.update(block)
@@ -33,7 +33,7 @@ def sha256(file: Path, progress: bool = True) -> str:
     return digest.hexdigest()
 
 
-def unpack(file: Path, items: Sequence[Item], folder: Path, progress: bool = True) -> None:
+def unpack(file: Path, items: Sequence[Item], folder: Path) -> None:
     """Take ``items`` out of a .zip or .tar.gz and move them below ``folder``.
 
     Everything is written below a temporary folder first, and checked: every file's CRC in a .zip, how many files there
@@ -50,7 +50,7 @@ def unpack(file: Path, items: Sequence[Item], folder: Path, progress: bool = Tru
             wanted = [(entry, item) for entry in entries for item in items if _belongs(entry.path, item)]
             _compare(file, items, wanted)
             _refuse_without_place(folder, sum(entry.size for entry, _ in wanted))
-            for entry, _ in bars.along(wanted, "unpacking", unit="files", disable=not progress):
+            for entry, _ in bars.along(wanted, "unpacking", unit="files"):
                 target = temporary / entry.path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with entry.open() as source, target.open("wb") as stream:

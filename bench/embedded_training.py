@@ -35,14 +35,12 @@ class _Items(TorchDataset[Batch]):
         return self.item(self.images, index)
 
 
-def in_memory(
-    images: Dataset, item: Callable[[Dataset, int], Batch], what: str, workers: int = 0, progress: bool = True
-) -> TensorDataset:
+def in_memory(images: Dataset, item: Callable[[Dataset, int], Batch], what: str, workers: int = 0) -> TensorDataset:
     """All images, each drawn once by ``item`` as tensors: faster than drawing every epoch."""
     size = 100
     batches = DataLoader(_Items(images, item), size, num_workers=workers)
     parts: tuple[Tensor, ...] = ()
-    for number, batch in enumerate(bars.along(batches, f"drawing {what}", unit="x 100 images", disable=not progress)):
+    for number, batch in enumerate(bars.along(batches, f"drawing {what}", unit="x 100 images")):
         if not parts:  # filled in place: to put batches together in the end would need twice the memory
             parts = tuple(torch.empty((len(images), *part.shape[1:]), dtype=part.dtype) for part in batch)
         for whole, part in zip(parts, batch, strict=True):
@@ -69,8 +67,6 @@ def fit(
     images: TensorDataset,
     recipe: Recipe,
     out: Path,
-    threads: int,
-    progress: bool,
 ) -> Trained:
     """Train ``network`` as a part of ``model`` and write it to ``out``, matrices and kernels in float16.
 
@@ -80,10 +76,8 @@ def fit(
     parts = Subset(images, range(len(images) - held_out)), Subset(images, range(len(images) - held_out, len(images)))
     out.parent.mkdir(parents=True, exist_ok=True)
     checkpoint = out.with_suffix(".checkpoint")
-    with _threads(threads):
-        found = training.train(
-            model, step, *parts, recipe, augment, progress, checkpoint=checkpoint, identity={"network": name}
-        )
+    with _one_thread():
+        found = training.train(model, step, *parts, recipe, augment, checkpoint=checkpoint, identity={"network": name})
     some = tuple(tensor[: recipe.batch_size] for tensor in images.tensors)
     macs = count_step_macs(model, lambda: step(model, some)["loss"])
     training.save(network, out, half=True)
@@ -93,7 +87,7 @@ def fit(
     backbone = backbones.build(f"splitbench/{name}", {}, str(out), {})
     facts = {
         "seed": recipe.seed,
-        "threads": threads,
+        "threads": 1,
         "processor": circumstances.processor(torch.device("cpu")),
         "versions": circumstances.versions(),
         "train_seconds": round(found.seconds, 1),
@@ -105,9 +99,10 @@ def fit(
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def _one_thread() -> Iterator[None]:
+    """Another number rounds sums differently and ends in other weights."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(1)
     try:
         yield
     finally:

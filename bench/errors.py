@@ -21,13 +21,13 @@ def told(error: Exception) -> str:
     return f"{text} ({Path(last.filename).name}, line {last.lineno})"
 
 
-def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
+def nearest(name: str, valid: Iterable[str]) -> str:
     """``; did you mean a, b or c?`` from the valid names closest to ``name``, or nothing where none is close.
 
-    >>> nearest("layer22", ["layer1", "layer2", "avgpool"], most=1)
-    '; did you mean layer2?'
+    >>> nearest("layer22", ["layer1", "layer2", "avgpool"])
+    '; did you mean layer2 or layer1?'
     """
-    close = difflib.get_close_matches(name, list(valid), n=most, cutoff=0.4)
+    close = difflib.get_close_matches(name, list(valid), cutoff=0.4)
     if not close:
         return ""
     words = close[0] if len(close) == 1 else f"{', '.join(close[:-1])} or {close[-1]}"

@@ -55,11 +55,12 @@ def _at(schema: type[BaseModel], keys: list[str]) -> type[BaseModel]:
     """The model that a path of keys leads to; numbers are places in lists."""
     for key in keys:
         if key in schema.model_fields:
-            schema = _model_in(schema.model_fields[key].annotation) or schema
+            schema = model_in(schema.model_fields[key].annotation) or schema
     return schema
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first model in a type, however nested."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)
+    return next((found for part in get_args(annotation) if (found := model_in(part)) is not None), None)

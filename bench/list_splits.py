@@ -12,13 +12,13 @@ from torch import nn
 from splitbench.bench import backbones
 from splitbench.bench.errors import UserError
 from splitbench.bench.explain import explained
+from splitbench.bench.figures.ticks import plain
 from splitbench.bench.files import file_for
 from splitbench.bench.preprocessing import Preprocessing
 from splitbench.bench.split.plot import plot
 from splitbench.bench.split.points import network_input, share_of_zeros, split_points
 
 _FIGURES = (".png", ".svg", ".pdf")
-_UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def described(
@@ -45,9 +45,9 @@ def described(
         shapes = " + ".join("x".join(map(str, shape)) for shape in point.shapes)
         share = f"{100 * zeros[point.name]:.0f} %" if point.name in zeros else ""
         yield (
-            f"{point.name:32} {shapes:>24} {point.elements:>9} {_short(point.bytes) + 'B':>9} {share:>6} "
-            f"{_short(point.macs_head):>9} {_short(point.macs_tail):>9} "
-            f"{_short(point.parameters_head):>9} {_short(point.parameters_tail):>9}"
+            f"{point.name:32} {shapes:>24} {point.elements:>9} {plain(point.bytes) + 'B':>9} {share:>6} "
+            f"{plain(point.macs_head):>9} {plain(point.macs_tail):>9} "
+            f"{plain(point.parameters_head):>9} {plain(point.parameters_tail):>9}"
             + ("  larger than the input" if point.larger_than_input else "")
         )
     if figure is not None:
@@ -82,11 +82,3 @@ def _photograph(path: Path) -> Image.Image:
         return Image.open(path).convert("RGB")
     except OSError as error:
         raise UserError(f"{path} cannot be read as an image ({error.strerror or error})") from None
-
-
-def _short(count: float) -> str:
-    """Three digits with a unit: 11.7M."""
-    for size, unit in _UNITS:
-        if count >= size:
-            return f"{count / size:.3g}{unit}"
-    return f"{count:.0f}"

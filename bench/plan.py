@@ -131,6 +131,7 @@ def _pass(
             raise UserError(f"{backbone.label or backbone.name} with {spec.label or spec.name}: {reason}")
         for at in dict.fromkeys(cell.split for cell in cells):
             places[at] = place_of(loaded, at, example)
+    one = _opened(spec, backbone, sources, dataset, calibration, train)
     planned = []
     previous: dict[str, str] = {}
     shown = cache(lambda: datasets.fingerprint(train()))
@@ -142,14 +143,12 @@ def _pass(
             ingredients["calibration"] = calibrated()
         training = None
         if "train" in needed:
-            labelled = spec.source("train") == spec.name
-            reason = task_loss.refused(cell, places[cell.split], loaded, dataset, train, labelled)
+            reason = task_loss.refused(cell, places[cell.split], loaded, dataset, train, one.labelled)
             if reason:
                 raise UserError(f"{cell}: {reason}")
             training = _training(cell, ingredients, shown(), previous)
             ingredients["training"] = training.key
         planned.append(Planned(cell, _key(ingredients), ingredients, training))
-    one = _opened(spec, backbone, sources, dataset, calibration, train)
     return replace(one, fingerprint=fingerprint, places=places, weights=loaded.weights, planned=tuple(planned))
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,12 +34,11 @@ Overwrite = Literal["never", "failed", "all"]
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to: counts of cells, the failed ones by name and reason, and the CSV."""
+    """What a run came to: counts of cells, and the failed ones by name and reason."""
 
     done: int
     kept: int
     failed: tuple[tuple[str, str], ...]
-    table: Path
 
 
 def run(
@@ -107,12 +106,12 @@ def _run(
                     taken = {each.job.unfinished.folder for each in started}
                     unfinished = Unfinished.of(store.folder, [p.key for p in cells], sweep.batch, taken)
                     job = _job(one, cells, sweep.batch, sources, store, trainings, patience, token, unfinished)
-                    started.append(_Running(one, job, trainings))
+                    started.append(_Running(one, job))
             done = _drive(started, executor, store, bar)
     finally:
         work.leave()
         executor.close()
-        table = store.collect()
+        store.collect()
     for one, own in zip(planned, missing, strict=True):
         for p in one.planned:
             if p.key in wanted and p not in own:  # run under another label
@@ -130,7 +129,7 @@ def _run(
             "date": circumstances.now(),
         }
     )
-    return Result(done, kept, tuple(_failures(planned, store)), table)
+    return Result(done, kept, tuple(_failures(planned, store)))
 
 
 def _missing(
@@ -189,7 +188,6 @@ def _job(
         store.folder,
         batch,
         trainings.shipped is None,
-        str(sources.device),
         torch.get_num_threads(),
         patience,
         token,
@@ -217,10 +215,8 @@ class _Running:
 
     one: Pass
     job: work.Job
-    trainings: Trainings
     left: int = 0
     reason: str = ""
-    errands: list[Errand] = field(default_factory=list)
 
     @property
     def keys(self) -> dict[str, str | None]:
@@ -312,7 +308,7 @@ def _training(each: _Running, number: int, keys: list[str], executor: Executor) 
 
 
 def _store(each: _Running, store: Store, bar: "tqdm[Any]") -> int:
-    one, job = each.one, each.job
+    one, job, trainings = each.one, each.job, each.job.trainings()
     told = job.unfinished.descriptions()
     cells = {p.key: p.cell for p in job.planned}
     there: Mapping[str, Any] = {}
@@ -329,10 +325,10 @@ def _store(each: _Running, store: Store, bar: "tqdm[Any]") -> int:
         bar.write(f"{one.title}: {doubt}")
     for planned in job.planned:
         outcome = outcomes[planned.key]
-        report = {} if planned.training is None else each.trainings.report(planned.training.key)
+        report = {} if planned.training is None else trainings.report(planned.training.key)
         outcome.columns |= {name: report.get(name) for name in _TRAINING}
         _put(planned, outcome, one, job.sources.device, there, store)
-        _write_curve(planned, one, each.trainings, store, bar.write)
+        _write_curve(planned, one, trainings, store, bar.write)
     return len(outcomes)
 
 

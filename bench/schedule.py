@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from splitbench.bench.executors.base import Call, Executor, LostError
@@ -28,7 +28,7 @@ class Errand:
     rank: tuple[int, ...] = ()
     work: int = 0
     owner: int = 0
-    tries: int = field(default=0)
+    tries: int = 0
 
 
 Done = Callable[[Errand, Any, Exception | None], None]

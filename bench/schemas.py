@@ -3,10 +3,11 @@
 import inspect
 import textwrap
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 
+from splitbench.bench.explain import model_in
 from splitbench.bench.preprocessing import Preprocessing
 from splitbench.bench.sweep import Sweep
 from splitbench.datasets.base import DatasetKind
@@ -63,7 +64,7 @@ def of_sweeps() -> Iterator[str]:
 
 def _parts(model: type[BaseModel], place: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        part = _model_in(field.annotation)
+        part = model_in(field.annotation)
         if part is not None:
             where = f"{place}{name}"
             yield ""
@@ -112,9 +113,3 @@ def _plain(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return "''" if value == "" else str(value)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)

@@ -7,7 +7,7 @@ from splitbench.bench.own_code import method
 from splitbench.bench.place import Place
 from splitbench.bench.sweep import Cell
 from splitbench.datasets.base import Dataset, class_names
-from splitbench.methods.base import Context, Cut, LearningMethod, MethodError
+from splitbench.methods.base import Context, LearningMethod
 
 
 def refused(
@@ -51,11 +51,7 @@ def _wanted(cell: Cell, place: Place) -> bool:
     if not isinstance(asked, LearningMethod):
         return False
     try:
-        context = Context(place.head, place.tail, place.specs, _none, cell.seed)
+        context = Context(place.head, place.tail, place.specs, seed=cell.seed)
         return asked.learn(cell.settings, context).distortion == "task"
     except Exception:
         return False
-
-
-def _none() -> list[Cut]:
-    raise MethodError("methods that learn have no calibration images")

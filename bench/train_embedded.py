@@ -21,12 +21,10 @@ NAME = "small_resnet"
 EPOCHS = 7
 
 
-def drawn(
-    part: Part, limit: int | None = None, seed: int = 0, workers: int = 0, progress: bool = True
-) -> TensorDataset:
+def drawn(part: Part, limit: int | None = None, workers: int = 0) -> TensorDataset:
     """A part in memory as (pixels uint8 (3, H, W), class index): 27 kB per image."""
-    images = embedded.DATASET.load(embedded.Options(limit=limit, seed=seed), part)
-    return in_memory(images, _item, part, workers, progress)
+    images = embedded.DATASET.load(embedded.Options(limit=limit), part)
+    return in_memory(images, _item, part, workers)
 
 
 def _item(images: Dataset, index: int) -> Batch:
@@ -53,8 +51,6 @@ def train_embedded_classifier(
     epochs: int | None = None,
     limit: int | None = None,
     evaluate: int | None = None,
-    threads: int = 1,
-    progress: bool = True,
 ) -> dict[str, Any]:
     """Train ``splitbench/small_resnet`` and write its weights to ``out``, and beside them how they came about.
 
@@ -64,24 +60,22 @@ def train_embedded_classifier(
         epochs: Times that every training image is seen, EPOCHS where None.
         limit: Training images to use, all where None.
         evaluate: Evaluation images to measure on, all where None.
-        threads: Of the computation. Another number rounds sums differently and ends in other weights.
-        progress: Whether to draw bars.
 
     Returns:
         The report: accuracy on training, held-out and evaluation images in percent, seconds, images, MACs, parameters.
     """
     workers, epochs = min(2, os.cpu_count() or 1), epochs or EPOCHS
-    images = drawn("train", limit, workers=workers, progress=progress)
+    images = drawn("train", limit, workers=workers)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = EMBEDDED[NAME].build()
     model = nn.Sequential(Normalize(small_resnet.MEAN, small_resnet.STD), network)
     model = model.to(memory_format=torch.channels_last)  # a third faster on CPUs
     recipe = Recipe(epochs=epochs, learning_rate=4e-3, ema=0.998, best="accuracy", seed=seed)
-    trained = fit(NAME, network, model, training.classify(0.05), vary, images, recipe, out, threads, progress)
+    trained = fit(NAME, network, model, training.classify(0.05), vary, images, recipe, out)
 
     whole, step = trained.backbone.whole().eval(), training.classify()
-    evaluation = drawn("evaluation", evaluate, workers=workers, progress=progress)
+    evaluation = drawn("evaluation", evaluate, workers=workers)
     seen = Subset(trained.seen, range(len(trained.held_out)))
     accuracy = {
         "train_accuracy": round(training.validate(whole, step, seen)["accuracy"], 2),

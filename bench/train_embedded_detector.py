@@ -34,12 +34,10 @@ MOST_BOXES = 6
 """In an image: scenes have no more labelled things."""
 
 
-def drawn(
-    part: Part, limit: int | None = None, seed: int = 0, workers: int = 0, progress: bool = True
-) -> TensorDataset:
+def drawn(part: Part, limit: int | None = None, workers: int = 0) -> TensorDataset:
     """A part in memory as (pixels uint8 (3, H, W), corners (MOST_BOXES, 4), classes (MOST_BOXES,)), 0 for no box."""
-    images = embedded_detection.DATASET.load(embedded.Options(limit=limit, seed=seed), part)
-    return in_memory(images, _item, part, workers, progress)
+    images = embedded_detection.DATASET.load(embedded.Options(limit=limit), part)
+    return in_memory(images, _item, part, workers)
 
 
 def _item(images: Dataset, index: int) -> Batch:
@@ -107,10 +105,10 @@ def begin(seed: int) -> tuple[FCOS, str]:
 
 
 @torch.no_grad()
-def measured(backbone: Backbone, images: DetectionDataset, progress: bool = True) -> dict[str, float | None]:
+def measured(backbone: Backbone, images: DetectionDataset) -> dict[str, float | None]:
     """COCO's twelve numbers in percent, None where no box has that size."""
     whole, parts = backbone.whole().eval(), []
-    for first in bars.along(range(0, len(images), 25), "evaluating", unit="x 25 images", disable=not progress):
+    for first in bars.along(range(0, len(images), 25), "evaluating", unit="x 25 images"):
         batch = [images.image(index) for index in range(first, min(first + 25, len(images)))]
         parts.append(detection.record(whole(backbone.together([backbone.pixels(image) for image in batch]))))
     numbers = detection.evaluate(concatenated(parts), [images.boxes(index) for index in range(len(images))]).numbers
@@ -123,8 +121,6 @@ def train_embedded_detector(
     epochs: int | None = None,
     limit: int | None = None,
     evaluate: int | None = None,
-    threads: int = 1,
-    progress: bool = True,
 ) -> dict[str, Any]:
     """Train ``splitbench/small_detector`` and write its weights to ``out``, and beside them how they came about.
 
@@ -134,22 +130,20 @@ def train_embedded_detector(
         epochs: Times that every training image is seen, EPOCHS where None.
         limit: Training images to use, LIMIT where None.
         evaluate: Evaluation images to measure on, all where None.
-        threads: Of the computation. Another number rounds sums differently and ends in other weights.
-        progress: Whether to draw bars.
 
     Returns:
         The report: COCO's twelve measures on evaluation images in percent, seconds, images, MACs, parameters.
     """
     workers, epochs = min(2, os.cpu_count() or 1), epochs or EPOCHS
-    images = drawn("train", limit or LIMIT, workers=workers, progress=progress)
+    images = drawn("train", limit or LIMIT, workers=workers)
     network, begins_from = begin(seed)
     model = Losses(network).to(memory_format=torch.channels_last)  # faster on CPUs
     recipe = Recipe(epochs=epochs, batch_size=32, learning_rate=5e-3, ema=0.998, clip=5.0, seed=seed)
-    trained = fit(NAME, network, model, detect, vary, images, recipe, out, threads, progress)
+    trained = fit(NAME, network, model, detect, vary, images, recipe, out)
     evaluation = embedded_detection.DATASET.load(embedded.Options(limit=evaluate), "evaluation")
     accuracy = {
         "begins_from": f"{BEGINS_FROM} {begins_from}",
-        **measured(trained.backbone, evaluation, progress),
+        **measured(trained.backbone, evaluation),
         "evaluation_images": len(evaluation),
     }
     command = f"splitbench train-embedded --network {NAME} --seed {seed} --epochs {epochs}"

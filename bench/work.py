@@ -29,7 +29,7 @@ _SHARD_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Job:
-    """A pass and what is wanted of it. ``device`` is that of the process that does it.
+    """A pass and what is wanted of it. The device in ``sources`` is that of the process that does it.
 
     ``lessons`` are the trainings of its cells and those that these begin with, where they are not there yet.
     ``threads`` is how many torch takes there: results can differ in their last bits with it. ``token`` is a file in the
@@ -47,14 +47,13 @@ class Job:
     folder: Path
     batch: int
     retrain: bool
-    device: str
     threads: int
     patience: float
     token: Path
 
     def on(self, device: str) -> "Job":
         """The same on a device of the process that does it."""
-        return replace(self, device=device, sources=replace(self.sources, device=torch.device(device)))
+        return replace(self, sources=replace(self.sources, device=torch.device(device)))
 
     def trainings(self) -> Trainings:
         """The run's trainings."""
@@ -82,7 +81,6 @@ class _Site:
             job.trainings(),
             job.sources.device,
             job.sources.memory,
-            one.labelled,
             not self.quiet,
             self.say,
             self.failed,
@@ -152,7 +150,7 @@ def _arrived(job: Job) -> _Site:
         )
     log.keep(job.folder)
     torch.set_num_threads(job.threads)
-    circumstances.device(job.device)
+    circumstances.device(str(job.sources.device))
     one = reopened(job.dataset, job.backbone, job.sources, job.fingerprint, job.weights, job.planned)
     return _Site(job, one, log.LOG.info, quiet=True)
 

@@ -184,6 +184,11 @@ def nothing_learned() -> Learned:
     raise MethodError("nothing was trained for this rate point")
 
 
+def nothing_to_calibrate() -> Iterable[Cut]:
+    """The default of ``Context.calibration``. Raises MethodError."""
+    raise MethodError("there are no calibration images here")
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """All that a method may look at when it prepares a rate point.
@@ -195,7 +200,7 @@ class Context:
     head: nn.Module
     tail: nn.Module
     specs: Specs
-    calibration: Callable[[], Iterable[Cut]]
+    calibration: Callable[[], Iterable[Cut]] = nothing_to_calibrate
     seed: int = 0
     learned: Callable[[], Learned] = nothing_learned
 

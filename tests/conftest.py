@@ -32,10 +32,8 @@ def write_photographs(folder: Path, count: int, first: int = 0, size: int = 80) 
     return files
 
 
-@pytest.fixture
-def photographs(tmp_path: Path) -> Path:
+def photographs_in(root: Path) -> Path:
     """A folder with 12 evaluation photographs and 8 for calibration, each with a CSV of labels."""
-    root = tmp_path / "data"
     for part, count, first in (("val", 12, 0), ("train", 8, 100)):
         files = write_photographs(root / part / "images", count, first)
         with (root / part / "labels.csv").open("w", newline="") as stream:
@@ -43,6 +41,11 @@ def photographs(tmp_path: Path) -> Path:
             writer.writerow(["file", "label"])
             writer.writerows([f"images/{file.name}", index % 10] for index, file in enumerate(files))
     return root
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    return photographs_in(tmp_path / "data")
 
 
 @pytest.fixture(scope="session")

@@ -109,7 +109,7 @@ def archives(server, tmp_path):
 
 
 def get(archives, folder, server, **options):
-    fetch(archives, folder, server.base, progress=False, wait=0, **options)
+    fetch(archives, folder, server.base, wait=0, **options)
 
 
 def left(folder: Path) -> list[str]:
@@ -206,15 +206,15 @@ def test_a_missing_file_is_told(archives, server, tmp_path):
 
 def test_no_connection_is_told_with_what_to_do(archives, server, tmp_path):
     with pytest.raises(UserError, match=r"needs internet.*get annotations_trainval2017.zip elsewhere"):
-        fetch(archives, tmp_path / "coco", "http://127.0.0.1:9", progress=False, wait=0)
+        fetch(archives, tmp_path / "coco", "http://127.0.0.1:9", wait=0)
     with pytest.raises(UserError, match="http://"):
-        fetch(archives, tmp_path / "coco", "file:///etc", progress=False, wait=0)
+        fetch(archives, tmp_path / "coco", "file:///etc", wait=0)
 
 
 def test_an_archive_brought_by_hand_needs_no_server(archives, server, tmp_path):
     (tmp_path / "coco").mkdir()
     (tmp_path / "coco" / "val2017.zip").write_bytes(server.content["/zips/val2017.zip"])
-    fetch(archives[1:], tmp_path / "coco", "http://127.0.0.1:9", progress=False, wait=0)
+    fetch(archives[1:], tmp_path / "coco", "http://127.0.0.1:9", wait=0)
     assert left(tmp_path / "coco") == ["val2017"]
 
 

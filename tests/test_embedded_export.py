@@ -18,7 +18,7 @@ LIMIT = 8
 
 @pytest.mark.parametrize("part", ["evaluation", "calibration"])
 def test_class_folders_read_back_pixel_by_pixel(tmp_path, part):
-    images, names = export(tmp_path, "classification", part, LIMIT, progress=False)
+    images, names = export(tmp_path, "classification", part, LIMIT)
     drawn = embedded.DATASET.load(embedded.Options(limit=LIMIT), part)
     read = imagenet.DATASET.load(imagenet.Options(root=tmp_path), part)
     assert images == tmp_path / ("val" if part == "evaluation" else "train")
@@ -32,7 +32,7 @@ def test_class_folders_read_back_pixel_by_pixel(tmp_path, part):
 
 @pytest.mark.parametrize("part", ["evaluation", "train"])
 def test_coco_files_read_back_box_by_box(tmp_path, part):
-    images, annotations = export(tmp_path, "detection", part, LIMIT, seed=3, progress=False)
+    images, annotations = export(tmp_path, "detection", part, LIMIT, seed=3)
     drawn = embedded_detection.DATASET.load(embedded.Options(limit=LIMIT, seed=3), part)
     read = coco.DATASET.load(coco.Options(root=tmp_path), part)
     with redirect_stdout(io.StringIO()):
@@ -57,15 +57,15 @@ def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path, task)
     folder.mkdir(parents=True)
     (folder / "mine.txt").write_text("mine")
     with pytest.raises(UserError, match="not empty"):
-        export(tmp_path, task, "evaluation", 1, progress=False)
+        export(tmp_path, task, "evaluation", 1)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["mine.txt"]
 
 
 def test_parts_share_a_root_but_training_and_calibration_no_folder(tmp_path):
-    export(tmp_path, "detection", "evaluation", 1, progress=False)
-    export(tmp_path, "detection", "calibration", 1, progress=False)
+    export(tmp_path, "detection", "evaluation", 1)
+    export(tmp_path, "detection", "calibration", 1)
     with pytest.raises(UserError, match="not empty"):
-        export(tmp_path, "detection", "train", 1, progress=False)
+        export(tmp_path, "detection", "train", 1)
     names = [path.name for path in (tmp_path / "annotations").iterdir()]
     assert sorted(names) == ["instances_train.json", "instances_val.json"]
 
@@ -73,7 +73,7 @@ def test_parts_share_a_root_but_training_and_calibration_no_folder(tmp_path):
 def test_a_file_in_the_way_is_told(tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(UserError, match="cannot write"):
-        export(tmp_path / "out", "classification", "evaluation", 1, progress=False)
+        export(tmp_path / "out", "classification", "evaluation", 1)
 
 
 def test_the_command_writes_and_says_where(tmp_path, capsys):

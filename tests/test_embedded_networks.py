@@ -58,7 +58,7 @@ def test_one_sparse_tensor_crosses_at_every_stage(detector, at, shape):
 
 def test_the_shipped_detector_is_as_good_as_its_report_says(detector):
     # The first 150 of the evaluation images; the report is of all of them.
-    found = measured(detector, evaluation(150), progress=False)
+    found = measured(detector, evaluation(150))
     assert 40 <= REPORT["ap"] <= 70
     assert abs(found["ap"] - REPORT["ap"]) < 5
     assert REPORT["evaluation_images"] == embedded.SIZES["evaluation"]
@@ -74,7 +74,7 @@ def test_the_report_names_the_classifier_that_the_detector_began_from():
 
 
 def test_a_batch_is_drawn_once_with_its_boxes_padded():
-    parts = drawn("evaluation", limit=3, progress=False)
+    parts = drawn("evaluation", limit=3)
     assert isinstance(parts, TensorDataset)
     for index in range(3):
         pixels, corners, classes = parts[index]
@@ -102,7 +102,7 @@ def test_variations_turn_boxes_with_their_pixels():
 
 def test_losses_are_torchvisions_and_the_same_in_both_modes_but_for_batch_norm():
     model, _ = begin(0)
-    batch = drawn("train", limit=4, progress=False)[:]
+    batch = drawn("train", limit=4)[:]
     losses = Losses(model.eval())(*batch)
     model.train()
     for module in model.modules():
@@ -124,9 +124,7 @@ def test_training_the_detector_end_to_end_twice_gives_the_same_weights(tmp_path)
     reports = []
     for name in ("one", "two"):
         out = tmp_path / name / "small_detector.safetensors"
-        reports.append(
-            train_embedded_detector.train_embedded_detector(out, epochs=1, limit=40, evaluate=10, progress=False)
-        )
+        reports.append(train_embedded_detector.train_embedded_detector(out, epochs=1, limit=40, evaluate=10))
         assert reports[-1] == json.loads(out.with_suffix(".json").read_text())
         assert sorted(file.name for file in out.parent.iterdir()) == ["small_detector.json", out.name]
     assert reports[0]["weights"] == reports[1]["weights"] != REPORT["weights"]

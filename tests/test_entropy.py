@@ -158,7 +158,7 @@ def test_symbols_of_other_groups_are_refused():
 @settings(deadline=None)
 def test_tables_survive_storing(cut):
     for part, _ in cut:
-        again = Tables.from_tensors(part.to_tensors("name"), "name")
+        again = Tables.from_tensors(part.to_tensors())
         for name in ("frequencies", "lengths", "lowest"):
             assert np.array_equal(getattr(part, name), getattr(again, name))
             assert getattr(part, name).dtype == getattr(again, name).dtype

@@ -132,6 +132,7 @@ def drawn_by(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rows: list[samples
 
     monkeypatch.setattr(page, "save", kept)
     draw_all(table(tmp_path, rows), tmp_path)
+    assert drawn
     return drawn
 
 

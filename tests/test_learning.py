@@ -19,7 +19,7 @@ from splitbench.bench.learning import Stage
 from splitbench.bench.plan import Sources, passes
 from splitbench.bench.sweep import read
 from splitbench.bench.trainings import Trainings
-from tests.test_run import rows, splitbench
+from tests.test_run import bare, rows, splitbench  # noqa: F401
 
 SWEEP = """
 datasets: [{name: embedded, limit: 24, train: {limit: 48}}]
@@ -277,6 +277,7 @@ def test_a_fine_tuned_backbone_is_a_sweeps_weights(sweep, tmp_path, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("bare")
 def test_a_diverged_training_fails_its_cells_and_no_others(sweep, tmp_path):
     sweep.write_text(SWEEP.replace("epochs: 2,", "epochs: 2, learning_rate: 1.0e+30,"))
     out = tmp_path / "out"
@@ -287,6 +288,7 @@ def test_a_diverged_training_fails_its_cells_and_no_others(sweep, tmp_path):
     assert "begins with failed" in table["bottleneck", "10"]["reason"]
 
 
+@pytest.mark.usefixtures("bare")
 def test_a_full_disk_loses_nothing_but_the_writing(sweep, tmp_path, monkeypatch):
     whole = files.write_whole
 
@@ -306,6 +308,7 @@ def test_a_full_disk_loses_nothing_but_the_writing(sweep, tmp_path, monkeypatch)
     assert not list((out / "trainings").glob("*.checkpoint"))
 
 
+@pytest.mark.usefixtures("bare")
 def test_weights_of_another_rate_point_are_refused(sweep, tmp_path):
     out = tmp_path / "out"
     assert splitbench("run", sweep, "--out", out) == 0

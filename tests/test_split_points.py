@@ -52,7 +52,6 @@ def test_points_come_in_order_and_say_what_crosses(points):
     ]
     layer2 = by_name(points)["layer2"]
     assert layer2.shapes == ((128, 28, 28),)
-    assert layer2.roles == ("layer2",)
     assert layer2.elements == 128 * 28 * 28
     assert layer2.bytes == 4 * layer2.elements
     assert [p.name for p in points if p.larger_than_input] == ["conv1", "bn1", "relu", "maxpool", "layer1.0", "layer1"]
@@ -132,7 +131,7 @@ def test_the_best_are_on_the_pareto_front(points):
 def test_choosing_among_nothing():
     assert auto_points([]) == []
     assert auto_points([], 3) == []
-    flat = SplitPoint("pool", ("pool",), ((8,),), 1, 1, 1, 1, False, False)
+    flat = SplitPoint("pool", ((8,),), 1, 1, 1, 1, False, False)
     assert auto_points([flat]) == []
     assert auto_points([flat], 2) == [flat]
 
@@ -142,7 +141,7 @@ def test_choosing_among_nothing():
     [(((8, 4, 4),), 16), (((7, 7, 768),), 49), (((197, 192),), 197), (((8, 8, 8), (8, 4, 4)), 16)],
 )
 def test_places_of_a_cut(shapes, expected):
-    assert places(SplitPoint("x", ("x",), shapes, 1, 1, 1, 1, False, False)) == expected
+    assert places(SplitPoint("x", shapes, 1, 1, 1, 1, False, False)) == expected
 
 
 def test_a_detector_is_listed_with_its_heads_in_the_tail():

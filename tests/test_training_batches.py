@@ -8,7 +8,6 @@ from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from splitbench.bench.training import batches
 from splitbench.bench.training.batches import Batches, moved
-from tests.training_samples import fit, same
 
 CPU = torch.device("cpu")
 
@@ -72,12 +71,6 @@ def test_processes_share_each_batch_of_one_process(count):
         assert sorted(counted) == sorted(whole.content[1].tolist())
         assert all(len(share.content[1]) >= 1 for share in shares)
         assert {share.whole for share in shares} == {whole.images}
-
-
-def test_workers_change_nothing():
-    alone, _ = fit(epochs=1)
-    helped, _ = fit(epochs=1, workers=1, options={"collate": torch.utils.data.default_collate})
-    assert same(alone, helped)
 
 
 def test_a_batch_is_varied_before_it_is_moved_and_its_end_may_stay():

@@ -54,7 +54,7 @@ def test_the_shipped_classifier_is_as_good_as_its_report_says():
     # The first 300 of the evaluation images; the report is of all of them.
     report = json.loads((WEIGHTS / "small_resnet.json").read_text())
     whole = backbones.build("splitbench/small_resnet", {}, "default", {}).whole().eval()
-    images = train_embedded.drawn("evaluation", limit=300, progress=False)
+    images = train_embedded.drawn("evaluation", limit=300)
     accuracy = training.validate(whole, training.classify(), images)["accuracy"]
     assert 85 <= report["evaluation_top1"] <= 95
     assert abs(accuracy - report["evaluation_top1"]) < 4
@@ -62,7 +62,7 @@ def test_the_shipped_classifier_is_as_good_as_its_report_says():
 
 def test_training_the_embedded_classifier_end_to_end(tmp_path):
     out = tmp_path / "small_resnet.safetensors"
-    report = train_embedded.train_embedded_classifier(out, epochs=1, limit=100, evaluate=100, progress=False)
+    report = train_embedded.train_embedded_classifier(out, epochs=1, limit=100, evaluate=100)
     assert report == json.loads(out.with_suffix(".json").read_text())
     assert report["train_images"] == 80
     with safe_open(out, "pt") as file:

@@ -61,7 +61,6 @@ def test_the_optimizer_gets_the_schedules_rates():
         ({"warmup": 1.0}, "warmup is 1.0; it must be a share of all steps"),
         ({"clip": 0.0}, "clip is 0.0"),
         ({"ema": 1.0}, "ema is 1.0"),
-        ({"workers": -1}, "workers is -1"),
         ({"schedule": "step"}, "schedule is 'step'; it must be cosine or one-cycle"),
         ({"precision": "int8"}, "precision is 'int8'; it must be float32, bfloat16, float16"),
     ],

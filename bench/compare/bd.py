@@ -1,7 +1,7 @@
 """Bjøntegaard's average differences between curves: BD-rate and BD-accuracy against an anchor.
 
 BD-rate is the mean difference in bytes at equal accuracy, BD-accuracy the mean difference in accuracy at equal bytes,
-each over the range that both curves cover. Only rate points count whose drop is at most ``within`` points: what a codec
+each over the range that both curves cover. Only rate points count whose drop is at most ``WITHIN`` points: what a codec
 does at accuracies that nobody would accept would otherwise outweigh the rest. A curve that goes on beyond is cut there
 by linear interpolation in log-bytes. Between points it is PCHIP, which unlike Akima or a cubic neither overshoots nor
 bends back.
@@ -49,7 +49,7 @@ class Anchor(NamedTuple):
     variant: str
 
 
-def bd_table(frame: pd.DataFrame, anchor: str | None = None, within: float = WITHIN) -> pd.DataFrame:
+def bd_table(frame: pd.DataFrame, anchor: str | None = None) -> pd.DataFrame:
     """BD-rate and BD-accuracy of every curve against the anchor, per (dataset, backbone, split).
 
     Methods that send the picture are compared at every split, or with each other where the anchor is one of them.
@@ -59,11 +59,10 @@ def bd_table(frame: pd.DataFrame, anchor: str | None = None, within: float = WIT
         anchor: a method, or a method and its variant as in ``quantize-rle granularity=channel``; by default
             quantize-rle, else image, else the method with most points; of several variants the one with default
             settings, else the one with most points.
-        within: only points with a drop of at most so many points count.
 
     Returns:
         ``bd_rate`` in % (negative: fewer bytes than the anchor), ``bd_accuracy`` in points, the overlaps in %, how many
-        rate points either curve has with a drop of at most ``within`` and how many of these are on its front, and the
+        rate points either curve has near the baseline and how many of these are on its front, and the
         ``reason`` where a number is not given. ``at_split`` says where the comparison was made.
 
     Raises:
@@ -74,7 +73,7 @@ def bd_table(frame: pd.DataFrame, anchor: str | None = None, within: float = WIT
     rows = []
     for (dataset, backbone), group in good.groupby(["dataset", "backbone"], sort=True):
         curves = {
-            (str(split), str(method), str(variant)): _curve(one, within)
+            (str(split), str(method), str(variant)): _curve(one)
             for (split, method, variant), one in group.groupby(CURVE[2:], sort=True)
         }
         splits = [name[0] for name in curves if name[1:] == chosen] or [""]
@@ -141,21 +140,21 @@ def _comparable(split: str, anchor_split: str) -> bool:
     return split == anchor_split or split in UNCUT or anchor_split in ("", *UNCUT)
 
 
-def _curve(rows: pd.DataFrame, within: float) -> _Curve:
+def _curve(rows: pd.DataFrame) -> _Curve:
     size, drop = rows["bytes_mean"].to_numpy(float), rows["drop"].to_numpy(float)
-    near, first = drop <= within, _cut_end(size, drop, within)
+    near, first = drop <= WITHIN, _cut_end(size, drop)
     # Of rate points with the same bytes the best tells what they reach.
     sizes = np.unique(size[near])
     best = np.array([drop[size <= one].min() for one in sizes])
     return _Curve(_line(*envelope(size[near], drop[near]), *first), _line(sizes, best, *first))
 
 
-def _cut_end(size: Numbers, drop: Numbers, within: float) -> tuple[Numbers, Numbers]:
-    """Where the front crosses a drop of ``within`` points between two rate points; nothing where it does not."""
+def _cut_end(size: Numbers, drop: Numbers) -> tuple[Numbers, Numbers]:
+    """Where the front crosses a drop of :data:`WITHIN` points between two rate points; nothing where it does not."""
     size, drop = envelope(size, drop)
-    if not (drop.size and drop[-1] < within < drop[0]) or within in drop:
+    if not (drop.size and drop[-1] < WITHIN < drop[0]) or WITHIN in drop:
         return np.empty(0), np.empty(0)
-    return np.exp(np.interp([within], drop[::-1], np.log(size[::-1]))), np.array([within])
+    return np.exp(np.interp([WITHIN], drop[::-1], np.log(size[::-1]))), np.array([WITHIN])
 
 
 def _line(size: Numbers, drop: Numbers, first_size: Numbers, first_drop: Numbers) -> _Line:

@@ -128,14 +128,8 @@ def accuracy_at_budgets(frame: pd.DataFrame, budgets: Sequence[float] = BUDGETS)
 
 
 def _curves(frame: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[str, ...], dict[str, Numbers]]]:
-    good = points(frame)
-    values = {column: good[column].to_numpy(float) for column in columns}
-    names = [good[name].map(str).tolist() for name in CURVE]
-    rows: dict[tuple[str, ...], list[int]] = {}
-    for i, name in enumerate(zip(*names, strict=True)):
-        rows.setdefault(name, []).append(i)
-    for name in sorted(rows):
-        yield name, {column: values[column][rows[name]] for column in columns}
+    for name, curve in points(frame).groupby(CURVE, sort=True):
+        yield tuple(map(str, name)), {column: curve[column].to_numpy(float) for column in columns}
 
 
 def _along(size: Numbers, values: Numbers, budget: float) -> float:

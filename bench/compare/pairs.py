@@ -23,18 +23,17 @@ class Pair(NamedTuple):
     b: Row
 
 
-def pairs(good: pd.DataFrame, anchor: Anchor | None, factor: float = FACTOR, within: float = WITHIN) -> list[Pair]:
+def pairs(good: pd.DataFrame, anchor: Anchor | None, factor: float = FACTOR) -> list[Pair]:
     """Pairs of rate points of different curves, per (dataset, backbone, split).
 
     Of two curves, those points are paired that are each other's nearest in bytes and whose bytes differ by at most
-    ``factor``; pairs where both lose more than ``within`` points are left out, as nobody would choose between them.
+    ``factor``; pairs where both lose more than :data:`WITHIN` points are left out, as nobody would choose between them.
     Methods that send the picture are paired with others at every split, and with each other once, at ``input``.
 
     Args:
         good: single cells as :func:`splitbench.bench.table.points` gives them: one row per rate point.
         anchor: the curve that every pair is to hold, as its second; None for all pairs of curves.
         factor: see above, 1 or more.
-        within: see above.
     """
     return [
         pair
@@ -43,7 +42,7 @@ def pairs(good: pd.DataFrame, anchor: Anchor | None, factor: float = FACTOR, wit
         for one, other in _curves(here, anchor)
         if split == "input" or set(one["split"]) | set(other["split"]) != {"input"}
         for pair in _matched(split, one, other, factor)
-        if min(pair.a["drop"], pair.b["drop"]) <= within
+        if min(pair.a["drop"], pair.b["drop"]) <= WITHIN
     ]
 
 

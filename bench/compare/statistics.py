@@ -24,7 +24,7 @@ class Difference(NamedTuple):
     p: float
 
 
-def of_hits(only_a: int, only_b: int, images: int, samples: int = SAMPLES) -> Difference:
+def of_hits(only_a: int, only_b: int, images: int) -> Difference:
     """The difference of two classifiers' accuracy.
 
     The interval is the percentile bootstrap over images. Which images are drawn matters to the difference only by how
@@ -36,13 +36,12 @@ def of_hits(only_a: int, only_b: int, images: int, samples: int = SAMPLES) -> Di
         only_a: images that only a gets right.
         only_b: images that only b gets right.
         images: how many there are.
-        samples: bootstrap samples.
     """
     apart = only_a + only_b
     if not apart:
         return Difference(0.0, np.nan, np.nan, 1.0)
     shares = [only_a / images, only_b / images, (images - apart) / images]
-    drawn = np.random.default_rng(0).multinomial(images, shares, samples)
+    drawn = np.random.default_rng(0).multinomial(images, shares, SAMPLES)
     low, high = np.percentile(100 * (drawn[:, 0] - drawn[:, 1]) / images, [2.5, 97.5])
     p = binomtest(only_a, apart).pvalue
     return Difference(100 * (only_a - only_b) / images, float(low), float(high), float(p))

@@ -101,8 +101,6 @@ def _legend(figure: Figure, heading: str, handles: Sequence[Artist]) -> Legend:
         if columns > max(len(handles), 1):
             continue
         names = [str(handle.get_label()) for handle in handles]
-        if wrap:
-            names = [textwrap.fill(name, wrap, break_long_words=False, break_on_hyphens=False) for name in names]
         box = figure.legend(
             handles=list(handles),
             labels=[

@@ -46,7 +46,6 @@ def train_all(
                 trainings,
                 device,
                 sources.memory,
-                one.labelled,
                 not quiet,
                 (lambda _: None) if quiet else say,
                 skip_unreadable=one.skip_unreadable,

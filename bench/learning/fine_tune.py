@@ -25,7 +25,7 @@ from splitbench.bench.task_loss import other_numbers
 from splitbench.bench.training import Measures, Recipe
 
 
-def fine_tune(sweep: Sweep, sources: Sources, recipe: Recipe, out: Path, progress: bool = True) -> dict[str, Any]:
+def fine_tune(sweep: Sweep, sources: Sources, recipe: Recipe, out: Path) -> dict[str, Any]:
     """Train the sweep's one backbone on its one dataset's training part, and write the weights to ``out``.
 
     Pictures are mirrored at random. Beside ``out`` lie a report (``.json``) and the learning curve (``.csv``); a killed
@@ -51,7 +51,7 @@ def fine_tune(sweep: Sweep, sources: Sources, recipe: Recipe, out: Path, progres
         raise UserError(reason)
     (spec,), (named,) = sweep.datasets, sweep.backbones
     backbone = open_backbone(named, spec, sources)
-    pool = Pool(one.train(), backbone, sources.device, sources.memory, progress, one.skip_unreadable)
+    pool = Pool(one.train(), backbone, sources.device, sources.memory, skip_unreadable=one.skip_unreadable)
     model = _Whole(backbone.whole().to(sources.device))
     shown = of_pictures(pool.data, flip=True)
 
@@ -69,7 +69,6 @@ def fine_tune(sweep: Sweep, sources: Sources, recipe: Recipe, out: Path, progres
         shown.held_out,
         recipe,
         shown.augment,
-        progress,
         checkpoint=checkpoint,
         collate=None if pool.in_memory else listed,
         stay=STAY,

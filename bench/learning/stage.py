@@ -20,16 +20,15 @@ from splitbench.bench.sweep import Cell
 from splitbench.bench.training import Recipe, TrainingError, distributed
 from splitbench.bench.trainings import Training, Trainings
 from splitbench.datasets.base import Dataset
-from splitbench.methods.base import Context, Cut, Learned, Learning, LearningMethod, MethodError
+from splitbench.methods.base import Context, Learned, Learning, LearningMethod, MethodError
 
 
 @dataclass
 class Stage:
     """Trainings of one dataset and backbone.
 
-    ``untrained()`` is the same backbone with random weights; ``budget`` is the memory for kept examples, in bytes;
-    ``labelled`` tells whether the images' labels are those that the backbone tells. With ``skip_unreadable``, another
-    picture stands for one that cannot be read.
+    ``untrained()`` is the same backbone with random weights; ``budget`` is the memory for kept examples, in bytes. With
+    ``skip_unreadable``, another picture stands for one that cannot be read.
     """
 
     task: str
@@ -39,7 +38,6 @@ class Stage:
     trainings: Trainings
     device: torch.device
     budget: int
-    labelled: bool = True
     progress: bool = True
     say: Callable[[str], None] = lambda _: None
     failed: dict[str, str] = field(default_factory=dict)
@@ -133,10 +131,8 @@ class Stage:
         method = methods.get(cell.method)
         if not isinstance(method, LearningMethod):
             raise MethodError(f"{cell.method} asks for training images, but has nothing to learn")
-        context = Context(place.head, place.tail, place.specs, _none, cell.seed)
+        context = Context(place.head, place.tail, place.specs, seed=cell.seed)
         learning = method.learn(cell.settings, context)
-        if learning.distortion == "task" and not self.labelled:
-            raise MethodError("another dataset's images are no use for the task's loss: set `distortion: distill`")
         objective = OBJECTIVES[self.task, learning.distortion]
         return Learner(learning, place.head, place.tail, len(place.specs), pixels, objective), learning
 
@@ -153,7 +149,3 @@ def _shared(recipe: Recipe) -> Recipe:
             "choose a `batch_size` that can"
         )
     return replace(recipe, batch_size=recipe.batch_size // distributed.world())
-
-
-def _none() -> list[Cut]:
-    raise MethodError("methods that learn have no calibration images")

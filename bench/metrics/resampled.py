@@ -13,13 +13,13 @@ NEEDED = ("detections", "labels", "scores", "matched", "ignored", "truths", "tru
 """The records that average precision follows from."""
 
 
-def resampled(records: Records, samples: int = SAMPLES) -> npt.NDArray[np.float64]:
-    """Average precision, in percent, in bootstrap samples of the images: (samples,).
+def resampled(records: Records) -> npt.NDArray[np.float64]:
+    """Average precision, in percent, in bootstrap samples of the images: (SAMPLES,).
 
     The samples depend on the number of images only, so that those of two cells are pairs.
     """
     images = len(records["detections"])
-    draws = np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), samples)
+    draws = np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), SAMPLES)
     return 100 * average_precision(found_in(records), draws)
 
 

@@ -59,9 +59,9 @@ def table(frame: pd.DataFrame, caption: str) -> str:
     )
 
 
-def folded(title: str, content: str, opened: bool = False) -> str:
+def folded(title: str, content: str) -> str:
     """A part of the page that opens by a click."""
-    return f"<details{' open' * opened}><summary>{text(title)}</summary>\n{content}\n</details>"
+    return f"<details><summary>{text(title)}</summary>\n{content}\n</details>"
 
 
 def picture(svg: Path, png: Path, words: str) -> str:

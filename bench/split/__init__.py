@@ -8,13 +8,7 @@ from torch.utils._pytree import tree_leaves
 
 from splitbench.bench.errors import UserError
 from splitbench.bench.split.cut import Halves, cut_module, whole
-from splitbench.bench.split.detection import (
-    default_images,
-    detector_ends,
-    is_torchvisions,
-    small_images,
-    split_detector,
-)
+from splitbench.bench.split.detection import default_images, is_torchvisions, small_images, split_detector
 from splitbench.bench.split.facts import evaluating
 
 __all__ = ["Halves", "default_example", "same", "split"]
@@ -31,7 +25,7 @@ def split(model: nn.Module, at: str, example: Any = None) -> Halves:
         model: A classifier or any other module of one tensor, or one of torchvision's detectors.
         at: A module path (``layer2``, ``features.6``), a node of the traced graph (``add_3``, ``layer2.0.add_3``),
             ``input`` (nothing runs in the head) or ``output`` (all of it does). A module that is called more than once
-            is in the head with all its calls. Detectors are cut inside ``backbone``, or at ``transform``.
+            is in the head with all its calls. Detectors are cut inside ``backbone``, or at ``transform`` only.
         example: An input batch (B, ...) to trace and check with; for detectors a list of images (3, H, W). Default:
             2 random images of the model's own input size, or of 3 x 224 x 224.
 
@@ -44,8 +38,6 @@ def split(model: nn.Module, at: str, example: Any = None) -> Halves:
     if not at:
         raise UserError("the split point has no name: give a module's path, 'input' or 'output'")
     if is_torchvisions(model):
-        if at in {"input", "output"}:
-            return detector_ends(model, at)
         images = default_images(model) if example is None else example
         with small_images(model):
             built = split_detector(model, at, images)

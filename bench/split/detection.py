@@ -74,47 +74,6 @@ def split_detector(model: nn.Module, at: str, images: list[Tensor]) -> Halves:
     return Halves(DetectorHead(transform, inner.head, at), DetectorTail(model, inner.tail, at))
 
 
-class DetectorInput(nn.Module):
-    """Nothing runs on the device: the images cross."""
-
-    def __init__(self, model: nn.Module | None) -> None:
-        super().__init__()
-        self.model = model
-        self.at, self.how, self.cut_tensors, self.roles = "input", "", 1, ("input",)
-        self.training = model is None or model.training
-
-    def forward(self, *images: Any) -> Any:
-        """Images as a tuple from a list of them in the head; detections from one argument per image in the tail."""
-        return tuple(images[0]) if self.model is None else self.model(list(images))
-
-
-class DetectorOutput(nn.Module):
-    """Everything runs on the device: the detections cross, for each image the values of its dict in order."""
-
-    def __init__(self, model: nn.Module | None, keys: tuple[str, ...]) -> None:
-        super().__init__()
-        self.model = model
-        self.keys = keys
-        self.at, self.how, self.cut_tensors, self.roles = "output", "", len(keys), keys
-        self.training = model is None or model.training
-
-    def forward(self, *given: Any) -> Any:
-        """A flat tuple of tensors from a list of images in the head; a list of dicts from that in the tail."""
-        if self.model is not None:
-            return tuple(found[key] for found in self.model(list(given[0])) for key in self.keys)
-        width = len(self.keys)
-        return [dict(zip(self.keys, given[i : i + width], strict=True)) for i in range(0, len(given), width)]
-
-
-def detector_ends(model: nn.Module, at: str) -> Halves:
-    """The two universal split points of a detector. ``cut_tensors`` and ``roles`` are those of one image."""
-    if at == "input":
-        return Halves(DetectorInput(None), DetectorInput(model))
-    with torch.no_grad(), evaluating(model), small_images(model):
-        keys = tuple(model(default_images(model))[0])
-    return Halves(DetectorOutput(model, keys), DetectorOutput(None, keys))
-
-
 class DetectorHead(nn.Module):
     """Resizes, normalises and batches images, and runs the backbone up to the cut."""
 

@@ -56,7 +56,6 @@ class Fact:
     data: bool = False
     pure: bool = True
     circumstance: bool = False
-    reads: frozenset[int] = frozenset()
     writes: frozenset[int] = frozenset()
     after: tuple[fx.Node, ...] = ()
     macs: int = 0

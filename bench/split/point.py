@@ -16,7 +16,6 @@ class SplitPoint:
     """
 
     name: str
-    roles: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     macs_head: int
     macs_tail: int

@@ -121,12 +121,10 @@ def _point(plan: Plan, name: str, prefix: str, example: Tensor) -> SplitPoint | 
     if len(per_image) < len(shapes):
         return None
     module = plan.trace.model.get_submodule(name.removeprefix(prefix).strip("."))
-    roles = tuple(f"{prefix}.{plan.role(node)}".strip(".") for node in plan.tensors)
     numbers = sum(int(torch.Size(shape).numel()) for shape in per_image)
     ran = plan.runs
     return SplitPoint(
         name=name,
-        roles=roles,
         shapes=per_image,
         macs_head=sum(plan.facts[n].macs for n in ran) // BATCH,
         macs_tail=sum(plan.facts[n].macs for n in plan.tail) // BATCH,

@@ -179,12 +179,12 @@ class _Tracer(fx.Tracer):
         self.facts[node] = self._fact(node, value)
         fact = self.facts[node]
         fact.macs = self.macs.total - before
-        fact.reads = frozenset(t.untyped_storage()._cdata for t in read)
         written = {
             t.untyped_storage()._cdata for t, version in zip(read, versions, strict=True) if t._version != version
         }
         fact.writes = frozenset(written)
-        fact.after = tuple({self.writers[s] for s in fact.reads if s in self.writers})
+        storages = {t.untyped_storage()._cdata for t in read}
+        fact.after = tuple({self.writers[s] for s in storages if s in self.writers})
         for storage in written:
             self.writers[storage] = node
 

@@ -28,13 +28,11 @@ class Scored:
 class Task(Protocol):
     """One task.
 
-    ``metric`` names the column that ``accuracy`` is; the higher the better, in percent. ``ragged`` names the records
-    with several entries per image, and the record that counts them; ``paired`` names those of the uncompressed backbone
-    that are kept beside every cell's own, for paired comparisons.
+    ``ragged`` names the records with several entries per image, and the record that counts them; ``paired`` names those
+    of the uncompressed backbone that are kept beside every cell's own, for paired comparisons.
     """
 
     name: ClassVar[str]
-    metric: ClassVar[str]
     ragged: ClassVar[Mapping[str, str]]
     paired: ClassVar[tuple[str, ...]]
 

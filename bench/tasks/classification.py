@@ -20,7 +20,6 @@ class Classification:
     """One label per image."""
 
     name: ClassVar[str] = "classification"
-    metric: ClassVar[str] = accuracy.METRIC
     ragged: ClassVar[Mapping[str, str]] = {}
     paired: ClassVar[tuple[str, ...]] = ("prediction", "top1", "top5")
 

@@ -21,7 +21,6 @@ class Detection:
     """Any number of boxes per image, each with a category."""
 
     name: ClassVar[str] = "detection"
-    metric: ClassVar[str] = detection.METRIC
     ragged: ClassVar[Mapping[str, str]] = dict.fromkeys(("boxes", "labels", "scores"), "detections")
     paired: ClassVar[tuple[str, ...]] = ("detections", "labels", "scores", "matched", "ignored")
 
@@ -75,14 +74,14 @@ class Detection:
 
     def summary(self, scored: Scored, baseline: Scored) -> dict[str, Any]:
         """Average precision, its drop, both with 95 % intervals by bootstrap over images, and COCO's other numbers."""
-        value, reference = scored.columns[self.metric], baseline.columns[self.metric]
+        value, reference = scored.columns[detection.METRIC], baseline.columns[detection.METRIC]
         if value is None or reference is None:
             raise MethodError("none of the images that could be read has a box to find")
         drop = reference - value
         low, high = interval(scored.resampled, value)
         drop_low, drop_high = interval(baseline.resampled - scored.resampled, drop)
         return {
-            "metric": self.metric,
+            "metric": detection.METRIC,
             "accuracy": value,
             "accuracy_low": low,
             "accuracy_high": high,

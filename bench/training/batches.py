@@ -32,7 +32,6 @@ class Batches:
         data: A map-style data set, not empty.
         size: Images per batch and process.
         device: Where tensors go, however nested in tuples, lists and dicts.
-        workers: Processes that load.
         collate: Makes a batch of a list of items; where None, numbers and tensors are stacked.
         order: Shuffles, anew in every pass; where None, the data's own order.
         rank: This process's number.
@@ -46,7 +45,6 @@ class Batches:
         data: Dataset[Any],
         size: int,
         device: torch.device,
-        workers: int = 0,
         collate: Collate | None = None,
         order: torch.Generator | None = None,
         rank: int = 0,
@@ -59,16 +57,14 @@ class Batches:
         indices = range(self.count)
         whole = BatchSampler(RandomSampler(indices, generator=order) if order else indices, size * world, False)
         sampler = _Shares(whole, rank, world)
-        # A loader draws a seed for its workers, and must not take it from the caller's random numbers.
+        # A loader draws a seed for workers, though it has none, and must not take it from the caller's random numbers.
         random = order or torch.Generator()
         self.stacked = collate is None
         self.loader: DataLoader[Any]
         if collate is None and type(_bare(data)) is TensorDataset:
             self.loader = DataLoader(_Rows(data), None, sampler=sampler, collate_fn=_as_it_is, generator=random)
         else:
-            self.loader = DataLoader(
-                data, batch_sampler=sampler, num_workers=workers, collate_fn=collate, generator=random
-            )
+            self.loader = DataLoader(data, batch_sampler=sampler, collate_fn=collate, generator=random)
 
     def __len__(self) -> int:
         return -(-self.count // (self.size * self.world))

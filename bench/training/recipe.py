@@ -27,7 +27,6 @@ class Recipe:
         best: The measure on the held-out part by which the best epoch is chosen: the lowest ``loss``, or the highest
             of any other.
         seed: Of the order, the augmentation and whatever the model draws in training.
-        workers: Processes that load data; 0 loads in this one. Tensors in memory need none.
         schedule: ``cosine`` rises as a line, then falls to 0 as half a cosine. ``one-cycle`` (Smith and Topin 2018)
             rises and falls as half cosines, its momentum falling and rising; 0.3 is a usual warm-up for it.
         precision: Of the forward pass. Lower ones are for CUDA; float16 scales the loss.
@@ -46,7 +45,6 @@ class Recipe:
     ema: float | None = None
     best: str = "loss"
     seed: int = 0
-    workers: int = 0
     schedule: Schedule = "cosine"
     precision: Precision = "float32"
     compile: bool = False
@@ -59,7 +57,6 @@ class Recipe:
         self._need(0 <= self.warmup < 1, "warmup", "a share of all steps, at least 0 and below 1")
         self._need(self.clip > 0, "clip", "above 0 (.inf for no clipping)")
         self._need(self.ema is None or 0 <= self.ema < 1, "ema", "none, or at least 0 and below 1")
-        self._need(self.workers >= 0, "workers", "at least 0")
         self._need(self.schedule in get_args(Schedule), "schedule", " or ".join(get_args(Schedule)))
         self._need(self.precision in get_args(Precision), "precision", ", ".join(get_args(Precision)))
 

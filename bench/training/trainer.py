@@ -79,7 +79,7 @@ def train(
         net = distributed.wrapped(model)
         now = begin(model, recipe)
         vary = None if augment is None else lambda batch: augment(batch, now.random)
-        how = recipe.batch_size, device, recipe.workers, collate
+        how = recipe.batch_size, device, collate
         batches = Batches(data, *how, now.order, rank, world, vary, stay)
         checks = Batches(held_out, *how, None, rank, world, None, stay)
         steps = recipe.epochs * len(batches)

@@ -50,7 +50,6 @@ def validate(
     step: Step,
     data: Dataset[Any],
     batch_size: int = 256,
-    workers: int = 0,
     collate: Collate | None = None,
     stay: int = 0,
 ) -> dict[str, float]:
@@ -59,7 +58,7 @@ def validate(
     ``collate`` and ``stay`` are as for ``train``.
     """
     device = next(model.parameters()).device
-    return measured(model, step, Batches(data, batch_size, device, workers, collate, stay=stay)).here()
+    return measured(model, step, Batches(data, batch_size, device, collate, stay=stay)).here()
 
 
 @torch.no_grad()

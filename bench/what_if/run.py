@@ -17,10 +17,9 @@ _ASKED = "by-split"
 
 
 class WhatIf(NamedTuple):
-    """What :func:`what_if` found: the text to print, the tables by name, and the files written."""
+    """What :func:`what_if` found: the text to print, and the files written."""
 
     text: str
-    tables: dict[str, pd.DataFrame]
     files: list[Path]
 
 
@@ -68,7 +67,7 @@ def what_if(
         *(write_text(out / f"{name}.csv", as_csv(table)) for name, table in tables.items()),
     ]
     files += draw_links(frame, found.rows, out, question, report)
-    return WhatIf(text, tables, files)
+    return WhatIf(text, files)
 
 
 def _asked(found: Found) -> list[tuple[str, str, pd.DataFrame]]:

@@ -41,7 +41,8 @@ _TABLES = np.array([_LUMA, _CHROMA, _CHROMA], dtype=np.int32)
 
 _frequency, _sample = np.arange(8)[:, None], np.arange(8)[None, :]
 _WAVES = np.cos((2 * _sample + 1) * _frequency * (np.pi / 16)) * np.where(_frequency == 0, np.sqrt(1 / 8), 0.5)
-_BASIS: NDArray[np.int32] = np.rint(_WAVES * 4096).astype(np.int32)
+BASIS: NDArray[np.int32] = np.rint(_WAVES * 4096).astype(np.int32)
+"""The orthonormal 8-point cosine transform times 4096, shape (frequency, sample)."""
 
 
 @cache
@@ -50,11 +51,6 @@ def jpeg_tables(quality: int) -> NDArray[np.int32]:
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     steps: NDArray[np.int32] = np.clip((_TABLES * scale + 50) // 100, 1, 255).astype(np.int32)
     return steps
-
-
-def cosine_basis() -> NDArray[np.int32]:
-    """The orthonormal 8-point cosine transform times 4096, shape (frequency, sample)."""
-    return _BASIS
 
 
 @compiled
@@ -134,7 +130,7 @@ def develop(canvas: Canvas, tables: NDArray[np.int32], basis: NDArray[np.int32],
     Args:
         canvas: H and W are multiples of 8.
         tables: Quantization steps from ``jpeg_tables``.
-        basis: ``cosine_basis()``.
+        basis: ``BASIS``.
         picture: Where the result goes, shape (H, W, 3).
     """
     _, height, width = canvas.shape

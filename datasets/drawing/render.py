@@ -100,7 +100,7 @@ def draw(seed: int, part: int, index: int, close: bool) -> Picture:
     _photograph(canvas, scene, dice)
     pixels = np.empty((view.side, view.side, 3), dtype=np.uint8)
     quality = dice.between(45, 95)
-    jpeg.develop(canvas, jpeg.jpeg_tables(quality), jpeg.cosine_basis(), pixels)
+    jpeg.develop(canvas, jpeg.jpeg_tables(quality), jpeg.BASIS, pixels)
     return Picture(pixels, owners, tuple(sights))
 
 

@@ -135,10 +135,9 @@ class Tables:
         return {key + suffix: torch.from_numpy(getattr(self, key)) for key in self._NAMES}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor], name: str = "") -> "Tables":
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "Tables":
         """The tables that :meth:`to_tensors` gave. Raises KeyError for missing ones, MethodError for invalid ones."""
-        suffix = f".{name}" if name else ""
-        return cls(*(tensors[key + suffix].cpu().contiguous().numpy() for key in cls._NAMES))
+        return cls(*(tensors[key].cpu().contiguous().numpy() for key in cls._NAMES))
 
     @classmethod
     def from_pmf(cls, pmf: _Numbers, lowest: "int | _Numbers", escape: "float | _Numbers") -> "Tables":

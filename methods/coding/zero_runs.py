@@ -225,11 +225,6 @@ def encode_rows(rows: Symbols, bits: int, rice_literals: bool = True) -> list[by
     return [data[start:end].tobytes() for start, end in zip([0, *ends][:count], ends, strict=True)]
 
 
-def encode(symbols: Symbols, bits: int, rice_literals: bool = True) -> bytes:
-    """Code a flat array of symbols, as :func:`encode_rows` does with each row."""
-    return encode_rows(symbols[None], bits, rice_literals)[0]
-
-
 def side_bytes(data: bytes) -> int:
-    """Bytes of side information in what ``encode`` returned; the framing is always ``FRAMING_BYTES``."""
+    """Bytes of side information in what ``encode_rows`` returned for a row; the framing is always ``FRAMING_BYTES``."""
     return 0 if data[0] == PLAIN else 1

@@ -163,7 +163,7 @@ def decode(data: memoryview, count: int, bits: int) -> tuple[Symbols, int]:
     """``count`` symbols from the beginning of ``data``, and the number of bytes that they took.
 
     Raises:
-        BitstreamError: the bytes end too early or could not have been written by ``encode``.
+        BitstreamError: the bytes end too early or could not have been written by ``encode_rows``.
     """
     if len(data) < 1 or data[0] > RICE or (data[0] != PLAIN and len(data) < 2):
         raise BitstreamError("damaged bitstream: no valid header of a zero-run code")

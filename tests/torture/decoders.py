@@ -10,7 +10,6 @@ import torch
 from splitbench import methods
 from splitbench.bench.conformance import decodes
 from splitbench.methods import BitstreamError
-from splitbench.methods.base import Codec, Specs
 from splitbench.methods.coding import linear, ranges, zero_runs, zero_runs_decoder
 from splitbench.methods.coding.entropy import RangeCoder
 from splitbench.methods.coding.huffman import HuffmanCoder
@@ -37,12 +36,8 @@ def of_method(method: str) -> Iterator[Target]:
             for rate in dict.fromkeys(rates):
                 deployment, cut, specs = deployed(name, chosen, rate)
                 streams = [stream.data for stream in deployment.codec.encode(cut)]
-                accepts = partial(_accepts, deployment.codec, specs)
+                accepts = partial(decodes, deployment.codec, specs=specs)
                 yield Target(f"{case.id} {rate}", streams, accepts)
-
-
-def _accepts(codec: Codec, specs: Specs, data: bytes) -> bool:
-    return decodes(codec, data, specs)
 
 
 def of_coders() -> Iterator[Target]:
@@ -59,7 +54,7 @@ def of_coders() -> Iterator[Target]:
 
         yield Target(build.__name__, [coder.encode(symbols)], _told(decoded, _SHAPES))
     few = np.where(rng.random(500) < 0.7, 0, rng.integers(0, 16, 500)).astype(np.uint8)
-    runs = [zero_runs.encode(row, 4, rice) for row in (few, few[::-1].copy()) for rice in (True, False)]
+    runs = [code for rice in (True, False) for code in zero_runs.encode_rows(np.stack([few, few[::-1]]), 4, rice)]
     yield Target(
         "zero_runs", runs, _told(lambda data: zero_runs_decoder.decode(memoryview(data), 500, 4)[0].shape, (500,))
     )
