@@ -14,7 +14,7 @@ from splitbench.bench.files import folder_for
 from splitbench.bench.words import counted
 
 if TYPE_CHECKING:
-    from splitbench.bench.plan import Sources
+    from splitbench.bench.sources import Sources
     from splitbench.bench.sweep import Sweep
 
 Overwrite = Literal["never", "failed", "all"]
@@ -226,7 +226,8 @@ def _opened(
     method: list[str] | None,
 ) -> tuple[Path, "Sweep", "Sources"]:
     from splitbench.bench import circumstances
-    from splitbench.bench.plan import Sources, check_data
+    from splitbench.bench.plan import check_data
+    from splitbench.bench.sources import Sources
     from splitbench.bench.sweep import read
     from splitbench.bench.sweeps import find
 

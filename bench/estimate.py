@@ -7,7 +7,8 @@ import torch
 from splitbench.bench import shipping
 from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.metrics.macs import count_macs
-from splitbench.bench.plan import Pass, Sources, first_readable, passes
+from splitbench.bench.plan import Pass, first_readable, passes
+from splitbench.bench.sources import Sources
 from splitbench.bench.sweep import Sweep
 from splitbench.bench.words import counted, lasting
 

@@ -13,6 +13,7 @@ import os
 import struct
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from splitbench.bench import circumstances
 from splitbench.bench.backbones import Backbone
+from splitbench.bench.decoding import threads
 from splitbench.bench.files import write_whole
 from splitbench.datasets.base import Dataset, ImageError
 
@@ -127,17 +129,16 @@ class KeptPictures:
 
 
 def _content(indices: range, decode: Callable[[int], Tensor]) -> bytes:
-    shapes: list[list[int] | None] = []
-    parts: list[bytes] = []
-    for index in indices:
+    def tried(index: int) -> Tensor | None:
         try:
-            pixels = decode(index)
+            return decode(index)
         except ImageError:
-            shapes.append(None)
-        else:
-            shapes.append(list(pixels.shape))
-            parts.append(pixels.contiguous().numpy().tobytes())
-    data = b"".join(parts)
+            return None
+
+    with ThreadPoolExecutor(threads()) as pool:
+        found = list(pool.map(tried, indices))
+    shapes = [None if pixels is None else list(pixels.shape) for pixels in found]
+    data = b"".join(pixels.contiguous().numpy().tobytes() for pixels in found if pixels is not None)
     header = json.dumps({"shapes": shapes, "sha256": _checksum(shapes, data)}).encode()
     return _HEADER.pack(len(header)) + header + data
 

@@ -11,8 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache
-from pathlib import Path
+from functools import partial
 from typing import Any, get_args
 
 import torch
@@ -24,31 +23,16 @@ from splitbench.bench.auto_splits import resolved
 from splitbench.bench.backbones import Backbone
 from splitbench.bench.errors import UserError
 from splitbench.bench.explain import explained
+from splitbench.bench.parts import Parts, in_folder
 from splitbench.bench.place import Place, place_of
 from splitbench.bench.precision import Precision
 from splitbench.bench.preprocessing import Preprocessing
+from splitbench.bench.sources import Sources
 from splitbench.bench.sweep import BackboneSpec, Cell, DatasetSpec, Sweep, expand
 from splitbench.bench.trainings import Training
 from splitbench.datasets.base import DataError, Dataset, Part
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Where things are on this machine: none of it is part of a cell's key.
-
-    ``memory`` is what training may use to keep pictures or a frozen head's outputs, in bytes. ``pictures`` is a folder
-    for decoded evaluation pictures, of at most ``pictures_limit`` bytes. ``naive`` evaluates each cell by itself.
-    """
-
-    data: Path | None = None
-    weights: Path | None = None
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    memory: int = 4 * 2**30
-    pictures: Path | None = None
-    pictures_limit: int = 20 * 2**30
-    naive: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,28 +84,16 @@ def passes(sweep: Sweep, sources: Sources) -> Iterator[Pass]:
     sweep = resolved(sweep)
     cells = list(expand(sweep))
     for spec in sweep.datasets:
-        dataset = open_dataset(spec, sources, "evaluation")
-        if len(dataset) == 0:
-            raise DataError(f"{spec.label or spec.name}: no evaluation images")
-        fingerprint = datasets.fingerprint(dataset)
-        calibration = _other(spec, sources, dataset, "calibration")
-        train = _other(spec, sources, dataset, "train")
+        parts = Parts(spec, sources)
+        parts.fingerprint("evaluation")
         for backbone in sweep.backbones:
             chosen = [cell for cell in cells if cell.dataset is spec and cell.backbone is backbone]
-            yield _pass(spec, backbone, chosen, dataset, fingerprint, calibration, train, sources, sweep.precision)
+            yield _pass(parts, backbone, chosen, sweep.precision)
 
 
-def _pass(
-    spec: DatasetSpec,
-    backbone: BackboneSpec,
-    cells: list[Cell],
-    dataset: Dataset,
-    fingerprint: str,
-    calibration: Callable[[], Dataset],
-    train: Callable[[], Dataset],
-    sources: Sources,
-    precision: Precision,
-) -> Pass:
+def _pass(parts: Parts, backbone: BackboneSpec, cells: list[Cell], precision: Precision) -> Pass:
+    spec, sources = parts.spec, parts.sources
+    dataset, fingerprint = parts.of("evaluation"), parts.fingerprint("evaluation")
     loaded = open_backbone(backbone, spec, sources)
     example = loaded.together([loaded.pixels(first_readable(dataset)).to(sources.device)])
     places: dict[str, Place] = {}
@@ -131,22 +103,20 @@ def _pass(
             raise UserError(f"{backbone.label or backbone.name} with {spec.label or spec.name}: {reason}")
         for at in dict.fromkeys(cell.split for cell in cells):
             places[at] = place_of(loaded, at, example)
-    one = _opened(spec, backbone, sources, dataset, calibration, train)
+    one = _opened(parts, backbone)
     planned = []
     previous: dict[str, str] = {}
-    shown = cache(lambda: datasets.fingerprint(train()))
-    calibrated = cache(lambda: datasets.fingerprint(calibration()))
     for cell in cells:
         needed = methods.get(cell.method).needs(cell.settings)
         ingredients = _ingredients(cell, spec, fingerprint, loaded) | {"precision": precision}
         if "calibration" in needed:
-            ingredients["calibration"] = calibrated()
+            ingredients["calibration"] = parts.fingerprint("calibration")
         training = None
         if "train" in needed:
-            reason = task_loss.refused(cell, places[cell.split], loaded, dataset, train, one.labelled)
+            reason = task_loss.refused(cell, places[cell.split], loaded, dataset, one.train, one.labelled)
             if reason:
                 raise UserError(f"{cell}: {reason}")
-            training = _training(cell, ingredients, shown(), previous)
+            training = _training(cell, ingredients, parts.fingerprint("train"), previous)
             ingredients["training"] = training.key
         planned.append(Planned(cell, _key(ingredients), ingredients, training))
     return replace(one, fingerprint=fingerprint, places=places, weights=loaded.weights, planned=tuple(planned))
@@ -165,26 +135,18 @@ def reopened(
         own_code.method(name)
     for part in get_args(Part):
         own_code.dataset(spec.source(part))
-    dataset = open_dataset(spec, sources, "evaluation")
-    calibration, train = (_other(spec, sources, dataset, part) for part in ("calibration", "train"))
-    one = _opened(spec, backbone, sources, dataset, calibration, train)
+    one = _opened(Parts(spec, sources, compared=False), backbone)
     return replace(one, fingerprint=fingerprint, weights=weights, planned=planned)
 
 
-def _opened(
-    spec: DatasetSpec,
-    backbone: BackboneSpec,
-    sources: Sources,
-    dataset: Dataset,
-    calibration: Callable[[], Dataset],
-    train: Callable[[], Dataset],
-) -> Pass:
+def _opened(parts: Parts, backbone: BackboneSpec) -> Pass:
+    spec, sources = parts.spec, parts.sources
     return Pass(
         spec=spec,
         model=backbone,
-        dataset=dataset,
-        calibration=calibration,
-        train=train,
+        dataset=parts.of("evaluation"),
+        calibration=partial(parts.of, "calibration"),
+        train=partial(parts.of, "train"),
         labelled=spec.source("train") == spec.name,
         backbone=lambda: open_backbone(backbone, spec, sources),
         untrained=lambda: open_backbone(backbone.model_copy(update={"weights": "none"}), spec, sources),
@@ -241,8 +203,8 @@ def check_data(sweep: Sweep, sources: Sources) -> None:
     if sources.data is not None and not sources.data.is_dir():
         raise UserError(f"data folder not found: {sources.data}")
     names = {spec.source(part) for spec in sweep.datasets for part in get_args(Part)}
-    if sources.data is not None and not any(map(_in_folder, names)):
-        others = [name for name in _loadable() if datasets.get(name).task == sweep.task and _in_folder(name)]
+    if sources.data is not None and not any(map(in_folder, names)):
+        others = [name for name in _loadable() if datasets.get(name).task == sweep.task and in_folder(name)]
         raise UserError(
             f"DATA= (--data) {sources.data} would not be read: the sweep's images come from no folder "
             f"({', '.join(sorted(names))}). Leave it out, or run a sweep over {' or '.join(others)} "
@@ -257,19 +219,6 @@ def _loadable() -> Iterator[str]:
             yield name
 
 
-def _in_folder(name: str) -> bool:
-    return "root" in datasets.get(name).Options.model_fields
-
-
-def open_dataset(spec: DatasetSpec, sources: Sources, part: Part) -> Dataset:
-    """A dataset's images for one use, its folder taken relative to the data folder. Raises DataError."""
-    kind = datasets.get(spec.source(part))
-    options = spec.options(part)
-    if _in_folder(spec.source(part)) and (sources.data is not None or "root" in options):
-        options["root"] = (sources.data or Path()) / (options.get("root") or "")
-    return kind.load(kind.Options.model_validate(options), part)
-
-
 def open_backbone(backbone: BackboneSpec, dataset: DatasetSpec, sources: Sources) -> Backbone:
     """A backbone with its preprocessing as the dataset wants it. Raises UserError."""
     overrides = backbone.preprocessing | dataset.preprocessing
@@ -279,31 +228,6 @@ def open_backbone(backbone: BackboneSpec, dataset: DatasetSpec, sources: Sources
         )
     except ValidationError as error:
         raise UserError(explained(error, f"{backbone.label or backbone.name}: preprocessing", Preprocessing)) from None
-
-
-def _other(spec: DatasetSpec, sources: Sources, evaluation: Dataset, part: Part) -> Callable[[], Dataset]:
-    """Opens the calibration or training images, once. Raises DataError for none, or if some are evaluation images."""
-    name = {"train": "training"}.get(part, part)
-
-    @cache
-    def load() -> Dataset:
-        label = spec.label or spec.name
-        dataset = open_dataset(spec, sources, part)
-        if len(dataset) == 0:
-            raise DataError(f"{label}: no {name} images")
-        comparable = dataset.global_ids and evaluation.global_ids
-        names = set(evaluation.ids) if comparable else set()
-        contents = {evaluation.content(i) for i in range(len(evaluation))}
-        same = [one for i, one in enumerate(dataset.ids) if one in names or dataset.content(i) in contents]
-        if same:
-            raise DataError(
-                f"{label}: {len(same)} {name} images are evaluation images ({', '.join(same[:3])}"
-                f"{', ...' if len(same) > 3 else ''}): name other images, as by `{part}: {{root: FOLDER}}`, or leave "
-                f"them out by `{part}: exclude`"
-            )
-        return dataset
-
-    return load
 
 
 def first_readable(dataset: Dataset) -> Any:

@@ -15,11 +15,12 @@ from splitbench.bench.evaluate import Outcome, ShardError, score
 from splitbench.bench.executors import Executor, Here
 from splitbench.bench.learning import curves
 from splitbench.bench.loader import chunks
-from splitbench.bench.plan import Pass, Planned, Sources, passes
+from splitbench.bench.plan import Pass, Planned, passes
 from splitbench.bench.portions import LEAST_BATCHES, chains
 from splitbench.bench.reasons import reason_of
 from splitbench.bench.schedule import Errand, drive
 from splitbench.bench.shipping import SHIPPED
+from splitbench.bench.sources import Sources
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import Sweep
 from splitbench.bench.training import TrainingError

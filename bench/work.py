@@ -17,8 +17,9 @@ from splitbench.bench.errors import UserError
 from splitbench.bench.evaluate import Material, Prepared, describe, measure, prepare
 from splitbench.bench.kept_pictures import KeptPictures
 from splitbench.bench.learning import Stage
-from splitbench.bench.plan import Pass, Planned, Sources, reopened
+from splitbench.bench.plan import Pass, Planned, reopened
 from splitbench.bench.shipping import SHIPPED
+from splitbench.bench.sources import Sources
 from splitbench.bench.sweep import BackboneSpec, DatasetSpec
 from splitbench.bench.trainings import Training, Trainings
 from splitbench.bench.unfinished import Unfinished

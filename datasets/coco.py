@@ -182,19 +182,17 @@ def _pictures_folder(root: Path, file: Path, pictures: Sequence[Picture]) -> Pat
     """Where the images lie, all of them. Raises DataError with how many are missing where most of them are."""
     year = file.stem.removeprefix("instances_")
     folders = [root / "images" / year, root / year, root / "images", root]
-    missing = {
-        folder: [picture.file for picture in pictures if not (folder / picture.file).is_file()]
-        for folder in folders
-        if folder.is_dir()
-    }
+    missing: dict[Path, list[str]] = {}
+    for folder in filter(Path.is_dir, folders):
+        missing[folder] = [picture.file for picture in pictures if not (folder / picture.file).is_file()]
+        if not missing[folder]:
+            return folder
     best = min(missing, key=lambda folder: len(missing[folder]))
-    if missing[best]:
-        where = " or ".join(str(folder) for folder in folders[:3])
-        raise DataError(
-            f"{file} names {len(missing[best])} images of {len(pictures)} that are missing: {named(missing[best])}; "
-            f"they belong in {where}; to leave images out, use `exclude` or `ids`"
-        )
-    return best
+    where = " or ".join(str(folder) for folder in folders[:3])
+    raise DataError(
+        f"{file} names {len(missing[best])} images of {len(pictures)} that are missing: {named(missing[best])}; "
+        f"they belong in {where}; to leave images out, use `exclude` or `ids`"
+    )
 
 
 DATASET = COCO()

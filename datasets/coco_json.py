@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,15 @@ def read(file: Path, drop: bool = False) -> Annotations:
         DataError: not JSON, not annotations, or faults, each kind with its count: ids that come twice, boxes of images
             or categories that the file does not list, boxes without a width or height, and boxes outside their image.
     """
+    try:
+        about = file.stat()
+    except OSError as error:
+        raise DataError(f"{file} cannot be read ({error.strerror})") from None
+    return _read(file, drop, (about.st_size, about.st_mtime_ns))
+
+
+@lru_cache(maxsize=1)  # calibration and training take theirs from the same file, which takes half a minute for COCO's
+def _read(file: Path, drop: bool, identity: tuple[int, int]) -> Annotations:
     content = _content(file)
     try:
         pictures = [_picture(entry) for entry in content["images"]]
@@ -81,7 +91,7 @@ def named(things: Sequence[Any]) -> str:
 
 def _content(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"), object_hook=_without_outline)
     except OSError as error:
         raise DataError(f"{file} cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
@@ -92,6 +102,12 @@ def _content(file: Path) -> dict[str, Any]:
         raise DataError(f"{file} is no file of annotations in COCO's format: it has no list of {' and '.join(missing)}")
     result: dict[str, Any] = content
     return result
+
+
+def _without_outline(entry: dict[str, Any]) -> dict[str, Any]:
+    """Outlines of objects are most of a file, and boxes need none."""
+    entry.pop("segmentation", None)
+    return entry
 
 
 def _get(content: Any, key: str) -> Any:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from splitbench.bench import runner, work
 from splitbench.bench.evaluate import measure
-from splitbench.bench.plan import Sources
+from splitbench.bench.sources import Sources
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import read
 

@@ -10,8 +10,10 @@ from splitbench import methods
 from splitbench.bench import backbones, detectors
 from splitbench.bench.errors import UserError
 from splitbench.bench.evaluate import Material, evaluate
+from splitbench.bench.parts import open_dataset
 from splitbench.bench.place import place_of
-from splitbench.bench.plan import Sources, open_backbone, open_dataset
+from splitbench.bench.plan import open_backbone
+from splitbench.bench.sources import Sources
 from splitbench.bench.split import same
 from splitbench.bench.sweep import expand, read
 from splitbench.methods.base import Context, nothing_learned

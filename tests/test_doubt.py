@@ -1,7 +1,7 @@
 """A backbone that guesses is told: its labels may be other classes'."""
 
 from splitbench.bench import runner
-from splitbench.bench.plan import Sources
+from splitbench.bench.sources import Sources
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import read
 from tests.conftest import write_photographs

@@ -14,7 +14,8 @@ from splitbench.bench.evaluate import describe, describing, measure, pipeline, p
 from splitbench.bench.executors.base import in_worker
 from splitbench.bench.learning import Stage
 from splitbench.bench.metrics.latency import median_ms
-from splitbench.bench.plan import Sources, passes
+from splitbench.bench.plan import passes
+from splitbench.bench.sources import Sources
 from splitbench.bench.sweep import read
 from splitbench.bench.training import trainer
 from splitbench.bench.training.validation import Means

@@ -11,7 +11,7 @@ import torch
 from splitbench.bench import runner, user_models, weight_files
 from splitbench.bench.errors import UserError
 from splitbench.bench.evaluate import Shard, ShardError
-from splitbench.bench.plan import Sources
+from splitbench.bench.sources import Sources
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import read
 from splitbench.datasets import coco_json

@@ -16,7 +16,7 @@ from splitbench.bench.compare import compare
 from splitbench.bench.errors import UserError
 from splitbench.bench.figures import draw_all
 from splitbench.bench.learning import curves
-from splitbench.bench.plan import Sources
+from splitbench.bench.sources import Sources
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import read as read_sweep
 from splitbench.bench.table import read

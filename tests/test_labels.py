@@ -3,7 +3,8 @@
 import pytest
 
 from splitbench.bench.errors import UserError
-from splitbench.bench.plan import Sources, passes
+from splitbench.bench.plan import passes
+from splitbench.bench.sources import Sources
 from splitbench.bench.sweep import read
 from tests.coco_samples import write_coco
 from tests.conftest import write_photographs

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from splitbench.bench import files
 from splitbench.bench import trainings as trainings_module
 from splitbench.bench.learning import Stage
-from splitbench.bench.plan import Sources, passes
+from splitbench.bench.plan import passes
+from splitbench.bench.sources import Sources
 from splitbench.bench.sweep import read
 from splitbench.bench.trainings import Trainings
 from tests.test_run import bare, rows, splitbench  # noqa: F401

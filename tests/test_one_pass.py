@@ -16,9 +16,11 @@ from splitbench.bench import patience
 from splitbench.bench.evaluate import Material, evaluate, measure, pipeline, prepare
 from splitbench.bench.evaluate.coders import Coders
 from splitbench.bench.evaluate.failing import Failure
+from splitbench.bench.parts import open_dataset
 from splitbench.bench.place import Place
-from splitbench.bench.plan import Sources, open_backbone, open_dataset
+from splitbench.bench.plan import open_backbone
 from splitbench.bench.precision import narrowed, widened
+from splitbench.bench.sources import Sources
 from splitbench.bench.sweep import Sweep, expand
 from splitbench.methods.base import Bitstream, Context, Learned, LearningMethod, TensorSpec
 from splitbench.methods.coding.counts import Counts

@@ -7,6 +7,7 @@ import pytest
 from splitbench import datasets, methods
 from splitbench.bench import own_code, plan, runner, sweep
 from splitbench.bench.errors import UserError
+from splitbench.bench.sources import Sources
 from splitbench.bench.store import Store
 from splitbench.methods import MethodError
 from tests.test_run import rows, splitbench
@@ -70,12 +71,12 @@ def folder(tmp_path, monkeypatch):
 
 
 def planned(folder):
-    (one,) = plan.passes(sweep.read(folder / "own.yaml"), plan.Sources())
+    (one,) = plan.passes(sweep.read(folder / "own.yaml"), Sources())
     return one.planned
 
 
 def test_both_are_run_under_their_names(folder):
-    result = runner.run(sweep.read(folder / "own.yaml"), plan.Sources(), Store(folder / "out"))
+    result = runner.run(sweep.read(folder / "own.yaml"), Sources(), Store(folder / "out"))
     assert result.done == 2 and not result.failed
     mine, raw = rows(folder / "out")
     assert (mine["method"], raw["method"], mine["dataset"]) == ("mine.codecs:METHOD", "raw", "few")
@@ -85,10 +86,10 @@ def test_both_are_run_under_their_names(folder):
 
 
 def test_another_process_finds_them_too(folder):
-    (one,) = plan.passes(sweep.read(folder / "own.yaml"), plan.Sources())
+    (one,) = plan.passes(sweep.read(folder / "own.yaml"), Sources())
     methods.registry._added.clear()
     datasets.registry._added.clear()  # as in a process that has not read the sweep
-    again = plan.reopened(one.spec, one.model, plan.Sources(), one.fingerprint, one.weights, one.planned)
+    again = plan.reopened(one.spec, one.model, Sources(), one.fingerprint, one.weights, one.planned)
     assert len(again.dataset) == 6
     assert methods.get("mine.codecs:METHOD").summary == "as it is"
 

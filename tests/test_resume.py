@@ -21,7 +21,8 @@ from torchvision.models import squeezenet1_1
 from splitbench.bench import runner, work
 from splitbench.bench.errors import UserError
 from splitbench.bench.evaluate import measure
-from splitbench.bench.plan import Sources, passes
+from splitbench.bench.plan import passes
+from splitbench.bench.sources import Sources
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import read
 from splitbench.bench.table import read as read_table

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from splitbench.bench import cli, cli_results
-from splitbench.bench.plan import Sources, passes
+from splitbench.bench.plan import passes
+from splitbench.bench.sources import Sources
 from splitbench.bench.sweep import read
 
 SWEEP = """

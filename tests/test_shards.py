@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from splitbench.bench.evaluate import Material, Shard, ShardError, describe, joined, measure, prepare, score
 from splitbench.bench.evaluate.describing import Description
-from splitbench.bench.plan import Sources, open_backbone, open_dataset
+from splitbench.bench.parts import open_dataset
+from splitbench.bench.plan import open_backbone
+from splitbench.bench.sources import Sources
 from splitbench.bench.sweep import expand, read
 from splitbench.datasets.base import ImageError
 from splitbench.methods.base import MethodError, nothing_learned

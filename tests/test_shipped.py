@@ -4,7 +4,8 @@ import pytest
 
 from splitbench.bench import shipping
 from splitbench.bench.models import WEIGHTS
-from splitbench.bench.plan import Sources, passes
+from splitbench.bench.plan import passes
+from splitbench.bench.sources import Sources
 from splitbench.bench.sweep import read
 from splitbench.bench.sweeps import find
 from splitbench.bench.trainings import Trainings

@@ -5,7 +5,7 @@ import yaml
 
 from splitbench.bench import runner
 from splitbench.bench.executors import Choice, opened
-from splitbench.bench.plan import Sources
+from splitbench.bench.sources import Sources
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import read
 from tests.small_sweep import SMALL, ran, starts, stop

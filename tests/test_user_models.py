@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from splitbench.bench import auto_splits, backbones, own_code, plan, sweep
 from splitbench.bench.errors import UserError
+from splitbench.bench.sources import Sources
 from tests.test_run import rows, splitbench
 
 SOURCE = """
@@ -217,7 +218,7 @@ methods: [{{name: raw}}]
 
 def planned(folder, photographs):
     """Each backbone's one cell."""
-    passes = plan.passes(sweep.read(folder / "own.yaml"), plan.Sources(data=photographs))
+    passes = plan.passes(sweep.read(folder / "own.yaml"), Sources(data=photographs))
     return {one.planned[0].cell.backbone_label: one.planned[0] for one in passes}
 
 

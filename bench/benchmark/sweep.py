@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from splitbench.bench.benchmark.measured import Measured, in_turn, ratios
 from splitbench.bench.evaluate import Material, Prepared, measure, prepare
+from splitbench.bench.parts import open_dataset
 from splitbench.bench.place import received
-from splitbench.bench.plan import Sources, open_backbone, open_dataset
+from splitbench.bench.plan import open_backbone
+from splitbench.bench.sources import Sources
 from splitbench.bench.sweep import Sweep, expand
 from splitbench.methods.base import nothing_learned
 

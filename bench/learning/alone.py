@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from splitbench.bench import log
 from splitbench.bench.learning.stage import Stage
-from splitbench.bench.plan import Sources, passes
+from splitbench.bench.plan import passes
 from splitbench.bench.shipping import SHIPPED
+from splitbench.bench.sources import Sources
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import Sweep
 from splitbench.bench.training import distributed

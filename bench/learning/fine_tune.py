@@ -19,7 +19,8 @@ from splitbench.bench.learning.examples import STAY, listed, of_pictures
 from splitbench.bench.learning.objectives import classify
 from splitbench.bench.learning.pool import Pool
 from splitbench.bench.metrics.macs import count_step_macs
-from splitbench.bench.plan import Sources, open_backbone, passes
+from splitbench.bench.plan import open_backbone, passes
+from splitbench.bench.sources import Sources
 from splitbench.bench.sweep import Sweep
 from splitbench.bench.task_loss import other_numbers
 from splitbench.bench.training import Measures, Recipe

@@ -22,7 +22,8 @@ import torch
 
 from splitbench.bench import runner
 from splitbench.bench.errors import UserError
-from splitbench.bench.plan import Pass, Sources, passes
+from splitbench.bench.plan import Pass, passes
+from splitbench.bench.sources import Sources
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import Sweep
 from splitbench.methods import quantize_rle

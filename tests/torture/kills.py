@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from splitbench.bench import runner, work
-from splitbench.bench.plan import Sources
+from splitbench.bench.sources import Sources
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import Sweep
 from tests.results_samples import difference
