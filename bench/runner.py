@@ -1,7 +1,7 @@
 """Runs a sweep: plan, skip what is done, give trainings and passes to an executor, store cell by cell, collect."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -9,9 +9,8 @@ from typing import Any, Literal
 import torch
 from tqdm import tqdm
 
-from splitbench.bench import bars, circumstances, log, tasks, work
+from splitbench.bench import bars, circumstances, log, work
 from splitbench.bench.errors import UserError
-from splitbench.bench.evaluate import Outcome, ShardError, score
 from splitbench.bench.executors import Executor, Here
 from splitbench.bench.learning import curves
 from splitbench.bench.loader import chunks
@@ -22,13 +21,13 @@ from splitbench.bench.schedule import Errand, drive
 from splitbench.bench.shipping import SHIPPED
 from splitbench.bench.sources import Sources
 from splitbench.bench.store import Store
+from splitbench.bench.storing import doubt, store_cells
 from splitbench.bench.sweep import Sweep
 from splitbench.bench.training import TrainingError
 from splitbench.bench.trainings import Training, Trainings
 from splitbench.bench.unfinished import Unfinished, forget, tidy
 from splitbench.bench.words import counted
 
-_TRAINING = ("train_macs", "train_images", "train_seconds")
 Overwrite = Literal["never", "failed", "all"]
 """What to do with cells that are stored: keep all, run failed ones again, or run all again."""
 
@@ -56,7 +55,7 @@ def run(
     """Run all cells of a sweep that are not stored yet.
 
     Everything that the user could have got wrong is checked before the first image is evaluated. What is measured is
-    stored every few seconds, and a pass's cells when it ends, so that an interrupted run goes on where it stopped.
+    stored every few seconds, and cells as they are scored, so that an interrupted run goes on where it stopped.
     ``part`` says that the sweep is a part of the one that the folder is for: rows of other backbones and methods stay
     in the table. ``retrain`` trains what methods learn here even where trained weights ship with the project.
     ``patience`` is how many seconds a step of a cell may take (preparing it, or one batch); 0 is for ever.
@@ -212,12 +211,16 @@ def _lessons(one: Pass, planned: tuple[Planned, ...], trainings: Trainings) -> t
 
 @dataclass
 class _Running:
-    """A pass whose tasks are given out; ``left`` counts those that have not ended, ``reason`` tells what broke it."""
+    """A pass whose tasks are given out; ``left`` counts those that have not ended.
+
+    ``broken`` tells whether some of it could not be measured, ``baseline`` is the uncompressed backbone's accuracy.
+    """
 
     one: Pass
     job: work.Job
     left: int = 0
-    reason: str = ""
+    broken: bool = False
+    baseline: float | None = None
 
     @property
     def keys(self) -> dict[str, str | None]:
@@ -232,7 +235,8 @@ class _Running:
         after = frozenset(self.keys)
         unfinished, pairs = self.job.unfinished, len(self.job.planned)
         if unfinished.descriptions() is None:
-            yield Errand(self.job, work.do_describe, after=after, rank=(number, 1), owner=number)
+            gives = (f"costs of pass {number}",)
+            yield Errand(self.job, work.do_describe, (), after, gives, (number, 1), owner=number)
         plan = chunks(self.one.dataset, self.one.backbone(), self.job.batch)
         parts = 1 if executor.here else max(1, min(executor.workers, len(plan) // LEAST_BATCHES))
         size = -(-len(plan) // parts)
@@ -242,7 +246,18 @@ class _Running:
                 images = sum(map(len, plan[first:last])) * pairs
                 told = (advance,) if executor.here else ()
                 args = (first, last, *told)
-                yield Errand(self.job, work.do_measure, args, after, (), (number, 2), images, number)
+                gives = (f"batch {first} of pass {number}",)
+                yield Errand(self.job, work.do_measure, args, after, gives, (number, 2), images, number)
+
+    def scoring(self, number: int, executor: Executor, measuring: Sequence[Errand]) -> Iterator[Errand]:
+        """Score and store the cells, shared out among the workers, when all is measured."""
+        keys = [planned.key for planned in self.job.planned]
+        parts = tuple(part for errand in measuring for part in errand.gives)
+        after = frozenset((*self.keys, *parts))
+        shares = min(executor.workers, len(keys))
+        for share in range(shares):
+            args = (tuple(keys[share::shares]), parts)
+            yield Errand(self.job, work.do_score, args, after, (), (number, 3), owner=number)
 
 
 def _drive(running: list[_Running], executor: Executor, store: Store, bar: "tqdm[Any]") -> int:
@@ -262,28 +277,45 @@ def _drive(running: list[_Running], executor: Executor, store: Store, bar: "tqdm
         fresh = [(key, neighbour) for key, neighbour in each.keys.items() if key not in claimed]
         claimed |= {key for key, _ in fresh}
         groups = [[key for key, _ in fresh]] if executor.here and fresh else chains(fresh)
-        own = [_training(each, number, keys, executor) for keys in groups]
+        training = [_training(each, number, keys, executor) for keys in groups]
         measuring = [*each.measuring(number, executor, advance)]
         bars.skip(bar, len(each.one.dataset) * len(each.job.planned) - sum(errand.work for errand in measuring))
-        own += measuring
+        own = [*training, *measuring, *each.scoring(number, executor, measuring)]
         each.left = len(own)
         errands += own
 
-    def finish(each: _Running) -> None:
+    def scored(each: _Running, keys: Sequence[str], baseline: float | None) -> None:
         nonlocal done
-        done += _store(each, store, bar)
-        if not each.reason:  # else what was measured serves the next run
+        done += len(keys)
+        each.baseline = each.baseline if baseline is None else baseline
+        for planned in each.job.planned:
+            if planned.key in keys:
+                _write_curve(planned, each.one, each.job.trainings(), store, bar.write)
+
+    def finish(each: _Running) -> None:
+        if doubtful := doubt(each.one, each.baseline):
+            bar.write(f"{each.one.title}: {doubtful}")
+        if not each.broken:  # else what was measured serves the next run
             each.job.unfinished.end(lambda key: key not in table_keys or store.status(key) is not None)
 
     def ended(errand: Errand, result: Any, error: Exception | None) -> None:
         each = running[errand.owner]
         if isinstance(error, UserError):
             raise error
-        if errand.call is work.do_train:
-            failed.update(dict.fromkeys(errand.gives, reason_of(error, "training")) if error else result)
-            trained.update(len(errand.gives))
+        reason = reason_of(error, each.one.title) if error is not None else ""
+        if errand.call is work.do_score:
+            keys, parts = errand.args
+            if error is not None:  # its worker is gone, and so were those that tried again
+                lost = [planned for planned in each.job.planned if planned.key in keys]
+                job = each.job
+                store_cells(each.one, lost, job.unfinished, store, job.trainings(), job.sources.device, reason)
+            scored(each, keys, result)
+            each.broken = each.broken or any(part in failed for part in parts)
         elif error is not None:
-            each.reason = each.reason or reason_of(error, each.one.title)
+            failed.update(dict.fromkeys(errand.gives, reason))
+        elif errand.call is work.do_train:
+            failed.update(result)
+        trained.update(len(errand.gives) if errand.call is work.do_train else 0)
         bar.set_description(each.one.title)
         if not executor.here:  # here it was told of every batch
             bar.update(errand.work)
@@ -291,10 +323,7 @@ def _drive(running: list[_Running], executor: Executor, store: Store, bar: "tqdm
         if each.left == 0:
             finish(each)
 
-    for each in running:
-        if each.left == 0:  # killed between its last shard and its cells
-            finish(each)
-    lessons = 0 if executor.here else sum(len(errand.gives) for errand in errands)  # here every epoch has its bar
+    lessons = 0 if executor.here else sum(len(errand.gives) for errand in errands if errand.call is work.do_train)
     with bars.of(lessons, "trainings", unit="training", disable=lessons == 0, dynamic_ncols=True) as trained:
         drive(errands, executor, failed, ended)
     return done
@@ -308,31 +337,6 @@ def _training(each: _Running, number: int, keys: list[str], executor: Executor) 
     return Errand(each.job, work.do_train, (tuple(keys),), after, tuple(keys), rank, 0, number)
 
 
-def _store(each: _Running, store: Store, bar: "tqdm[Any]") -> int:
-    one, job, trainings = each.one, each.job, each.job.trainings()
-    told = job.unfinished.descriptions()
-    cells = {p.key: p.cell for p in job.planned}
-    there: Mapping[str, Any] = {}
-    try:
-        if each.reason or told is None:
-            raise ShardError(each.reason or "the description of its cells is missing: run again")
-        descriptions, there = told
-        outcomes = score(cells, job.unfinished.whole(), descriptions, one.dataset, one.skip_unreadable)
-    except Exception as error:  # whatever breaks a whole pass must not take the other passes with it
-        reason = str(error) if isinstance(error, ShardError) else reason_of(error, one.title)
-        outcomes = {key: Outcome(cell, reason=reason) for key, cell in cells.items()}
-    baselines = [float(o.columns["baseline"]) for o in outcomes.values() if o.columns.get("baseline") is not None]
-    if baselines and (doubt := tasks.get(one.dataset.task).doubt(baselines[0], one.dataset)):
-        bar.write(f"{one.title}: {doubt}")
-    for planned in job.planned:
-        outcome = outcomes[planned.key]
-        report = {} if planned.training is None else trainings.report(planned.training.key)
-        outcome.columns |= {name: report.get(name) for name in _TRAINING}
-        _put(planned, outcome, one, job.sources.device, there, store)
-        _write_curve(planned, one, trainings, store, bar.write)
-    return len(outcomes)
-
-
 def _write_curve(planned: Planned, one: Pass, trainings: Trainings, store: Store, say: Callable[[str], None]) -> None:
     if planned.training is not None:
         seeds = len({each.cell.seed for each in one.planned})
@@ -340,30 +344,6 @@ def _write_curve(planned: Planned, one: Pass, trainings: Trainings, store: Store
             curves.write(store.folder, planned.cell, trainings.report(planned.training.key), seeds)
         except TrainingError as error:  # the cell is stored, and its curve is in the training's report, too
             say(str(error))
-
-
-def _put(
-    planned: Planned, outcome: Outcome, one: Pass, device: torch.device, there: Mapping[str, Any], store: Store
-) -> None:
-    cell = planned.cell
-    columns = {
-        "task": one.dataset.task,
-        "fingerprint": one.fingerprint,
-        "weights": one.weights,
-        "split": cell.split,
-        "method": cell.method,
-        "variant": cell.variant,
-        "knob": cell.knob,
-        "value": cell.value,
-        "seed": cell.seed,
-        "status": "failed" if outcome.reason else "ok",
-        "reason": outcome.reason,
-        "precision": planned.ingredients["precision"],
-        **outcome.columns,
-        **(there or circumstances.columns(device)),
-        "date": circumstances.now(),
-    }
-    store.put(planned.key, planned.ingredients, columns, outcome.stored, outcome.records)
 
 
 def _labels(planned: Planned, one: Pass) -> dict[str, str]:

@@ -3,7 +3,8 @@
     results/<run>/
         cells/<key>.json      settings, columns, what is stored on each side, status
         records/<key>.npz     per image: bytes and its parts, what the task keeps of the answer (a prediction and hits;
-                              boxes and what they were matched to), and the same of the uncompressed backbone
+                              boxes and what they were matched to), and the same of the uncompressed backbone; for
+                              detection also average precision in bootstrap samples of the images
         images/<fingerprint>.txt   the images' ids; the record `image` holds places in it
         plan.json             the keys of the sweep that ran last, in its order
         runs.json             how long every run took that ended, and with how many workers

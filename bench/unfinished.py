@@ -11,7 +11,7 @@ the pass's cells are stored; where the whole pass broke, it serves the next run.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,6 +46,10 @@ class Unfinished:
         one = cls(run / FOLDER / digest, wanted)
         one._write("pass.json", json.dumps(about).encode())
         return one
+
+    def of_cells(self, keys: Iterable[str]) -> "Unfinished":
+        """The same of these cells only."""
+        return Unfinished(self.folder, frozenset(keys))
 
     def put(self, shard: Shard) -> None:
         """Store a shard. Raises UserError where it cannot be written."""

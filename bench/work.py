@@ -1,4 +1,4 @@
-"""What is done in whichever process: trainings, descriptions and shards of a pass, all left in the run's folder.
+"""What is done in whichever process: trainings, descriptions, shards and cells of a pass, all left in the run's folder.
 
 A :class:`Job` is a pass as it travels: names and numbers only. The data and the backbone are opened where it arrives,
 once for as long as a process works on the same pass.
@@ -20,6 +20,8 @@ from splitbench.bench.learning import Stage
 from splitbench.bench.plan import Pass, Planned, reopened
 from splitbench.bench.shipping import SHIPPED
 from splitbench.bench.sources import Sources
+from splitbench.bench.store import Store
+from splitbench.bench.storing import store_cells
 from splitbench.bench.sweep import BackboneSpec, DatasetSpec
 from splitbench.bench.trainings import Training, Trainings
 from splitbench.bench.unfinished import Unfinished
@@ -190,3 +192,15 @@ def do_measure(
             seconds = time.perf_counter() - started
             at = shard.last
             size = max(1, min(4 * size, round(size * _SHARD_SECONDS / max(seconds, 1e-3))))
+
+
+def do_score(job: Job, failed: Mapping[str, str], keys: Sequence[str], parts: Sequence[str]) -> float | None:
+    """Score these cells and store them, once the ``parts`` of their pass are measured; where one failed, they fail.
+
+    Returns the uncompressed backbone's accuracy, None where no cell could be scored.
+    """
+    site = _site(job, failed)
+    cells = [planned for planned in job.planned if planned.key in keys]
+    broken = next((failed[part] for part in parts if part in failed), "")
+    store, device = Store(job.folder), job.sources.device
+    return store_cells(site.one, cells, job.unfinished, store, job.trainings(), device, broken, site.quiet)

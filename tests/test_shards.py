@@ -141,7 +141,7 @@ def test_shards_joined_equal_one_go(pass_of, case):
     prepared = prepared_with_failure(cells, material, failing)
     whole = measure(prepared)
     descriptions = {name: Description({"cut": "8"}, {"device": {}}) for name in cells}
-    expected = told(score(cells, whole, descriptions, material.dataset, material.skip_unreadable))
+    expected = told(dict(score(cells, whole, descriptions, material.dataset, material.skip_unreadable)))
     assert any(reason for *_, reason in expected.values()) == (case != "all well")
     if case == "a cell fails before an image is refused":
         assert len({reason for *_, reason in expected.values()}) == 2
@@ -151,7 +151,7 @@ def test_shards_joined_equal_one_go(pass_of, case):
         ([3, 3], range, True),
     ):
         shard = in_parts(fresh(prepared), borders, order, again)
-        outcomes = score(cells, shard, descriptions, material.dataset, material.skip_unreadable)
+        outcomes = dict(score(cells, shard, descriptions, material.dataset, material.skip_unreadable))
         assert told(outcomes) == expected
 
 
@@ -171,11 +171,11 @@ def test_a_description_is_json_and_no_image_is_decoded_twice(pass_of):
     again = {name: Description(**fields) for name, fields in json.loads(stored).items()}
     shard = measure(prepared)
     assert sorted(shown) == list(range(17))
-    assert told(score(cells, shard, again, material.dataset)) == told(
-        score(cells, shard, descriptions, material.dataset)
+    assert told(dict(score(cells, shard, again, material.dataset))) == told(
+        dict(score(cells, shard, descriptions, material.dataset))
     )
     alone = list(cells)[:1]
-    part = score({name: cells[name] for name in alone}, shard.only(alone), descriptions, material.dataset)
+    part = dict(score({name: cells[name] for name in alone}, shard.only(alone), descriptions, material.dataset))
     assert list(part) == alone
     assert all(outcome.columns["batch"] == BATCH for outcome in part.values())
 
@@ -198,9 +198,9 @@ def test_shards_that_do_not_fit_together_are_refused(pass_of):
             joined(wrong)
     cells, material = pass_of()
     with pytest.raises(ValueError, match="not a whole pass"):
-        score(cells, shard_of(0, 2, cells), {}, material.dataset)
+        next(score(cells, shard_of(0, 2, cells), {}, material.dataset))
     with pytest.raises(ValueError, match="not a whole pass"):
-        score(cells, shard_of(0, 6), {}, material.dataset)
+        next(score(cells, shard_of(0, 6), {}, material.dataset))
 
 
 @given(st.data())

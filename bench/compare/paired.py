@@ -161,14 +161,15 @@ class _Kept:
 
 def _sampled(row: Row) -> Records | None:
     """A cell's average precision, alone and in the bootstrap samples."""
-    records = recorded(row, ("image", *ap.NEEDED))
+    needed = "image", *ap.NEEDED
+    records = recorded(row, (*needed, "samples")) or recorded(row, needed)  # older runs did not keep them
     if records is None:
         return None
     every_image = np.ones((1, len(records["image"])), np.int64)
     return {
         "image": records["image"],
         "ap": 100 * average_precision(ap.found_in(records), every_image),
-        "samples": ap.resampled(records),
+        "samples": records["samples"] if "samples" in records else ap.resampled(records),
     }
 
 

@@ -45,4 +45,4 @@ def evaluate(cells: Sequence[Cell], material: Material, advance: Callable[[int],
     prepared = prepare(named, material)
     descriptions = describe(prepared)
     shard = measure(prepared, advance=advance)
-    return list(score(named, shard, descriptions, material.dataset, material.skip_unreadable).values())
+    return [one for _, one in score(named, shard, descriptions, material.dataset, material.skip_unreadable)]

@@ -1,6 +1,6 @@
 """From records to results: every cell's columns, completed by what needs all images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,39 +36,36 @@ def score(
     descriptions: Mapping[str, Description],
     dataset: Dataset,
     skip_unreadable: bool = False,
-) -> dict[str, Outcome]:
-    """The outcomes of all cells, by name, from the records of all batches and the cells' descriptions.
+) -> Iterator[tuple[str, Outcome]]:
+    """The outcomes of all cells, by name, from the records of all batches and the cells' descriptions; one by one.
 
     Raises:
         ValueError: the shard is not about all batches, or lacks one of the cells or images.
     """
     if (shard.first, shard.last) != (0, shard.total) or not shard.names >= cells.keys():
         raise ValueError(f"batches {shard.first} to {shard.last} of {shard.total} are not a whole pass of these cells")
-    outcomes = {
-        name: Outcome(cell, dict(descriptions[name].columns), {}, dict(descriptions[name].stored), reason)
-        for name, cell in cells.items()
-        for reason in [_reason(name, shard, descriptions[name], skip_unreadable)]
-    }
-    good = [name for name, outcome in outcomes.items() if not outcome.reason]
-    if good and len(shard.reference["image"]) + len(shard.unreadable) != len(dataset):
-        raise ValueError(f"{len(shard.reference['image'])} of {len(dataset)} images were measured: run again")
-    failed: dict[str, str] = {}
-    if good:
+    reasons = {name: _reason(name, shard, descriptions[name], skip_unreadable) for name in cells}
+    if not all(reasons.values()):
+        if len(shard.reference["image"]) + len(shard.unreadable) != len(dataset):
+            raise ValueError(f"{len(shard.reference['image'])} of {len(dataset)} images were measured: run again")
         task = tasks.get(dataset.task)
         truths = [task.truth(dataset, int(index)) for index in sorted(shard.reference["image"])]
         baseline = task.score(joined([shard.reference], task.ragged), truths)
-        for name in good:
-            with isolated(failed, {name: cells[name]}, torch.device("cpu")):
-                _complete(outcomes[name], shard.cells[name], baseline, truths, task)
-                outcomes[name].columns |= {
+    for name, cell in cells.items():
+        described = descriptions[name]
+        outcome = Outcome(cell, dict(described.columns), {}, dict(described.stored), reasons[name])
+        if not outcome.reason:
+            failed: dict[str, str] = {}
+            with isolated(failed, {name: cell}, torch.device("cpu")):
+                _complete(outcome, shard.cells[name], baseline, truths, task)
+                outcome.columns |= {
                     "images_unreadable": len(shard.unreadable),
                     "batch": shard.batch,
-                    "seconds": shard.seconds + descriptions[name].seconds,
-                    "fixed_seconds": descriptions[name].seconds,
+                    "seconds": shard.seconds + described.seconds,
+                    "fixed_seconds": described.seconds,
                 }
-    for name, reason in failed.items():
-        outcomes[name].reason = reason
-    return outcomes
+            outcome.reason = failed.get(name, "")
+        yield name, outcome
 
 
 def _reason(name: str, shard: Shard, description: Description, skip_unreadable: bool) -> str:

@@ -5,6 +5,7 @@ import itertools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from splitbench.bench.metrics.records import Records, concatenated
 _ABOUT = "about"
 _REFERENCE = "reference"
 _CELLS = "cells"
-FORMAT = 1
+FORMAT = 2
 
 
 class ShardError(Exception):
@@ -54,19 +55,26 @@ class Shard:
         )
 
     def to_bytes(self) -> bytes:
-        """As an .npz file: arrays, and one JSON text."""
+        """As an .npz file: one JSON text, and arrays; what many cells have alike, an array for each record, is one."""
         measured = list(self.cells)
+        arrays = {f"{_REFERENCE}/{record}": values for record, values in self.reference.items()}
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        for number, name in enumerate(measured):
+            for record, values in self.cells[name].items():
+                alike.setdefault((record, values.dtype, values.shape), []).append(number)
+        stacks = []
+        for number, ((record, *_), cells) in enumerate(alike.items()):
+            arrays[f"{_CELLS}/{number}"] = np.stack([self.cells[measured[cell]][record] for cell in cells])
+            stacks.append((record, cells))
         about = {
             "format": FORMAT,
             **{name: getattr(self, name) for name in ("first", "last", "total", "batch", "seconds", "refused")},
             "names": sorted(self.names),
             "cells": measured,
+            "stacks": stacks,
             "failed": {name: [failure.batch, failure.reason] for name, failure in self.failed.items()},
             "unreadable": list(self.unreadable),
         }
-        arrays = {f"{_REFERENCE}/{record}": values for record, values in self.reference.items()}
-        for number, name in enumerate(measured):
-            arrays |= {f"{_CELLS}/{number}/{record}": values for record, values in self.cells[name].items()}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **{_ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8)}, **arrays)
         return buffer.getvalue()
@@ -79,17 +87,17 @@ class Shard:
                 about = json.loads(bytes(arrays[_ABOUT]))
                 if about.pop("format") != FORMAT:
                     raise ShardError("a shard of another version of splitbench")
-                records: dict[str, Records] = {_REFERENCE: {}}
-                records |= {f"{_CELLS}/{number}": {} for number in range(len(about["cells"]))}
-                for path in arrays.files:
-                    if path != _ABOUT:
-                        owner, _, record = path.rpartition("/")
-                        records[owner][record] = arrays[path]
-                about["cells"] = {name: records[f"{_CELLS}/{n}"] for n, name in enumerate(about["cells"])}
+                cells: dict[str, Records] = {name: {} for name in about["cells"]}
+                for number, (record, owners) in enumerate(about.pop("stacks")):
+                    for owner, values in zip(owners, arrays[f"{_CELLS}/{number}"], strict=True):
+                        cells[about["cells"][owner]][record] = values
+                about["cells"] = cells
                 about["names"] = frozenset(about["names"])
                 about["failed"] = {name: Failure(*failure) for name, failure in about["failed"].items()}
                 about["unreadable"] = tuple(about["unreadable"])
-                return Shard(reference=records[_REFERENCE], **about)
+                start = f"{_REFERENCE}/"
+                reference = {path.removeprefix(start): arrays[path] for path in arrays.files if path.startswith(start)}
+                return Shard(reference=reference, **about)
         except ShardError:
             raise
         except Exception as error:  # zip files, JSON and arrays break in many ways

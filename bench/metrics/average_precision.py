@@ -70,7 +70,7 @@ def average_precision(found: Matches, draws: npt.NDArray[np.int64]) -> npt.NDArr
 
     ``draws`` (S, images) says how often each image is in each of S samples. NaN where a sample has nothing to find.
     """
-    wanted = draws @ found.wanted.T
+    wanted = (draws.astype(np.float64) @ found.wanted.T.astype(np.float64)).astype(np.int64)  # exact, and by BLAS
     values: npt.NDArray[np.float64] = _average(
         found.starts, found.image, found.right, found.wrong, wanted, draws, _RECALLS
     )
