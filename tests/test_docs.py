@@ -1,4 +1,4 @@
-"""What README and CONTRIBUTING promise: links that exist, commands that exist, a method that works."""
+"""What README and the other pages promise: links that exist, commands that exist, a method that works."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,13 @@ from splitbench.bench.sweep import Sweep
 from splitbench.methods import Context, MethodError, TensorSpec
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "CONTRIBUTING.md", "results/README.md"]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "results/README.md",
+    "results/reference/README.md",
+    *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md"))),
+]
 
 
 def blocks(language: str) -> list[str]:
