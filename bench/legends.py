@@ -87,8 +87,8 @@ split
 method
 variant
 tolerated_drop  | points | the drop at which bytes are read
-bytes           | bytes  | mean per image at that drop, along the front, linear in log-bytes between its points
-how             |        | measured, interpolated, at most (a bound: the smallest rate point loses less), not reached
+bytes           | bytes  | mean per image at that drop, along the front, linear in log-bytes between near points
+how             |        | measured, interpolated, at most (a bound: no rate point is near below), not reached
 bytes_low       | bytes  | the same where the lower ends of the drops' 95 % intervals come to that drop
 how_low         |        | how bytes_low was read; at most: the interval begins there or anywhere below
 bytes_high      | bytes  | the same for the upper ends; empty where they do not come down to that drop
@@ -103,7 +103,7 @@ split
 method
 variant
 budget          | bytes  | per image, at most to be spent
-accuracy        | %      | within that budget, along the front, linear in log-bytes between its points
+accuracy        | %      | within that budget, along the front, linear in log-bytes between near points
 drop            | points | the baseline less this accuracy
 how             |        | measured (what a larger budget allows, too), interpolated or not reached
 accuracy_low    | %      | the lower ends of the 95 % intervals, read likewise

@@ -165,7 +165,9 @@ def test_a_narrow_pages_heading_fits(tmp_path, monkeypatch):
 
 def test_points_that_share_their_bytes_have_error_bars_instead_of_a_band(tmp_path, monkeypatch):
     for spread, bands in (([1000, 1001, 1002], 1), ([1000, 2000, 4000], 2)):
-        rows = samples.curve(spread, [70.0, 74.0, 75.0]) + samples.curve([500, 8000], [70.0, 75.0], method="wide")
+        rows = samples.curve(spread, [70.0, 74.0, 75.0]) + samples.curve(
+            [500, 2000, 8000], [70.0, 73.0, 75.0], method="wide"
+        )
         (figure, *_) = drawn_by(monkeypatch, tmp_path / str(bands), rows)
         (axes,) = figure.axes
         assert sum(isinstance(one, PolyCollection) for one in axes.collections) == bands
@@ -183,8 +185,8 @@ def test_methods_that_need_more_bytes_than_a_budget_are_named(tmp_path, monkeypa
         for text in macs.axes[0].texts
         if "need" in text.get_text()
     ]
-    assert told == ["need more bytes: few (1 of 2 curves), many"]
-    assert "need more bytes: few (1 of 2 curves), many" in texts(weights)
+    assert told == ["need more bytes: few (at 1 of 2 splits and settings), many"]
+    assert "need more bytes: few (at 1 of 2 splits and settings), many" in texts(weights)
 
 
 def test_every_box_of_the_spread_has_its_rate_points_value_and_none_covers_another(tmp_path, monkeypatch):
@@ -345,3 +347,12 @@ def test_the_answer_to_another_question_takes_the_place_of_the_first_ones_figure
         assert {path.name.partition("_")[0] for path in drawn.glob("*.[ps][nv]g")} == kinds
     (drawn / "latency.png").touch()  # somebody's own
     assert splitbench("what-if", tmp_path) == 0 and (drawn / "latency.png").exists()
+
+
+def test_no_line_is_drawn_across_a_gap_between_rate_points(tmp_path, monkeypatch):
+    rows = samples.curve([100, 200, 2000, 4000, 40_000], [60.0, 65.0, 70.0, 74.0, 75.0])
+    (figure, *_) = drawn_by(monkeypatch, tmp_path, rows)
+    (axes,) = figure.axes
+    lengths = [len(line.get_xydata()) for line in axes.lines if line.get_zorder() == 3]
+    assert sorted(lengths) == [1, 2, 2]
+    assert sum(isinstance(one, PolyCollection) for one in axes.collections) == 2

@@ -2,13 +2,15 @@
 
 A curve is read along its *envelope*: its rate points ordered by bytes, without those that cost more bytes than another
 and are no more accurate. Between two neighbours of the envelope the logarithm of the bytes is taken as linear in the
-drop. Nothing is read outside the measured points:
+drop, if the larger has at most four times the smaller's bytes: accuracy can break down anywhere in a wider gap. Nothing
+is read outside the measured points, nor within such gaps:
 
 * a drop below the smallest one measured is *not reached* and stays empty;
 * where even the smallest rate point drops less than tolerated, that point's bytes are the answer, and an upper bound
   (``at most``): a lower rate might do, but was not measured;
-* a budget below the smallest rate point is not reached; one above the last gets the last one's accuracy, since nothing
-  forces the sender to spend all.
+* a drop that is tolerated in a gap takes the bytes of the gap's larger end, an upper bound likewise;
+* a budget below the smallest rate point is not reached; one above the last, or in a gap, gets the accuracy of the last
+  one before it, since nothing forces the sender to spend all.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,6 +27,9 @@ DROPS = (0.5, 1.0, 2.0)
 
 BUDGETS = (500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
 """Bytes per image."""
+
+FAR = 4.0
+"""How many times the bytes of one rate point the next may have for what lies between them to be read."""
 
 Numbers = NDArray[np.float64]
 
@@ -68,8 +73,13 @@ def read_bytes(size: Numbers, drop: Numbers, tolerated: float) -> Reading:
         return Reading(np.nan, "not reached" if len(size) else "")
     if drop[0] <= tolerated:
         return Reading(float(size[0]), "measured" if drop[0] == tolerated else "at most")
+    if tolerated in drop:
+        return Reading(float(size[drop == tolerated][0]), "measured")
+    after = int(np.flatnonzero(drop < tolerated)[0])
+    if size[after] > FAR * size[after - 1]:
+        return Reading(float(size[after]), "at most")
     value = np.exp(np.interp(tolerated, drop[::-1], np.log(size[::-1])))
-    return Reading(float(value), "measured" if tolerated in drop else "interpolated")
+    return Reading(float(value), "interpolated")
 
 
 def read_drop(size: Numbers, drop: Numbers, budget: float) -> Reading:
@@ -77,8 +87,8 @@ def read_drop(size: Numbers, drop: Numbers, budget: float) -> Reading:
     size, drop = envelope(size, drop)
     if not len(size) or size[0] > budget:
         return Reading(np.nan, "not reached")
-    value = float(np.interp(np.log(budget), np.log(size), drop))
-    return Reading(value, "measured" if budget >= size[-1] or budget in size else "interpolated")
+    value, between = _within(size, drop, budget)
+    return Reading(value, "interpolated" if between else "measured")
 
 
 def bytes_at_drops(frame: pd.DataFrame, drops: Sequence[float] = DROPS) -> pd.DataFrame:
@@ -134,4 +144,13 @@ def _curves(frame: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[str
 
 def _along(size: Numbers, values: Numbers, budget: float) -> float:
     known = np.isfinite(values)
-    return float(np.interp(np.log(budget), np.log(size[known]), values[known])) if known.any() else np.nan
+    return _within(size[known], values[known], budget)[0] if known.any() else np.nan
+
+
+def _within(size: Numbers, values: Numbers, budget: float) -> tuple[float, bool]:
+    """What a budget gets, by rising bytes, and whether that lies between two rate points."""
+    before = max(int(np.searchsorted(size, budget, "right")) - 1, 0)
+    near = before + 1 < len(size) and size[before + 1] <= FAR * size[before]
+    if budget <= size[before] or not near:
+        return float(values[before]), False
+    return float(np.interp(np.log(budget), np.log(size), values)), True

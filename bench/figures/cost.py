@@ -113,7 +113,11 @@ def _too_large(table: pd.DataFrame) -> list[str]:
     for method, curves in table.groupby("method", sort=True):
         missing = int(curves["accuracy"].isna().sum())
         if missing:
-            parts.append(str(method) if missing == len(curves) else f"{method} ({missing} of {len(curves)} curves)")
+            parts.append(
+                str(method)
+                if missing == len(curves)
+                else f"{method} (at {missing} of {len(curves)} splits and settings)"
+            )
     return [f"need more bytes: {parts[0]}", *parts[1:]] if parts else []
 
 
@@ -122,7 +126,7 @@ def _explained(tables: Sequence[pd.DataFrame]) -> str:
     shown = [table.dropna(subset=["x", "accuracy"]) for table in tables]
     lines = any(table.duplicated(["method", "variant"]).any() for table in shown)
     zero = any(table.loc[table["x"] == 0, "method"].count() > 1 for table in shown)
-    apart = "equal costs are drawn a little apart" + " (at 0: to the right of it)" * zero
+    apart = "nearly equal costs are drawn a little apart" + " (at 0: to the right of it)" * zero
     return "; ".join(["lines join a method's splits"] * lines + [apart])
 
 

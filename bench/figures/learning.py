@@ -92,14 +92,15 @@ def _figure(tables: Mapping[str, pd.DataFrame], title: str = "") -> Figure:
         # Markers at every epoch of a long training would run into a band.
         line: dict[str, Any] = {"color": colour, "marker": marker, "markevery": max(1, len(table) // 12)}
         for axes, measure in zip(grid, panels, strict=True):
-            _line(axes, table, f"train_{measure}", color=colour, linestyle=(0, (1, 1.2)), linewidth=0.9)
+            alone = {"marker": "."} if len(table) == 1 else {}  # of one epoch there is no line
+            _line(axes, table, f"train_{measure}", color=colour, linestyle=(0, (1, 1.2)), linewidth=0.9, **alone)
             _line(axes, table, measure, **line, markersize=3.0)
         handles.append(Line2D([], [], **line | {"markevery": None}, label=textwrap.fill(label, _LETTERS)))
     for axes, measure in zip(grid, panels, strict=True):
         axes.set_ylabel(_FIRST.get(measure, measure.replace("_", " ")))
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     figure.align_ylabels(list(grid))
-    grid[-1].set_xlabel("training images seen, counted every time")
+    grid[-1].set_xlabel("training images seen (with repeats)")
     grid[-1].set_xlim(left=0)
     grid[-1].xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     grid[-1].xaxis.set_major_formatter(FuncFormatter(lambda count, _: ticks.plain(count)))

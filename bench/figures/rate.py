@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from splitbench.bench.compare.curves import FAR
 from splitbench.bench.compare.front import splits_in_order
 from splitbench.bench.figures import page as pages
 from splitbench.bench.figures import published, ticks
@@ -44,8 +45,8 @@ def draw(rows: pd.DataFrame, looks: dict[tuple[str, str], Style], folder: Path) 
         axes.set_ylim(*y)
         axes.axhline(float(first["baseline"]), **BASELINE, zorder=1.5)
         grey |= _published(axes, others[others["split"].isin(["", "input", split])])
-        curves = list(here.groupby(["method", "variant"], sort=True))
-        for (method, variant), curve in curves:
+        curves = list(here.groupby(["method", "variant", "split"], sort=True))
+        for (method, variant, _), curve in curves:
             name = curve_name(str(method), str(variant))
             drawn[name] = _curve(axes, curve, looks[str(method), str(variant)], name, len(curves))
         ticks.set_log_ticks(axes, most=6 if page.columns < 3 else 5)
@@ -69,19 +70,23 @@ def _explained(rows: pd.DataFrame) -> list[Artist]:
 def _curve(axes: Axes, curve: pd.DataFrame, look: Style, name: str, crowd: int) -> Artist:
     size, accuracy = curve["bytes_mean"].to_numpy(float), curve["accuracy"].to_numpy(float)
     low, high = curve["accuracy_low"].to_numpy(float), curve["accuracy_high"].to_numpy(float)
+    parts = np.split(np.arange(len(size)), np.flatnonzero(size[1:] > FAR * size[:-1]) + 1)  # nothing is read in gaps
     left, right = axes.get_xlim()
     inside = (size >= left) & (size <= right)
     width = np.log(size[inside].max() / size[inside].min()) / np.log(right / left) if inside.any() else 0.0
-    if width >= _NARROW and look.joined:
+    banded = [part for part in parts if len(part) > 1 and width >= _NARROW and look.joined]
+    for part in banded:
         # Many bands on top of each other must still let the lines through.
         faint = float(np.clip(0.5 / crowd, 0.025, 0.15))
-        axes.fill_between(size, low, high, color=look.band, alpha=faint, linewidth=0, zorder=1.8)
-    elif inside.any():
-        reach = np.maximum([accuracy - low, high - accuracy], 0)[:, inside]
+        axes.fill_between(size[part], low[part], high[part], color=look.band, alpha=faint, linewidth=0, zorder=1.8)
+    alone = np.flatnonzero(inside & ~np.isin(np.arange(len(size)), np.concatenate([[], *banded])))
+    if len(alone):
+        reach = np.maximum([accuracy - low, high - accuracy], 0)[:, alone]
         bars: dict[str, Any] = {"ecolor": look.colour, "elinewidth": 0.7, "capsize": 1.5}
-        axes.errorbar(size[inside], accuracy[inside], reach, fmt="none", **bars, zorder=2)
+        axes.errorbar(size[alone], accuracy[alone], reach, fmt="none", **bars, zorder=2)
     thin: dict[str, Any] = {"linewidth": 0.9, "markersize": 3.6} if crowd > 6 else {}
-    axes.plot(size, accuracy, **look.line, **thin, zorder=3)
+    for part in parts:
+        axes.plot(size[part], accuracy[part], **look.line, **thin, zorder=3)
     beyond = ~inside & (accuracy >= axes.get_ylim()[0])
     for x, y in zip(size[beyond], accuracy[beyond], strict=True):
         # Beyond the axis: an arrow at its edge, at the right height; the remark above says how many bytes.
@@ -114,4 +119,4 @@ def _bits_per_pixel(rows: pd.DataFrame) -> str:
     per_byte = (rows["bits_per_pixel"] / rows["bytes_mean"]).dropna()
     if per_byte.empty or per_byte.max() > 1.01 * per_byte.min():
         return ""
-    return f" (1k = {1000 * per_byte.median():.2g} bits per pixel)"
+    return f" (1,000 bytes = {1000 * per_byte.median():.2g} bits per pixel)"

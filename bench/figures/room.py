@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 
 from splitbench.bench.compare.curves import Numbers
 from splitbench.bench.figures.style import GREY
@@ -36,7 +37,7 @@ def asides(axes: Axes, curves: Sequence[Numbers], inches: float) -> list[float]:
     for group in groups:
         step = min(_NEAR, 8 / len(group))
         from_zero = any((curves[i] == 0).any() for i in group)
-        for place, i in enumerate(sorted(group)):
+        for place, i in enumerate(sorted(group, key=lambda i: (at[i].min(initial=np.inf), i))):
             found[i] = step * (place if from_zero else place - (len(group) - 1) / 2)
     return found
 
@@ -88,4 +89,9 @@ def _drawn(axes: Axes) -> Numbers:
         between = np.linspace(0, len(x) - 1, 200 * (len(x) - 1) + 1)
         along = [np.interp(between, np.arange(len(x)), values) for values in (x, y)]
         found.append(np.column_stack([*along, np.ones(len(between))]))
+    to_axes = axes.transData - axes.transAxes
+    for bars in (one for one in axes.collections if isinstance(one, LineCollection)):
+        for segment in bars.get_segments():
+            ends = to_axes.transform(segment)
+            found.append(np.column_stack([np.linspace(ends[0], ends[-1], 50), np.full(50, 5.0)]))
     return np.concatenate(found)

@@ -66,7 +66,7 @@ def draw(
         _panel(axes, here, looks)
         axes.set_title(_TITLES.get(split, f"after {split}"), loc="left")
         ticks.set_log_ticks(axes, most=7)
-    page.figure.suptitle(heading("Bytes per image, as they spread over the images", rows.assign(seeds=1), 2))
+    page.figure.suptitle(heading("Distribution of bytes per image", rows.assign(seeds=1), 2))
     pages.finish(page, "bytes per image", "", [(_legend(spread), _explained())])
     return pages.save(page, folder, "bytes-spread", first)
 
@@ -134,8 +134,8 @@ def _box(axes: Axes, top: float, point: Row, look: Style) -> None:
     y = top + 1 - _BOX / 2
     axes.plot([low, high], [y, y], color=look.colour, linewidth=0.8, zorder=2)
     axes.barh(y, three - quarter, _BOX, quarter, color=look.band, edgecolor=look.colour, linewidth=0.6, zorder=3)
-    axes.plot([middle], [y], marker="|", color="white", markersize=4.5, markeredgewidth=1.0, zorder=4)
-    axes.text(middle, top + 1 - _BOX, str(point["value"]), fontsize=_VALUE, ha="center", va="bottom", color=look.colour)
+    axes.plot([middle, middle], [top + 1 - _BOX, top + 1], color="black", linewidth=0.9, zorder=4)
+    axes.text(middle, top + 1 - _BOX, str(point["value"]), fontsize=_VALUE, ha="center", va="bottom", color=GREY)
 
 
 def _legend(spread: pd.DataFrame) -> str:

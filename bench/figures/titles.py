@@ -82,7 +82,7 @@ def _remarks(axes: Axes, split: str, here: pd.DataFrame) -> list[str]:
     own = here[here["split"] == split]
     parts = []
     if split and own["macs_head"].notna().any():
-        parts.append(f"{macs(float(own['macs_head'].min()))} before it")
+        parts.append(f"{macs(float(own['macs_head'].min()))} on the device")
     left, right = axes.get_xlim()
     floor = axes.get_ylim()[0]
     below = int((here["accuracy"] < floor).sum())

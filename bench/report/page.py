@@ -65,7 +65,7 @@ def _page(
         "In short": _short(found),
         "Best method per question": html.table(readable(tables["summary"]), found.title("summary")),
         "Figures": _figures(figures),
-        "What if the link were another": links + _figures(link_figures),
+        "Latency at other link speeds": links + _figures(link_figures),
         "Tables": _tables(found),
         "All rate points": _cells(frame),
         "What was run, and on what": html.table(provenance(frame), "Runs"),
@@ -113,7 +113,8 @@ def _figures(figures: Sequence[Path]) -> str:
     parts: list[str] = []
     learning: list[str] = []
     for svg in svgs:
-        shown = html.picture(svg, svg.with_suffix(".png"), svg.stem.replace("_", ", "))
+        kind, _, what = svg.stem.partition("_")
+        shown = html.picture(svg, svg.with_suffix(".png"), f"{kind.replace('-', ' ')}: {what.replace('--', '/')}")
         (learning if svg.stem.startswith("learning_") else parts).append(shown)
     return "\n".join([*parts, html.folded("Learning curves", "\n".join(learning)) if learning else ""]).strip()
 

@@ -67,8 +67,10 @@ def _overlap(one: Row, other: Row) -> str:
 def _fewer(one: Row, other: Row) -> str:
     bounds = one["how"] == "at most", other["how"] == "at most"
     sign = {(False, True): "at most ", (True, False): "at least "}.get(bounds, "")
-    # Of two bounds it is not known which is the less.
-    return "before " if all(bounds) else f"{sign}{percent(1 - one['bytes'] / other['bytes'])} fewer than "
+    less = 1 - one["bytes"] / other["bytes"]
+    if all(bounds):
+        return "before "  # it is not known which of them is the less
+    return "about as many as " if less < 0.01 and not any(bounds) else f"{sign}{percent(less)} fewer than "
 
 
 def _name(row: Row) -> str:
