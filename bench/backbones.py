@@ -211,12 +211,13 @@ def build(
     overrides: dict[str, Any],
     folder: Path | None = None,
     device: torch.device | str = "cpu",
+    seed: int = 0,
 ) -> Backbone:
     """The backbone called ``name``, ready to be split.
 
     ``weights`` is ``default`` or one of torchvision's names (``IMAGENET1K_V1``): a file in ``folder`` that is called as
-    the model is, or as torchvision's hub calls it, if there is one, else the hub's; or ``none`` (random, always the
-    same); or a file, in ``folder`` or by path.
+    the model is, or as torchvision's hub calls it, if there is one, else the hub's; or ``none`` (random, by
+    ``seed``); or a file, in ``folder`` or by path.
 
     Raises:
         UserError: unknown name, arguments that do not fit, weights that are missing, damaged or another model's.
@@ -227,7 +228,7 @@ def build(
     wanted = weights if named_weights.is_name(weights) else named_weights.DEFAULT
     download = named_weights.is_name(weights) and path is None
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         try:
             model, preprocessing = builder(short, args, wanted, download)
         except (TypeError, ValueError, AssertionError) as error:

@@ -49,8 +49,8 @@ class Planned:
 class Pass:
     """Cells that share dataset and backbone, and how to load both.
 
-    ``spec`` and ``model`` are what the sweep says of the two. ``untrained()`` has random weights; ``labelled`` tells
-    whether the training images' labels are the evaluation's.
+    ``spec`` and ``model`` are what the sweep says of the two. ``untrained(seed)`` has random weights; ``labelled``
+    tells whether the training images' labels are the evaluation's.
     """
 
     spec: DatasetSpec
@@ -60,7 +60,7 @@ class Pass:
     train: Callable[[], Dataset]
     labelled: bool
     backbone: Callable[[], Backbone]
-    untrained: Callable[[], Backbone]
+    untrained: Callable[[int], Backbone]
     skip_unreadable: bool
     fingerprint: str = ""
     weights: str = ""
@@ -149,7 +149,7 @@ def _opened(parts: Parts, backbone: BackboneSpec) -> Pass:
         train=partial(parts.of, "train"),
         labelled=spec.source("train") == spec.name,
         backbone=lambda: open_backbone(backbone, spec, sources),
-        untrained=lambda: open_backbone(backbone.model_copy(update={"weights": "none"}), spec, sources),
+        untrained=lambda seed: open_backbone(backbone.model_copy(update={"weights": "none"}), spec, sources, seed),
         skip_unreadable=spec.unreadable == "skip",
     )
 
@@ -219,12 +219,12 @@ def _loadable() -> Iterator[str]:
             yield name
 
 
-def open_backbone(backbone: BackboneSpec, dataset: DatasetSpec, sources: Sources) -> Backbone:
-    """A backbone with its preprocessing as the dataset wants it. Raises UserError."""
+def open_backbone(backbone: BackboneSpec, dataset: DatasetSpec, sources: Sources, seed: int = 0) -> Backbone:
+    """A backbone with its preprocessing as the dataset wants it; ``seed`` is of random weights. Raises UserError."""
     overrides = backbone.preprocessing | dataset.preprocessing
     try:
         return backbones.build(
-            backbone.name, backbone.args, backbone.weights, overrides, sources.weights, sources.device
+            backbone.name, backbone.args, backbone.weights, overrides, sources.weights, sources.device, seed
         )
     except ValidationError as error:
         raise UserError(explained(error, f"{backbone.label or backbone.name}: preprocessing", Preprocessing)) from None

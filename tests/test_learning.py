@@ -120,7 +120,7 @@ def test_from_scratch_nothing_is_left_of_the_pretrained_weights(sweep, tmp_path)
     here.run([training])
     place = one.places["layer3"]
     learned = here.learned(cell, place)
-    fresh = one.untrained().split("layer3", here.backbone.together([torch.zeros(3, 96, 96, dtype=torch.uint8)]))
+    fresh = one.untrained(0).split("layer3", here.backbone.together([torch.zeros(3, 96, 96, dtype=torch.uint8)]))
     for mine, pretrained, untrained in ((learned.head, place.head, fresh.head), (learned.tail, place.tail, fresh.tail)):
         for name, x in mine.named_parameters():
             assert torch.allclose(x, dict(untrained.named_parameters())[name], atol=1e-6), name

@@ -41,7 +41,7 @@ def train_rate_point(
     Returns:
         What it took: ``train_seconds``, running a frozen head for examples that are kept included where this training
         did it, ``train_images``, ``train_macs``, as if it had been trained alone, ``best_epoch``, ``processor``,
-        ``versions``, the ``history``, and that of ``restoring`` where the unit learned that first.
+        ``processes``, ``versions``, the ``history``, and that of ``restoring`` where the unit learned that first.
 
     Raises:
         TrainingError: it diverged, or its checkpoint cannot be written; what was reached stays in the checkpoint.
@@ -79,6 +79,7 @@ def train_rate_point(
         "train_macs": macs,
         "best_epoch": report.best_epoch,
         "processor": circumstances.processor(pool.device),
+        "processes": distributed.world(),
         "versions": circumstances.versions(),
         "history": report.history,
         **({"restoring": restored.history} if restored else {}),

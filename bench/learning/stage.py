@@ -27,13 +27,13 @@ from splitbench.methods.base import Context, Learned, Learning, LearningMethod, 
 class Stage:
     """Trainings of one dataset and backbone.
 
-    ``untrained()`` is the same backbone with random weights; ``budget`` is the memory for kept examples, in bytes. With
-    ``skip_unreadable``, another picture stands for one that cannot be read.
+    ``untrained(seed)`` is the same backbone with random weights; ``budget`` is the memory for kept examples, in bytes.
+    With ``skip_unreadable``, another picture stands for one that cannot be read.
     """
 
     task: str
     backbone: Backbone
-    untrained: Callable[[], Backbone]
+    untrained: Callable[[int], Backbone]
     images: Callable[[], Dataset]
     trainings: Trainings
     device: torch.device
@@ -102,7 +102,7 @@ class Stage:
         learner, learning = self._learner(one.cell, place, pool.pixels)
         if learning.scratch:
             with torch.no_grad():
-                empty = place_of(self.untrained(), one.cell.split, pool.example[:1])
+                empty = place_of(self.untrained(one.cell.seed), one.cell.split, pool.example[:1])
             learner.forget(empty.head, empty.tail)
         learner.to(self.device)
         recipe = _shared(Recipe(**learning.recipe))
