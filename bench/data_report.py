@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from splitbench.bench import bars
-from splitbench.datasets.base import Dataset, ImageError, Part
-from splitbench.datasets.coco_json import named
+from splitbench.datasets.base import Dataset, ImageError, Part, named
 
 SAMPLE = 64
 """How many images of each part are decoded, unless all are."""

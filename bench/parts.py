@@ -8,7 +8,7 @@ from splitbench import datasets
 from splitbench.bench import bars
 from splitbench.bench.sources import Sources
 from splitbench.bench.sweep import DatasetSpec
-from splitbench.datasets.base import DataError, Dataset, Part, each
+from splitbench.datasets.base import DataError, Dataset, Part, each, named
 
 _MANY = 20_000  # images whose reading is shown
 
@@ -27,6 +27,8 @@ class Parts:
         dataset = open_dataset(self.spec, self.sources, part)
         if len(dataset) == 0:
             raise DataError(f"{self.label}: no {_NAMES[part]} images")
+        if len({*dataset.ids}) != len(dataset):
+            raise DataError(f"{self.label}: {len(dataset)} images have {len({*dataset.ids})} different names in `ids`")
         if part != "evaluation" and self.compared:
             self._compare(dataset, part)
         return dataset
@@ -51,8 +53,8 @@ class Parts:
         ]
         if same:
             raise DataError(
-                f"{self.label}: {len(same)} {_NAMES[part]} images are evaluation images ({', '.join(same[:3])}"
-                f"{', ...' if len(same) > 3 else ''}): name other images, as by `{part}: {{root: FOLDER}}`, or leave "
+                f"{self.label}: {len(same)} {_NAMES[part]} images are evaluation images ({named(same)}): "
+                f"name other images, as by `{part}: {{root: FOLDER}}`, or leave "
                 f"them out by `{part}: exclude`"
             )
 

@@ -41,16 +41,24 @@ class Place:
 
     def cuts(self, values: tuple[Any, ...]) -> tuple[list[Cut], tuple[Any, ...]]:
         """The same where each image may be a cut of its own."""
-        if not self.apart:
-            cut, numbers = self.cut(values)
-            return [cut], numbers
-        tensors = [x for x in values if isinstance(x, Tensor)]
+        parts, numbers = self.parts(values)
+        return [self._given(part) for part in parts], numbers
+
+    def parts(self, values: tuple[Any, ...]) -> tuple[list[Sequence[Tensor]], tuple[Any, ...]]:
+        """The tensors of each cut as the head returned them, and the integers."""
         step = len(self.specs)
-        return [self._given(tensors[i : i + step]) for i in range(0, len(tensors), step)], values[len(tensors) :]
+        if not self.apart:
+            return [values[:step]], values[step:]
+        tensors = [x for x in values if isinstance(x, Tensor)]
+        return [tensors[i : i + step] for i in range(0, len(tensors), step)], values[len(tensors) :]
 
     def _given(self, tensors: Sequence[Tensor]) -> Cut:
-        """What a codec is given: float32 where the network computes in half precision by choice."""
-        return widened(tuple(tensors)) if self.half else tuple(tensors)
+        """What a codec is given: float32 where the network computes in half precision by choice.
+
+        It is its own: a codec that writes into a cut must not change what others are given.
+        """
+        given = widened(tuple(tensors)) if self.half else tensors
+        return tuple(x.clone() if x is own else x for x, own in zip(given, tensors, strict=True))
 
     def specs_of(self, cut: Cut) -> Specs:
         """What both sides know of a cut: it follows from the network and the image's size."""

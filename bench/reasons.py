@@ -8,7 +8,7 @@ from splitbench.methods.base import MethodError
 _EXPECTED = (MethodError, DataError, UserError)
 
 
-def reason_of(error: Exception, about: str) -> str:
+def reason_of(error: BaseException, about: str) -> str:
     """The message; of an error that nobody expected also its type, and the line of code that it came from.
 
     ``about`` tells the log what failed.

@@ -85,6 +85,11 @@ def class_names(dataset: Dataset) -> tuple[str, ...]:
     return dataset.class_names if isinstance(dataset, NumberedHere) else ()
 
 
+def named(things: Sequence[Any]) -> str:
+    """The first few, for a message."""
+    return ", ".join(map(str, things[:3])) + (", ..." if len(things) > 3 else "")
+
+
 class DatasetKind(Protocol):
     """One way to find images: a module-level ``DATASET`` in one file of this folder."""
 

@@ -20,9 +20,9 @@ from PIL import Image
 from pydantic import Field
 
 from splitbench.datasets import base
-from splitbench.datasets.base import DataError, ImageError, Part
+from splitbench.datasets.base import DataError, ImageError, Part, named
 from splitbench.datasets.boxes import Box, Target, target_of
-from splitbench.datasets.coco_json import Annotations, Picture, named, read
+from splitbench.datasets.coco_json import Annotations, Picture, read
 from splitbench.datasets.decoding import opened, size_of
 
 _YEARS: dict[Part, tuple[str, ...]] = {

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from splitbench.datasets.base import DataError
+from splitbench.datasets.base import DataError, named
 from splitbench.datasets.boxes import Box
 
 _SLACK = 1.0  # pixels by which COCO's own boxes leave their images
@@ -82,11 +82,6 @@ def _read(file: Path, drop: bool, identity: tuple[int, int]) -> Annotations:
         raise DataError(f"{file} has faults: {'; '.join(filter(None, faults))}")
     good = [(i, box) for i, box in boxes if min(box["bbox"][2:]) > 0 and _inside(box, known[i])]
     return Annotations(pictures, good, categories)
-
-
-def named(things: Sequence[Any]) -> str:
-    """The first few, for a message."""
-    return ", ".join(map(str, things[:3])) + (", ..." if len(things) > 3 else "")
 
 
 def _content(file: Path) -> dict[str, Any]:

@@ -21,8 +21,10 @@ def opened(source: Path | BinaryIO, name: Path | str) -> Image.Image:
     """
     try:
         with Image.open(source) as image:
+            if image.mode.startswith(("I", "F")):  # Pillow would cut off what is above 255
+                raise ImageError(f"{name} has more than 8 bits per value ({image.mode}): save it with 8")
             return image.convert("RGB")
-    except MemoryError:
+    except (MemoryError, ImageError):
         raise
     except Exception as error:  # Pillow's decoders raise a dozen kinds for damaged files
         if isinstance(error, OSError) and error.errno in _PASSING:

@@ -17,6 +17,7 @@ import hashlib
 import io
 import random
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -27,11 +28,11 @@ from PIL import Image
 from pydantic import Field
 
 from splitbench.datasets import base
-from splitbench.datasets.base import DataError, Dataset, ImageError, Part
+from splitbench.datasets.base import DataError, Dataset, ImageError, Part, named
 from splitbench.datasets.decoding import opened
 
 _IMAGENET_NAME = re.compile(r"ILSVRC2012_(val|test)_\d+|n\d{8}_\d+")
-SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp"}
+SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
 _PARTS: dict[Part, tuple[str, ...]] = {
     "evaluation": ("val", "validation"),
     "calibration": ("train",),
@@ -214,10 +215,12 @@ def _from_csv(table: Path, folder: Path) -> Found:
             missing.append(name)
         else:
             pairs.append((file, label_of(row)))
+    twice = [str(file) for file, count in Counter(file for file, _ in pairs).items() if count > 1]
+    if twice:
+        raise DataError(f"{table} names {len(twice)} images more than once: {named(twice)}")
     if missing:
         raise DataError(
-            f"{table} names {len(missing)} images of {len(rows)} that are not in {folder}: {', '.join(missing[:3])}"
-            f"{', ...' if len(missing) > 3 else ''}"
+            f"{table} names {len(missing)} images of {len(rows)} that are not in {folder}: {named(missing)}"
         )
     return pairs, max(label for _, label in pairs) + 1, ()
 

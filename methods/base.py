@@ -79,7 +79,10 @@ class Codec(Protocol):
     """Turns a cut into one bitstream per image, and back."""
 
     def encode(self, cut: Cut) -> list[Bitstream]:
-        """Code a cut of batch size B into B bitstreams. Raises MethodError for what cannot be coded (NaN, infinity)."""
+        """Code a cut of batch size B, which is left as it is, into B bitstreams.
+
+        Raises MethodError for what cannot be coded (NaN, infinity).
+        """
         ...
 
     def decode(self, streams: Sequence[bytes], specs: Specs) -> Cut:

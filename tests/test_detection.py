@@ -157,6 +157,7 @@ def missing_key(_):
         ({"boxes": lambda x: x[:, :3]}, r"of the shapes .* not \(40, 3\), \(40,\), \(40,\)"),
         ({"labels": lambda x: x[1:]}, r"of the shapes .* not \(40, 4\), \(39,\), \(40,\)"),
         ({"labels": lambda x: x.float()}, r"whole numbers, as `labels`, not float32 \(40,\)"),
+        ({"labels": lambda x: x * 0 - 1}, "categories that are not in its `categories`: -1; `labels` are category ids"),
         ({"scores": lambda x: x - 1}, "gives scores below 0"),
     ],
 )

@@ -137,6 +137,10 @@ def test_labels_without_their_image_are_told(photographs):
         (b"file,label\n", "expected the columns"),
         (b"file,label\nimages/photo_0000.JPEG,cat\n", "not a class index"),
         (b"file,label\nimages/photo_0000.JPEG\n", "not a class index"),
+        (
+            b"file,label\nimages/photo_0000.JPEG,1\nimages/photo_0000.JPEG,2\n",
+            "names 1 images more than once: .*photo_0000",
+        ),
         (b"ImageId,PredictionString\nphoto_0000,n00000000 1 2\n", "no ImageNet synset"),
         (b"\xff\xfe\x00", "not a CSV"),
     ],

@@ -1,11 +1,15 @@
 """Labels that would be taken for others, and losses that there are not, are refused before anything is run."""
 
+from unittest import mock
+
 import pytest
 
+from splitbench.bench import parts, tasks
 from splitbench.bench.errors import UserError
 from splitbench.bench.plan import passes
 from splitbench.bench.sources import Sources
 from splitbench.bench.sweep import read
+from splitbench.datasets.base import DataError
 from tests.coco_samples import write_coco
 from tests.conftest import write_photographs
 
@@ -69,3 +73,17 @@ def test_a_detector_without_a_loss_is_refused_before_the_run(tmp_path, monkeypat
         list(passes(read(tmp_path / "own.yaml"), Sources(tmp_path)))
     (tmp_path / "own.yaml").write_text(DETECTION.format(distortion="distill"))
     assert list(passes(read(tmp_path / "own.yaml"), Sources(tmp_path)))
+
+
+@pytest.mark.parametrize("label", [-1, 10])
+def test_a_label_of_no_class_is_refused(label):
+    dataset = mock.Mock(classes=10, ids=["a picture"], target=lambda _: label)
+    with pytest.raises(DataError, match=f"a picture has the label {label}, but there are 10 classes"):
+        tasks.get("classification").truth(dataset, 0)
+
+
+def test_names_that_are_not_one_per_image_are_refused(monkeypatch):
+    several = mock.MagicMock(ids=["a", "b", "a"], __len__=lambda _: 3)
+    monkeypatch.setattr(parts, "open_dataset", lambda *_: several)
+    with pytest.raises(DataError, match="3 images have 2 different names"):
+        parts.Parts(mock.Mock(label="mine"), Sources()).of("evaluation")

@@ -137,7 +137,7 @@ def _first_place(method: Method, case: Case, rate: object) -> tuple[str, Sample]
     for at in others:
         try:
             sample = deployed(method, case.chosen, rate, at=at)
-            sample.deployment.codec.encode(sample.cut)
+            sample.deployment.codec.encode(tuple(x.clone() for x in sample.cut))
         except MethodError:
             continue
         return at, sample

@@ -54,6 +54,12 @@ def detections(model: nn.Module, raw: Any, sizes: Sequence[tuple[int, int]]) -> 
             )
         if one["labels"].is_floating_point() or one["labels"].dtype == torch.bool:
             raise _wrong(model, "detections", "category ids, whole numbers, as `labels`", one["labels"])
+        unknown = sorted({*one["labels"].tolist()} - {*cast(Any, model).categories})
+        if unknown:
+            raise UserError(
+                f"{type(model).__name__}.detections tells categories that are not in its `categories`: "
+                f"{', '.join(map(str, unknown[:3]))}{', ...' if len(unknown) > 3 else ''}; `labels` are category ids"
+            )
         if bool((one["scores"] < 0).any()):
             raise UserError(f"{type(model).__name__}.detections gives scores below 0")
     return list(found)

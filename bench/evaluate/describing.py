@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from splitbench.bench.evaluate import company
 from splitbench.bench.evaluate.failing import isolated
 from splitbench.bench.evaluate.preparing import Candidate, Prepared
 from splitbench.bench.metrics import ledger
@@ -71,6 +72,8 @@ class _Measured:
         if id(head) not in self._values:
             self._values[id(head)] = [head(x) for x in self.images]
         values = self._values[id(head)]
+        with coding():
+            company.check(codec, [place.cut(value)[0] for value in values], place.specs_of)
         decoded = [received(place.transfer(codec, value)[1], device) for value in values]
         macs_head, head_ms = self._half(head, [(x,) for x in self.images])
         macs_tail, tail_ms = self._half(tail, decoded)

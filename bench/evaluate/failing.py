@@ -29,7 +29,7 @@ class Failure:
     reason: str
 
 
-def lacks_memory(error: Exception) -> bool:
+def lacks_memory(error: BaseException) -> bool:
     """Whether a device's memory ran out."""
     told = isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_ROOM)
     return told or isinstance(error, torch.OutOfMemoryError)
@@ -49,7 +49,7 @@ def isolated(
     try:
         with limited():
             yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # sys.exit() in a method of one's own is its failure, too
         if spare_memory and lacks_memory(error):
             raise torch.OutOfMemoryError(str(error)) from error
         reason = reason_of(error, ", ".join(f"{cell} ({name})" for name, cell in cells.items()))

@@ -172,6 +172,6 @@ def _by_head(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
 @torch.no_grad()
 def _coded(candidate: Candidate, values: tuple[Any, ...], device: torch.device) -> _Coded:
     """What the device sends, and what the server makes of it, for a tail on ``device``: in any thread."""
-    cuts, _ = candidate.place.cuts(values)
+    parts, _ = candidate.place.parts(values)
     streams, decoded = candidate.place.transfer(candidate.deployment.codec, values)
-    return _Coded(streams, received(decoded, device), [sum(x[0].numel() for x in cut) for cut in cuts])
+    return _Coded(streams, received(decoded, device), [sum(x[0].numel() for x in part) for part in parts])

@@ -13,7 +13,7 @@ from splitbench.bench.errors import told
 from splitbench.bench.metrics import accuracy
 from splitbench.bench.metrics.records import Records
 from splitbench.bench.tasks.base import Scored
-from splitbench.datasets.base import Dataset, class_names
+from splitbench.datasets.base import DataError, Dataset, class_names
 
 
 class Classification:
@@ -65,8 +65,13 @@ class Classification:
         )
 
     def truth(self, dataset: Dataset, index: int) -> int:
-        """The class index."""
-        return int(dataset.target(index))
+        """The class index. Raises DataError for one that there is not."""
+        label = int(dataset.target(index))
+        if not 0 <= label < dataset.classes:
+            raise DataError(
+                f"{dataset.ids[index]} has the label {label}, but there are {dataset.classes} classes, numbered from 0"
+            )
+        return label
 
     def record(self, outputs: Tensor, truths: Sequence[int]) -> Records:
         """As :func:`splitbench.bench.metrics.accuracy.record`."""
