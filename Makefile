@@ -61,7 +61,7 @@ compare: setup ## compare the methods of RUNS, from the CSVs alone
 report: setup ## write one HTML file on RUNS: findings, figures, tables, what was run
 	$(BIN)/splitbench report $(RUNS)
 
-benchmark: setup ## measure how fast splitbench is on this machine; QUICK=1 only sees that it works
+benchmark: setup ## measure how fast splitbench is on this machine; QUICK=1 is a smoke test
 	$(BIN)/splitbench benchmark $(if $(QUICK),--quick) $(if $(DEVICE),--device "$(DEVICE)")
 
 test: setup ## run the tests

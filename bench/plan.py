@@ -208,7 +208,7 @@ def check_data(sweep: Sweep, sources: Sources) -> None:
         raise UserError(
             f"DATA= (--data) {sources.data} would not be read: the sweep's images come from no folder "
             f"({', '.join(sorted(names))}). Leave it out, or run a sweep over {' or '.join(others)} "
-            "(see `splitbench sweeps`)"
+            "(see `splitbench sweeps`); a dataset of your own takes a folder where its Options have a `root`"
         )
 
 

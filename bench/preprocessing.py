@@ -4,17 +4,19 @@ The two steps are kept apart because pictures are compressed, cached and counted
 head. Together they equal torchvision's ``ImageClassification`` presets and timm's evaluation transforms exactly.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from PIL import Image
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 Triple = tuple[float, float, float]
+Share = Annotated[float, Field(ge=0, le=1)]
+"""Of the brightest value: pixels are taken as 0 to 1."""
 
 
 class Preprocessing(BaseModel):
@@ -30,7 +32,7 @@ class Preprocessing(BaseModel):
     crop: int | tuple[int, int] | None = 224
     longer: Literal["truncated", "rounded"] = "truncated"
     interpolation: Interpolation = "bilinear"
-    mean: Triple = (0.485, 0.456, 0.406)
+    mean: tuple[Share, Share, Share] = (0.485, 0.456, 0.406)
     std: Triple = (0.229, 0.224, 0.225)
 
     @property

@@ -1,15 +1,18 @@
 """Reads and checks a file of annotations in COCO's format."""
 
 import json
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from splitbench.datasets.base import DataError, named
 from splitbench.datasets.boxes import Box
+
+T = TypeVar("T")
 
 _SLACK = 1.0  # pixels by which COCO's own boxes leave their images
 
@@ -51,15 +54,16 @@ def read(file: Path, drop: bool = False) -> Annotations:
 @lru_cache(maxsize=1)  # calibration and training take theirs from the same file, which takes half a minute for COCO's
 def _read(file: Path, drop: bool, identity: tuple[int, int]) -> Annotations:
     content = _content(file)
-    try:
-        pictures = [_picture(entry) for entry in content["images"]]
-        boxes = [(int(entry["image_id"]), _box(entry)) for entry in content["annotations"]]
-        numbers = [str(entry["id"]) for entry in content["annotations"]]
-        categories = sorted(int(entry["id"]) for entry in content["categories"])
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"{file}: an entry is not in COCO's format ({type(error).__name__}: {error})") from None
+    pictures = _made(file, content, "images", _picture)
+    boxes = _made(file, content, "annotations", lambda entry: (int(entry["image_id"]), _box(entry)))
+    numbers = _made(file, content, "annotations", lambda entry: str(entry["id"]))
+    categories = sorted(_made(file, content, "categories", lambda entry: int(entry["id"])))
     if not pictures or not boxes:
         raise DataError(f"{file} lists {len(pictures)} images and {len(boxes)} boxes: there is nothing to measure")
+    if max(max(left + width, top + height) for left, top, width, height in (box["bbox"] for _, box in boxes)) <= 1:
+        raise DataError(
+            f"{file}: no box reaches beyond the first pixel; boxes are in pixels, not in shares of a picture"
+        )
     known = {picture.id: picture.size for picture in pictures}
     listed = set(categories)
     faults = [
@@ -99,6 +103,19 @@ def _content(file: Path) -> dict[str, Any]:
     return result
 
 
+def _made(file: Path, content: dict[str, Any], kind: str, make: Callable[[Any], T]) -> list[T]:
+    """Every entry of a kind, as ``make`` makes it. Raises DataError for the first one that is none."""
+    made = []
+    for number, entry in enumerate(content[kind]):
+        try:
+            made.append(make(entry))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            missing = isinstance(error, KeyError)
+            what = f"it has no {error.args[0]!r}" if missing else f"{type(error).__name__}: {error}"
+            raise DataError(f"{file}: number {number} of `{kind}` is not in COCO's format ({what})") from None
+    return made
+
+
 def _without_outline(entry: dict[str, Any]) -> dict[str, Any]:
     """Outlines of objects are most of a file, and boxes need none."""
     entry.pop("segmentation", None)
@@ -114,13 +131,20 @@ def _picture(entry: dict[str, Any]) -> Picture:
 
 
 def _box(entry: dict[str, Any]) -> Box:
-    left, top, width, height = (float(value) for value in entry["bbox"])
+    left, top, width, height = map(float, entry["bbox"])
     return {
         "category_id": int(entry["category_id"]),
         "bbox": (left, top, width, height),
-        "area": float(entry.get("area", width * height)),
+        "area": _finite(entry.get("area", width * height)),
         "iscrowd": int(entry.get("iscrowd", 0)),
     }
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no finite number")
+    return number
 
 
 def _inside(box: Box, size: tuple[int, int]) -> bool:

@@ -186,7 +186,7 @@ def of_missing_images(content):
             flat_and_outside,
             "2 boxes have no width or height (`faulty: drop` leaves them out), in image 0, 0; 1 boxes lie",
         ),
-        (infinite, "an entry is not in COCO's format"),
+        (infinite, "is not in COCO's format"),
         (of_missing_images, "names 2 images of 6 that are missing: missing1.jpg, missing4.jpg"),
     ],
 )
