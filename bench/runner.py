@@ -306,8 +306,8 @@ def _drive(running: list[_Running], executor: Executor, store: Store, bar: "tqdm
         if errand.call is work.do_score:
             keys, parts = errand.args
             if error is not None:  # its worker is gone, and so were those that tried again
-                lost = [planned for planned in each.job.planned if planned.key in keys]
                 job = each.job
+                lost = [one for one in job.planned if one.key in keys and store.status(one.key) != "ok"]
                 store_cells(each.one, lost, job.unfinished, store, job.trainings(), job.sources.device, reason)
             scored(each, keys, result)
             each.broken = each.broken or any(part in failed for part in parts)

@@ -52,7 +52,8 @@ def test_a_run_ends_in_table_comparison_and_figures(tmp_path, capsys):
             kept = dict(records)
         assert kept["bytes"].mean() == pytest.approx(float(row["bytes_mean"]))
         assert kept["image"].tolist() == list(range(6)) and kept["detections"].sum() == len(kept["boxes"])
-        low, high = interval(resampled(kept), float(row["ap"]))
+        assert np.array_equal(kept["samples"], resampled(kept), equal_nan=True)
+        low, high = interval(kept["samples"], float(row["ap"]))
         assert (low, high) == pytest.approx((float(row["accuracy_low"]), float(row["accuracy_high"])), abs=1e-4)
     by = {(row["split"], row["method"], row["value"]): row for row in table}
     exact = by["body", "raw", "float32"]

@@ -3,8 +3,10 @@
 import pytest
 import yaml
 
-from splitbench.bench import runner
-from splitbench.bench.executors import Choice, opened
+from splitbench.bench import runner, storing, work
+from splitbench.bench.errors import UserError
+from splitbench.bench.evaluate import score
+from splitbench.bench.executors import Choice, LostError, opened
 from splitbench.bench.sources import Sources
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import read
@@ -110,3 +112,41 @@ def test_one_folder_of_an_interrupted_run_serves_one_pass_only(small, tmp_path, 
     executor = opened(Choice(workers=2), "cpu")
     result = runner.run(read(small), Sources(), Store(out), executor=executor)
     assert result.done == 4 and not result.failed and not (out / "unfinished").exists()
+
+
+def test_cells_are_stored_as_they_are_scored(small, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+
+    def stopped(*args):
+        yield next(score(*args))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storing, "score", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            ran(small, out)
+    seen = starts(monkeypatch)
+    assert ran(small, out) == (1, 1)
+    assert seen == [] and not (out / "unfinished").exists()
+
+
+def test_cells_whose_workers_die_fail_and_those_that_were_scored_before_stay(small, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+
+    def dying(*args):
+        yield next(score(*args))
+        raise UserError("not in this process")
+
+    def lost(job, failed, keys, parts):
+        with pytest.raises(UserError):
+            do_score(job, failed, keys, parts)
+        raise LostError("its process died")
+
+    do_score = work.do_score
+    with monkeypatch.context() as patched:
+        patched.setattr(storing, "score", dying)
+        patched.setattr(work, "do_score", lost)
+        result = runner.run(read(small), Sources(), Store(out))
+    ((_, reason),) = result.failed
+    assert reason.startswith("LostError: its process died")
+    assert ran(small, out) == (1, 1)
