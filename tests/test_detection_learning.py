@@ -6,7 +6,9 @@ import math
 import pytest
 
 from tests.coco_samples import write_coco
-from tests.test_run import rows, splitbench
+from tests.test_run import bare, rows, splitbench  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("bare")
 
 SSD = "{name: torchvision/ssdlite320_mobilenet_v3_large, args: {score_thresh: 0.0, topk_candidates: 9}, splits: [%s]}"
 RCNN = (

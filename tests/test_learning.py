@@ -51,7 +51,7 @@ def stage(one, folder: Path) -> Stage:
     return Stage("classification", backbone, one.untrained, one.train, store, device, 2**28, progress=False)
 
 
-def test_a_run_trains_once_and_tells_what_it_cost(sweep, tmp_path, capsys):
+def test_a_run_trains_once_and_tells_what_it_cost(sweep, tmp_path, capsys, request):
     out = tmp_path / "out"
     assert splitbench("run", sweep, "--out", out) == 0
     table = {(row["method"], row["value"]): row for row in rows(out)}
@@ -73,6 +73,7 @@ def test_a_run_trains_once_and_tells_what_it_cost(sweep, tmp_path, capsys):
     assert len(list((out / "figures").glob("learning_*.png"))) == 2
     capsys.readouterr()
 
+    request.getfixturevalue("bare")
     assert splitbench("run", sweep, "--out", out) == 0
     assert "0 cells run, 4 kept" in capsys.readouterr().out
     assert splitbench("run", sweep, "--out", out, "--overwrite", "all") == 0
@@ -128,6 +129,7 @@ def test_from_scratch_nothing_is_left_of_the_pretrained_weights(sweep, tmp_path)
                 assert not torch.allclose(x, dict(pretrained.named_parameters())[name], atol=1e-3), name
 
 
+@pytest.mark.usefixtures("bare")
 def test_a_last_batch_of_one_image_is_left_out(sweep, tmp_path):
     # 18 training images, of which one is held out: a batch of 16 and one of 1, at a cut of 1 x 1.
     text = SWEEP.replace("splits: [layer3]", "splits: [avgpool]").replace("limit: 48", "limit: 18")
@@ -233,6 +235,7 @@ def test_training_images_that_are_not_there_or_evaluated(sweep, photographs, tmp
     assert said in error and "Traceback" not in error
 
 
+@pytest.mark.usefixtures("bare")
 def test_pictures_of_another_dataset_teach_without_labels(sweep, photographs, tmp_path, capsys):
     text = PHOTOGRAPHS.replace("train: {root: %s}", "train: {name: embedded, limit: 20}")
     sweep.write_text(text.replace("lmbda: [1]", "lmbda: [1], epochs: 1, distortion: [distill, task]"))
@@ -260,6 +263,7 @@ def test_an_unreadable_training_picture_fails_or_another_stands_for_it(sweep, ph
         assert (row["status"], row["train_images"]) == ("ok", "7")
 
 
+@pytest.mark.usefixtures("bare")
 def test_a_fine_tuned_backbone_is_a_sweeps_weights(sweep, tmp_path, capsys):
     weights = tmp_path / "tuned.safetensors"
     assert splitbench("fine-tune", sweep, "--out", weights, "--epochs", 2, "--batch-size", 16) == 0
@@ -325,6 +329,7 @@ def test_weights_of_another_rate_point_are_refused(sweep, tmp_path):
     assert table[3]["status"] == "ok"
 
 
+@pytest.mark.usefixtures("bare")
 def test_two_processes_train_what_a_run_then_takes(sweep, tmp_path, capsys):
     out = tmp_path / "out"
     with socket.socket() as free:

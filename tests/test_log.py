@@ -7,7 +7,9 @@ import pytest
 from splitbench.bench import log
 from splitbench.methods.quantize_rle import METHOD
 from tests.small_sweep import SMALL
-from tests.test_run import splitbench
+from tests.test_run import bare, splitbench  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("bare")
 
 TRAINED = """
 datasets: [{name: embedded, limit: 8, train: {limit: 32}}]

@@ -1,5 +1,6 @@
 """Units by themselves: shapes, rates, tables and bytes that decode elsewhere."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,7 +11,7 @@ import torch
 from compressai.entropy_models import EntropyBottleneck
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from splitbench import methods
 from splitbench.methods import Context, Learned, MethodError, TensorSpec
@@ -196,28 +197,30 @@ from safetensors.torch import load_file, save_file
 from splitbench import methods
 from splitbench.methods import Context, TensorSpec
 
-folder, coder = sys.argv[1:]
 method = methods.get("bottleneck")
 specs = (TensorSpec((8, 9, 7), torch.float32), TensorSpec((30, 6), torch.float32))
-unit = method.learn(method.Settings(lmbda=1.0, stride=1, coder=coder), Context(None, None, specs, list)).unit
-unit.load_state_dict(load_file(folder + "/unit.safetensors"))
-streams = [bytes.fromhex(row) for row in json.load(open(folder + "/streams.json"))]
-decoded = unit.eval().codec().decode(streams, specs)
-save_file({str(i): x.contiguous() for i, x in enumerate(decoded)}, folder + "/decoded.safetensors")
+for coder in sys.argv[2:]:
+    folder = sys.argv[1] + "/" + coder
+    unit = method.learn(method.Settings(lmbda=1.0, stride=1, coder=coder), Context(None, None, specs, list)).unit
+    unit.load_state_dict(load_file(folder + "/unit.safetensors"))
+    streams = [bytes.fromhex(row) for row in json.load(open(folder + "/streams.json"))]
+    decoded = unit.eval().codec().decode(streams, specs)
+    save_file({str(i): x.contiguous() for i, x in enumerate(decoded)}, folder + "/decoded.safetensors")
 """
 
 
-@pytest.mark.parametrize("coder", ["range", "huffman"])
-def test_bytes_decode_in_another_process_from_saved_files(tmp_path, coder):
-    import json
-
-    from safetensors.torch import load_file
-
-    unit, deployment, cut, specs = fitted([(8, 9, 7), (30, 6)], coder=coder)
-    streams = [stream.data for stream in deployment.codec.encode(cut)]
-    save_file({name: x.clone() for name, x in unit.state_dict().items()}, tmp_path / "unit.safetensors")
-    (tmp_path / "streams.json").write_text(json.dumps([data.hex() for data in streams]))
-    subprocess.run([sys.executable, "-c", ELSEWHERE, str(tmp_path), coder], check=True)  # noqa: S603 - our own
-    there = load_file(tmp_path / "decoded.safetensors")
-    for index, x in enumerate(deployment.codec.decode(streams, specs)):
-        assert torch.equal(there[str(index)], x)
+def test_bytes_decode_in_another_process_from_saved_files(tmp_path):
+    coders = ("range", "huffman")
+    expected = {}
+    for coder in coders:
+        unit, deployment, cut, specs = fitted([(8, 9, 7), (30, 6)], coder=coder)
+        streams = [stream.data for stream in deployment.codec.encode(cut)]
+        (tmp_path / coder).mkdir()
+        save_file({name: x.clone() for name, x in unit.state_dict().items()}, tmp_path / coder / "unit.safetensors")
+        (tmp_path / coder / "streams.json").write_text(json.dumps([data.hex() for data in streams]))
+        expected[coder] = deployment.codec.decode(streams, specs)
+    subprocess.run([sys.executable, "-c", ELSEWHERE, str(tmp_path), *coders], check=True)  # noqa: S603 - our own
+    for coder in coders:
+        there = load_file(tmp_path / coder / "decoded.safetensors")
+        for index, x in enumerate(expected[coder]):
+            assert torch.equal(there[str(index)], x)
