@@ -302,13 +302,13 @@ def test_a_full_disk_loses_nothing_but_the_writing(sweep, tmp_path, monkeypatch)
             raise OSError(errno.ENOSPC, "No space left on device")
         whole(path, content)
 
-    monkeypatch.setattr(trainings_module, "write_whole", full)
     out = tmp_path / "out"
-    assert splitbench("run", sweep, "--out", out) == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(trainings_module, "write_whole", full)
+        assert splitbench("run", sweep, "--out", out) == 1
     assert "No space left on device" in rows(out)[1]["reason"]
     kept = {path.name.partition(".")[0] for path in (out / "trainings").glob("*.checkpoint")}
     assert len(kept) == 2  # the second rate point had nothing to begin with
-    monkeypatch.undo()
     assert splitbench("run", sweep, "--out", out) == 0
     assert not list((out / "trainings").glob("*.checkpoint"))
 

@@ -291,7 +291,7 @@ def test_a_codec_that_never_ends_fails_its_cell_only(prepared, monkeypatch):
     first, other, *_ = prepared.candidates
     endless = dataclasses.replace(first.deployment, codec=Endless(first.deployment.codec))
     few = dataclasses.replace(prepared, candidates=[dataclasses.replace(first, deployment=endless), other], failed={})
-    patience.allow(3)
+    patience.allow(1.5)
     try:
         shard = measure(few)
     finally:

@@ -206,12 +206,12 @@ def test_one_cell_that_fails_leaves_the_others_alone(sweep, photographs, tmp_pat
             raise MethodError("it broke in the middle")
         return original(self, cut)
 
-    monkeypatch.setattr(quantize_rle._Codec, "encode", fragile)
     out = tmp_path / "out"
-    assert splitbench("run", sweep, "--data", photographs, "--out", out, "--device", "cpu") == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(quantize_rle._Codec, "encode", fragile)
+        assert splitbench("run", sweep, "--data", photographs, "--out", out, "--device", "cpu") == 1
     assert "bits=8: it broke in the middle" in capsys.readouterr().err
     assert sorted(row["status"] for row in rows(out)) == ["failed"] * 2 + ["ok"] * (CELLS - 2)
-    monkeypatch.undo()
     assert splitbench("run", sweep, "--data", photographs, "--out", out, "--overwrite", "never") == 1
     assert splitbench("run", sweep, "--data", photographs, "--out", out, "--device", "cpu") == 0
     assert f"2 cells run, {CELLS - 2} kept, 0 failed" in capsys.readouterr().out
@@ -283,12 +283,12 @@ def test_an_interrupted_run_keeps_finished_passes(sweep, photographs, tmp_path, 
             raise KeyboardInterrupt
         return original(prepared, first, *rest)
 
-    monkeypatch.setattr(work, "measure", interrupted)
     out = tmp_path / "out"
-    assert splitbench("run", sweep, "--data", photographs, "--out", out, "--device", "cpu") == 130
+    with monkeypatch.context() as patched:
+        patched.setattr(work, "measure", interrupted)
+        assert splitbench("run", sweep, "--data", photographs, "--out", out, "--device", "cpu") == 130
     assert "goes on from there" in capsys.readouterr().err
     assert len(rows(out)) == CELLS
-    monkeypatch.undo()
     starts: list[int] = []
 
     def noted(prepared, first, *rest):

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from compressai.entropy_models import EntropyBottleneck
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
@@ -16,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from splitbench import methods
 from splitbench.methods import Context, Learned, MethodError, TensorSpec
 from splitbench.methods.coding.layout import channel_axis, channels_first, restored
-from splitbench.methods.units.density import Density
+from splitbench.methods.units.density import Density, EntropyBottleneck
 
 BOTTLENECK: Any = methods.get("bottleneck")
 
