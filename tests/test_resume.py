@@ -258,7 +258,7 @@ batch: 8
 """
 
 
-@pytest.mark.parametrize("gone", [False, True])
+@pytest.mark.parametrize("gone", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_rate_point_is_added_whose_neighbours_cell_is_stored(gone, tmp_path):
     path, out = tmp_path / "sweep.yaml", tmp_path / "out"
     path.write_text(LEARNED.replace("[0.3, 1]", "[0.3]"))

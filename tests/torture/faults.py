@@ -72,7 +72,7 @@ FAULTS: dict[str, tuple[Callable[[Cut], Cut], str]] = {
     "runs out of the GPU's memory": (_gpu_memory, "OutOfMemoryError"),
     "gives NaN": (_nan, "NaN"),
     "hangs": (_hangs, f"gave up after {PATIENCE:g} s"),
-    "gives another shape": (_shape, "channels"),
+    "gives another shape": (_shape, "the codec decoded"),
 }
 
 
