@@ -76,13 +76,8 @@ class Place:
         decoded: list[Tensor] = []
         with coding():
             for cut in cuts:
-                coded, specs = codec.encode(cut), self.specs_of(cut)
-                if len(coded) != len(cut[0]):
-                    told = counted(len(coded), "bitstream"), counted(len(cut[0]), "image")
-                    raise MethodError(f"the codec gave {told[0]} for {told[1]}")
-                back = codec.decode([stream.data for stream in coded], specs)
-                _check(back, specs, len(coded))
-                decoded += back
+                coded = encode(codec, cut)
+                decoded += decode(codec, [stream.data for stream in coded], self.specs_of(cut))
                 streams += coded
         if self.sized:
             sides = numbers[: 2 * len(streams)]
@@ -92,13 +87,24 @@ class Place:
         return streams, narrowed((*decoded, *numbers), values) if self.half else (*decoded, *numbers)
 
 
-def _check(decoded: Cut, specs: Specs, images: int) -> None:
-    """Raises MethodError where what was decoded is not what a tail must be given."""
+def encode(codec: Codec, cut: Cut) -> list[Bitstream]:
+    """One bitstream for each image of a cut. Raises MethodError where the codec cannot, or gives fewer or more."""
+    streams = codec.encode(cut)
+    if len(streams) != len(cut[0]):
+        told = counted(len(streams), "bitstream"), counted(len(cut[0]), "image")
+        raise MethodError(f"the codec gave {told[0]} for {told[1]}")
+    return streams
+
+
+def decode(codec: Codec, streams: Sequence[bytes], specs: Specs) -> Cut:
+    """The cut that bitstreams decode to. Raises MethodError where it is not what a tail must be given."""
+    decoded = codec.decode(streams, specs)
     found = [(tuple(x.shape), x.dtype) for x in decoded]
-    wanted = [((images, *spec.shape), spec.dtype) for spec in specs]
+    wanted = [((len(streams), *spec.shape), spec.dtype) for spec in specs]
     if found != wanted:
         told, due = (", ".join(f"{shape} of {dtype}" for shape, dtype in some) for some in (found, wanted))
         raise MethodError(f"the codec decoded {told} instead of {due}")
+    return decoded
 
 
 def received(values: tuple[Any, ...], device: torch.device) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from splitbench.bench.sources import Sources
 from splitbench.bench.store import Store
 from splitbench.bench.sweep import read
 from splitbench.methods.base import Bitstream, MethodError
-from tests.test_conformance import Codec, OfTheBatch
+from tests.test_conformance import Codec, Halving, OfTheBatch, TooFew
 from tests.test_run import rows
 
 
@@ -60,6 +60,8 @@ def check(codec, cuts=CUTS):
     [
         (OfTheBatch(), "bytes depend on the others"),
         (InOrder(), "depends on more than its bytes"),
+        (TooFew(), "gave 1 bitstream for 4 images"),
+        (Halving(), "decoded .* instead of"),
         (Keeping(), None),
     ],
 )

@@ -6,7 +6,6 @@ import pytest
 
 from splitbench.bench import log
 from splitbench.methods.quantize_rle import METHOD
-from tests.small_sweep import SMALL
 from tests.test_run import bare, splitbench  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("bare")
@@ -16,13 +15,6 @@ datasets: [{name: embedded, limit: 8, train: {limit: 32}}]
 backbones: [{name: splitbench/small_resnet, splits: [layer3]}]
 methods: [{name: bottleneck, lmbda: [1], epochs: 2, restore_epochs: 0, batch_size: 16}]
 """
-
-
-@pytest.fixture
-def sweep(tmp_path):
-    path = tmp_path / "small.yaml"
-    path.write_text(SMALL)
-    return path
 
 
 def text(out):
@@ -38,18 +30,18 @@ def breaks(settings, context):
 deploy = METHOD.deploy
 
 
-def test_a_cell_that_breaks_leaves_its_traceback(sweep, tmp_path, monkeypatch, capsys):
+def test_a_cell_that_breaks_leaves_its_traceback(small, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(METHOD, "deploy", breaks)
     out = tmp_path / "out"
-    assert splitbench("run", sweep, "--out", out) == 1
+    assert splitbench("run", small, "--out", out) == 1
     assert f"tracebacks: {out / 'log'}" in capsys.readouterr().err
     assert "small_resnet layer3 quantize-rle bits=2 (" in text(out)
     assert 'return {}["what is not there"]' in text(out) and "bits=4" not in text(out)
 
 
-def test_a_run_without_faults_leaves_no_log_and_none_is_kept_after_it(sweep, tmp_path):
+def test_a_run_without_faults_leaves_no_log_and_none_is_kept_after_it(small, tmp_path):
     out = tmp_path / "out"
-    assert splitbench("run", sweep, "--out", out) == 0
+    assert splitbench("run", small, "--out", out) == 0
     log.LOG.error("nobody's")
     assert not (out / "log").exists()
     assert [type(handler) for handler in log.LOG.handlers] == [logging.NullHandler]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from splitbench.bench.place import decode, encode
 from splitbench.methods.base import Codec, Cut, MethodError, Specs
 
 IMAGES = 4
@@ -28,13 +29,13 @@ def check(codec: Codec, cuts: Sequence[Cut], specs_of: Callable[[Cut], Specs]) -
     server = _copied(codec)
     together = tuple(torch.cat(parts) for parts in zip(*alike, strict=True))
     specs = specs_of(together)
-    data = [stream.data for stream in codec.encode(together)]
-    alone = [codec.encode(cut)[0].data for cut in alike]
+    data = [stream.data for stream in encode(codec, together)]
+    alone = [encode(codec, cut)[0].data for cut in alike]
     if 2 * sum(one != other for one, other in zip(data, alone, strict=True)) > len(data):
         raise MethodError("an image's bytes depend on the others of its batch: code every image by itself")
-    decoded = codec.decode(data, specs)
+    decoded = decode(codec, data, specs)
     for index in reversed(range(len(data))):
-        for x, y in zip(server.decode(data[index : index + 1], specs), decoded, strict=True):
+        for x, y in zip(decode(server, data[index : index + 1], specs), decoded, strict=True):
             if not _near(x[0], y[index]):
                 raise MethodError(
                     "what an image decodes to depends on more than its bytes: decode must be given all by them"
