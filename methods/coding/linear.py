@@ -20,6 +20,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from splitbench.methods.base import MethodError
+
 _SMALLEST_STEP = 1e-30  # far above float32's subnormal numbers, where x / step would lose its meaning
 LARGEST = 1e38  # of a range's ends, so that their difference is finite in float32
 
@@ -54,11 +56,14 @@ def grouped(x: Tensor, granularity: Granularity) -> Tensor:
 
 
 def extent(groups: Tensor) -> Range:
-    """The smallest range that holds all values of each group and 0."""
+    """The smallest range that holds all values of each group and 0. Raises MethodError for NaN and infinite values."""
     if groups.shape[-1] == 0:
         nothing = groups.new_zeros(groups.shape[:2])
         return Range(nothing, nothing)
-    return Range(groups.amin(-1).clamp(-LARGEST, 0), groups.amax(-1).clamp(0, LARGEST))
+    low, high = torch.aminmax(groups, dim=-1)  # NaN if any value is
+    if not bool(torch.isfinite(low).all() & torch.isfinite(high).all()):
+        raise MethodError("a quantizer cannot code NaN or infinite values: the cut has some")
+    return Range(low.clamp(-LARGEST, 0), high.clamp(0, LARGEST))
 
 
 def quantize(groups: Tensor, ends: Range, bits: int, rounding: Rounding = "nearest") -> Tensor:
@@ -75,7 +80,7 @@ def quantize(groups: Tensor, ends: Range, bits: int, rounding: Rounding = "neare
 def dequantize(levels: Tensor, ends: Range, bits: int) -> Tensor:
     """Values (B, G, N), float32, of levels (B, G, N)."""
     step, zero = ends.steps(bits)
-    return (levels.float() - zero[..., None]) * step[..., None]
+    return levels.float().sub_(zero[..., None]).mul_(step[..., None])  # in place: memory takes longer than arithmetic
 
 
 def squared_error(groups: Tensor, ends: Range, bits: int, rounding: Rounding = "nearest") -> Tensor:
