@@ -278,14 +278,22 @@ def train_embedded(
     seed: Annotated[int, typer.Option(help="Of initialization, order and augmentation.")] = 0,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", min=1)] = None,
     limit: Annotated[int | None, typer.Option(help="Training images; by default as for what ships.", min=1)] = None,
+    begin: Annotated[
+        Path | None, typer.Option(help="The small_resnet that the detector begins with; default the one that ships.")
+    ] = None,
 ) -> None:
     """Train a network of the embedded benchmark again, by the command that made the weights that ship."""
     from splitbench.bench.train_embedded import train_embedded_classifier
     from splitbench.bench.train_embedded_detector import train_embedded_detector
 
-    train = train_embedded_detector if network == "small_detector" else train_embedded_classifier
     file = out or Path("results") / f"{network}.safetensors"
-    for name, value in train(file, seed, epochs, limit).items():
+    if network == "small_detector":
+        report = train_embedded_detector(file, seed, epochs, limit, begin=begin)
+    elif begin:
+        raise UserError("--begin is for --network small_detector: small_resnet begins with random weights")
+    else:
+        report = train_embedded_classifier(file, seed, epochs, limit)
+    for name, value in report.items():
         print(f"{name:18} {value}")
 
 

@@ -18,7 +18,7 @@ from splitbench.datasets import embedded
 from splitbench.datasets.base import Dataset, Part
 
 NAME = "small_resnet"
-EPOCHS = 7
+EPOCHS = 40
 
 
 def drawn(part: Part, limit: int | None = None, workers: int = 0) -> TensorDataset:

@@ -11,7 +11,7 @@ from torch.utils.data import TensorDataset
 from torchvision.models.detection.fcos import FCOS
 from torchvision.models.detection.image_list import ImageList
 
-from splitbench.bench import backbones, bars
+from splitbench.bench import backbones, bars, named_weights
 from splitbench.bench.backbones import Backbone
 from splitbench.bench.embedded_training import fit, in_memory, report
 from splitbench.bench.metrics import detection
@@ -93,12 +93,15 @@ def detect(model: nn.Module, batch: Batch) -> Measures:
     return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
 
-def begin(seed: int) -> tuple[FCOS, str]:
-    """The detector, random but for the classifier's trained stages; and a digest of the classifier's weights."""
+def untrained(seed: int, weights_of: Path | None = None) -> tuple[FCOS, str]:
+    """The detector, random but for the classifier's trained stages; and a digest of the classifier's weights.
+
+    The classifier is the one that ships, or the one in the file ``weights_of``.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = EMBEDDED[NAME].build()
-    classifier = backbones.build(BEGINS_FROM, {}, "default", {})
+    classifier = backbones.build(BEGINS_FROM, {}, str(weights_of or named_weights.DEFAULT), {})
     weights, body = classifier.model.state_dict(), cast(Features, network.backbone).body
     body.load_state_dict({name: weights[name] for name in body.state_dict()})
     return network, classifier.weights
@@ -121,6 +124,7 @@ def train_embedded_detector(
     epochs: int | None = None,
     limit: int | None = None,
     evaluate: int | None = None,
+    begin: Path | None = None,
 ) -> dict[str, Any]:
     """Train ``splitbench/small_detector`` and write its weights to ``out``, and beside them how they came about.
 
@@ -130,13 +134,14 @@ def train_embedded_detector(
         epochs: Times that every training image is seen, EPOCHS where None.
         limit: Training images to use, LIMIT where None.
         evaluate: Evaluation images to measure on, all where None.
+        begin: Weights of the classifier that it begins with, those that ship where None.
 
     Returns:
         The report: COCO's twelve measures on evaluation images in percent, seconds, images, MACs, parameters.
     """
     workers, epochs = min(2, os.cpu_count() or 1), epochs or EPOCHS
+    network, begins_from = untrained(seed, begin)
     images = drawn("train", limit or LIMIT, workers=workers)
-    network, begins_from = begin(seed)
     model = Losses(network).to(memory_format=torch.channels_last)  # faster on CPUs
     recipe = Recipe(epochs=epochs, batch_size=32, learning_rate=5e-3, ema=0.998, clip=5.0, seed=seed)
     trained = fit(NAME, network, model, detect, vary, images, recipe, out)
@@ -147,5 +152,5 @@ def train_embedded_detector(
         "evaluation_images": len(evaluation),
     }
     command = f"splitbench train-embedded --network {NAME} --seed {seed} --epochs {epochs}"
-    command += f" --limit {limit}" if limit else ""
+    command += (f" --begin {begin}" if begin else "") + (f" --limit {limit}" if limit else "")
     return report(trained, command, torch.zeros(1, 3, SIDE, SIDE), accuracy, out)

@@ -14,7 +14,7 @@ class Bottleneck:
     """A unit per rate point between frozen halves."""
 
     summary: ClassVar[str] = "lightweight units in the frozen backbone, trained for rate and distortion"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     knob: ClassVar[str] = "lmbda"
     rates: ClassVar[tuple[Any, ...]] = (0.03, 0.1, 0.3, 1.0)
     only_at: ClassVar[str | None] = None

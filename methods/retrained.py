@@ -28,7 +28,7 @@ class Retrained:
     """A unit and a whole model per rate point."""
 
     summary: ClassVar[str] = "the whole model retrained with a bottleneck for every rate point"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     knob: ClassVar[str] = "lmbda"
     rates: ClassVar[tuple[Any, ...]] = (0.03, 0.1, 0.3, 1.0)
     only_at: ClassVar[str | None] = None

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.utils.data import TensorDataset
 
 from splitbench.bench import backbones, train_embedded_detector
@@ -12,7 +13,7 @@ from splitbench.bench.models import EMBEDDED, WEIGHTS
 from splitbench.bench.models.small_detector import small_detector
 from splitbench.bench.split import split
 from splitbench.bench.split.detection import is_torchvisions
-from splitbench.bench.train_embedded_detector import Losses, begin, detect, drawn, measured, vary
+from splitbench.bench.train_embedded_detector import Losses, detect, drawn, measured, untrained, vary
 from splitbench.datasets import embedded, embedded_detection
 
 REPORT = json.loads((WEIGHTS / "small_detector.json").read_text())
@@ -64,13 +65,17 @@ def test_the_shipped_detector_is_as_good_as_its_report_says(detector):
     assert REPORT["evaluation_images"] == embedded.SIZES["evaluation"]
 
 
-def test_the_report_names_the_classifier_that_the_detector_began_from():
-    classifier = json.loads((WEIGHTS / "small_resnet.json").read_text())
-    assert REPORT["begins_from"] == f"splitbench/small_resnet {classifier['weights']}"
-    network, digest = begin(0)
-    assert digest == classifier["weights"]
+def test_the_detector_begins_with_the_stages_of_a_classifier(tmp_path):
+    shipped = json.loads((WEIGHTS / "small_resnet.json").read_text())
+    network, digest = untrained(0)
+    assert digest == shipped["weights"]
     trained = backbones.build("splitbench/small_resnet", {}, "default", {}).model
     assert torch.equal(network.backbone.body.layer3.conv2.weight, trained.layer3.conv2.weight)
+    other = {name: value + 1 for name, value in trained.state_dict().items()}
+    save_file(other, tmp_path / "other.safetensors")
+    network, another = untrained(0, tmp_path / "other.safetensors")
+    assert another != digest
+    assert torch.equal(network.backbone.body.layer3.conv2.weight, other["layer3.conv2.weight"])
 
 
 def test_a_batch_is_drawn_once_with_its_boxes_padded():
@@ -101,7 +106,7 @@ def test_variations_turn_boxes_with_their_pixels():
 
 
 def test_losses_are_torchvisions_and_the_same_in_both_modes_but_for_batch_norm():
-    model, _ = begin(0)
+    model, _ = untrained(0)
     batch = drawn("train", limit=4)[:]
     losses = Losses(model.eval())(*batch)
     model.train()

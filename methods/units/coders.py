@@ -4,17 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from splitbench.methods.coding.counts import Counts
 from splitbench.methods.coding.entropy import RangeCoder
 from splitbench.methods.coding.huffman import HuffmanCoder
 from splitbench.methods.coding.tables import Symbols, Tables
-from splitbench.methods.units.tensor_unit import TensorUnit
-
-_BEYOND = 64
-"""Symbols above the highest seen whose probability the escape gets."""
-_LEAST = 1e-6
 
 
 class Coder(Protocol):
@@ -31,26 +24,18 @@ class Coder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """``tables`` makes the tables of a tensor from its trained unit and the symbols of training images."""
+    """``tables`` makes the tables of a tensor from its symbols in training images, counted by channel."""
 
     build: Callable[[Sequence[Tables]], Coder]
-    tables: Callable[[TensorUnit, Counts], Tables]
+    tables: Callable[[Counts], Tables]
 
 
-def _learned(unit: TensorUnit, counts: Counts) -> Tables:
-    """A table per channel from the learned density, as far as any training image's symbols reach."""
-    highest = int(np.flatnonzero(counts.histogram[:, :-1].sum(0)).max(initial=0))
-    masses = unit.masses(0, highest + _BEYOND).cpu().numpy()
-    escape = masses[:, highest + 1 :].sum(1) + _LEAST
-    return Tables.from_pmf(masses[:, : highest + 1], 0, escape)
-
-
-def _counted(unit: TensorUnit, counts: Counts) -> Tables:
-    """One table over all channels from the training images' symbols."""
+def _shared(counts: Counts) -> Tables:
+    """One table for all channels."""
     together = Counts(1, counts.lowest, counts.lowest + counts.histogram.shape[1] - 2)
     together.histogram[:] = counts.histogram.sum(0)
     return together.tables()
 
 
-CODERS: Mapping[str, Way] = {"range": Way(RangeCoder, _learned), "huffman": Way(HuffmanCoder, _counted)}
+CODERS: Mapping[str, Way] = {"range": Way(RangeCoder, Counts.tables), "huffman": Way(HuffmanCoder, _shared)}
 """By the name in the settings."""
