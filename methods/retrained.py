@@ -15,7 +15,8 @@ from splitbench.methods.base import Context, Deployment, Learning
 class Settings(units.Settings):
     """As for units; ``weights: scratch`` forgets the pretrained weights first.
 
-    Pretrained weights want smaller steps than a new unit: head and tail get ``share`` of the learning rate.
+    Pretrained weights want smaller steps than a new unit: head and tail get ``share`` of the learning rate. A backbone
+    that knows its training images by heart wants little (0.02 to 0.1) and ``distortion: distill``.
     """
 
     weights: Literal["pretrained", "scratch"] = "pretrained"

@@ -17,8 +17,8 @@ class Settings(base.Settings):
     """What can be set; ``lmbda`` (lambda, as CompressAI spells it) is the knob: the weight of bits per pixel.
 
     The unit: ``channels`` of the latent (a quarter of the tensor's by default), ``stride`` of encoder and decoder, and
-    the quantizer's ``step``, fixed or learned per channel. ``coder`` is range coding with a table per channel, or Huffman
-    coding with one table for all channels; both are counted on training images.
+    the quantizer's ``step``, fixed or learned per channel. ``coder`` is range coding with a table per channel, or
+    Huffman coding with one table for all channels; both are counted on training images.
 
     Training: ``distortion`` is the task's loss or label-free distillation. ``start: neighbour`` begins with the weights
     of the rate point before this one in the sweep, and trains for ``next_epochs``. ``flip`` adds mirrored pictures.
