@@ -56,8 +56,8 @@ def test_the_shipped_classifier_is_as_good_as_its_report_says():
     whole = backbones.build("splitbench/small_resnet", {}, "default", {}).whole().eval()
     images = train_embedded.drawn("evaluation", limit=300)
     accuracy = training.validate(whole, training.classify(), images)["accuracy"]
-    assert 85 <= report["evaluation_top1"] <= 95
-    assert abs(accuracy - report["evaluation_top1"]) < 4
+    assert 98 <= report["evaluation_top1"] < 100
+    assert abs(accuracy - report["evaluation_top1"]) < 2
 
 
 def test_training_the_embedded_classifier_end_to_end(tmp_path):
