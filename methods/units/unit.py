@@ -57,7 +57,7 @@ class CutUnit(Unit):
     def finish(self, cuts: Iterable[Cut]) -> None:
         """Count the symbols of training images, and make the coder's tables of the counts.
 
-        The learned density is what training needs: a rate with a gradient. Counts fit what is sent up to 4 % better.
+        The learned density is what training needs: a rate with a gradient. What is sent takes fewer bytes by counts.
         """
         self.eval()
         counts = [Counts(unit.channels, 0, _HIGHEST) for unit in self.units]
