@@ -99,7 +99,7 @@ class RangeDecoder:
         return found
 
     def uniform(self, sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """One number below each size."""
+        """One number below each size, of at least 2."""
         found = np.empty(len(sizes), np.int64)
         self._check(_read_uniform(self.state, self.words, sizes, found))
         return found
