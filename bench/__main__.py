@@ -1,5 +1,5 @@
 """``python -m splitbench.bench`` is ``splitbench``."""
 
-from splitbench.bench.cli import main
+from splitbench.bench.cli.main import main
 
 main()

@@ -1,7 +1,7 @@
 """Datasets: one file each, found by being there.
 
 A dataset's name is its file's, with ``-`` for ``_``: ``imagenet.py`` holds ``imagenet`` in a module-level ``DATASET``.
-One that lies elsewhere is named by its import path (:mod:`splitbench.bench.own_code`).
+One that lies elsewhere is named by its import path (:mod:`splitbench.bench.utils.user_code`).
 """
 
 from splitbench.datasets.base import DataError, Dataset, ImageError, Part, fingerprint

@@ -32,7 +32,7 @@ from pydantic import Field
 
 from splitbench.datasets import base
 from splitbench.datasets.base import DataError, Dataset, Part
-from splitbench.datasets.decoding import opened
+from splitbench.datasets.formats.decoding import opened
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32

@@ -21,9 +21,20 @@ from pydantic import Field
 
 from splitbench.datasets import base
 from splitbench.datasets.base import DataError, ImageError, Part, named
-from splitbench.datasets.boxes import Box, Target, target_of
-from splitbench.datasets.coco_json import Annotations, Picture, read
-from splitbench.datasets.decoding import opened, size_of
+from splitbench.datasets.formats.boxes import (
+    Box,
+    Target,
+    target_of,
+)
+from splitbench.datasets.formats.coco_json import (
+    Annotations,
+    Picture,
+    read,
+)
+from splitbench.datasets.formats.decoding import (
+    opened,
+    size_of,
+)
 
 _YEARS: dict[Part, tuple[str, ...]] = {
     "evaluation": ("val2017", "val2014", "val"),

@@ -29,7 +29,7 @@ from pydantic import Field
 
 from splitbench.datasets import base
 from splitbench.datasets.base import DataError, Dataset, ImageError, Part, named
-from splitbench.datasets.decoding import opened
+from splitbench.datasets.formats.decoding import opened
 
 _IMAGENET_NAME = re.compile(r"ILSVRC2012_(val|test)_\d+|n\d{8}_\d+")
 SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}

@@ -6,7 +6,7 @@ from typing import Any
 
 from splitbench.datasets.base import DataError, DatasetKind
 
-_NOT_DATASETS = {"base", "boxes", "coco_json", "decoding", "registry", "drawing"}
+_NOT_DATASETS = {"base", "drawing", "formats", "registry"}
 _added: dict[str, DatasetKind] = {}
 
 

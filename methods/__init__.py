@@ -2,7 +2,7 @@
 
 A method's name is its file's name with ``-`` for ``_``: ``quantize_rle.py`` holds ``quantize-rle`` in a module-level
 ``METHOD``. Nothing is imported before it is asked for, so a file that cannot be imported troubles nobody else. A method
-that lies elsewhere is named by its import path (:mod:`splitbench.bench.own_code`).
+that lies elsewhere is named by its import path (:mod:`splitbench.bench.utils.user_code`).
 """
 
 from splitbench.methods.base import (

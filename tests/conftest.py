@@ -10,7 +10,7 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
-from tests.small_sweep import SMALL
+from tests.helpers.small_sweep import SMALL
 
 torch.set_num_threads(1)  # small batches: threads that wait for one another cost more than they save
 settings.register_profile("splitbench", deadline=None)  # machines are noisy, and numba compiles at first use

@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
 from splitbench.bench.metrics.records import Records
-from splitbench.datasets.boxes import Box
+from splitbench.datasets.formats.boxes import Box
 from splitbench.methods.base import MethodError
 
 METRIC = "ap"

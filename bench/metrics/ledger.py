@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from splitbench.bench.metrics.latency import median_ms
-from splitbench.bench.weight_files import content
+from splitbench.bench.utils.weight_files import content
 from splitbench.methods.base import Deployment
 
 SIDES = ("device", "server")

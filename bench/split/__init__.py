@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from splitbench.bench.errors import UserError
 from splitbench.bench.split.cut import Halves, cut_module, whole
 from splitbench.bench.split.detection import default_images, is_torchvisions, small_images, split_detector
 from splitbench.bench.split.facts import evaluating
+from splitbench.bench.utils.errors import UserError
 
 __all__ = ["Halves", "default_example", "same", "split"]
 

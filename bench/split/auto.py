@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from math import log
 from statistics import median_high
 
-from splitbench.bench.errors import UserError
 from splitbench.bench.split.point import SplitPoint
+from splitbench.bench.utils.errors import UserError
 
 STEP = 2
 """A new stage begins where a feature map has this many times fewer places than the one before (or more)."""

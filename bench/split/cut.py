@@ -4,11 +4,14 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, fx, nn
 
-from splitbench.bench.errors import UserError, nearest
 from splitbench.bench.split.facts import Trace
 from splitbench.bench.split.graphs import write_halves
 from splitbench.bench.split.plan import Plan
 from splitbench.bench.split.trace import trace
+from splitbench.bench.utils.errors import (
+    UserError,
+    nearest,
+)
 
 
 class Halves(NamedTuple):

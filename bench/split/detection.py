@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-from splitbench.bench.errors import UserError
 from splitbench.bench.split.cut import Halves, cut_module
 from splitbench.bench.split.facts import evaluating
+from splitbench.bench.utils.errors import UserError
 
 PREFIX = "backbone"
 

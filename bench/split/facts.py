@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from splitbench.bench.errors import UserError
+from splitbench.bench.utils.errors import UserError
 
 BATCH = 61
 """Batch size of the fake input: a prime that no network has among its own sizes, so that it can be told apart."""

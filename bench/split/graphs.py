@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, fx
 from torch.fx.graph_module import _USER_PRESERVED_ATTRIBUTES_KEY
 
-from splitbench.bench.errors import UserError
 from splitbench.bench.split.facts import BATCH, TensorFact
 from splitbench.bench.split.plan import Plan, image_axis
+from splitbench.bench.utils.errors import UserError
 
 
 class Sent(NamedTuple):

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from splitbench.bench import weight_files
 from splitbench.bench.training import distributed
 from splitbench.bench.training.errors import TrainingError
 from splitbench.bench.training.recipe import Recipe
+from splitbench.bench.utils import weight_files
 
 _FORMAT = "splitbench checkpoint 1"
 

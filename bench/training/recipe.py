@@ -6,8 +6,8 @@ from typing import Any, Literal, get_args
 
 from torch import nn
 
-from splitbench.bench.precision import Precision
 from splitbench.bench.training.errors import TrainingError
+from splitbench.bench.utils.precision import Precision
 
 Schedule = Literal["cosine", "one-cycle"]
 

@@ -5,8 +5,8 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from splitbench.bench.files import write_whole
 from splitbench.bench.training.errors import TrainingError
+from splitbench.bench.utils.files import write_whole
 
 
 @dataclass(slots=True)

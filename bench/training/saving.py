@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from splitbench.bench.files import write_whole
 from splitbench.bench.training.errors import TrainingError
+from splitbench.bench.utils.files import write_whole
 
 Weights = dict[str, Tensor]
 

@@ -12,8 +12,6 @@ from torch import nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from splitbench.bench import bars
-from splitbench.bench.log import LOG
 from splitbench.bench.training import checkpoint as checkpoints
 from splitbench.bench.training import distributed
 from splitbench.bench.training.batches import Batches, Collate
@@ -24,6 +22,8 @@ from splitbench.bench.training.saving import copy, put
 from splitbench.bench.training.session import Session, apart, begin
 from splitbench.bench.training.steps import Augment, Step
 from splitbench.bench.training.validation import Means, cast, measured
+from splitbench.bench.utils import progress
+from splitbench.bench.utils.log import LOG
 
 _SELDOM = 10
 """Steps between looks at the measures where a look is dear: it waits for a GPU, or for other processes."""
@@ -36,7 +36,7 @@ def train(
     held_out: Dataset[Any],
     recipe: Recipe,
     augment: Augment | None = None,
-    progress: bool = True,
+    show_progress: bool = True,
     *,
     checkpoint: Path | None = None,
     collate: Collate | None = None,
@@ -59,7 +59,7 @@ def train(
         held_out: Likewise; training images that are not trained on, by which the best epoch is chosen.
         recipe: The numbers.
         augment: Applied to training batches only, before they are moved to the model's device.
-        progress: Whether to draw a bar, with the epoch's means so far and the time left.
+        show_progress: Whether to draw a bar, with the epoch's means so far and the time left.
         checkpoint: A file for the state, written at the start and after every epoch.
         collate: Makes a batch of a list of items, where stacking them will not do: detectors need lists.
         stay: How many parts at a batch's end stay on the host, for a step that looks something up by them there:
@@ -99,11 +99,11 @@ def train(
         if done < recipe.epochs:
             _try(alone, step, checks, recipe)
 
-        with bars.of(
+        with progress.of(
             total=steps,
             initial=done * len(batches),
             unit="step",
-            disable=not progress or rank > 0,
+            disable=not show_progress or rank > 0,
             dynamic_ncols=True,
         ) as bar:
             for epoch in range(done, recipe.epochs):

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from splitbench.bench.precision import Precision
 from splitbench.bench.training import distributed
 from splitbench.bench.training.batches import Batches, Collate, Share
 from splitbench.bench.training.steps import Measures, Step
+from splitbench.bench.utils.precision import Precision
 
 
 class Means:

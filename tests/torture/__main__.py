@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from splitbench.bench import circumstances
+from splitbench.bench.utils import provenance
 from tests.torture.decoders import NAMES
 
 _ROOT = Path(__file__).parents[2]
@@ -68,7 +68,7 @@ def _read(folder: Path) -> dict[tuple[str, str], Row]:
 def _row(what: str, how: str, command: list[str]) -> Row:
     begun = time.perf_counter()
     print(f"{what}: {how} ...", file=sys.stderr)  # noqa: T201
-    about = {"commit": circumstances.commit(), "date": circumstances.now()}
+    about = {"commit": provenance.commit(), "date": provenance.now()}
     done = subprocess.run([sys.executable, "-m", *command], cwd=_ROOT, capture_output=True, text=True)  # noqa: S603
     seconds = round(time.perf_counter() - begun)
     if done.returncode != 0:
@@ -83,7 +83,7 @@ def _row(what: str, how: str, command: list[str]) -> Row:
 def _write(rows: list[Row], folder: Path) -> None:
     totals = {name: sum(row["counts"].get(one, 0) for row in rows for one in parts) for name, parts in _TOTALS.items()}
     found = sum(row["faults"] != "none" for row in rows)
-    content = {"versions": circumstances.versions(), "totals": totals, "parts with faults": found, "rows": rows}
+    content = {"versions": provenance.versions(), "totals": totals, "parts with faults": found, "rows": rows}
     (folder / "torture.json").write_text(json.dumps(content, indent=1) + "\n")
     summed = ", ".join(f"{name}: {value:,}" for name, value in totals.items())
     (folder / "torture.md").write_text(f"{_table(rows)}\n{summed}; parts in which something broke: {found}\n")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from splitbench.bench.conformance.damage import mutated
+from splitbench.bench.tools.conformance.damage import mutated
 from tests.torture.decoders import Target, targets
 
 _MORE = 2**30  # bytes of address space beyond what is in use once all is imported

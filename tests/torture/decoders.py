@@ -8,13 +8,16 @@ import numpy as np
 import torch
 
 from splitbench import methods
-from splitbench.bench.conformance import decodes
+from splitbench.bench.tools.conformance import decodes
 from splitbench.methods import BitstreamError
 from splitbench.methods.coding import linear, ranges, zero_runs, zero_runs_decoder
 from splitbench.methods.coding.entropy import RangeCoder
 from splitbench.methods.coding.huffman import HuffmanCoder
 from splitbench.methods.coding.tables import Tables
-from tests.method_samples import cases, deployed
+from tests.helpers.method_samples import (
+    cases,
+    deployed,
+)
 
 _SHAPES = [(3, 70), (3, 11)]
 

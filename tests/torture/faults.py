@@ -20,15 +20,18 @@ from unittest import mock
 
 import torch
 
-from splitbench.bench import runner
-from splitbench.bench.errors import UserError
-from splitbench.bench.plan import Pass, passes
-from splitbench.bench.sources import Sources
-from splitbench.bench.store import Store
-from splitbench.bench.sweep import Sweep
+from splitbench.bench.results.store import Store
+from splitbench.bench.run import runner
+from splitbench.bench.run.plan import (
+    Pass,
+    passes,
+)
+from splitbench.bench.run.sources import Sources
+from splitbench.bench.sweep.schema import Sweep
+from splitbench.bench.utils.errors import UserError
 from splitbench.methods import quantize_rle
 from splitbench.methods.base import Cut
-from tests.results_samples import difference
+from tests.helpers.results_samples import difference
 
 SWEEP = Sweep.model_validate(
     {

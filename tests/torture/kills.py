@@ -21,11 +21,14 @@ from pathlib import Path
 
 import torch
 
-from splitbench.bench import runner, work
-from splitbench.bench.sources import Sources
-from splitbench.bench.store import Store
-from splitbench.bench.sweep import Sweep
-from tests.results_samples import difference
+from splitbench.bench.results.store import Store
+from splitbench.bench.run import (
+    runner,
+    worker,
+)
+from splitbench.bench.run.sources import Sources
+from splitbench.bench.sweep.schema import Sweep
+from tests.helpers.results_samples import difference
 
 SWEEP = Sweep.model_validate(
     {
@@ -85,7 +88,7 @@ def torture(count: int, folder: Path, seed: int = 0) -> dict[str, int]:
         AssertionError: a life ended by itself with an error, or results differ from the undisturbed run's.
     """
     rng = random.Random(seed)
-    work._SHARD_SECONDS = 0.05  # a shard every few batches, so that kills meet many of them
+    worker._SHARD_SECONDS = 0.05  # a shard every few batches, so that kills meet many of them
     undisturbed = folder / "undisturbed"
     folder.mkdir(parents=True, exist_ok=True)
     begun = time.perf_counter()

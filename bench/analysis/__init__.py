@@ -1,0 +1,1 @@
+"""From CSVs to comparisons, figures and reports; never imports torch."""

@@ -1,0 +1,222 @@
+"""Bjøntegaard's average differences between curves: BD-rate and BD-accuracy against an anchor.
+
+BD-rate is the mean difference in bytes at equal accuracy, BD-accuracy the mean difference in accuracy at equal bytes,
+each over the range that both curves cover. Only rate points count whose drop is at most ``WITHIN`` points: what a codec
+does at accuracies that nobody would accept would otherwise outweigh the rest. A curve that goes on beyond is cut there
+by linear interpolation in log-bytes. Between points it is PCHIP, which unlike Akima or a cubic neither overshoots nor
+bends back.
+
+The two ask different things of a curve:
+
+* BD-rate asks how many bytes an accuracy takes. Only the curve's front
+  (:func:`splitbench.bench.analysis.compare.curves.envelope`) tells that: a rate point that takes more bytes than
+  another and is no more accurate is the answer for no accuracy.
+* BD-accuracy asks what is reached within so many bytes. To that every rate point has an answer: its own accuracy, or
+  that of a better one with fewer bytes. Where a curve has come to its end, it is known to go on level.
+
+So BD-rate needs three points on the front of either curve, BD-accuracy three rate points, whether or not on it: a
+method that is as good as uncompressed from its second rate point on has a BD-accuracy, and no BD-rate, however many
+more are measured above. A cut's end is no measured point and does not count. Either number needs the ranges of the
+curves to overlap by half of what they cover together; where it is not given, ``reason`` says why.
+"""
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from bjontegaard import bd_psnr, bd_rate
+
+from splitbench.bench.analysis.compare.curves import (
+    Numbers,
+    envelope,
+)
+from splitbench.bench.results.table import (
+    CURVE,
+    UNCUT,
+    curve_name,
+    points,
+)
+from splitbench.bench.utils.errors import (
+    UserError,
+    nearest,
+)
+from splitbench.bench.utils.text import counted
+
+WITHIN = 10.0
+MIN_POINTS = 3
+MIN_OVERLAP = 0.5
+
+COLUMNS = [
+    *(*CURVE, "anchor", "bd_rate", "bd_rate_overlap", "bd_accuracy", "bd_accuracy_overlap"),
+    *("points_near", "points_on_front", "anchor_points_near", "anchor_points_on_front", "reason", "at_split"),
+]
+
+
+class Anchor(NamedTuple):
+    """The method and variant that the others are held against."""
+
+    method: str
+    variant: str
+
+
+def bd_table(frame: pd.DataFrame, anchor: str | None = None) -> pd.DataFrame:
+    """BD-rate and BD-accuracy of every curve against the anchor, per (dataset, backbone, split).
+
+    Methods that send the picture are compared at every split, or with each other where the anchor is one of them.
+
+    Args:
+        frame: as :func:`splitbench.bench.results.table.read` returns it.
+        anchor: a method, or a method and its variant as in ``quantize-rle granularity=channel``; by default
+            quantize-rle, else image, else the method with most points; of several variants the one with default
+            settings, else the one with most points.
+
+    Returns:
+        ``bd_rate`` in % (negative: fewer bytes than the anchor), ``bd_accuracy`` in points, the overlaps in %, how many
+        rate points either curve has near the baseline and how many of these are on its front, and the
+        ``reason`` where a number is not given. ``at_split`` says where the comparison was made.
+
+    Raises:
+        UserError: the anchor is not in the table.
+    """
+    good = points(frame)
+    chosen = find_anchor(good, anchor)
+    rows = []
+    for (dataset, backbone), group in good.groupby(["dataset", "backbone"], sort=True):
+        curves = {
+            (str(split), str(method), str(variant)): _curve(one)
+            for (split, method, variant), one in group.groupby(CURVE[2:], sort=True)
+        }
+        splits = [name[0] for name in curves if name[1:] == chosen] or [""]
+        for split in dict.fromkeys(splits):
+            base = curves.get((split, *chosen))
+            for name, curve in curves.items():
+                if name[0] == "output" or name == (split, *chosen) or not _comparable(name[0], split):
+                    continue
+                outcome = _compare(base, curve) if base is not None else _UNMEASURED
+                where = split if name[0] in UNCUT and split else name[0]
+                rows.append((dataset, backbone, *name, curve_name(*chosen), *outcome, where))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def find_anchor(good: pd.DataFrame, anchor: str | None) -> Anchor:
+    """The anchor's method and variant; see :func:`bd_table`."""
+    sizes = Counter(zip(good["method"].map(str), good["variant"].map(str), strict=True))
+    for pair in sorted(sizes):
+        if curve_name(*pair) == anchor:
+            return Anchor(*pair)
+    methods = Counter(good["method"].map(str))
+    if anchor is None:
+        known = [name for name in ("quantize-rle", "image") if name in methods]
+        method = known[0] if known else max(sorted(methods), key=lambda name: methods[name])
+    elif anchor in methods:
+        method = anchor
+    else:
+        names = [curve_name(*pair) for pair in sorted(sizes)]
+        raise UserError(f"no anchor {anchor!r} in these results{nearest(anchor, [*methods, *names])}")
+    variants = sorted(variant for name, variant in sizes if name == method)
+    return Anchor(method, "" if "" in variants else max(variants, key=lambda variant: sizes[method, variant]))
+
+
+class _Line(NamedTuple):
+    """A line through points, by rising bytes, with the cut's end where it has one; and how many were measured."""
+
+    size: Numbers
+    accuracy: Numbers
+    measured: int
+
+
+class _Curve(NamedTuple):
+    """A curve near the baseline: its front, and what all its rate points reach."""
+
+    front: _Line
+    reached: _Line
+
+
+class _Outcome(NamedTuple):
+    """What :data:`COLUMNS` hold after the anchor; overlaps in %."""
+
+    rate: float
+    rate_overlap: float
+    accuracy: float
+    accuracy_overlap: float
+    points: float
+    on_front: float
+    anchor_points: float
+    anchor_on_front: float
+    reason: str
+
+
+def _comparable(split: str, anchor_split: str) -> bool:
+    return split == anchor_split or split in UNCUT or anchor_split in ("", *UNCUT)
+
+
+def _curve(rows: pd.DataFrame) -> _Curve:
+    size, drop = rows["bytes_mean"].to_numpy(float), rows["drop"].to_numpy(float)
+    near, first = drop <= WITHIN, _cut_end(size, drop)
+    # Of rate points with the same bytes the best tells what they reach.
+    sizes = np.unique(size[near])
+    best = np.array([drop[size <= one].min() for one in sizes])
+    return _Curve(_line(*envelope(size[near], drop[near]), *first), _line(sizes, best, *first))
+
+
+def _cut_end(size: Numbers, drop: Numbers) -> tuple[Numbers, Numbers]:
+    """Where the front crosses a drop of :data:`WITHIN` points between two rate points; nothing where it does not."""
+    size, drop = envelope(size, drop)
+    if not (drop.size and drop[-1] < WITHIN < drop[0]) or WITHIN in drop:
+        return np.empty(0), np.empty(0)
+    return np.exp(np.interp([WITHIN], drop[::-1], np.log(size[::-1]))), np.array([WITHIN])
+
+
+def _line(size: Numbers, drop: Numbers, first_size: Numbers, first_drop: Numbers) -> _Line:
+    return _Line(np.concatenate([first_size, size]), -np.concatenate([first_drop, drop]), len(size))
+
+
+_SETTINGS: dict[str, Any] = {"method": "pchip", "require_matching_points": False, "min_overlap": 0}
+
+
+def _compare(anchor: _Curve, test: _Curve) -> _Outcome:
+    ours = test.reached.measured, test.front.measured
+    counts = (*ours, anchor.reached.measured, anchor.front.measured)
+    for curve, whose in ((anchor, "the anchor"), (test, "it")):
+        if (near := curve.reached.measured) < MIN_POINTS:
+            few = f"{whose} has {counted(near, 'rate point')} near the baseline, {MIN_POINTS} are needed"
+            return _Outcome(*_NEITHER, *counts, few)
+    rate, rate_overlap, no_rate = _bd_rate(anchor, test)
+    accuracy, overlap, no_accuracy = _bd_accuracy(anchor.reached, test.reached)
+    reason = "; ".join(filter(None, (no_rate, no_accuracy)))
+    return _Outcome(rate, 100 * rate_overlap, accuracy, 100 * overlap, *counts, reason)
+
+
+_NEITHER = (np.nan, np.nan, np.nan, np.nan)
+_UNMEASURED = _Outcome(*_NEITHER, *_NEITHER, "the anchor was not measured")
+
+
+def _bd_rate(anchor: _Curve, test: _Curve) -> tuple[float, float, str]:
+    """BD-rate in %, the share by which the accuracies overlap, and why there is none."""
+    for curve, whose in ((anchor, "the anchor's"), (test, "its")):
+        if (on := curve.front.measured) < MIN_POINTS:
+            few = f"{on} of {whose} {curve.reached.measured} rate points near the baseline"
+            return (
+                np.nan,
+                np.nan,
+                f"no BD-rate: {few} {'is' if on == 1 else 'are'} on its front, {MIN_POINTS} are needed",
+            )
+    share = _overlap(anchor.front.accuracy, test.front.accuracy)
+    if share < MIN_OVERLAP:
+        return np.nan, share, f"no BD-rate: accuracies overlap by {100 * share:.0f} % only"
+    return float(bd_rate(*anchor.front[:2], *test.front[:2], **_SETTINGS)), share, ""
+
+
+def _bd_accuracy(anchor: _Line, test: _Line) -> tuple[float, float, str]:
+    """BD-accuracy in points, the share by which the bytes overlap, and why there is none."""
+    share = _overlap(np.log(anchor.size), np.log(test.size))
+    if share < MIN_OVERLAP:
+        return np.nan, share, f"no BD-accuracy: bytes overlap by {100 * share:.0f} % only"
+    return float(bd_psnr(*anchor[:2], *test[:2], **_SETTINGS)), share, ""
+
+
+def _overlap(one: Numbers, other: Numbers) -> float:
+    both = min(one.max(), other.max()) - max(one.min(), other.min())
+    either = max(one.max(), other.max()) - min(one.min(), other.min())
+    return max(float(both / either), 0.0) if either > 0 else 0.0

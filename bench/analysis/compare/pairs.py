@@ -1,0 +1,76 @@
+"""Which rate points are held against each other: those of two curves that cost nearly the same bytes."""
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from splitbench.bench.analysis.compare.bd import (
+    WITHIN,
+    Anchor,
+)
+from splitbench.bench.analysis.compare.front import beside_every_split
+from splitbench.bench.results.table import (
+    CURVE,
+    Row,
+)
+
+FACTOR = 1.25
+"""Bytes of two rate points are comparable where the larger is at most so many times the smaller."""
+
+
+class Pair(NamedTuple):
+    """Two rate points and the split that they are compared at."""
+
+    at_split: str
+    a: Row
+    b: Row
+
+
+def pairs(good: pd.DataFrame, anchor: Anchor | None, factor: float = FACTOR) -> list[Pair]:
+    """Pairs of rate points of different curves, per (dataset, backbone, split).
+
+    Of two curves, those points are paired that are each other's nearest in bytes and whose bytes differ by at most
+    ``factor``; pairs where both lose more than :data:`WITHIN` points are left out, as nobody would choose between them.
+    Methods that send the picture are paired with others at every split, and with each other once, at ``input``.
+
+    Args:
+        good: single cells as :func:`splitbench.bench.results.table.points` gives them: one row per rate point.
+        anchor: the curve that every pair is to hold, as its second; None for all pairs of curves.
+        factor: see above, 1 or more.
+    """
+    return [
+        pair
+        for _, rows in good.groupby(["dataset", "backbone"], sort=True)
+        for split, here in _places(rows)
+        for one, other in _curves(here, anchor)
+        if split == "input" or set(one["split"]) | set(other["split"]) != {"input"}
+        for pair in _matched(split, one, other, factor)
+        if min(pair.a["drop"], pair.b["drop"]) <= WITHIN
+    ]
+
+
+def _places(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    beside = beside_every_split(rows)
+    for split, here in beside.groupby("at_split", sort=False):
+        yield str(split), here
+    pictures = rows[rows["split"] == "input"]
+    if len(pictures) and "input" not in set(beside["at_split"]):
+        yield "input", pictures
+
+
+def _curves(here: pd.DataFrame, anchor: Anchor | None) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    curves = {(str(name[3]), str(name[4])): curve for name, curve in here.groupby(CURVE, sort=True)}
+    if anchor is None:
+        yield from combinations(curves.values(), 2)
+    elif anchor in curves:
+        yield from ((curve, curves[anchor]) for name, curve in curves.items() if name != anchor)
+
+
+def _matched(split: str, one: pd.DataFrame, other: pd.DataFrame, factor: float) -> Iterator[Pair]:
+    apart = np.abs(np.subtract.outer(*(np.log(curve["bytes_mean"].to_numpy(float)) for curve in (one, other))))
+    for i, j in enumerate(apart.argmin(1)):
+        if apart[:, j].argmin() == i and apart[i, j] <= np.log(factor) + 1e-12:
+            yield Pair(split, one.iloc[i], other.iloc[j])

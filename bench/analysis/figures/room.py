@@ -1,0 +1,97 @@
+"""Room in a panel: curves of equal costs set apart, and names where no marker covers them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+
+from splitbench.bench.analysis.compare.curves import Numbers
+from splitbench.bench.analysis.figures.style import GREY
+
+_NEAR = 1.5
+"""Points of the page."""
+_LETTERS = 5.6
+_HEIGHT = 1.7
+"""About how many inches a panel is high."""
+
+
+def asides(axes: Axes, curves: Sequence[Numbers], inches: float) -> list[float]:
+    """How many points of the page to the right of its costs each curve is drawn, so that all can be seen.
+
+    Curves stay where they are unless they cost nearly the same as another one somewhere. Those that do stand around
+    their cost, or to its right where it is 0, since nothing costs less.
+
+    Args:
+        axes: the panel, with its limits set.
+        curves: the costs of each curve's points, in the axis' unit.
+        inches: about how wide the panel is.
+    """
+    across = axes.transScale + axes.transLimits
+    at = [72 * inches * across.transform(np.column_stack([x, np.ones(len(x))]))[:, 0] for x in curves]
+    groups: list[list[int]] = []
+    for i, own in enumerate(at):
+        near = [group for group in groups if any(np.abs(at[j][:, None] - own).min() < _NEAR for j in group)]
+        groups = [group for group in groups if group not in near] + [[*(j for group in near for j in group), i]]
+    found = [0.0] * len(curves)
+    for group in groups:
+        step = min(_NEAR, 8 / len(group))
+        from_zero = any((curves[i] == 0).any() for i in group)
+        for place, i in enumerate(sorted(group, key=lambda i: (at[i].min(initial=np.inf), i))):
+            found[i] = step * (place if from_zero else place - (len(group) - 1) / 2)
+    return found
+
+
+def name_splits(axes: Axes, places: dict[str, float], inches: float) -> None:
+    """Marks where each split lies, with its name beside the line where no marker covers it, as low as can be.
+
+    Args:
+        axes: the panel, with its limits set and all else drawn.
+        places: each split's cost, in the axis' unit.
+        inches: about how wide the panel is.
+    """
+    drawn = _drawn(axes)
+    wide, about = 1.3 * _LETTERS / 72 / inches, 2.5 / 72 / np.array([inches, _HEIGHT])
+    for split, x in places.items():
+        axes.axvline(x, color="#bbbbbb", linewidth=0.5, zorder=1)
+        tall = 0.6 * _LETTERS * len(split) / 72 / _HEIGHT
+        line = float((axes.transScale + axes.transLimits).transform((x, 1))[0])
+        spots = [(left, low) for low in np.linspace(0.04, max(0.96 - tall, 0.04), 12) for left in (line - wide, line)]
+
+        def covered(spot: tuple[float, float], size: tuple[float, float] = (wide, tall)) -> float:
+            inside = (drawn[:, :2] > spot - about) & (drawn[:, :2] < np.add(spot, size) + about)
+            return float(drawn[inside.all(1), 2].sum())
+
+        left, low = min(spots, key=covered)
+        before = left < line
+        axes.annotate(
+            split,
+            (x, low),
+            xycoords=("data", "axes fraction"),
+            xytext=(-1 if before else 1, 0),
+            textcoords="offset points",
+            fontsize=_LETTERS,
+            rotation=90,
+            ha="right" if before else "left",
+            va="bottom",
+            color=GREY,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4},
+            zorder=2.5,
+        )
+
+
+def _drawn(axes: Axes) -> Numbers:
+    """Places along all lines (n, 3): x and y as shares of the panel, and how bad it is to cover it; markers most."""
+    found = []
+    for line in axes.lines:
+        x, y = axes.transAxes.inverted().transform(line.get_transform().transform(line.get_xydata())).T
+        found.append(np.column_stack([x, y, np.full(len(x), 1000.0)]))
+        between = np.linspace(0, len(x) - 1, 200 * (len(x) - 1) + 1)
+        along = [np.interp(between, np.arange(len(x)), values) for values in (x, y)]
+        found.append(np.column_stack([*along, np.ones(len(between))]))
+    to_axes = axes.transData - axes.transAxes
+    for bars in (one for one in axes.collections if isinstance(one, LineCollection)):
+        for segment in bars.get_segments():
+            ends = to_axes.transform(segment)
+            found.append(np.column_stack([np.linspace(ends[0], ends[-1], 50), np.full(50, 5.0)]))
+    return np.concatenate(found)

@@ -1,0 +1,1 @@
+"""Names to models: registries, pretrained weights, preprocessing, detectors."""

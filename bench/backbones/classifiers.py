@@ -1,0 +1,109 @@
+"""Classifiers as backbones: preprocessing brings every picture to one size, the head begins with normalizing."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from splitbench.bench.backbones.preprocessing import (
+    Normalize,
+    Preprocessing,
+)
+from splitbench.bench.split import Halves, default_example, split
+from splitbench.datasets.base import Dataset
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A backbone that tells classes, and its preprocessing."""
+
+    name: str
+    model: nn.Module
+    preprocessing: Preprocessing
+    weights: str
+
+    has_loss: ClassVar[bool] = True
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The preprocessing's fields."""
+        return self.preprocessing.model_dump(mode="json")
+
+    def pixels(self, image: Image.Image) -> Tensor:
+        """The network's input, resized and cropped, not yet normalized: uint8, (3, H, W)."""
+        return self.preprocessing.pixels(image)
+
+    def group(self, dataset: Dataset, index: int) -> Hashable:
+        """All images are in one."""
+        return None
+
+    def together(self, images: Sequence[Tensor]) -> Tensor:
+        """Stacked: (B, 3, H, W)."""
+        return torch.stack(list(images))
+
+    def alike(self, images: Sequence[Tensor]) -> list[list[int]]:
+        """All."""
+        return [list(range(len(images)))]
+
+    def whole(self) -> nn.Module:
+        """Pixels (uint8, (B, 3, H, W)) to scores (B, classes)."""
+        return nn.Sequential(Normalize(self.preprocessing.mean, self.preprocessing.std), self.model)
+
+    def split(self, at: str, example: Any) -> Halves:
+        """Head from pixels to the cut, tail from the cut to scores. Raises UserError for an unknown split point.
+
+        ``example`` is a small batch of pixels, (B, 3, H, W).
+        """
+        normalize = Normalize(self.preprocessing.mean, self.preprocessing.std).to(example.device)
+        if at == "output":
+            return Halves(_Scores(self.whole().to(example.device)), split(self.model, at, example).tail)
+        if at == "input":
+            return split(nn.Sequential(normalize, self.model), at, example)
+        head, tail = split(self.model, at, normalize(example))
+        return Halves(_Normalized(normalize, head), tail)
+
+    def example(self, pictures: Sequence[Image.Image] = ()) -> Tensor:
+        """What the model itself is given of some pictures, normalized; noise of their size for none."""
+        if not pictures:
+            noise, size = default_example(self.model), self.preprocessing.size
+            if size is None or size == noise.shape[-2:]:
+                return noise
+            generator = torch.Generator().manual_seed(0)
+            return torch.randn(*noise.shape[:2], *size, generator=generator).to(noise)
+        batch: Tensor = Normalize(self.preprocessing.mean, self.preprocessing.std)(
+            self.together([self.pixels(picture) for picture in pictures])
+        )
+        return batch
+
+
+class _Normalized(nn.Module):
+    """A head that begins with pixels."""
+
+    def __init__(self, normalize: Normalize, head: nn.Module) -> None:
+        super().__init__()
+        self.normalize = normalize
+        self.head = head
+        self.cut_tensors = cast(int, head.cut_tensors)
+        self.roles = cast(tuple[str, ...], head.roles)
+        self.how = cast(str, head.how)
+
+    def forward(self, pixels: Tensor) -> tuple[Any, ...]:
+        """Pixels to what crosses the split point."""
+        out: tuple[Any, ...] = self.head(self.normalize(pixels))
+        return out
+
+
+class _Scores(nn.Module):
+    """The head at ``output``: the whole classifier."""
+
+    def __init__(self, whole: nn.Module) -> None:
+        super().__init__()
+        self.whole = whole
+        self.at, self.how, self.cut_tensors, self.roles = "output", "", 1, ("output",)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor]:
+        """Pixels to the scores, which cross."""
+        return (self.whole(pixels),)

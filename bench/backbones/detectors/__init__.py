@@ -1,0 +1,176 @@
+"""Detectors as backbones: torchvision's, and anyone's own.
+
+A detector of one's own is named in a sweep by the import path of what makes it (``package.module:factory``). It is an
+``nn.Module`` with four things:
+
+``categories``
+    The category id of every class index, as in COCO's annotations: ``tuple[int, ...]``.
+``prepare(image)``
+    One picture, uint8 RGB (3, H, W), to the network's input, float (C, h, w): the detector's own resizing and
+    normalizing. Pictures whose inputs have the same shape are batched together.
+``forward(batch)``
+    The network: (B, C, h, w) to a tensor or a tuple of tensors. This is what is traced and cut in two, so its modules'
+    names are the split points.
+``detections(raw, sizes)``
+    What ``forward`` returned, and each picture's (H, W), to one dict per picture: ``boxes``, corners left, top, right,
+    bottom in the picture's own pixels (N, 4); ``labels``, category ids (N,); ``scores`` (N,), the higher the likelier,
+    not below 0.
+
+The head is ``prepare`` and the network's first part, the tail its second part and ``detections``. ``most`` says how
+many boxes a picture can have, 100 where the detector does not say. ``forward`` must do the same whatever the values of
+its input are, since it is traced once. Models of torchvision's detection classes need only ``categories``: the labels
+that they return, 0 not among them.
+
+``splitbench splits my_package.my_module:factory`` sees whether it can be cut, and lists where. Methods that learn
+train on it by ``distortion: distill``, since it has no loss of its own. All of it, for squares of one category:
+
+    class Squares(nn.Module):
+        categories = (1,)
+        most = 5
+
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4, padding=1), nn.ReLU())
+            self.scores = nn.Conv2d(8, 1, 1)
+
+        def prepare(self, image):
+            return F.interpolate(image[None].float() / 255, (128, 128), mode="bilinear")[0]
+
+        def forward(self, batch):
+            return self.scores(self.stem(batch)).sigmoid()  # (B, 1, 32, 32)
+
+        def detections(self, raw, sizes):
+            found = []
+            for scores, (height, width) in zip(raw.flatten(1), sizes, strict=True):
+                best = scores.topk(self.most)
+                cells = torch.stack([best.indices % 32, best.indices // 32], 1)
+                corners = torch.cat([cells, cells + 1], 1) * torch.tensor([width, height] * 2, device=raw.device) / 32
+                found.append({"boxes": corners, "labels": torch.ones_like(best.indices), "scores": best.values})
+            return found
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms import functional as F
+
+from splitbench.bench.backbones.detectors.halves import (
+    BoxesHead,
+    BoxesTail,
+    PicturesHead,
+    PicturesTail,
+)
+from splitbench.bench.backbones.detectors.networks import (
+    Network,
+    OwnNetwork,
+    TorchvisionNetwork,
+)
+from splitbench.bench.split import Halves
+from splitbench.bench.split.detection import is_torchvisions
+from splitbench.bench.utils.errors import UserError
+from splitbench.datasets.base import Dataset
+from splitbench.datasets.formats.boxes import DetectionDataset
+
+__all__ = ["Detector", "is_detector"]
+
+_OWN = ("categories", "prepare", "detections")
+
+
+def is_detector(model: nn.Module) -> bool:
+    """Whether a model is a detector, torchvision's or one that follows the protocol.
+
+    Raises:
+        UserError: it follows only a part of the protocol.
+    """
+    missing = [name for name in _OWN if not hasattr(model, name)]
+    if is_torchvisions(model):
+        missing = [name for name in missing if name == "categories"]
+    if missing and (is_torchvisions(model) or "detections" not in missing):
+        raise UserError(f"{type(model).__name__} lacks {' and '.join(missing)} to be a detector")
+    return not missing
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A backbone that finds boxes. It is given pictures of any size; batches are lists of uint8 tensors (3, H, W).
+
+    Its halves send the pictures' sizes along: ``head(pictures)`` returns the cut's tensors, then each picture's height
+    and width, then further integers that follow from the network's input size.
+    """
+
+    name: str
+    model: nn.Module
+    weights: str
+    _shapes: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict, repr=False)
+
+    @property
+    def categories(self) -> tuple[int, ...]:
+        """The category ids that it can tell."""
+        return tuple(int(category) for category in cast(Any, self.model).categories)
+
+    @property
+    def has_loss(self) -> bool:
+        """Torchvision's detectors tell their losses; the protocol of one's own asks for none."""
+        return is_torchvisions(self.model)
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Nothing of the harness's own: a detector resizes and normalizes by itself."""
+        return {}
+
+    @property
+    def _network(self) -> Network:
+        return TorchvisionNetwork(self.model) if is_torchvisions(self.model) else OwnNetwork(self.model)
+
+    def pixels(self, image: Image.Image) -> Tensor:
+        """The whole picture: uint8, (3, H, W)."""
+        pixels: Tensor = F.pil_to_tensor(image)
+        return pixels
+
+    def group(self, dataset: Dataset, index: int) -> Hashable:
+        """The shape of the network's input for this image."""
+        return self._shape(cast(DetectionDataset, dataset).size(index))
+
+    def _shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        if size not in self._shapes:
+            self._shapes[size] = self._network.shape(size)
+        return self._shapes[size]
+
+    def together(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """A list: the pictures of a batch may differ in size."""
+        return list(images)
+
+    def alike(self, images: Sequence[Tensor]) -> list[list[int]]:
+        """Those whose inputs have one shape; torchvision's detectors pad."""
+        if is_torchvisions(self.model):
+            return [list(range(len(images)))]
+        places: dict[tuple[int, ...], list[int]] = {}
+        for place, pixels in enumerate(images):
+            places.setdefault(self._shape((pixels.shape[-2], pixels.shape[-1])), []).append(place)
+        return list(places.values())
+
+    def whole(self) -> nn.Module:
+        """Pictures to detections, one dict of ``boxes``, ``labels`` and ``scores`` each."""
+        return self._network.whole()
+
+    def split(self, at: str, example: Sequence[Tensor]) -> Halves:
+        """Head from pictures to the cut, tail from the cut to detections.
+
+        At ``input`` the pictures cross as they are, at ``output`` the boxes: three tensors with room for the most boxes
+        that the detector can find, unused rows marked by a score of -1.
+
+        Raises:
+            UserError: unknown split point, or the detector cannot be cut there.
+        """
+        if at == "input":
+            return Halves(PicturesHead(), PicturesTail(self.whole()))
+        if at == "output":
+            return Halves(BoxesHead(self.whole(), self._network.most), BoxesTail())
+        return self._network.halves(at, example)
+
+    def example(self, pictures: Sequence[Image.Image] = ()) -> Any:
+        """What the model itself is given of some pictures; noise for none."""
+        return self._network.example([self.pixels(picture) for picture in pictures])

@@ -1,0 +1,230 @@
+"""What differs between torchvision's detectors and those of one's own: how they are run, and how they are cut."""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from splitbench.bench.backbones.detectors import protocol
+from splitbench.bench.backbones.detectors.halves import (
+    Found,
+    sizes_of,
+)
+from splitbench.bench.split import Halves, split
+from splitbench.bench.split.detection import default_images
+from splitbench.bench.split.facts import evaluating
+
+_MOST = 100
+_NOISE = (3, 240, 320)
+
+
+class Network(Protocol):
+    """One kind of detector."""
+
+    @property
+    def most(self) -> int:
+        """Boxes that it can find in a picture."""
+        ...
+
+    def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        """The shape of the network's input for a picture of this height and width."""
+        ...
+
+    def whole(self) -> nn.Module:
+        """Pictures (uint8, (3, H, W)) to detections."""
+        ...
+
+    def halves(self, at: str, pictures: Sequence[Tensor]) -> Halves:
+        """The detector cut inside its network. Raises UserError where it cannot be."""
+        ...
+
+    def example(self, pictures: Sequence[Tensor]) -> Any:
+        """What the model itself is given of some pictures; noise for none."""
+        ...
+
+
+class _Head(nn.Module):
+    """Pictures to the cut's tensors, the pictures' sizes, and integers that follow from the network's input size."""
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+        self.cut_tensors = cast(int, head.cut_tensors)
+        self.roles = cast(tuple[str, ...], head.roles)
+        self.at, self.how = str(head.at), str(head.how)
+        self.sized = True
+        self.training = head.training
+
+
+class TorchvisionNetwork:
+    """A detector of torchvision's, which resizes, normalizes and decodes inside its own ``forward``."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    @property
+    def most(self) -> int:
+        """As the detector says itself."""
+        return int(cast(Any, getattr(self.model, "roi_heads", self.model)).detections_per_img)
+
+    def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        """Height and width after resizing."""
+        return resized(cast(nn.Module, self.model.transform), size)
+
+    def whole(self) -> nn.Module:
+        """The detector on pixels."""
+        return _TorchvisionWhole(self.model)
+
+    def halves(self, at: str, pictures: Sequence[Tensor]) -> Halves:
+        """Cut inside its backbone, or after it."""
+        head, tail = split(self.model, at, _floats(pictures))
+        return Halves(_TorchvisionHead(head), _TorchvisionTail(tail, cast(nn.Module, self.model.transform)))
+
+    def example(self, pictures: Sequence[Tensor]) -> list[Tensor]:
+        """A list of images with values from 0 to 1."""
+        return _floats(pictures) or default_images(self.model)
+
+
+def resized(transform: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width that torchvision's transform gives a picture in evaluation."""
+    rules = cast(Any, transform)
+    return _resized(transform, size, rules.fixed_size, tuple(rules.min_size), rules.max_size)
+
+
+@lru_cache(maxsize=4096)  # resizing even nothing takes milliseconds
+def _resized(transform: nn.Module, size: tuple[int, int], *rules: Any) -> tuple[int, int]:
+    with evaluating(transform):  # in training it may choose among several sizes
+        image, _ = cast(Any, transform).resize(torch.empty(3, *size, device="meta"))
+    return int(image.shape[-2]), int(image.shape[-1])
+
+
+def _floats(pictures: Sequence[Tensor]) -> list[Tensor]:
+    return [picture.float() / 255 for picture in pictures]
+
+
+class _TorchvisionWhole(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.training = model.training
+
+    def forward(self, pictures: Sequence[Tensor]) -> list[Found]:
+        found: list[Found] = self.model(_floats(pictures))
+        return found
+
+
+class _TorchvisionHead(_Head):
+    def forward(self, pictures: Sequence[Tensor]) -> tuple[Any, ...]:
+        values = self.head(_floats(pictures))
+        # The split head also tells sizes after resizing and of the padded batch; the tail works them out by itself.
+        further = self.cut_tensors + 4 * len(pictures) + 2
+        return (*values[: self.cut_tensors], *sizes_of(pictures), *values[further:])
+
+
+class _TorchvisionTail(nn.Module):
+    def __init__(self, tail: nn.Module, transform: nn.Module) -> None:
+        super().__init__()
+        self.tail = tail
+        self.transform = (transform,)  # in a tuple: it belongs to the head
+        self.training = tail.training
+
+    @property
+    def observed(self) -> list[nn.Module]:
+        """What distillation compares the outputs of: the features, and the heads of detectors with one stage."""
+        detector = cast(Any, self.tail).detector
+        return [detector.backbone] + ([detector.head] if isinstance(getattr(detector, "head", None), nn.Module) else [])
+
+    def forward(self, *crossed: Any, targets: Any = None) -> Any:
+        """The cut's tensors, sizes and further integers to detections, or with ``targets`` to the losses."""
+        tensors = [x for x in crossed if isinstance(x, Tensor)]
+        numbers = crossed[len(tensors) :]
+        count = len(tensors[0])
+        sizes = [(numbers[2 * i], numbers[2 * i + 1]) for i in range(count)]
+        after = [resized(self.transform[0], size) for size in sizes]
+        step = cast(int, self.transform[0].size_divisible)
+        padded = [math.ceil(max(side) / step) * step for side in zip(*after, strict=True)]
+        told = [side for both in zip(sizes, after, strict=True) for size in both for side in size]
+        return self.tail(*tensors, *told, *padded, *numbers[2 * count :], targets=targets)
+
+
+class OwnNetwork:
+    """A detector that follows the protocol of :mod:`splitbench.bench.backbones.detectors`."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    @property
+    def most(self) -> int:
+        """As the detector says itself, else 100."""
+        return int(getattr(self.model, "most", _MOST))
+
+    def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        """That of ``prepare``'s result."""
+        picture = torch.zeros(3, *size, dtype=torch.uint8, device=_device(self.model))
+        return tuple(protocol.prepared(self.model, [picture]).shape[1:])
+
+    def whole(self) -> nn.Module:
+        """``prepare``, ``forward`` and ``detections``."""
+        return _OwnWhole(self.model)
+
+    def halves(self, at: str, pictures: Sequence[Tensor]) -> Halves:
+        """Cut inside ``forward``."""
+        head, tail = split(self.model, at, protocol.prepared(self.model, pictures))
+        return Halves(_OwnHead(head, self.model), _OwnTail(tail, self.model))
+
+    def example(self, pictures: Sequence[Tensor]) -> Tensor:
+        """Prepared; pictures must come out of it in one shape."""
+        generator = torch.Generator().manual_seed(0)
+        noise = [torch.randint(0, 256, _NOISE, generator=generator, dtype=torch.uint8) for _ in range(2)]
+        return protocol.prepared(self.model, [picture.to(_device(self.model)) for picture in pictures or noise])
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+class _OwnWhole(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.training = model.training
+
+    def forward(self, pictures: Sequence[Tensor]) -> list[Found]:
+        batch = protocol.prepared(self.model, pictures)
+        with protocol.telling(self.model, "forward"):
+            raw = self.model(batch)
+        return protocol.detections(self.model, raw, [(p.shape[-2], p.shape[-1]) for p in pictures])
+
+
+class _OwnHead(_Head):
+    def __init__(self, head: nn.Module, model: nn.Module) -> None:
+        super().__init__(head)
+        self.model = (model,)  # in a tuple: the head's own weights are in the head already
+
+    def forward(self, pictures: Sequence[Tensor]) -> tuple[Any, ...]:
+        values = self.head(protocol.prepared(self.model[0], pictures))
+        return (*values[: self.cut_tensors], *sizes_of(pictures), *values[self.cut_tensors :])
+
+
+class _OwnTail(nn.Module):
+    def __init__(self, tail: nn.Module, model: nn.Module) -> None:
+        super().__init__()
+        self.tail = tail
+        self.model = (model,)
+        self.training = tail.training
+
+    @property
+    def observed(self) -> list[nn.Module]:
+        """What distillation compares the outputs of: what ``detections`` is given."""
+        return [self.tail]
+
+    def forward(self, *crossed: Any) -> list[Found]:
+        tensors = [x for x in crossed if isinstance(x, Tensor)]
+        numbers = crossed[len(tensors) :]
+        count = len(tensors[0])
+        sizes = [(numbers[2 * i], numbers[2 * i + 1]) for i in range(count)]
+        raw = self.tail(*tensors, *numbers[2 * count :])
+        return protocol.detections(self.model[0], raw, sizes)

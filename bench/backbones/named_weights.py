@@ -1,0 +1,59 @@
+"""Pretrained weights by name: which file in a folder stands for them, and what torchvision knows of its own."""
+
+from pathlib import Path
+from typing import Any
+
+import torchvision
+
+from splitbench.bench.utils import weight_files
+from splitbench.bench.utils.errors import UserError
+
+DEFAULT = "default"
+
+
+def is_name(weights: str) -> bool:
+    """Whether a sweep's ``weights`` are neither ``none`` nor a file."""
+    return weights != "none" and Path(weights).suffix not in weight_files.SUFFIXES
+
+
+def file_of(name: str, short: str, weights: str, folder: Path | None) -> Path | None:
+    """The weights file of a backbone: the one that the sweep gives, or the one in ``folder`` that stands for a name.
+
+    None for ``weights: none``, and where the weights are left to the hub. ``short`` is the model's name at its source.
+
+    Raises:
+        UserError: no such folder, or unknown weights of torchvision's.
+    """
+    if weights == "none":
+        return None
+    if not is_name(weights):
+        return folder / weights if folder is not None and (folder / weights).is_file() else Path(weights)
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        raise UserError(f"weights folder not found: {folder}")
+    return next((folder / file for file in file_names(name, short, weights) if (folder / file).is_file()), None)
+
+
+def file_names(name: str, short: str, weights: str) -> list[str]:
+    """What a file in a folder may be called: as the model is, or as torchvision's hub calls it, first where named."""
+    own = [f"{short}{suffix}" for suffix in weight_files.SUFFIXES]
+    hub = [of_torchvision(short, weights).url.rpartition("/")[2]] if name == f"torchvision/{short}" else []
+    return [*own, *hub] if weights == DEFAULT else [*hub, *own]
+
+
+def unknown(name: str, weights: str, instead: str) -> UserError:
+    """What to raise for weights that a backbone does not have; ``instead`` says what to give."""
+    if Path(weights).is_dir():
+        return UserError(f"{name}: weights {weights!r} is a folder: name a file in it")
+    return UserError(f"{name} has no weights {weights!r}: {instead}")
+
+
+def of_torchvision(name: str, weights: str) -> Any:
+    """What torchvision tells of a model's weights. Raises UserError for weights that it does not have."""
+    kinds = torchvision.models.get_model_weights(name)
+    if weights == DEFAULT:
+        return kinds.DEFAULT
+    if weights not in kinds.__members__:
+        raise unknown(f"torchvision/{name}", weights, f"there are {', '.join(kinds.__members__)}")
+    return kinds[weights]

@@ -1,0 +1,268 @@
+"""Backbones by name: ``torchvision/resnet50``, ``timm/mobilenetv4_conv_small``, ``splitbench/small_resnet``.
+
+One's own are named by import path, ``my_package.my_module:factory`` (:mod:`splitbench.bench.backbones.user_models`).
+
+A backbone comes with its own preprocessing: that of torchvision's weights, timm's data configuration or the embedded
+model's, of which a sweep may replace single fields.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, Protocol
+
+import timm
+import timm.data
+import torch
+import torchvision
+from PIL import Image
+from torch import Tensor, nn
+
+from splitbench.bench.backbones import (
+    named_weights,
+    user_models,
+)
+from splitbench.bench.backbones.classifiers import Classifier
+from splitbench.bench.backbones.detectors import Detector
+from splitbench.bench.backbones.detectors.frozen import freeze
+from splitbench.bench.backbones.preprocessing import Preprocessing
+from splitbench.bench.backbones.zoo import EMBEDDED
+from splitbench.bench.split import Halves
+from splitbench.bench.split.detection import is_torchvisions
+from splitbench.bench.utils import (
+    user_code,
+    weight_files,
+)
+from splitbench.bench.utils.errors import (
+    UserError,
+    nearest,
+)
+from splitbench.datasets.base import Dataset
+
+
+class Backbone(Protocol):
+    """A pretrained model of any task in evaluation mode, with what it needs to be run on pictures and to be split."""
+
+    @property
+    def name(self) -> str:
+        """As in a sweep."""
+        ...
+
+    @property
+    def model(self) -> nn.Module:
+        """The model itself, whose weights the ledger takes for the backbone's."""
+        ...
+
+    @property
+    def weights(self) -> str:
+        """A digest of its weights."""
+        ...
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether its tail can be trained by the task's loss."""
+        ...
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What is done to a picture before the model sees it: a part of a cell's key."""
+        ...
+
+    def pixels(self, image: Image.Image) -> Tensor:
+        """What the head is given of a decoded picture: uint8, (3, H, W)."""
+        ...
+
+    def group(self, dataset: Dataset, index: int) -> Hashable:
+        """Images of equal groups make one batch without padding."""
+        ...
+
+    def together(self, images: Sequence[Tensor]) -> Any:
+        """A batch from several images' pixels: a tensor (B, 3, H, W), or a list of tensors where sizes differ."""
+        ...
+
+    def alike(self, images: Sequence[Tensor]) -> list[list[int]]:
+        """Which of these pixels one training step can take at once, as their places: all, where the network pads."""
+        ...
+
+    def whole(self) -> nn.Module:
+        """A batch of pixels to predictions."""
+        ...
+
+    def split(self, at: str, example: Any) -> Halves:
+        """Head from pixels to the cut, tail from the cut to predictions. Raises UserError for an unknown split point.
+
+        ``example`` is a small batch of pixels.
+        """
+        ...
+
+    def example(self, pictures: Sequence[Image.Image] = ()) -> Any:
+        """What the model itself is given of some pictures; noise of its usual size for none."""
+        ...
+
+
+Built = tuple[nn.Module, Preprocessing | None]
+Builder = Callable[[str, dict[str, Any], str, bool], Built]
+"""(model's name, constructor's arguments, the weights' name, whether to get them from the hub) -> model; preprocessing,
+None for detectors. The weights' name is ``default``, or one of torchvision's."""
+
+
+def _torchvision(name: str, args: dict[str, Any], weights: str, download: bool) -> Built:
+    chosen = named_weights.of_torchvision(name, weights)
+    hub = chosen if download else None
+    if name in torchvision.models.list_models(module=torchvision.models.detection):
+        model = torchvision.models.get_model(name, weights=hub, **{"weights_backbone": None} | args)
+        # Its class indices are COCO's category ids; 0 is the background.
+        model.categories = tuple(range(1, args.get("num_classes", len(chosen.meta["categories"]))))
+        return model, None
+    preset = chosen.transforms()
+    (size,) = preset.resize_size
+    (crop,) = preset.crop_size
+    preprocessing = Preprocessing(
+        resize=size,
+        crop=crop,
+        interpolation=preset.interpolation.value,
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
+    )
+    return torchvision.models.get_model(name, weights=hub, **args), preprocessing
+
+
+def _timm(name: str, args: dict[str, Any], weights: str, download: bool) -> Built:
+    if weights != named_weights.DEFAULT:
+        raise named_weights.unknown(
+            f"timm/{name}", weights, f"give a file, `default` or `none`; variants are named as timm/{name}.TAG"
+        )
+    model = timm.create_model(name, pretrained=download, **args)
+    config = timm.data.resolve_data_config(model=model)
+    _, height, width = config["input_size"]
+    resize = int(height / config["crop_pct"]), int(width / config["crop_pct"])
+    preprocessing = Preprocessing(
+        # "squash" and "border" both bring the whole picture into a fixed shape; only the latter would keep its ratio.
+        resize=resize[0] if config["crop_mode"] == "center" and height == width else resize,
+        crop=height if height == width else (height, width),
+        interpolation=config["interpolation"] if config["interpolation"] != "random" else "bicubic",
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+    )
+    return model, preprocessing
+
+
+def _embedded(name: str, args: dict[str, Any], weights: str, download: bool) -> Built:
+    if weights != named_weights.DEFAULT:
+        raise named_weights.unknown(f"splitbench/{name}", weights, "give a file, `default` or `none`")
+    embedded = EMBEDDED[name]
+    model = embedded.build(**args)
+    if download:
+        weight_files.load(model, embedded.weights, f"splitbench/{name}")
+    fields = embedded.preprocessing
+    return model, None if fields is None else Preprocessing.model_validate(fields)
+
+
+def _own(path: str, overrides: dict[str, Any]) -> Builder:
+    factory = user_models.find(path)  # here, since an import may draw random numbers, and only the first one does
+
+    def builder(name: str, args: dict[str, Any], weights: str, download: bool) -> Built:
+        if weights != named_weights.DEFAULT:
+            raise named_weights.unknown(path, weights, "give `weights: FILE` or `weights: none`")
+        if download:
+            raise UserError(
+                f"{path}: no {name}{' or '.join(weight_files.SUFFIXES[:2])} in a weights folder: give `weights: FILE`, "
+                "or `weights: none` to take the model as it is made"
+            )
+        return user_models.build(path, factory, args, overrides)
+
+    return builder
+
+
+def _torchvisions() -> list[str]:
+    kinds = torchvision.models, torchvision.models.detection
+    return [name for kind in kinds for name in torchvision.models.list_models(module=kind)]
+
+
+_SOURCES: dict[str, Builder] = {"torchvision": _torchvision, "timm": _timm, "splitbench": _embedded}
+_NAMES: dict[str, tuple[Callable[[], Iterable[str]], str]] = {
+    "torchvision": (_torchvisions, "`torchvision.models.list_models()`"),
+    "timm": (timm.list_models, "`timm.list_models()`"),
+    "splitbench": (lambda: EMBEDDED, "bench/backbones/zoo/__init__.py"),
+}
+
+
+def check_name(name: str) -> None:
+    """Raises UserError for a name that no source knows. Import paths pass: only importing tells, and that runs code."""
+    if user_code.is_import_path(name):
+        return
+    source, _, short = name.partition("/")
+    if source not in _SOURCES:
+        sources = ", ".join(f"{known}/" for known in _SOURCES)
+        raise UserError(
+            f"unknown backbone {name!r}: names begin with {sources} as in torchvision/resnet50, or are import paths "
+            "as in my_package.my_module:factory"
+        )
+    listed, how = _NAMES[source]
+    names = list(listed())
+    model = short.partition(".")[0] if source == "timm" else short  # what follows tells timm's weights
+    if model not in names:
+        hint = nearest(model, names) or f": {how} lists the names"
+        raise UserError(f"unknown backbone {name}{hint}")
+
+
+def _builder(name: str, overrides: dict[str, Any]) -> tuple[Builder, str]:
+    """What builds a backbone, and the model's name there, which its weights file has too."""
+    if user_code.is_import_path(name):
+        return _own(name, overrides), name.rpartition(":")[2]
+    source, _, short = name.partition("/")
+    return _SOURCES[source], short
+
+
+def build(
+    name: str,
+    args: dict[str, Any],
+    weights: str,
+    overrides: dict[str, Any],
+    folder: Path | None = None,
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+) -> Backbone:
+    """The backbone called ``name``, ready to be split.
+
+    ``weights`` is ``default`` or one of torchvision's names (``IMAGENET1K_V1``): a file in ``folder`` that is called as
+    the model is, or as torchvision's hub calls it, if there is one, else the hub's; or ``none`` (random, by
+    ``seed``); or a file, in ``folder`` or by path.
+
+    Raises:
+        UserError: unknown name, arguments that do not fit, weights that are missing, damaged or another model's.
+    """
+    check_name(name)
+    builder, short = _builder(name, overrides)
+    path = named_weights.file_of(name, short, weights, folder)
+    wanted = weights if named_weights.is_name(weights) else named_weights.DEFAULT
+    download = named_weights.is_name(weights) and path is None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            model, preprocessing = builder(short, args, wanted, download)
+        except (TypeError, ValueError, AssertionError) as error:
+            raise UserError(f"{name}: `args` do not fit its constructor or weights ({error})") from None
+        except (OSError, RuntimeError, HTTPException) as error:
+            if not download:
+                raise UserError(f"{name}: it cannot be built ({error})") from None
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            there = " or ".join(named_weights.file_names(name, short, weights))
+            raise UserError(
+                f"{name}: its weights could not be downloaded ({reason}). Without internet, put {there} into a folder "
+                "and give it by WEIGHTS= (--weights)"
+            ) from None
+    if path is not None:
+        stored = weight_files.read(path)
+        if is_torchvisions(model):
+            freeze(model, short, stored, "num_classes" in args)
+        weight_files.put(model, stored, path, name)
+    model = model.eval().requires_grad_(False).to(device)
+    digest = weight_files.digest(model.state_dict())
+    if preprocessing is not None:
+        return Classifier(name, model, preprocessing.changed(overrides), digest)
+    if overrides:
+        raise UserError(
+            f"{name} resizes and normalizes by itself: leave `preprocessing` out, and set `args` where it can"
+        )
+    return Detector(name, model, digest)

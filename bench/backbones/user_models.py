@@ -1,0 +1,76 @@
+"""User-defined backbones, named by import path (``my_package.my_module:factory``; see ``utils/user_code.py``).
+
+What the path names is called with the sweep's ``args`` and returns an ``nn.Module``: a detector as
+:mod:`splitbench.bench.backbones.detectors` describes it, or a classifier of images (B, 3, H, W), whose preprocessing
+must be told, in the sweep or by an attribute of the model's:
+
+    class Small(nn.Module):
+        preprocessing = {"resize": None, "crop": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+
+What a sweep says replaces single fields of the attribute's. With ``weights: none`` the model stays as its factory makes
+it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from torch import nn
+
+from splitbench.bench.backbones.detectors import is_detector
+from splitbench.bench.backbones.preprocessing import Preprocessing
+from splitbench.bench.utils import user_code
+from splitbench.bench.utils.errors import (
+    UserError,
+    told,
+)
+from splitbench.bench.utils.validation_errors import explained
+
+_NEEDED = ("resize", "crop", "mean", "std")
+
+
+def find(name: str) -> Callable[..., Any]:
+    """What makes the model. Raises UserError where nothing of that name can be imported and called."""
+    return user_code.imported(name, _callable)
+
+
+def _callable(found: Any, name: str) -> Callable[..., Any]:
+    if isinstance(found, nn.Module) or not callable(found):
+        raise UserError(f"{name} is of type {type(found).__name__}, not a function or class that makes a model")
+    factory: Callable[..., Any] = found
+    return factory
+
+
+def build(
+    name: str, factory: Callable[..., Any], args: dict[str, Any], overrides: dict[str, Any]
+) -> tuple[nn.Module, Preprocessing | None]:
+    """A model, and its preprocessing with ``overrides``; None for a detector, which has its own.
+
+    Raises:
+        UserError: the factory makes no model of ``args``, or the preprocessing is not told.
+    """
+    try:
+        model = factory(**args)
+    except Exception as error:
+        raise UserError(f"{name}: it cannot be built from `args`: {told(error)}") from error
+    if not isinstance(model, nn.Module):
+        raise UserError(f"{name} returns something of type {type(model).__name__}, not a torch.nn.Module")
+    return model, None if is_detector(model) else _preprocessing(name, model, overrides)
+
+
+def _preprocessing(name: str, model: nn.Module, overrides: dict[str, Any]) -> Preprocessing:
+    own = getattr(model, "preprocessing", {})
+    if not isinstance(own, Mapping):
+        raise UserError(f"{name}: its attribute `preprocessing` is of type {type(own).__name__}, not a dict")
+    fields = dict(own) | overrides
+    missing = [field for field in _NEEDED if field not in fields]
+    if missing:
+        example = "`{resize: null, crop: 32, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}`"
+        raise UserError(
+            f"{name}: how its input is made is not told: {', '.join(missing)} missing. Give them in the sweep (to "
+            f"`splitbench splits`, by --preprocessing), as in {example}, or as the model's attribute `preprocessing`"
+        )
+    try:
+        return Preprocessing.model_validate(fields)
+    except ValidationError as error:
+        raise UserError(explained(error, f"{name}: preprocessing", Preprocessing)) from None

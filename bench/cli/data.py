@@ -1,0 +1,71 @@
+"""The verbs of ``splitbench data``: parses and prints, decides nothing."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(help="Datasets as files.", no_args_is_help=True)
+
+FolderArgument = Annotated[Path, typer.Argument(help="The data folder.")]
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="The folder; images go below it.")],
+    task: Annotated[
+        Literal["classification", "detection"], typer.Option(help="Class folders, or COCO's format.")
+    ] = "classification",
+    part: Annotated[Literal["evaluation", "calibration", "train"], typer.Option(help="Which images.")] = "evaluation",
+    limit: Annotated[int | None, typer.Option(help="How many, from the first; all by default.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Of the drawing.", min=0, max=2**32 - 1)] = 0,
+) -> None:
+    """Write the embedded dataset as PNG files with labels, readable as ImageNet's and COCO's layouts."""
+    from splitbench.bench.tools.data.export import export as write
+
+    for path in write(out, task, part, limit, seed):
+        print(f"wrote {path}")
+
+
+@app.command()
+def check(
+    dataset: Annotated[Literal["imagenet", "coco", "cifar10"], typer.Argument(help="What the folder should hold.")],
+    folder: FolderArgument,
+    part: Annotated[Literal["evaluation", "train"] | None, typer.Option(help="Only this one.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Decode all images, instead of a sample.")] = False,
+    annotations: Annotated[
+        Path | None, typer.Option(help="COCO: a file of boxes of one's own, as a sweep's `annotations` names it.")
+    ] = None,
+) -> None:
+    """Tell what a folder holds and lacks. Ends with 0: complete, 1: usable but incomplete, 2: not usable."""
+    from splitbench.bench.tools.data.check import PARTS
+    from splitbench.bench.tools.data.check import check as look
+
+    report = look(dataset, folder, PARTS if part is None else (part,), full, annotations=annotations)
+    for line in report.lines():
+        print(line)
+    if report.code:
+        raise SystemExit(report.code)
+
+
+@app.command()
+def fetch(
+    dataset: Annotated[Literal["coco", "cifar10", "imagenet"], typer.Argument(help="What to fetch.")],
+    folder: FolderArgument,
+    train: Annotated[bool, typer.Option("--train", help="COCO's training part too, 19 GB more to download.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the archives when they are unpacked.")] = False,
+    mirror: Annotated[str | None, typer.Option(help="Another server with the same files.")] = None,
+) -> None:
+    """Download COCO or CIFAR-10, verified; the same command goes on where it stopped. Explains it for ImageNet."""
+    from splitbench.bench.tools.data import fetch
+    from splitbench.bench.tools.data.archives import (
+        BASES,
+        archives,
+    )
+    from splitbench.bench.utils.errors import UserError
+
+    if dataset == "imagenet":
+        print("\n".join(fetch.imagenet_guide(folder)))
+        raise UserError("nothing was downloaded: ImageNet needs an account of your own")
+    fetch.fetch(archives(dataset, train), folder, mirror or BASES[dataset], keep)
+    print(f"look at it with: splitbench data check {dataset} {folder}")

@@ -1,0 +1,153 @@
+"""The verbs that tell what there is: ``methods``, ``datasets``, ``keys``, ``splits``, ``support`` and ``sweeps``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from splitbench.bench.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from splitbench.methods.base import Method
+
+app = typer.Typer()
+
+
+@app.command()
+def methods(
+    name: Annotated[
+        str | None, typer.Argument(help="One of them, or a method of your own (my_package.my_module:METHOD).")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Hold it to what every method must do.")] = False,
+) -> None:
+    """List the methods with their knobs; of one, tell its settings, or whether it does what a method must."""
+    from splitbench.bench.sweep import key_help
+    from splitbench.bench.utils import user_code
+    from splitbench.methods import MethodError, get, names
+
+    if name is not None:
+        method = user_code.method(name)
+        if check:
+            _check(name, method)
+        else:
+            print("\n".join(key_help.of_method(name, method)))
+        return
+    if check:
+        raise UserError("--check takes the name of a method")
+    for name in names():
+        try:
+            method = get(name)
+        except MethodError as error:
+            print(f"{name:16} {'-':8} not here: {error}")
+        else:
+            print(f"{name:16} {method.knob:8} {method.summary}")
+
+
+def _check(name: str, method: "Method") -> None:
+    from splitbench.bench.tools.conformance import faults
+
+    wrong = 0
+    for settings, fault in faults(method):
+        case = f"{name} {settings}".strip()
+        print(f"fails  {case}: {fault}" if fault else f"ok     {case}", flush=True)
+        wrong += bool(fault)
+    if wrong:
+        raise SystemExit(1)
+
+
+@app.command()
+def datasets(
+    name: Annotated[
+        str | None, typer.Argument(help="One of them, or a dataset of your own (my_package.my_module:DATASET).")
+    ] = None,
+) -> None:
+    """List the datasets; of one, tell its options."""
+    from splitbench.bench.sweep import key_help
+    from splitbench.bench.utils import user_code
+    from splitbench.datasets import DataError, get, names
+
+    if name is not None:
+        print("\n".join(key_help.of_dataset(name, user_code.dataset(name))))
+        return
+    for name in names():
+        try:
+            print(f"{name:20} {key_help.summary(get(name))}")
+        except DataError as error:
+            print(f"{name:20} not here: {error}")
+
+
+@app.command()
+def keys() -> None:
+    """Print the keys of a sweep file, with types and defaults."""
+    from splitbench.bench.sweep import key_help
+
+    print("\n".join(key_help.of_sweeps()))
+
+
+@app.command()
+def splits(
+    backbone: Annotated[str, typer.Argument(help="A backbone: torchvision/resnet50, timm/mobilenetv4_conv_small, ...")],
+    image: Annotated[
+        list[Path] | None, typer.Option(help="A photograph, to tell the share of zeros; repeatable.")
+    ] = None,
+    weights: Annotated[str, typer.Option(help="default, none, a name of torchvision's, or a file.")] = "none",
+    plot: Annotated[Path | None, typer.Option(help="Draw cut size and MACs along the network into this file.")] = None,
+    preprocessing: Annotated[
+        str, typer.Option(help="Fields of the preprocessing, as a sweep has them: '{resize: null, crop: 96}'.")
+    ] = "{}",
+) -> None:
+    """List a backbone's split points in order, with what crosses and what each side computes and stores."""
+    from splitbench.bench.tools.splits.listing import described
+
+    for line in described(backbone, weights, image or [], plot, preprocessing):
+        print(line)
+
+
+@app.command()
+def support(
+    backbones: Annotated[
+        list[str] | None,
+        typer.Argument(help="Backbones to try, or patterns ('torchvision/*' timm/vgg11); default: those of the table."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A table (.csv) to extend, a row at a time; a summary (.md) goes beside it.")
+    ] = None,
+) -> None:
+    """Cut each backbone, with random weights, at a stage and inside a block, and tell how and how exactly it went."""
+    from splitbench.bench.tools.support.models import (
+        DETECTORS,
+        TIMM,
+        TORCHVISION,
+    )
+    from splitbench.bench.tools.support.splittable import (
+        matching,
+        support_table,
+    )
+    from splitbench.bench.tools.support.support_table import (
+        as_row,
+        extended,
+    )
+
+    names = matching(backbones) if backbones else [*TIMM, *DETECTORS, *TORCHVISION]
+    print(f"{'backbone':40} {'how':7} {'points':>6} {'tensors':>7} {'exact':5} {'sizes':8} {'trains':6} reason")
+    for row in map(as_row, support_table(names)) if out is None else extended(out, names):
+        print(
+            f"{row['model']:40} {row['how']:7} {row['points']:>6} {row['tensors']:>7} {row['exact']:5} "
+            f"{row['sizes']:8} {row['trains']:6} {row['reason']}",
+            flush=True,
+        )
+    if out is not None:
+        print(f"wrote {out}")
+
+
+@app.command()
+def sweeps() -> None:
+    """List the sweeps that ship."""
+    from splitbench.bench.sweep.configs import (
+        find,
+        names,
+        title,
+    )
+
+    for name in names():
+        print(f"{name:16} {title(find(name))}")

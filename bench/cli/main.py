@@ -1,0 +1,310 @@
+"""The verbs of ``splitbench``: parses and prints, decides nothing. Heavy imports wait until a verb needs them."""
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from splitbench.bench.cli import data as data_commands
+from splitbench.bench.cli import info
+from splitbench.bench.cli import results as results_commands
+from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.files import folder_for
+from splitbench.bench.utils.text import counted
+
+if TYPE_CHECKING:
+    from splitbench.bench.run.sources import Sources
+    from splitbench.bench.sweep.schema import Sweep
+
+Overwrite = Literal["never", "failed", "all"]
+
+app = typer.Typer(
+    help="Compares compressors for split computing: rate, accuracy, computation, storage and weight switching.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data_commands.app, name="data")
+app.add_typer(info.app)
+app.add_typer(results_commands.app)
+
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run a command; bad input ends with one sentence and code 2, Ctrl-C with 130, failed cells with 1."""
+    try:
+        app()
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:  # what typer makes of Ctrl-C
+            print("\nstopped; what is stored stays, and the same command goes on from there", file=sys.stderr)
+        raise
+    except UserError as error:
+        _fail(error)
+    except Exception as error:
+        if not isinstance(error, _expected()):
+            raise
+        _fail(error)
+
+
+def _fail(error: Exception) -> None:
+    for line in str(error).splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    raise SystemExit(2) from None
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """What datasets, methods and the trainer raise for the user's eyes; imported late because it brings torch along."""
+    from splitbench.bench.training import TrainingError
+    from splitbench.datasets.base import DataError
+    from splitbench.methods.base import MethodError
+
+    return DataError, MethodError, TrainingError
+
+
+SweepArgument = Annotated[str, typer.Argument(help="A sweep file, or the name of one that ships (see `sweeps`).")]
+DataOption = Annotated[Path | None, typer.Option(help="Folder of the data; `root`s in the sweep are relative to it.")]
+WeightsOption = Annotated[Path | None, typer.Option(help="Folder of weights files, for machines without internet.")]
+OnlyOption = Annotated[list[str] | None, typer.Option(help="Only backbones whose name contains this; repeatable.")]
+MethodOption = Annotated[list[str] | None, typer.Option("--method", help="Only this method; repeatable.")]
+MemoryOption = Annotated[float, typer.Option("--memory", help="GiB that training may keep examples in.", min=0)]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")]
+OutOption = Annotated[Path | None, typer.Option(help="Folder of the results; default results/<sweep's name>.")]
+
+
+@app.command()
+def run(
+    sweep: SweepArgument,
+    data: DataOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    out: OutOption = None,
+    only: OnlyOption = None,
+    method: MethodOption = None,
+    memory: MemoryOption = 4,
+    overwrite: Annotated[Overwrite, typer.Option(help="Stored cells: never, failed or all are run again.")] = "failed",
+    retrain: Annotated[bool, typer.Option("--retrain", help="Train here what ships trained, too.")] = False,
+    executor: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster.")] = "local",
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; default one per GPU, or one; with Ray all there is room for.", min=1)
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="The Ray cluster's; `auto` is the one on this machine.")] = None,
+    gpus: Annotated[float, typer.Option(help="GPUs for each of Ray's tasks, or a share of one.", min=0.01)] = 1,
+    patience: Annotated[
+        float, typer.Option(help="Seconds that preparing a cell, or a batch of it, may take; 0: no limit.", min=0)
+    ] = 3600,
+    naive: Annotated[bool, typer.Option("--naive", help="Each cell by itself, nothing shared: slow; a check.")] = False,
+    keep_images: Annotated[
+        Path | None, typer.Option(help="Keep decoded evaluation pictures in this folder; other runs find them there.")
+    ] = None,
+    keep_gib: Annotated[float, typer.Option(help="GiB that --keep-images may take.", min=0)] = 20,
+) -> None:
+    """Run a sweep: all cells that are not stored yet; then the CSV, a comparison, figures and a report."""
+    from splitbench.bench.run.executors import (
+        Choice,
+        opened,
+    )
+    from splitbench.bench.utils.log import FOLDER
+
+    chosen = opened(Choice(executor, workers, address, gpus), device)
+    here = "auto" if executor == "ray" and device != "cpu" else device  # the GPUs are the cluster's
+    path, checked, sources = _opened(sweep, data, weights, here, only, method)
+    from splitbench.bench.results.store import Store
+    from splitbench.bench.run.runner import run as run_sweep
+    from splitbench.bench.sweep.configs import title
+
+    folder = out or Path("results") / path.stem
+    if keep_images is not None:
+        folder_for(keep_images, "--keep-images")
+    sources = replace(
+        sources,
+        memory=int(memory * 2**30),
+        pictures=keep_images,
+        pictures_limit=int(keep_gib * 2**30),
+        naive=naive,
+    )
+    result = run_sweep(
+        checked,
+        sources,
+        Store(folder),
+        overwrite,
+        part=bool(only or method),
+        say=print,
+        retrain=retrain,
+        executor=chosen,
+        patience=patience,
+    )
+    for name, reason in result.failed:
+        print(f"failed: {name}: {reason}", file=sys.stderr)
+    if result.failed:
+        print(f"tracebacks: {folder / FOLDER}", file=sys.stderr)
+    results_commands.conclude(folder)
+    print(f"{counted(result.done, 'cell')} run, {result.kept} kept, {len(result.failed)} failed")
+    print(title(path))
+    if result.failed:
+        raise SystemExit(1)
+
+
+@app.command()
+def train(
+    sweep: SweepArgument,
+    data: DataOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    out: OutOption = None,
+    only: OnlyOption = None,
+    method: MethodOption = None,
+    memory: MemoryOption = 4,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Train here what ships trained, too.")] = False,
+) -> None:
+    """Only train what a sweep's methods learn, by several processes where torchrun starts it; `run` goes on from there.
+
+    torchrun --nproc-per-node 8 -m splitbench.bench train SWEEP ...
+    """
+    path, checked, sources = _opened(sweep, data, weights, device, only, method)
+    from splitbench.bench.results.store import Store
+    from splitbench.bench.run.train_only import train_all
+
+    sources = replace(sources, memory=int(memory * 2**30))
+    trained, kept, failed = train_all(checked, sources, Store(out or Path("results") / path.stem), retrain, print)
+    if int(os.environ.get("RANK", "0")) > 0:
+        return  # the first of several processes speaks for all
+    for reason in failed:
+        print(f"failed: {reason}", file=sys.stderr)
+    print(f"{counted(trained, 'rate point')} trained, {kept} kept, {len(failed)} failed")
+    if failed:
+        raise SystemExit(1)
+
+
+@app.command("fine-tune")
+def fine_tune(
+    sweep: SweepArgument,
+    out: Annotated[
+        Path, typer.Option(help="The file of the weights (.safetensors); a report and a curve go beside it.")
+    ],
+    begin: Annotated[str | None, typer.Option(help="Weights to begin with, where the sweep names the result.")] = None,
+    data: DataOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    only: OnlyOption = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.", min=1)] = 5,
+    learning_rate: Annotated[float, typer.Option(help="The highest.")] = 1e-3,
+    batch_size: Annotated[int, typer.Option(help="Images per step.", min=2)] = 64,
+    seed: Annotated[int, typer.Option(help="Of the order and the mirroring.")] = 0,
+) -> None:
+    """Train a sweep's backbone itself on its training images; name the file as the backbone's weights afterwards."""
+    _, checked, sources = _opened(sweep, data, weights, device, only, None)
+    from splitbench.bench.run.fine_tune import fine_tune as train
+    from splitbench.bench.training import Recipe
+
+    recipe = Recipe(epochs, batch_size, learning_rate, weight_decay=0.01, best="accuracy", seed=seed)
+    for name, value in train(checked.beginning_with(begin), sources, recipe, out).items():
+        print(f"{name:18} {value}")
+
+
+@app.command()
+def validate(
+    sweep: SweepArgument,
+    data: DataOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    only: OnlyOption = None,
+    method: MethodOption = None,
+) -> None:
+    """Check a sweep without running it: data, weights, split points, methods; list its cells and estimate the work."""
+    _, checked, sources = _opened(sweep, data, weights, device, only, method)
+    from splitbench.bench.run.estimate import described
+
+    for line in described(checked, sources):
+        print(line)
+
+
+def _opened(
+    sweep: str,
+    data: Path | None,
+    weights: Path | None,
+    device: str,
+    only: list[str] | None,
+    method: list[str] | None,
+) -> tuple[Path, "Sweep", "Sources"]:
+    from splitbench.bench.run.plan import check_data
+    from splitbench.bench.run.sources import Sources
+    from splitbench.bench.sweep.configs import find
+    from splitbench.bench.sweep.schema import read
+    from splitbench.bench.utils import provenance
+
+    path = find(sweep)
+    checked, sources = read(path).only(only or (), method or ()), Sources(data, weights, provenance.device(device))
+    check_data(checked, sources)
+    return path, checked, sources
+
+
+@app.command()
+def benchmark(
+    out: Annotated[Path, typer.Option(help="The JSON file.")] = Path("results/benchmark.json"),
+    quick: Annotated[bool, typer.Option("--quick", help="Small: to see that it works, not how fast.")] = False,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(help="sweep, profile, quantize-rle, range, split, memory, intervals or drawing; repeatable."),
+    ] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Measure how fast splitbench is here: against the naive way, what is least, and other coders. Takes minutes."""
+    from splitbench.bench.tools.speed import (
+        FULL,
+        PARTS,
+        QUICK,
+    )
+    from splitbench.bench.tools.speed import benchmark as measured
+    from splitbench.bench.utils import provenance
+    from splitbench.bench.utils.errors import nearest
+
+    parts = tuple(part or PARTS)
+    for name in parts:
+        if name not in PARTS:
+            raise UserError(f"no part {name!r} of the benchmark{nearest(name, PARTS)}: there are {', '.join(PARTS)}")
+    for line in measured(QUICK if quick else FULL, provenance.device(device), out, parts):
+        print(line, flush=True)
+
+
+@app.command()
+def collect(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+    """Rebuild a run's cells.csv from its cells."""
+    from splitbench.bench.results.store import Store
+
+    print(f"wrote {Store(run).collect()}")
+
+
+@app.command("train-embedded")
+def train_embedded(
+    network: Annotated[Literal["small_resnet", "small_detector"], typer.Option(help="Which one.")] = "small_resnet",
+    out: Annotated[
+        Path | None, typer.Option(help="The file of the weights; default results/<network>.safetensors.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of initialization, order and augmentation.")] = 0,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Training images; by default as for what ships.", min=1)] = None,
+    begin: Annotated[
+        Path | None, typer.Option(help="The small_resnet that the detector begins with; default the one that ships.")
+    ] = None,
+) -> None:
+    """Train a network of the embedded benchmark again, by the command that made the weights that ship."""
+    from splitbench.bench.tools.synthetic.train_classifier import train_embedded_classifier
+    from splitbench.bench.tools.synthetic.train_detector import train_embedded_detector
+
+    file = out or Path("results") / f"{network}.safetensors"
+    if network == "small_detector":
+        report = train_embedded_detector(file, seed, epochs, limit, begin=begin)
+    elif begin:
+        raise UserError("--begin is for --network small_detector: small_resnet begins with random weights")
+    else:
+        report = train_embedded_classifier(file, seed, epochs, limit)
+    for name, value in report.items():
+        print(f"{name:18} {value}")
+
+
+if __name__ == "__main__":
+    main()

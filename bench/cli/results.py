@@ -1,0 +1,209 @@
+"""The verbs on runs that are done: ``compare``, ``figures``, ``what-if`` and ``report``, from their tables alone."""
+
+import math
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.files import (
+    file_for,
+    folder_for,
+)
+
+app = typer.Typer()
+
+RunsArgument = Annotated[list[Path], typer.Argument(help="Folders of runs, or their cells.csv.")]
+OutOption = Annotated[Path | None, typer.Option(help="Folder to write into; default beside the run's table.")]
+AnchorOption = Annotated[str | None, typer.Option(help="The method that BD-rate and paired tests are against.")]
+MixedOption = Annotated[bool, typer.Option("--allow-mixed", help="Compare results over different images all the same.")]
+PairsOption = Annotated[bool, typer.Option("--all-pairs", help="Test every two curves, not only against the anchor.")]
+FactorOption = Annotated[float, typer.Option(help="How far apart bytes of tested rate points may be.", min=1.0)]
+
+
+@app.command()
+def compare(
+    runs: RunsArgument,
+    out: OutOption = None,
+    anchor: AnchorOption = None,
+    allow_mixed: MixedOption = False,
+    all_pairs: PairsOption = False,
+    factor: FactorOption = 1.25,
+) -> None:
+    """Compare methods from the tables of one or more runs: fronts, bytes for a drop, BD-rate, costs, paired tests."""
+    from splitbench.bench.analysis.compare import compare as compare_runs
+
+    result = compare_runs(runs, _into(out, runs, "comparison"), anchor, allow_mixed, all_pairs, factor)
+    print(result.text)
+    _list(result.files)
+
+
+@app.command()
+def figures(runs: RunsArgument, out: OutOption = None, allow_mixed: MixedOption = False) -> None:
+    """Draw all figures from the tables of one or more runs: no models, data or GPU needed."""
+    from splitbench.bench.analysis.figures import (
+        draw_all,
+        draw_learning,
+    )
+    from splitbench.bench.results.table import read
+
+    folder = _into(out, runs, "figures")
+    files = draw_all(read(runs, allow_mixed), folder, print)
+    for one in runs:
+        files += draw_learning(one if one.is_dir() else one.parent, folder)
+    _list(files)
+
+
+@app.command("what-if")
+def what_if(
+    runs: RunsArgument,
+    drop: Annotated[list[float] | None, typer.Option(help="Tolerated drop in points; repeatable. Default 1.")] = None,
+    rtt: Annotated[list[float] | None, typer.Option(help="Round trip in ms; repeatable. Default 20.", min=0)] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="Device profile: a YAML file, or the name of one that ships. Default: as measured."),
+    ] = None,
+    mbps: Annotated[
+        list[float] | None,
+        typer.Option(help="A link's speed in Mbit/s to tell the best of every split for; repeatable.", min=1e-6),
+    ] = None,
+    answer: Annotated[Literal["device", "server"], typer.Option(help="Where the answer is wanted.")] = "device",
+    offload: Annotated[bool, typer.Option("--offload", help="Leave out running everything on the device.")] = False,
+    out: OutOption = None,
+    allow_mixed: MixedOption = False,
+) -> None:
+    """Tell and draw which split, method and rate has the least end-to-end latency at which link speed.
+
+    Speeds of 0.1 to 100 Mbit/s are looked at, and those of --mbps. An earlier answer in the same folder is replaced.
+    """
+    from splitbench.bench.analysis.latency import (
+        Question,
+        read_profile,
+    )
+    from splitbench.bench.analysis.latency.profiles import find
+    from splitbench.bench.analysis.latency.run import what_if as answer_what_if
+
+    for name, given in (("--drop", drop), ("--rtt", rtt), ("--mbps", mbps)):
+        if not all(map(math.isfinite, given or ())):
+            raise UserError(f"{name} takes a number, and not {', '.join(map(str, given or ()))}")
+    computed = None if profile is None else read_profile(find(profile))
+    question = Question(tuple(drop or [1.0]), tuple(rtt or [20.0]), computed, answer, offload, tuple(mbps or ()))
+    result = answer_what_if(runs, _into(out, runs, "what-if"), question, allow_mixed, print)
+    print(result.text)
+    _list(result.files)
+
+
+@app.command()
+def report(
+    runs: RunsArgument,
+    out: Annotated[Path | None, typer.Option(help="The file; default report.html beside the run's table.")] = None,
+    anchor: AnchorOption = None,
+    allow_mixed: MixedOption = False,
+    all_pairs: PairsOption = False,
+    factor: FactorOption = 1.25,
+) -> None:
+    """Write one self-contained HTML file on one or more runs: findings in words, figures, tables, what was run."""
+    from splitbench.bench.analysis.compare import examine
+    from splitbench.bench.analysis.report import write_report
+
+    file = _beside(runs, "report.html") if out is None else file_for(out, "--out", "report.html")
+    _list([write_report(examine(runs, anchor, allow_mixed, all_pairs, factor), file)])
+
+
+@app.command()
+def scale(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, whose times are taken.")],
+    workers: Annotated[list[int] | None, typer.Option(help="How many; repeatable. Default 1 to 64.", min=1)] = None,
+    measured: Annotated[
+        list[Path] | None, typer.Option(help="Compare with what this run of the same sweep took; repeatable.")
+    ] = None,
+    sweep: Annotated[
+        list[str] | None, typer.Option(help="Tell it for this whole sweep instead, at the run's rates; repeatable.")
+    ] = None,
+    images: Annotated[list[int] | None, typer.Option(help="Evaluation images of each such sweep.", min=1)] = None,
+    train_images: Annotated[list[int] | None, typer.Option(help="Training images of each.", min=1)] = None,
+    speed: Annotated[float, typer.Option(help="How many times as fast as the one measured a worker is.", min=1e-6)] = 1,
+    out: Annotated[Path | None, typer.Option(help="Draw it into this file, and write the text beside it.")] = None,
+) -> None:
+    """Tell how long a sweep would take with more workers, and where adding them stops helping."""
+    from splitbench.bench.tools.scaling.whole_sweep import (
+        all_foreseen,
+        write,
+    )
+    from splitbench.bench.tools.scaling.workers import (
+        WORKERS,
+        checked,
+        described,
+        taken,
+    )
+    from splitbench.bench.tools.scaling.workers import measured as measured_by
+
+    counts = sorted(workers or WORKERS)
+    told = all_foreseen(run, sweep, images or [], train_images or [], speed) if sweep else {}
+    found = told or {str(run): measured_by(run)}
+    lines = list(described(list(found.values()), counts))
+    runs = [] if told else [run, *(measured or [])]
+    if runs:
+        lines += checked(found[str(run)], runs)
+    print("\n".join(lines))
+    if out is not None:
+        _list(write(found, lines, counts, speed, out, [pair for one in runs for pair in taken(one)]))
+
+
+@app.command()
+def columns(
+    name: Annotated[
+        str | None, typer.Argument(help="A table (bd, costs, ...) or a column; default: all tables.")
+    ] = None,
+) -> None:
+    """Print the columns of cells.csv and of the tables made from it with unit and meaning, and what intervals are."""
+    from splitbench.bench.analysis.table_columns import told
+
+    for line in told(name):
+        print(line)
+
+
+def conclude(folder: Path) -> None:
+    """A run's comparison, figures and report; a run without a single good cell has none."""
+    from splitbench.bench.analysis.compare import (
+        examine,
+        write,
+    )
+    from splitbench.bench.analysis.figures import (
+        draw_all,
+        draw_learning,
+    )
+    from splitbench.bench.analysis.report import write_report
+
+    try:
+        found = examine([folder])
+        comparison = write(found, folder / "comparison")
+        files = draw_all(found.frame, folder / "figures", print) + draw_learning(folder, folder / "figures")
+        report = write_report(found, folder / "report.html", files)
+    except UserError as error:
+        print(f"nothing to compare: {error}", file=sys.stderr)
+        return
+    print(comparison.text)
+    print(f"table       {folder / 'cells.csv'}\ncomparison  {folder / 'comparison'}\nfigures     {folder / 'figures'}")
+    for file in files:
+        if file.suffix == ".png":
+            print(f"            {file}")
+    print(f"report      {report}")
+
+
+def _into(out: Path | None, runs: list[Path], name: str) -> Path:
+    return _beside(runs, name) if out is None else folder_for(out, "--out")
+
+
+def _beside(runs: list[Path], name: str) -> Path:
+    """Next to a single run's CSV; for several runs, below the folder that results lie in."""
+    if len(runs) > 1:
+        return Path("results") / name
+    return (runs[0] if runs[0].is_dir() else runs[0].parent) / name
+
+
+def _list(files: list[Path]) -> None:
+    for file in files:
+        print(f"wrote {file}")

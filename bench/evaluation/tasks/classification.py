@@ -1,0 +1,86 @@
+"""Classification: the share of images whose class is told right."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from splitbench.bench.backbones.classifiers import Classifier
+from splitbench.bench.backbones.registry import Backbone
+from splitbench.bench.evaluation.tasks.base import Scored
+from splitbench.bench.metrics import accuracy
+from splitbench.bench.metrics.records import Records
+from splitbench.bench.utils.errors import told
+from splitbench.datasets.base import DataError, Dataset, class_names
+
+
+class Classification:
+    """One label per image."""
+
+    name: ClassVar[str] = "classification"
+    ragged: ClassVar[Mapping[str, str]] = {}
+    paired: ClassVar[tuple[str, ...]] = ("prediction", "top1", "top5")
+
+    def mismatch(self, dataset: Dataset, backbone: Backbone, example: Tensor) -> str:
+        """Another kind of backbone, one that cannot be run, inputs of several sizes, or other classes."""
+        if not isinstance(backbone, Classifier):
+            return "it finds boxes: choose a classifier, or set `task: detection` and a dataset with boxes"
+        if not backbone.preprocessing.one_size:
+            return (
+                "`crop: null` gives inputs of different sizes, which make no batch: "
+                "set `crop`, or `resize` to [height, width]"
+            )
+        try:
+            scores = backbone.whole().to(example.device)(example)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a model of the user's own does
+            return f"it fails on an image of {example.shape[2]} x {example.shape[3]} pixels: {told(error)}"
+        if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(example):
+            given = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"type {type(scores).__name__}"
+            return f"it must give one tensor of scores, (images, classes), and gives something of {given} for one image"
+        classes = scores.shape[1]
+        if dataset.classes > classes:
+            return f"labels do not match: the dataset has {dataset.classes} classes, the backbone tells {classes}"
+        names = class_names(dataset)
+        if names and len(names) != classes:
+            shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+            return (
+                f"labels do not match: there are {len(names)} class folders ({shown}), numbered in sorted order, and "
+                f"the backbone tells {classes} classes: name the folders by their numbers in the backbone (0, 1, ...), "
+                "or give a CSV of labels (file,label)"
+            )
+        return ""
+
+    def doubt(self, baseline: float, dataset: Dataset) -> str:
+        """It guesses: by order or by accident, the labels may be other classes' than the backbone's."""
+        chance = 100 / dataset.classes
+        return (
+            ""
+            if baseline > 1.2 * chance
+            else f"the uncompressed backbone is right no oftener than by chance ({baseline:.2f} % of {dataset.classes} "
+            "classes): is it trained, and are classes numbered as it numbers them?"
+        )
+
+    def truth(self, dataset: Dataset, index: int) -> int:
+        """The class index. Raises DataError for one that there is not."""
+        label = int(dataset.target(index))
+        if not 0 <= label < dataset.classes:
+            raise DataError(
+                f"{dataset.ids[index]} has the label {label}, but there are {dataset.classes} classes, numbered from 0"
+            )
+        return label
+
+    def record(self, outputs: Tensor, truths: Sequence[int]) -> Records:
+        """As :func:`splitbench.bench.metrics.accuracy.record`."""
+        return accuracy.record(outputs, np.array(truths, np.int64))
+
+    def score(self, records: Records, truths: Sequence[int]) -> Scored:
+        """Nothing to complete."""
+        return Scored(records)
+
+    def summary(self, scored: Scored, baseline: Scored) -> dict[str, Any]:
+        """As :func:`splitbench.bench.metrics.accuracy.summary`."""
+        return accuracy.summary(scored.records, baseline.records)

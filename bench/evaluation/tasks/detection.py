@@ -1,0 +1,97 @@
+"""Detection: COCO's average precision of boxes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
+
+import numpy as np
+from torch import Tensor
+
+from splitbench.bench.backbones.detectors import Detector
+from splitbench.bench.backbones.registry import Backbone
+from splitbench.bench.evaluation.tasks.base import Scored
+from splitbench.bench.metrics import detection
+from splitbench.bench.metrics.records import Records
+from splitbench.bench.metrics.resampled import interval, resampled
+from splitbench.datasets.base import Dataset
+from splitbench.datasets.formats.boxes import (
+    Box,
+    DetectionDataset,
+)
+from splitbench.methods.base import MethodError
+
+
+class Detection:
+    """Any number of boxes per image, each with a category."""
+
+    name: ClassVar[str] = "detection"
+    ragged: ClassVar[Mapping[str, str]] = dict.fromkeys(("boxes", "labels", "scores"), "detections")
+    paired: ClassVar[tuple[str, ...]] = ("detections", "labels", "scores", "matched", "ignored")
+
+    def mismatch(self, dataset: Dataset, backbone: Backbone, example: Any) -> str:
+        """Another kind of backbone, nothing to find, or boxes of categories that the detector does not tell."""
+        if not isinstance(backbone, Detector):
+            return "it finds no boxes: choose a detector, or set `task: classification` and a dataset with labels"
+        images = cast(DetectionDataset, dataset)
+        if not any(not box["iscrowd"] for index in range(len(images)) for box in images.boxes(index)):
+            return "no image has a box to find"
+        if not set(images.categories) - set(backbone.categories):
+            return ""
+        labels = [box["category_id"] for index in range(len(images)) for box in images.boxes(index)]
+        unknown = sorted(set(labels) - set(backbone.categories))
+        if not unknown:
+            return ""
+        count = sum(label in unknown for label in labels)
+        named = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+        return (
+            f"labels do not match: {count} boxes of {len(labels)} are of {len(unknown)} categories that the detector "
+            f"does not tell ({named}); it tells {len(backbone.categories)}"
+        )
+
+    def doubt(self, baseline: float, dataset: Dataset) -> str:
+        """It finds nothing."""
+        return "" if baseline > 0 else "the uncompressed detector finds nothing of what is annotated: is it trained?"
+
+    def truth(self, dataset: Dataset, index: int) -> list[Box]:
+        """COCO's annotations, crowds included."""
+        return cast(DetectionDataset, dataset).boxes(index)
+
+    def record(self, outputs: Sequence[dict[str, Tensor]], truths: Sequence[list[Box]]) -> Records:
+        """As :func:`splitbench.bench.metrics.detection.record`."""
+        return detection.record(outputs)
+
+    def score(self, records: Records, truths: Sequence[list[Box]]) -> Scored:
+        """Match, and add all that average precision follows from: ``matched``, ``ignored``, and what was to be found.
+
+        ``truths`` counts the boxes to be found in each image, crowds not among them; ``truth_labels`` are their
+        categories. ``samples`` is average precision in bootstrap samples of the images, which takes seconds to find.
+        """
+        evaluated = detection.evaluate(records, truths)
+        wanted = [[box["category_id"] for box in boxes if not box["iscrowd"]] for boxes in truths]
+        records = records | {
+            "matched": evaluated.matched,
+            "ignored": evaluated.ignored,
+            "truths": np.array([len(labels) for labels in wanted], np.int64),
+            "truth_labels": np.array([label for labels in wanted for label in labels], np.int64),
+        }
+        samples = resampled(records)
+        return Scored(records | {"samples": samples}, evaluated.numbers, samples)
+
+    def summary(self, scored: Scored, baseline: Scored) -> dict[str, Any]:
+        """Average precision, its drop, both with 95 % intervals by bootstrap over images, and COCO's other numbers."""
+        value, reference = scored.columns[detection.METRIC], baseline.columns[detection.METRIC]
+        if value is None or reference is None:
+            raise MethodError("none of the images that could be read has a box to find")
+        drop = reference - value
+        low, high = interval(scored.resampled, value)
+        drop_low, drop_high = interval(baseline.resampled - scored.resampled, drop)
+        return {
+            "metric": detection.METRIC,
+            "accuracy": value,
+            "accuracy_low": low,
+            "accuracy_high": high,
+            "drop": drop,
+            "drop_low": drop_low,
+            "drop_high": drop_high,
+            "baseline": reference,
+            **scored.columns,
+        }

@@ -1,5 +1,0 @@
-"""One HTML file that says what runs found; reading it takes no other file, no network and no library."""
-
-from splitbench.bench.report.page import write_report
-
-__all__ = ["write_report"]

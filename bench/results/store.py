@@ -1,0 +1,231 @@
+"""A run's folder: one JSON and one .npz per cell, each written under a temporary name and moved into place.
+
+    results/<run>/
+        cells/<key>.json      settings, columns, what is stored on each side, status
+        records/<key>.npz     per image: bytes and its parts, what the task keeps of the answer (a prediction and hits;
+                              boxes and what they were matched to), and the same of the uncompressed backbone; for
+                              detection also average precision in bootstrap samples of the images
+        images/<fingerprint>.txt   the images' ids; the record `image` holds places in it
+        plan.json             the keys of the sweep that ran last, in its order
+        runs.json             how long every run took that ended, and with how many workers
+        cells.csv             derived from the above; can be rebuilt at any time
+        unfinished/           what was measured of passes that have not ended
+        lock, running-*.json  held by the run that writes here; who that is
+
+The CSV holds the plan's cells. Nothing is ever appended to a file that two processes could share.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+import socket
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from splitbench.bench.metrics import ledger
+from splitbench.bench.metrics.records import Records
+from splitbench.bench.results.columns import NAMES
+from splitbench.bench.results.validation import (
+    is_plan,
+    is_result,
+)
+from splitbench.bench.utils import provenance
+from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.files import (
+    no_formula,
+    read_json,
+    write_whole,
+)
+
+_CURVE = ("dataset", "backbone", "split", "method", "variant", "seed")
+
+
+@dataclass(frozen=True)
+class Store:
+    """The results in one folder."""
+
+    folder: Path
+
+    def open(self) -> None:
+        """Create the folder and make sure that it can be written. Raises UserError where it cannot."""
+        try:
+            for name in ("cells", "records", "images"):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(_unwritable(self.folder, error)) from None
+        self._write(self.folder / ".writable", b"")
+        (self.folder / ".writable").unlink(missing_ok=True)
+
+    @contextmanager
+    def held(self) -> Iterator[Path]:
+        """Keep other runs out of the folder; gives a file that is there as long. A killed run holds nothing.
+
+        Raises:
+            UserError: another run holds it, or the file system cannot tell.
+        """
+        lock = FileLock(self.folder / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UserError(
+                f"another run writes to {self.folder}{self._holder()}: wait for it, stop it, or choose another folder "
+                "by OUT= (--out)"
+            ) from None
+        except (OSError, NotImplementedError) as error:
+            raise UserError(
+                f"cannot lock {self.folder} ({error}): choose a folder by OUT= (--out) where files can be locked"
+            ) from None
+        running = self.folder / f"running-{uuid.uuid4().hex}.json"
+        try:
+            for stale in self.folder.glob("running-*.json"):
+                stale.unlink(missing_ok=True)
+            about = {"process": os.getpid(), "machine": socket.gethostname(), "since": provenance.now()}
+            self._write(running, json.dumps(about).encode())
+            yield running
+        finally:
+            running.unlink(missing_ok=True)
+            lock.release()
+
+    def _holder(self) -> str:
+        for path in self.folder.glob("running-*.json"):
+            about = read_json(path)
+            with suppress(LookupError, TypeError):
+                return f" (process {about['process']} on {about['machine']}, since {about['since']})"
+        return ""
+
+    def status(self, key: str) -> str | None:
+        """``ok`` or ``failed``, or None for a cell that is not there (or whose file is no result)."""
+        cell = self.cell(key)
+        return None if cell is None else str(cell["columns"]["status"])
+
+    def cell(self, key: str) -> dict[str, Any] | None:
+        """What was stored of a cell, or None."""
+        content = read_json(self.folder / "cells" / f"{key}.json")
+        return content if is_result(content) else None
+
+    def cells(self) -> Iterator[dict[str, Any]]:
+        """All results that are there, of whatever sweep."""
+        for path in sorted((self.folder / "cells").glob("*.json")):
+            cell = self.cell(path.stem)
+            if cell is not None:
+                yield cell
+
+    def put(
+        self,
+        key: str,
+        settings: Mapping[str, Any],
+        columns: Mapping[str, Any],
+        stored: Mapping[str, Any],
+        records: Records,
+    ) -> None:
+        """Store a cell's result. Its per-image records go first, so that a result is never there without them."""
+        if records:
+            self._put_records(key, records)
+        content = {"key": key, "settings": settings, "columns": columns, "stored": stored}
+        self._write(self.folder / "cells" / f"{key}.json", json.dumps(content, indent=1).encode())
+
+    def _put_records(self, key: str, records: Records) -> None:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **{name: _smallest(values) for name, values in records.items()})
+        self._write(self.folder / "records" / f"{key}.npz", buffer.getvalue())
+
+    def put_images(self, fingerprint: str, ids: Sequence[str]) -> None:
+        """Store the ids of the evaluation images."""
+        self._write(self.folder / "images" / f"{fingerprint}.txt", "".join(f"{name}\n" for name in ids).encode())
+
+    def put_run(self, about: Mapping[str, Any]) -> None:
+        """Add what is to be told of a run that has ended: how many workers did how much in which time."""
+        self._write(self.folder / "runs.json", json.dumps([*self.runs(), dict(about)], indent=1).encode())
+
+    def runs(self) -> list[dict[str, Any]]:
+        """What :meth:`put_run` was given, run by run."""
+        content = read_json(self.folder / "runs.json")
+        return [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []
+
+    def put_plan(self, rows: Sequence[Mapping[str, Any]], part: bool = False) -> None:
+        """Store the sweep's keys with the labels that the tables use.
+
+        A ``part`` of a sweep leaves the cells of other backbones and methods in the table.
+        """
+        if part:
+            renewed = {(row["backbone"], row.get("method")) for row in rows}
+            others = [row for row in self._plan() or [] if (row["backbone"], row.get("method")) not in renewed]
+            rows = list({(row["key"], row.get("dataset"), row["backbone"]): row for row in (*others, *rows)}.values())
+        self._write(self.folder / "plan.json", json.dumps(list(rows), indent=1).encode())
+
+    def planned(self) -> set[str]:
+        """The keys of the table's cells, whether they are there or not."""
+        return {entry["key"] for entry in self._plan() or []}
+
+    def collect(self) -> Path:
+        """Rebuild ``cells.csv`` from the plan's cells that are there, and return its path.
+
+        Raises:
+            UserError: the folder holds no run.
+        """
+        plan = self._plan()
+        if plan is None:
+            raise UserError(f"{self.folder} holds no run: plan.json is missing or damaged")
+        rows, stored = [], []
+        for entry in plan:
+            cell = self.cell(entry["key"])
+            if cell is not None:
+                rows.append(cell["columns"] | entry)
+                stored.append(cell["stored"])
+        curves: dict[tuple[Any, ...], list[int]] = {}
+        for index, row in enumerate(rows):
+            if row["status"] == "ok":
+                curves.setdefault(tuple(row[name] for name in _CURVE), []).append(index)
+        for indices in curves.values():
+            costs = ledger.over_rate_points([stored[index] for index in indices])
+            for index in indices:
+                rows[index] |= costs
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, NAMES, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: _text(row.get(name)) for name in NAMES} for row in rows)
+        path = self.folder / "cells.csv"
+        self._write(path, buffer.getvalue().encode())
+        return path
+
+    def _plan(self) -> list[dict[str, Any]] | None:
+        content = read_json(self.folder / "plan.json")
+        return content if is_plan(content) else None
+
+    def _write(self, path: Path, content: bytes) -> None:
+        try:
+            write_whole(path, content)
+        except OSError as error:
+            raise UserError(_unwritable(self.folder, error)) from None
+
+
+def _unwritable(folder: Path, error: OSError) -> str:
+    return (
+        f"cannot write results to {folder} ({error.strerror}): choose another folder by OUT= (--out) or make room; "
+        "what is already stored stays valid"
+    )
+
+
+def _smallest(values: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Integers in the smallest type that holds them all."""
+    if values.dtype.kind != "i" or values.size == 0:
+        return values
+    return values.astype(np.result_type(np.min_scalar_type(int(values.min())), np.min_scalar_type(int(values.max()))))
+
+
+def _text(value: Any) -> str:
+    """A CSV cell: empty for what does not apply, numbers with seven significant digits."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.7g}" if math.isfinite(value) else ""
+    return no_formula(str(value))

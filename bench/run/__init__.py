@@ -1,0 +1,1 @@
+"""Plans a sweep, schedules its work, resumes it and stores its cells."""

@@ -1,0 +1,64 @@
+"""What a sweep would do, without doing it: its cells, and an estimate of the work from one image per pass."""
+
+from collections.abc import Iterator
+
+import torch
+
+from splitbench.bench.metrics.latency import median_ms
+from splitbench.bench.metrics.macs import count_macs
+from splitbench.bench.run.plan import (
+    Pass,
+    first_readable,
+    passes,
+)
+from splitbench.bench.run.sources import Sources
+from splitbench.bench.sweep.schema import Sweep
+from splitbench.bench.training.methods import bundled
+from splitbench.bench.utils.text import (
+    counted,
+    lasting,
+)
+
+_TRIES = 3
+
+
+def described(sweep: Sweep, sources: Sources) -> Iterator[str]:
+    """Lines to print: all cells pass by pass, then totals. Raises as :func:`splitbench.bench.run.plan.passes` does."""
+    cells = images = 0
+    macs = seconds = 0.0
+    trainings: set[str] = set()
+    for one in passes(sweep, sources):
+        yield f"{one.title}: {counted(len(one.dataset), 'image')}, {counted(len(one.planned), 'cell')}"
+        for planned in one.planned:
+            yield f"  {planned.key}  {planned.cell}"
+            trainings |= {planned.training.key} if planned.training else set()
+        pass_macs, pass_seconds = _work(one, sources)
+        cells += len(one.planned)
+        images += len(one.dataset) * len(one.planned)
+        macs += pass_macs
+        seconds += pass_seconds
+    yield (
+        f"{counted(cells, 'cell')}, {images} (image, cell) pairs, about {macs / 1e12:.3g} TMAC in heads and tails, "
+        f"at least {lasting(seconds)} on this machine; coding comes on top"
+    )
+    if trainings:
+        verb = "is" if len(trainings) == 1 else "are"
+        points = f"{counted(len(trainings), 'rate point')} {verb} trained first"
+        yield f"{points}; {len(trainings & bundled.keys())} of them ship trained"
+
+
+def _work(one: Pass, sources: Sources) -> tuple[float, float]:
+    """MACs and seconds of the pass: each head once per image, each cell's tail, and the uncompressed backbone."""
+    backbone = one.backbone()
+    pixels = backbone.together([backbone.pixels(first_readable(one.dataset)).to(sources.device)])
+    whole = backbone.whole().to(sources.device)
+    macs = seconds = 0.0
+    with torch.no_grad():
+        modules = [(whole, (pixels,), 1)]
+        for at, place in one.places.items():
+            tails = sum(planned.cell.split == at for planned in one.planned)
+            modules += [(place.head, (pixels,), 1), (place.tail, tuple(place.head(pixels)), tails)]
+        for module, inputs, times in modules:
+            macs += times * count_macs(module, *inputs)
+            seconds += times * median_ms(module, [inputs] * _TRIES, sources.device) / 1000
+    return macs * len(one.dataset), seconds * len(one.dataset)

@@ -1,0 +1,58 @@
+"""Training without evaluating: by one process, or by several that torchrun started."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+
+from splitbench.bench.results.store import Store
+from splitbench.bench.run.plan import passes
+from splitbench.bench.run.sources import Sources
+from splitbench.bench.sweep.schema import Sweep
+from splitbench.bench.training import distributed
+from splitbench.bench.training.methods.bundled import SHIPPED
+from splitbench.bench.training.methods.stage import Stage
+from splitbench.bench.training.methods.trained import Trainings
+from splitbench.bench.utils import log
+
+
+def train_all(
+    sweep: Sweep, sources: Sources, store: Store, retrain: bool, say: Callable[[str], None]
+) -> tuple[int, int, list[str]]:
+    """Train all that a sweep's methods learn and that is not there yet; with ``retrain``, even what ships trained.
+
+    Only the first process speaks and stores.
+
+    Returns:
+        How many rate points were trained, how many were there, and a sentence for each that failed.
+
+    Raises:
+        UserError, DataError: bad input, told in one sentence.
+    """
+    trained = kept = 0
+    failed: list[str] = []
+    with distributed.joined(str(sources.device)) as device, ExitStack() as folder:
+        quiet = distributed.rank() > 0
+        if not quiet:
+            store.open()
+            folder.enter_context(store.held())
+        folder.enter_context(log.kept(store.folder))
+        trainings = Trainings(store.folder / "trainings", None if retrain else SHIPPED)
+        for one in passes(sweep, replace(sources, device=device)):
+            wanted = [p.training for p in one.planned if p.training is not None]
+            stage = Stage(
+                one.dataset.task,
+                one.backbone(),
+                one.untrained,
+                one.train,
+                trainings,
+                device,
+                sources.memory,
+                not quiet,
+                (lambda _: None) if quiet else say,
+                skip_unreadable=one.skip_unreadable,
+            )
+            before = sum(trainings.has(training.key) for training in wanted)
+            trained += stage.run(wanted)
+            kept += before
+            failed += [f"{t.cell}: {stage.failed[t.key]}" for t in wanted if t.key in stage.failed]
+    return trained, kept, failed

@@ -1,0 +1,1 @@
+"""What is asked: the schema of sweep files and the sweeps that ship."""

@@ -1,0 +1,115 @@
+"""What may be set where: the fields of the models that check sweep files, with types and defaults, to print."""
+
+import inspect
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from splitbench.bench.backbones.preprocessing import Preprocessing
+from splitbench.bench.sweep.schema import Sweep
+from splitbench.bench.utils.validation_errors import model_in
+from splitbench.datasets.base import DatasetKind
+from splitbench.methods.base import Method
+
+_WIDTH = 116
+_TYPES = {
+    "array": "list",
+    "boolean": "true or false",
+    "integer": "whole number",
+    "null": "null",
+    "number": "number",
+    "object": "keys with values",
+    "string": "text",
+}
+_BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+}
+
+
+def of_method(name: str, method: Method) -> Iterator[str]:
+    """A method and its settings."""
+    yield f"{name}: {method.summary}"
+    yield f"for {' and '.join(method.tasks)}; `{method.knob}` sets the rate, by default each of {_plain(method.rates)}"
+    if method.only_at is not None:
+        yield f"always at the split point `{method.only_at}`"
+    yield from _of(method.Settings)
+
+
+def of_dataset(name: str, kind: DatasetKind) -> Iterator[str]:
+    """A dataset and its options."""
+    yield f"{name}: {summary(kind)}"
+    yield from _of(kind.Options)
+
+
+def summary(kind: DatasetKind) -> str:
+    """A dataset in a line."""
+    said = (vars(type(kind)).get("__doc__") or "").partition("\n")[0]
+    return f"for {kind.task}; {said[:1].lower()}{said[1:].removesuffix('.')}".removesuffix("; ")
+
+
+def of_sweeps() -> Iterator[str]:
+    """All keys of a sweep file, and those of its parts."""
+    yield "A sweep file (datasets' options: `splitbench datasets NAME`; methods' settings: `splitbench methods NAME`)"
+    yield from _of(Sweep)
+    yield from _parts(Sweep, "")
+    yield ""
+    yield "preprocessing, of a backbone or a dataset"
+    yield from _of(Preprocessing)
+
+
+def _parts(model: type[BaseModel], place: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        part = model_in(field.annotation)
+        if part is not None:
+            where = f"{place}{name}"
+            yield ""
+            yield where
+            yield from _of(part)
+            yield from _parts(part, f"{where}: ")
+
+
+def _of(model: type[BaseModel]) -> Iterator[str]:
+    """What the docstrings of the model and those that it extends say, and its fields, one per line."""
+    for one in reversed(model.__mro__):
+        own = vars(one).get("__doc__")
+        if own and issubclass(one, BaseModel) and one.model_fields:
+            for paragraph in inspect.cleandoc(own).split("\n\n"):
+                yield from textwrap.wrap(
+                    paragraph.replace("``", "`"), _WIDTH, initial_indent="  ", subsequent_indent="  "
+                )
+    schema = model.model_json_schema()
+    for name, field in schema.get("properties", {}).items():
+        default = "no default" if name in schema.get("required", ()) else _plain(field["default"])
+        yield f"    {name:18} {_type(field, schema):50} {default}"
+
+
+def _type(field: dict[str, Any], schema: dict[str, Any]) -> str:
+    """A type of JSON's schemas in words: ``whole number at least 1, or null``."""
+    if "$ref" in field:
+        return _type(schema["$defs"][field["$ref"].rpartition("/")[2]], schema)
+    if "anyOf" in field:
+        return ", or ".join(_type(one, schema) for one in field["anyOf"])
+    if "enum" in field or "const" in field:
+        return " | ".join(map(_plain, field.get("enum", [field.get("const")])))
+    word = "path" if field.get("format") == "path" else _TYPES.get(field.get("type", ""), "anything")
+    if word == "list" and "items" in field:
+        least = f" {field['minItems']} or more" if "minItems" in field else ""
+        word = f"list of{least}: {_type(field['items'], schema)}"
+    elif word == "list" and "prefixItems" in field:
+        word = f"list of {len(field['prefixItems'])}: {_type(field['prefixItems'][0], schema)}"
+    bounds = [f"{said} {field[key]}" for key, said in _BOUNDS.items() if key in field]
+    return " ".join([word, " and ".join(bounds)]).strip()
+
+
+def _plain(value: Any) -> str:
+    """A value as it is written in YAML."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_plain, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return "''" if value == "" else str(value)

@@ -1,0 +1,1 @@
+"""Separate commands that nothing but the command line imports."""

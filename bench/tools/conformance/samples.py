@@ -1,0 +1,198 @@
+"""A method's rate points on a network of a few layers, which has everything that a method may meet."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args, get_origin
+
+import torch
+from torch import Tensor, nn
+
+from splitbench.bench.backbones.preprocessing import Normalize
+from splitbench.methods.base import (
+    Context,
+    Cut,
+    Deployment,
+    Learned,
+    LearningMethod,
+    Method,
+    MethodError,
+    Settings,
+    Specs,
+    TensorSpec,
+)
+
+CLASSES = 12
+IMAGES = 4
+_MANY = 24
+_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Case:
+    """Values for a method's settings with named choices, and the knob's first and last value."""
+
+    chosen: Mapping[str, Any]
+    rates: tuple[Any, Any]
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self.chosen.values()))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One rate point made ready: what was deployed, a cut of four images, and its specs."""
+
+    deployment: Deployment
+    cut: Cut
+    specs: Specs
+
+
+def cases(method: Method) -> list[Case]:
+    """The combinations of a method's named choices that its settings take."""
+    choices: dict[str, Sequence[Any]] = {
+        key: get_args(field.annotation)
+        for key, field in method.Settings.model_fields.items()
+        if get_origin(field.annotation) is Literal and key != method.knob
+    }
+    found = []
+    for chosen in _combinations(choices):
+        rates = [rate for rate in method.rates if _valid(method, chosen | {method.knob: rate})]
+        if rates:
+            found.append(Case(chosen, (rates[0], rates[-1])))
+    return found
+
+
+def deployed(
+    method: Method, chosen: Mapping[str, Any], rate: Any, device: torch.device | str = "cpu", at: str | None = None
+) -> Sample:
+    """A rate point at a place of the network (see :func:`places`; by default the method's first one).
+
+    What a network gives is on ``device``; what learns is trained for a few steps. Raises what the method raises.
+    """
+    head, tail, cut = _place(at or places(method)[0])
+    head, tail, cut = head.to(device), tail.to(device), tuple(x.to(device) for x in cut)
+    specs = tuple(TensorSpec(tuple(x.shape[1:]), x.dtype, "role") for x in cut)
+    settings = method.Settings.model_validate({**chosen, method.knob: rate})
+    context = Context(head, tail, specs, lambda: [tuple(x.flip(-1) for x in cut)])
+    if "train" in method.needs(settings):
+        context = replace(context, learned=lambda: _learned(method, settings, context, cut))
+    return Sample(method.deploy(settings, context), cut, specs)
+
+
+def places(method: Method) -> tuple[str, ...]:
+    """Where a method is tried, until it does not refuse: a feature map and a vector cross in the ``middle``."""
+    if method.tasks == ("detection",) and method.only_at == "output":
+        return ("boxes",)
+    return (method.only_at,) if method.only_at else ("middle", "map")
+
+
+class _Smallest(nn.Module):
+    """Normalizing, two convolutions and a linear layer, with random weights that are always the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.normalize = Normalize((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+        self.conv1, self.conv2 = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 6, 3, 2, 1)
+        self.fc = nn.Linear(6, CLASSES)
+        for parameter in self.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.3
+
+    def head(self, pixels: Tensor) -> Tensor:
+        found: Tensor = self.conv2(self.conv1(self.normalize(pixels)).relu()).relu()
+        return found
+
+    def tail(self, features: Tensor) -> Tensor:
+        scores: Tensor = self.fc(features.mean((2, 3)))
+        return scores
+
+
+class _Part(nn.Module):
+    """A function of the network's as a module; a head's output is a tuple."""
+
+    def __init__(self, model: nn.Module, call: Callable[..., Any], tuple_out: bool) -> None:
+        super().__init__()
+        self.model, self.call, self.tuple_out = model, call, tuple_out
+
+    def forward(self, *x: Tensor) -> Any:
+        out = self.call(*x)
+        return (out,) if self.tuple_out and not isinstance(out, tuple) else out
+
+
+def _found_boxes(pixels: Tensor) -> Cut:
+    generator = torch.Generator().manual_seed(2)
+    corners = torch.rand(IMAGES, 7, 2, generator=generator) * 300
+    boxes = torch.cat([corners, corners + torch.rand(IMAGES, 7, 2, generator=generator) * 200], 2)
+    labels = torch.randint(1, 91, (IMAGES, 7), generator=generator)
+    scores = torch.rand(IMAGES, 7, generator=generator)
+    scores[1], scores[2, 3:] = -1.0, -1.0
+    return boxes[: len(pixels)], labels[: len(pixels)], scores[: len(pixels)]
+
+
+def _place(at: str) -> tuple[nn.Module, nn.Module, Cut]:
+    """Head, tail and cut of four pictures at ``input``, ``middle``, ``map`` or ``output``.
+
+    Two tensors cross in the middle, and only the first of them at ``map``. At ``boxes``, a detector's output crosses:
+    room for seven boxes, of which some are used.
+    """
+    model = _Smallest().eval()
+    ends: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+        "input": (lambda x: x, lambda x: model.tail(model.head(x))),
+        "middle": (
+            lambda x: (model.head(x), model.head(x).mean((2, 3)) - 0.1),
+            lambda x, mean: model.tail(x) + model.fc(mean),
+        ),
+        "map": (model.head, model.tail),
+        "output": (lambda x: model.tail(model.head(x)), lambda x: x),
+        "boxes": (_found_boxes, lambda *found: torch.stack([x.flatten(1).sum(1) for x in found]).sum(0)),
+    }
+    head, tail = ends[at]
+    smooth = torch.randint(0, 256, (IMAGES, 3, 6, 7), generator=torch.Generator().manual_seed(1)).float()
+    pixels = nn.functional.interpolate(smooth, (37, 45), mode="bilinear").to(torch.uint8)
+    with torch.no_grad():
+        front, back = _Part(model, head, True), _Part(model, tail, False)
+        cut: Cut = front(pixels)
+        return front, back, cut
+
+
+def _combinations(choices: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """All combinations; where those are many, the first of each with every other choice in turn."""
+    if math.prod(map(len, choices.values())) <= _MANY:
+        for values in itertools.product(*choices.values()):
+            yield dict(zip(choices, values, strict=True))
+        return
+    first = {name: options[0] for name, options in choices.items()}
+    yield first
+    for name, options in choices.items():
+        for option in options[1:]:
+            yield first | {name: option}
+
+
+def _valid(method: Method, values: Mapping[str, Any]) -> bool:
+    try:
+        method.Settings.model_validate(values)
+    except ValueError:
+        return False
+    return True
+
+
+def _learned(method: Method, settings: Settings, context: Context, cut: Cut) -> Learned:
+    """What a few steps of training leave: enough for statistics and tables that are no longer those of the start."""
+    if not isinstance(method, LearningMethod):
+        raise MethodError("it needs training images, but has no `learn`")
+    unit = method.learn(settings, context).unit.to(cut[0].device).train()
+    unit.begin(cut)
+    optimizer = torch.optim.Adam([p for p in unit.parameters() if p.requires_grad], 1e-2)
+    with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for _ in range(_STEPS):
+            decoded, bits = unit(*cut)
+            errors = [nn.functional.mse_loss(x, y) for x, y in zip(decoded, cut, strict=True)]
+            loss = bits.mean() / 1000 + torch.stack(errors).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    unit.finish([cut])
+    return Learned(context.head, unit.requires_grad_(False), context.tail)

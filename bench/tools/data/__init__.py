@@ -1,0 +1,1 @@
+"""``splitbench data``: fetch, check and export folders of images."""

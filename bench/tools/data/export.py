@@ -1,0 +1,97 @@
+"""Writes the embedded dataset out as files that other tools read, and this project's own loaders too.
+
+    classification   OUT/val/03/evaluation-000000.png, a folder per class; OUT/classes.txt names the classes
+    detection        OUT/images/val/evaluation-000000.png, OUT/annotations/instances_val.json in COCO's format
+
+Training and calibration images go to ``train`` instead of ``val``. Pictures are PNG: every pixel as it was drawn.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from splitbench.bench.utils import progress
+from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.files import write_whole
+from splitbench.datasets import embedded, embedded_detection
+from splitbench.datasets.base import Dataset, Part
+from splitbench.datasets.formats.boxes import DetectionDataset
+
+Task = Literal["classification", "detection"]
+
+FOLDERS: dict[Part, str] = {"evaluation": "val", "calibration": "train", "train": "train"}
+"""Where ImageNet's and COCO's loaders look for each part."""
+
+
+def export(out: Path, task: Task, part: Part, limit: int | None = None, seed: int = 0) -> list[Path]:
+    """Write a part of the embedded dataset below ``out``.
+
+    Args:
+        out: The folder, made where it is missing.
+        task: Which view of the scenes: single things with a class, or whole scenes with boxes.
+        part: Which part. Parts go to folders of their own, but ``calibration`` and ``train`` to the same.
+        limit: How many images, from the first; all where None.
+        seed: Of the drawing.
+
+    Returns:
+        The folder of the images and the file of their labels.
+
+    Raises:
+        UserError: the folder of the images is not empty, or cannot be written.
+    """
+    images = out / FOLDERS[part] if task == "classification" else out / "images" / FOLDERS[part]
+    options = embedded.Options(limit=limit, seed=seed)
+    try:
+        if images.is_dir() and any(images.iterdir()):
+            raise UserError(f"{images} is not empty: choose another folder, or remove it")
+        images.mkdir(parents=True, exist_ok=True)
+        if task == "classification":
+            labels = _classes(embedded.DATASET.load(options, part), images, out)
+        else:
+            labels = _coco(embedded_detection.DATASET.load(options, part), images, out)
+    except OSError as error:
+        raise UserError(f"cannot write to {out} ({error.strerror})") from None
+    return [images, labels]
+
+
+def _classes(dataset: embedded.EmbeddedClassification, images: Path, out: Path) -> Path:
+    # Folders are named by the class's number: names would be numbered anew where a class has no image.
+    folders = [images / f"{number:02}" for number in range(dataset.classes)]
+    for index in progress.along(range(len(dataset)), "writing", unit="images"):
+        folder = folders[dataset.target(index)]
+        folder.mkdir(exist_ok=True)
+        _write(dataset, index, folder)
+    names = out / "classes.txt"
+    write_whole(names, "".join(f"{n:02} {name}\n" for n, name in enumerate(dataset.class_names)).encode())
+    return names
+
+
+def _coco(dataset: embedded_detection.EmbeddedDetection, images: Path, out: Path) -> Path:
+    pictures: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for index in progress.along(range(len(dataset)), "writing", unit="images"):
+        file = _write(dataset, index, images)
+        height, width = dataset.size(index)
+        number = index + 1
+        pictures.append({"id": number, "file_name": file.name, "height": height, "width": width})
+        for box in dataset.boxes(index):
+            annotations.append({"id": len(annotations) + 1, "image_id": number, **box})
+    content = {
+        "info": {"description": f"splitbench's embedded dataset, {dataset.part} part, seed {dataset.seed}"},
+        "images": pictures,
+        "annotations": annotations,
+        "categories": [
+            {"id": category, "name": name, "supercategory": "thing"}
+            for category, name in zip(dataset.categories, dataset.class_names, strict=True)
+        ],
+    }
+    file = out / "annotations" / f"instances_{images.name}.json"
+    file.parent.mkdir(exist_ok=True)
+    write_whole(file, json.dumps(content).encode())
+    return file
+
+
+def _write(dataset: Dataset | DetectionDataset, index: int, folder: Path) -> Path:
+    file = folder / f"{dataset.ids[index]}.png"
+    dataset.image(index).save(file)
+    return file

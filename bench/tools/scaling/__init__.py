@@ -1,0 +1,1 @@
+"""``splitbench scale``: how long a sweep takes with more workers."""

@@ -1,0 +1,143 @@
+"""A whole sweep, against the naive evaluator and against what it cannot do without."""
+
+import csv
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from splitbench.bench.backbones.split_model import received
+from splitbench.bench.evaluation import (
+    Material,
+    Prepared,
+    measure,
+    prepare,
+)
+from splitbench.bench.run.plan import open_backbone
+from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.subsets import open_dataset
+from splitbench.bench.sweep.schema import (
+    Sweep,
+    expand,
+)
+from splitbench.bench.tools.speed.measured import (
+    Measured,
+    in_turn,
+    ratios,
+)
+from splitbench.methods.base import nothing_learned
+
+_SPLITS = ["layer2", "layer3"]
+_PHOTOGRAPH = (375, 500)  # as many of ImageNet's
+_VALIDATION = 50_000  # images of ImageNet, times the cells of a sweep of three families at four splits
+_CELLS = 72
+
+
+@dataclass(frozen=True)
+class Size:
+    """A sweep with random weights: quantize-rle with ``bits`` at two splits of a backbone."""
+
+    backbone: str
+    crop: int
+    bits: tuple[int, ...]
+    images: int
+    batch: int
+
+
+def compared(size: Size, rounds: int, device: torch.device) -> Iterator[Measured]:
+    """Speed against both, and what a full sweep would take at this speed."""
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = opened(size, Path(folder), device)
+        naive = replace(prepared, material=replace(prepared.material, naive=True))
+        shown = [prepared.material.placed(batch.pixels) for batch in prepared.material.batches()]
+        together, floor, apart, alone = in_turn(
+            [
+                partial(measure, prepared),
+                partial(least, prepared),
+                partial(measure, naive),
+                partial(_answers, prepared.material.backbone.whole().to(device), shown),
+            ],
+            rounds,
+        )
+    title = f"sweep, {size.backbone.partition('/')[2]} at {size.crop}, {len(size.bits)} rate points x {len(_SPLITS)}"
+    yield Measured(f"{title}: against naive", "times", ratios(apart, together))
+    yield Measured(f"{title}: against the floor", "of it", ratios(floor, together), 0.85)
+    yield Measured(f"{title}: images", "per second", [size.images / seconds for seconds in together])
+    yield Measured("the network alone, pixels at hand: images", "per second", [size.images / s for s in alone])
+    pairs = size.images * len(prepared.cells)
+    yield Measured(f"{title}: images x cells", "per second", [pairs / seconds for seconds in together])
+    full = [seconds / pairs * _VALIDATION * _CELLS / 3600 for seconds in together]
+    yield Measured(f"{_VALIDATION} images x {_CELLS} cells at this speed", "hours", full)
+
+
+def opened(size: Size, folder: Path, device: torch.device, **settings: list[object]) -> Prepared:
+    """The sweep over pictures drawn into a folder, its cells ready to be measured."""
+    _draw(folder / "val", size.images)
+    method = {"name": "quantize-rle", "bits": list(size.bits)} | settings
+    sweep = Sweep.model_validate(
+        {
+            "datasets": [{"name": "imagenet", "root": "val"}],
+            "backbones": [
+                {
+                    "name": size.backbone,
+                    "weights": "none",
+                    "splits": _SPLITS,
+                    "preprocessing": {"resize": size.crop * 8 // 7, "crop": size.crop},
+                }
+            ],
+            "methods": [method],
+            "batch": size.batch,
+        }
+    )
+    (spec,), (backbone,), sources = sweep.datasets, sweep.backbones, Sources(folder, device=device)
+    dataset = open_dataset(spec, sources, "evaluation")
+    material = Material(
+        open_backbone(backbone, spec, sources),
+        dataset,
+        lambda: dataset,
+        lambda *_: nothing_learned(),
+        False,
+        size.batch,
+        device,
+    )
+    return prepare({str(cell): cell for cell in expand(sweep)}, material)
+
+
+@torch.no_grad()
+def least(prepared: Prepared) -> None:
+    """What no sweep can do without: every picture decoded, one trunk pass, and each cell's tail on an uncoded cut."""
+    material = prepared.material
+    for batch in material.batches():
+        pixels = material.placed(batch.pixels)
+        network = prepared.network.run(pixels)
+        for candidate in prepared.candidates:
+            outputs = candidate.deployment.tail(*received(network.values(candidate.deployment.head), material.device))
+            outputs.cpu()
+
+
+@torch.no_grad()
+def _answers(whole: nn.Module, shown: Sequence[Tensor]) -> None:
+    for pixels in shown:
+        whole(pixels).cpu()
+
+
+def _draw(folder: Path, count: int) -> None:
+    """Smooth pictures with some noise as JPEG files, of the size of photographs."""
+    (folder / "images").mkdir(parents=True)
+    height, width = _PHOTOGRAPH
+    rng = np.random.default_rng(0)
+    with (folder / "labels.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["file", "label"])
+        for index in range(count):
+            coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8))
+            smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.int16)
+            noisy = (smooth + rng.integers(-12, 13, smooth.shape)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(noisy).save(folder / "images" / f"{index:05}.JPEG", quality=90)
+            writer.writerow([f"images/{index:05}.JPEG", index % 1000])

@@ -1,0 +1,1 @@
+"""``splitbench splits``: a backbone's split points, listed and drawn."""

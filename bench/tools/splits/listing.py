@@ -1,0 +1,84 @@
+"""What ``splitbench splits`` prints: a backbone's split points in order, and what each costs."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image
+from pydantic import ValidationError
+from torch import nn
+
+from splitbench.bench.analysis.figures.ticks import plain
+from splitbench.bench.backbones import registry
+from splitbench.bench.backbones.preprocessing import Preprocessing
+from splitbench.bench.split.points import network_input, share_of_zeros, split_points
+from splitbench.bench.tools.splits.plot import plot
+from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.files import file_for
+from splitbench.bench.utils.validation_errors import explained
+
+_FIGURES = (".png", ".svg", ".pdf")
+
+
+def described(
+    name: str, weights: str, images: Sequence[Path], figure: Path | None, preprocessing: str = "{}"
+) -> Iterator[str]:
+    """Lines to print; with ``images`` also the share of zeros in each cut, which needs real weights to mean anything.
+
+    ``preprocessing`` is YAML, as a sweep has it.
+
+    Raises:
+        UserError: unknown backbone, weights that cannot be had, unreadable images, a model that cannot be traced,
+            preprocessing that does not fit.
+    """
+    if figure is not None and file_for(figure, "--plot", "splits.png").suffix.lower() not in _FIGURES:
+        raise UserError(f"{figure}: --plot takes a file ending in {', '.join(_FIGURES)}")
+    model, example = _opened(name, weights, images, _fields(preprocessing))
+    points = split_points(model, example)
+    zeros = share_of_zeros(model, points, example) if images else {}
+    yield (
+        f"{'split point':32} {'crosses':>24} {'elements':>9} {'float32':>9} {'zeros':>6} "
+        f"{'MAC head':>9} {'MAC tail':>9} {'par. head':>9} {'par. tail':>9}"
+    )
+    for point in points:
+        shapes = " + ".join("x".join(map(str, shape)) for shape in point.shapes)
+        share = f"{100 * zeros[point.name]:.0f} %" if point.name in zeros else ""
+        yield (
+            f"{point.name:32} {shapes:>24} {point.elements:>9} {plain(point.bytes) + 'B':>9} {share:>6} "
+            f"{plain(point.macs_head):>9} {plain(point.macs_tail):>9} "
+            f"{plain(point.parameters_head):>9} {plain(point.parameters_tail):>9}"
+            + ("  larger than the input" if point.larger_than_input else "")
+        )
+    if figure is not None:
+        size = network_input(model, example)[0].numel() * 4
+        plot(points, figure, f"{name}: what crosses, and what is computed before", size)
+        yield f"wrote {figure}"
+
+
+def _fields(preprocessing: str) -> dict[str, Any]:
+    try:
+        fields = yaml.safe_load(preprocessing)
+    except yaml.YAMLError as error:
+        raise UserError(f"--preprocessing is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(fields, dict):
+        raise UserError(f"--preprocessing takes keys with values, as in '{{crop: 96}}', not {preprocessing!r}")
+    return fields
+
+
+def _opened(name: str, weights: str, images: Sequence[Path], fields: dict[str, Any]) -> tuple[nn.Module, Any]:
+    """The model, and an example of its input: the photographs, or noise of the size that it is given."""
+    try:
+        backbone = registry.build(name, {}, weights, fields)
+    except ValidationError as error:
+        raise UserError(explained(error, f"{name}: preprocessing", Preprocessing)) from None
+    return backbone.model, backbone.example([_photograph(path) for path in images])
+
+
+def _photograph(path: Path) -> Image.Image:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: --image takes a photograph")
+    try:
+        return Image.open(path).convert("RGB")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read as an image ({error.strerror or error})") from None

@@ -1,0 +1,1 @@
+"""``splitbench support``: which published models can be cut, and how."""

@@ -1,0 +1,133 @@
+"""What the trainings of the embedded networks share: images in memory, one way to train, and the report."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset, TensorDataset
+from torch.utils.data import Dataset as TorchDataset
+
+from splitbench.bench import training
+from splitbench.bench.backbones import registry
+from splitbench.bench.backbones.registry import Backbone
+from splitbench.bench.metrics.macs import count_macs, count_step_macs
+from splitbench.bench.training import Augment, Batch, Recipe, Step
+from splitbench.bench.utils import (
+    progress,
+    provenance,
+)
+from splitbench.bench.utils.files import write_whole
+from splitbench.datasets.base import Dataset
+
+HELD_OUT = 1000
+"""Images at the end of the training part by which the best epoch is chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Items(TorchDataset[Batch]):
+    images: Dataset
+    item: Callable[[Dataset, int], Batch]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.item(self.images, index)
+
+
+def in_memory(images: Dataset, item: Callable[[Dataset, int], Batch], what: str, workers: int = 0) -> TensorDataset:
+    """All images, each drawn once by ``item`` as tensors: faster than drawing every epoch."""
+    size = 100
+    batches = DataLoader(_Items(images, item), size, num_workers=workers)
+    parts: tuple[Tensor, ...] = ()
+    for number, batch in enumerate(progress.along(batches, f"drawing {what}", unit="x 100 images")):
+        if not parts:  # filled in place: to put batches together in the end would need twice the memory
+            parts = tuple(torch.empty((len(images), *part.shape[1:]), dtype=part.dtype) for part in batch)
+        for whole, part in zip(parts, batch, strict=True):
+            whole[number * size : number * size + len(part)] = part
+    return TensorDataset(*parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained network, read back from its file; what it was trained on; and the first fields of its report."""
+
+    backbone: Backbone
+    seen: Subset[Batch]
+    held_out: Subset[Batch]
+    facts: Mapping[str, Any]
+
+
+def fit(
+    name: str,
+    network: nn.Module,
+    model: nn.Module,
+    step: Step,
+    augment: Augment,
+    images: TensorDataset,
+    recipe: Recipe,
+    out: Path,
+) -> Trained:
+    """Train ``network`` as a part of ``model`` and write it to ``out``, matrices and kernels in float16.
+
+    A run that was killed goes on from its last epoch: its state lies beside ``out`` until the weights are written.
+    """
+    held_out = min(HELD_OUT, len(images) // 5)
+    parts = Subset(images, range(len(images) - held_out)), Subset(images, range(len(images) - held_out, len(images)))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint = out.with_suffix(".checkpoint")
+    with _one_thread():
+        found = training.train(model, step, *parts, recipe, augment, checkpoint=checkpoint, identity={"network": name})
+    some = tuple(tensor[: recipe.batch_size] for tensor in images.tensors)
+    macs = count_step_macs(model, lambda: step(model, some)["loss"])
+    training.save(network, out, half=True)
+    checkpoint.unlink(missing_ok=True)
+
+    # What is reported is what the file holds, read as everyone reads it.
+    backbone = registry.build(f"splitbench/{name}", {}, str(out), {})
+    facts = {
+        "seed": recipe.seed,
+        "threads": 1,
+        "processor": provenance.processor(torch.device("cpu")),
+        "versions": provenance.versions(),
+        "train_seconds": round(found.seconds, 1),
+        "train_images": found.images,
+        "train_macs": macs // len(some[0]) * found.images,
+        "best_epoch": found.best_epoch + 1,
+    }
+    return Trained(backbone, parts[0], parts[1], facts)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Another number rounds sums differently and ends in other weights."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def report(trained: Trained, command: str, example: Any, accuracy: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    """Write beside ``out`` how its weights came about, and return it; ``example`` is one image to count MACs on."""
+    backbone = trained.backbone
+    facts = dict(trained.facts)
+    best_epoch = facts.pop("best_epoch")
+    written = {
+        "backbone": backbone.name,
+        "weights": backbone.weights,
+        "command": command,
+        **facts,
+        "best_epoch": best_epoch,
+        **accuracy,
+        "parameters": sum(parameter.numel() for parameter in backbone.model.parameters()),
+        "macs": count_macs(backbone.model, example),
+    }
+    write_whole(out.with_suffix(".json"), (json.dumps(written, indent=2) + "\n").encode())
+    return written

@@ -1,0 +1,104 @@
+"""Files that are there whole or not at all, and what is taken from files that may be anybody's."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from splitbench.bench.utils.errors import UserError
+
+_FORMULA = tuple("=+-@\t\r\n")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name beside ``path`` and move it into place. Raises OSError, leaving no trace."""
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
+            temporary = Path(stream.name)
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file, ending in a line's end, whole or not at all; makes its folder, and returns ``path``.
+
+    Raises:
+        UserError: the folder or file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, (text if text.endswith("\n") else text + "\n").encode())
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
+    return path
+
+
+def remove(path: Path) -> None:
+    """Remove a file where there is one. Raises UserError where it cannot be removed."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot remove {path}: {error.strerror}") from None
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds, which may be anything; None where it is missing or no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def file_word(word: str) -> str:
+    """A word as a part of a path; different words stay different, but for one that spells what stands for a sign.
+
+    >>> file_word("torchvision/resnet50"), file_word("channels=32 stride=1"), file_word("a:b"), file_word("..")
+    ('torchvision--resnet50', 'channels=32+stride=1', 'a-3a-b', '-2e--2e-')
+    """
+    kept = "_-=" if set(word) <= {"."} else "._-="
+    signs = {"/": "--", " ": "+"}
+    return "".join(
+        letter if letter.isalnum() or letter in kept else signs.get(letter, f"-{ord(letter):x}-") for letter in word
+    )
+
+
+def folder_for(path: Path, option: str) -> Path:
+    """``path``, which an option names, where it is a folder or can become one. Raises UserError where it cannot."""
+    there = next((one for one in (path, *path.parents) if one.exists()), path)
+    if not there.is_dir():
+        raise UserError(f"{there} is a file: {option} takes a folder")
+    if not os.access(there, os.W_OK):
+        raise UserError(f"{there} cannot be written: give another folder by {option}")
+    return path
+
+
+def file_for(path: Path, option: str, example: str) -> Path:
+    """``path``, which an option names, where it is a file or can become one. Raises UserError where it cannot."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: {option} takes a file, as in {path / example}")
+    folder_for(path.parent, option)
+    return path
+
+
+def no_formula(text: str) -> str:
+    """A text for a CSV that no spreadsheet takes for a formula, which it would run: with an apostrophe in front.
+
+    >>> [no_formula(text) for text in ("=1+1", "raw", "-2.5")]
+    ["'=1+1", 'raw', '-2.5']
+    """
+    if not text.startswith(_FORMULA):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text

@@ -1,0 +1,136 @@
+"""Code of one's own, named by import path: ``my_package.my_module:name``, for backbones, methods and datasets.
+
+The part before the colon is imported as ``python -m`` would, with the current folder first; the part after it is what
+the module holds under that name. A sweep file may come from a stranger, and what it names is run: so it must be written
+below the current folder, or in a package that the environment variable SPLITBENCH_TRUST names. ``os:system`` is in
+neither.
+
+Of a backbone or a method, a cell's key covers the source file that the path names and the one that what it names is
+written in: where these change, cells are run again. What the two files import is not looked at. A dataset's images are
+in the key by their contents.
+"""
+
+import hashlib
+import inspect
+import os
+import sys
+import sysconfig
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from splitbench import datasets, methods
+from splitbench.bench.utils.errors import (
+    UserError,
+    nearest,
+    told,
+)
+from splitbench.datasets.base import DatasetKind
+from splitbench.methods.base import Method
+
+T = TypeVar("T")
+
+
+def is_import_path(name: str) -> bool:
+    """Whether a name is an import path: only these have a colon."""
+    return ":" in name
+
+
+def imported(name: str, checked: Callable[[Any, str], T]) -> T:
+    """What an import path names, if it passes ``checked(what, name)``.
+
+    Raises:
+        UserError: nothing of that name can be imported, or it is not trusted. And what ``checked`` raises.
+    """
+    module, found = _imported(name)
+    fitting = checked(found, name)
+    written = inspect.getmodule(found)
+    if written is not module:
+        top = str(getattr(found, "__module__", None) or module.__name__).partition(".")[0]
+        _check_trusted(name, top, getattr(written, "__file__", "built-in"))
+    return fitting
+
+
+def method(name: str) -> Method:
+    """A method by name or import path, under which ``splitbench.methods`` knows it from then on.
+
+    Raises:
+        UserError: nothing of that import path can be imported, or it is not trusted.
+        MethodError: there is no such method, or what is there is none.
+    """
+    if is_import_path(name):
+        methods.add(name, imported(name, methods.checked))
+    return methods.get(name)
+
+
+def dataset(name: str) -> DatasetKind:
+    """The same for datasets. Raises UserError, DataError."""
+    if is_import_path(name):
+        datasets.add(name, imported(name, datasets.checked))
+    return datasets.get(name)
+
+
+def digest(name: str) -> str:
+    """A digest of the source files that an import path names, and that what it names is written in.
+
+    Raises:
+        UserError: nothing of that name can be imported, or it comes from no file.
+    """
+    return _digest(name, *_imported(name))
+
+
+def method_digest(name: str) -> str | None:
+    """The same for a method of one's own, wherever it lies; None for one that ships, whose ``version`` tells."""
+    if name in methods.SHIPPED:
+        return None
+    if is_import_path(name):
+        return digest(name)
+    return _digest(name, import_module(methods.module_of(name)), methods.get(name))
+
+
+def _digest(name: str, module: ModuleType, found: Any) -> str:
+    total = hashlib.sha256()
+    for one in dict.fromkeys((module, inspect.getmodule(found) or module)):
+        file = getattr(one, "__file__", None)
+        if file is None:
+            raise UserError(f"{name}: {one.__name__} comes from no file, so a change of its code could not be noticed")
+        total.update(hashlib.sha256(Path(file).read_bytes()).digest())
+    return total.hexdigest()[:16]
+
+
+def _imported(name: str) -> tuple[ModuleType, Any]:
+    path, _, attribute = name.partition(":")
+    if not attribute.isidentifier() or not all(word.isidentifier() for word in path.split(".")):
+        raise UserError(f"{name!r} is no import path: write package.module:name, without folders or suffix")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    top = path.partition(".")[0]
+    _check_trusted(name, top, getattr(find_spec(top), "origin", None))
+    try:
+        module = import_module(path)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{path}.".startswith(f"{error.name}."):
+            raise UserError(f"{name}: no module {error.name!r}, neither in {here} nor installed") from None
+        raise UserError(f"{name}: importing {path} failed: {told(error)}") from error
+    if not hasattr(module, attribute):
+        raise UserError(f"{name}: {path} has no {attribute!r}{nearest(attribute, vars(module))}")
+    _check_trusted(name, top, getattr(module, "__file__", None))
+    return module, getattr(module, attribute)
+
+
+def _check_trusted(name: str, package: str, file: str | None) -> None:
+    """Refuse code that lies outside of the current folder, unless its package is trusted by name."""
+    if file is None or package in os.environ.get("SPLITBENCH_TRUST", "").split():
+        return  # no file: no such package, which importing it tells, or only a folder
+    path = Path(file).resolve()
+    installed = [Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "purelib", "platlib")]
+    own = path.is_file() and path.is_relative_to(Path.cwd().resolve())  # "built-in" and "frozen" are no files
+    if not own or any(path.is_relative_to(one) for one in installed):
+        raise UserError(
+            f"{name}: {package} lies outside of the current folder, and a sweep file may not run just any code: if you "
+            f"trust it with what the sweep says, set the environment variable SPLITBENCH_TRUST={package}"
+        )

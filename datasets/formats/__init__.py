@@ -1,0 +1,1 @@
+"""What datasets share: boxes, COCO's JSON, and opening pictures that may be damaged."""

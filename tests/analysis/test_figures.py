@@ -1,0 +1,372 @@
+"""Figures come out for every shape of results, the same bytes each time, with numbers on their axes."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.figure import Figure
+
+from splitbench.bench.analysis.figures import (
+    cost,
+    draw_all,
+    draw_learning,
+    page,
+    published,
+    sizes,
+    ticks,
+)
+from splitbench.bench.analysis.figures.drawing import (
+    drawing,
+    lay_out,
+)
+from splitbench.bench.analysis.figures.limits import limits
+from splitbench.bench.analysis.figures.room import asides
+from splitbench.bench.analysis.figures.style import styles
+from splitbench.bench.results.table import (
+    points,
+    read,
+)
+from splitbench.bench.utils.errors import UserError
+from tests.cli.test_run import splitbench
+from tests.helpers import csv_samples as samples
+
+ONE = {"layer2": samples.RESNET50["layer2"]}
+
+
+def table(tmp_path: Path, rows: list[samples.Row]) -> pd.DataFrame:
+    return read([samples.save(tmp_path / "cells.csv", rows)])
+
+
+def test_the_same_table_gives_the_same_svg_bytes_whatever_the_order_of_its_rows(tmp_path):
+    rows = samples.run(splits=ONE, variants=samples.VARIANTS[:2], bits=(2, 4, 8))
+    first, second = (
+        draw_all(table(tmp_path, some), tmp_path / name) for name, some in (("a", rows), ("b", rows[::-1]))
+    )
+    assert [path.name for path in first] == [path.name for path in second]
+    svgs = [
+        (one.read_bytes(), two.read_bytes()) for one, two in zip(first, second, strict=True) if one.suffix == ".svg"
+    ]
+    assert len(svgs) == 3
+    assert all(one == two for one, two in svgs)
+    assert b"<dc:date>" not in svgs[0][0]
+
+
+SHAPES = {
+    "only the picture": [row for row in samples.run(splits={}) if row["method"] == "image"],
+    "only labels": [row for row in samples.run(splits={}) if row["method"] == "label-only"],
+    "only raw": [row for row in samples.run(splits=ONE) if row["method"] == "raw"],
+    "one point": samples.curve([1000], [70.0]),
+    "no intervals": [
+        row | dict.fromkeys(("accuracy_low", "accuracy_high", "drop_low", "drop_high"), "")
+        for row in samples.curve([1000, 2000], [70.0, 75.0])
+    ],
+    "all points alike": samples.curve([1000, 1000], [76.0, 76.0], wide=0),
+    "nothing survives": samples.curve([1000, 2000], [0.1, 0.2]),
+    "detection": samples.curve([1000, 4000, 9000], [20.0, 33.0, 36.5], task="detection", metric="ap", baseline=37.0),
+    "seven splits": [row for i in range(7) for row in samples.curve([1000, 3000], [70, 75], split=f"features.{i}")],
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_of_results_is_drawn_without_a_warning(tmp_path, shape, recwarn):
+    told: list[str] = []
+    files = draw_all(table(tmp_path, SHAPES[shape]), tmp_path / "out", told.append)
+    assert any(path.name.startswith("rate-accuracy") for path in files)
+    assert all(path.stat().st_size > 1000 for path in files)
+    assert not [str(warning.message) for warning in recwarn]
+
+
+def test_a_figure_without_numbers_is_left_out_with_a_reason(tmp_path):
+    told: list[str] = []
+    files = draw_all(table(tmp_path, samples.curve([1000, 2000], [70, 75])), tmp_path / "out", told.append)
+    assert [path.suffix for path in files] == [".svg", ".png"]
+    assert "macs_head is empty" in told[0]
+    assert "storage and weight switching" in told[1]
+
+
+def test_files_are_named_after_dataset_and_backbone_and_never_collide(tmp_path):
+    rows = [row for name in ("timm/a", "timm-a") for row in samples.curve([1000, 2000], [70, 75], backbone=name)]
+    files = draw_all(table(tmp_path, rows), tmp_path / "out")
+    assert len(set(files)) == 4
+
+
+def test_an_output_folder_that_cannot_be_written_is_a_sentence(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(UserError, match="cannot write"):
+        draw_all(table(tmp_path, samples.curve([1000, 2000], [70, 75])), tmp_path / "out")
+
+
+def test_known_methods_look_the_same_everywhere_and_all_curves_differ():
+    names = [
+        "raw",
+        "image",
+        "label-only",
+        "quantize-rle",
+        "quantize-entropy",
+        "bottleneck",
+        "retrained",
+        "mine",
+        "yours",
+    ]
+    frame = pd.DataFrame([(name, f"v={v}") for name in names for v in range(8)], columns=["method", "variant"])
+    looks = styles(frame)
+    assert len(set(looks.values())) == len(looks)
+    assert looks["quantize-rle", "v=0"] == styles(frame[frame["method"] == "quantize-rle"])["quantize-rle", "v=0"]
+    assert looks["mine", "v=0"] == styles(frame[frame["method"] == "mine"])["mine", "v=0"]
+    assert len({look.marker for look in looks.values()}) == len(names)
+    # Without colour, marker, dashes and fill still tell all of them apart.
+    assert len({look[1:4] for look in looks.values()}) == len(looks)
+
+
+def test_unknown_methods_differ_in_colour_as_long_as_there_are_colours_then_in_marker():
+    known = ("raw", "image", "label-only", "quantize-rle", "quantize-entropy", "bottleneck", "retrained")
+    for names in (("tiny-ae", "topk-zstd"), tuple("abcd"), ("mine", "yours", "theirs")):
+        pairs = [(name, "") for name in (*known, *names)]
+        looks = styles(pd.DataFrame(pairs, columns=["method", "variant"]))
+        assert len({look.colour for look in looks.values()}) == len(pairs)
+        assert len({looks[pair].marker for pair in pairs}) == len(pairs)
+    many = styles(pd.DataFrame([(f"m{i}", "") for i in range(16)], columns=["method", "variant"]))
+    assert len({(look.colour, look.marker) for look in many.values()}) == 16
+
+
+def drawn_by(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rows: list[samples.Row]) -> list[Figure]:
+    """All figures of a table."""
+    drawn: list[Figure] = []
+
+    def kept(one: page.Page, *_: object) -> list[Path]:
+        drawn.append(one.figure)
+        return []
+
+    monkeypatch.setattr(page, "save", kept)
+    draw_all(table(tmp_path, rows), tmp_path)
+    assert drawn
+    return drawn
+
+
+def texts(figure: Figure) -> str:
+    """All that a figure says beside its ticks, in one line."""
+    parts = [figure.get_suptitle()]
+    for axes in figure.axes:
+        parts += [axes.get_title(loc="left"), *(text.get_text() for text in axes.texts)]
+    for box in figure.legends:
+        parts += [box.get_title().get_text(), *(text.get_text() for text in box.get_texts())]
+    return " ".join(" ".join(parts).split())
+
+
+def test_figures_of_means_over_seeds_say_so(tmp_path, monkeypatch):
+    costs = {"macs_head": 1e9, "macs_encoder": 0, "storage_device_bytes": 1e6}
+    rows = [row for s in (0, 1) for row in samples.curve([1000, 2000], [70.0 + s, 75.0], seed=s, **costs)]
+    for figure in drawn_by(monkeypatch, tmp_path, rows):
+        assert "650 images, means over 2 seeds" in texts(figure)
+        assert "95 % intervals, all seeds together" in texts(figure)
+    for figure in drawn_by(monkeypatch, tmp_path / "one", rows[:2]):
+        assert "seed" not in texts(figure) and "95 % interval" in texts(figure)
+
+
+def test_a_narrow_pages_heading_fits(tmp_path, monkeypatch):
+    rows = [row for s in range(3) for row in samples.curve([1000, 2000], [70.0, 75.0], seed=s)]
+    (figure,) = drawn_by(monkeypatch, tmp_path, rows)
+    box = figure.suptitle(figure.get_suptitle()).get_window_extent(FigureCanvasAgg(figure).get_renderer())
+    assert 0 <= box.xmin < box.xmax <= figure.bbox.xmax
+
+
+def test_points_that_share_their_bytes_have_error_bars_instead_of_a_band(tmp_path, monkeypatch):
+    for spread, bands in (([1000, 1001, 1002], 1), ([1000, 2000, 4000], 2)):
+        rows = samples.curve(spread, [70.0, 74.0, 75.0]) + samples.curve(
+            [500, 2000, 8000], [70.0, 73.0, 75.0], method="wide"
+        )
+        (figure, *_) = drawn_by(monkeypatch, tmp_path / str(bands), rows)
+        (axes,) = figure.axes
+        assert sum(isinstance(one, PolyCollection) for one in axes.collections) == bands
+        assert sum(isinstance(one, LineCollection) for one in axes.collections) == 2 - bands
+
+
+def test_methods_that_need_more_bytes_than_a_budget_are_named(tmp_path, monkeypatch):
+    costs = {"macs_head": 1e9, "macs_encoder": 0, "storage_device_bytes": 1e6}
+    rows = samples.curve([100, 200, 400], [72.0, 74.0, 75.0], method="few", **costs)
+    rows += samples.curve([9000], [75.0], method="many", **costs)
+    rows += samples.curve([5000, 9000], [70.0, 75.0], method="few", split="layer3", **costs)
+    _, macs, weights = drawn_by(monkeypatch, tmp_path, rows)
+    told = [
+        text.get_text().replace("\n", ", ").replace(" · ", ", ")
+        for text in macs.axes[0].texts
+        if "need" in text.get_text()
+    ]
+    assert told == ["need more bytes: few (at 1 of 2 splits and settings), many"]
+    assert "need more bytes: few (at 1 of 2 splits and settings), many" in texts(weights)
+
+
+def test_every_box_of_the_spread_has_its_rate_points_value_and_none_covers_another(tmp_path, monkeypatch):
+    rows = samples.curve([1000, 1010, 1020, 3000], [70.0, 71.0, 72.0, 75.0])
+    (tmp_path / "records").mkdir()
+    for row in rows:
+        sizes = row["bytes_mean"] + np.arange(-50, 51)
+        np.savez(tmp_path / "records" / f"{row['key']}.npz", bytes=sizes.astype(np.uint16))
+    spread = drawn_by(monkeypatch, tmp_path, rows)[-1]
+    (axes,) = spread.axes
+    assert sorted(text.get_text() for text in axes.texts) == ["1", "2", "3", "4"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a (bits)"]
+    boxes = [patch.get_extents() for patch in axes.patches]
+    assert len(boxes) == 4
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_learning_curves_are_called_by_the_names_in_the_table(tmp_path):
+    rows = samples.curve([1000, 2000], [70.0, 75.0], backbone="mypkg.nets:MyNet", method="tiny-ae", knob="lmbda")
+    samples.save(tmp_path / "cells.csv", rows)
+    folder = tmp_path / "learning" / "val" / "mypkg.nets-3a-MyNet" / "layer2" / "tiny-ae" / "default"
+    folder.mkdir(parents=True)
+    (folder / "lmbda=0.1.csv").write_text("epoch,images,loss\n1,10,2.0\n2,20,1.0\n")
+    files = draw_learning(tmp_path, tmp_path / "figures")
+    assert [file.name for file in files] == [
+        f"learning_val_mypkg.nets-3a-MyNet_layer2_tiny-ae.{kind}" for kind in ("svg", "png")
+    ]
+
+
+def test_the_axis_leaves_out_what_would_squeeze_the_rest(tmp_path):
+    (low, high), (bottom, top) = limits(points(table(tmp_path, samples.run(splits=ONE))))
+    assert 4_000 < low < 10_000
+    assert 200_000 < high < 802_816
+    assert 55 < bottom < 65
+    assert 76 < top < 85
+
+
+@given(st.floats(0, 7), st.floats(0.01, 6), st.integers(3, 6))
+def test_every_logarithmic_axis_has_a_few_round_numbers(start, width, most):
+    low, high = 10**start, 10 ** (start + width)
+    marks = ticks.log_ticks(low, high, most)
+    assert 1 <= len(marks) <= most
+    assert all(low * 0.99 <= mark <= high * 1.01 for mark in marks)
+    assert sorted(set(marks)) == marks
+    if width > 0.5:
+        assert len(marks) >= 2
+
+
+def panel() -> Axes:
+    axes = Figure(figsize=(3.0, 1.7)).subplots()
+    axes.set_position((0, 0, 1, 1))
+    axes.set_xlim(-5, 105)
+    return axes
+
+
+def test_curves_of_equal_costs_are_drawn_apart_and_nothing_below_zero():
+    curves = [np.array(one, float) for one in ([0], [0], [40, 80], [60], [40.1, 90], [100])]
+    apart = asides(panel(), curves, 3.0)
+    # Two at 0, to the right of it; two at 40, around it; the others where they are.
+    assert apart == [0, 1.5, -0.75, 0, 0.75, 0]
+    assert max(asides(panel(), [np.zeros(1)] * 20, 3.0)) < 8
+
+
+def costs_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[samples.Row]) -> list[Figure]:
+    """The figures of costs, laid out."""
+    drawn: list[Figure] = []
+    monkeypatch.setattr(page, "save", lambda one, *_: drawn.append(one.figure))
+    frame = table(tmp_path, rows)
+    with drawing():
+        for draw in (cost.draw_macs, cost.draw_weights):
+            draw(points(frame), styles(frame), tmp_path, print)
+        for figure in drawn:
+            lay_out(figure)
+    return drawn
+
+
+def test_no_marker_covers_the_name_of_a_split(tmp_path, monkeypatch):
+    rows = [
+        one
+        for place, method in enumerate("abcd")
+        for split, macs in (("blocks.2", 1e9), ("blocks.4", 2e9))
+        for one in samples.curve(
+            [1000, 2000], [60.0 + 3 * place, 75.5], method=method, split=split, macs_head=macs, macs_encoder=0
+        )
+    ]
+    rows.append(samples.point(2, 76, split="output", method="label-only", knob="k", value=1, macs_head=4e9))
+    (figure,) = costs_drawn(tmp_path, monkeypatch, rows)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for axes in figure.axes:
+        assert sorted(text.get_text() for text in axes.texts) == ["blocks.2", "blocks.4"]
+        marked = [line for line in axes.lines if line.get_marker() != "None"]
+        markers = [spot for line in marked for spot in line.get_transform().transform(line.get_xydata())]
+        assert len(markers) >= 3
+        for box in (text.get_window_extent(renderer) for text in axes.texts):
+            assert axes.bbox.ymin <= box.ymin < box.ymax <= axes.bbox.ymax
+            assert not [spot for spot in markers if box.padded(2 / 72 * figure.dpi).contains(*spot)]
+
+
+def test_figures_of_costs_say_that_equal_ones_are_drawn_apart(tmp_path, monkeypatch):
+    rows = samples.run(splits=ONE, variants=samples.VARIANTS[:2], bits=(2, 4, 8))
+    figures = costs_drawn(tmp_path, monkeypatch, rows)
+    headings = [box.get_title().get_text() for figure in figures for box in figure.legends]
+    assert len(headings) == 2
+    assert all("equal costs are drawn a little apart" in " ".join(one.split()) for one in headings)
+    # Of one split there is no line to explain, and at 0 stands nothing but the picture.
+    assert not any("lines join" in one or ":" in one.replace("bytes:", "").replace("0:", "") for one in headings)
+
+
+def test_published_points_are_shipped_with_their_source():
+    shipped = published.load()
+    assert shipped["source"].str.startswith("digitised from").all()
+    assert shipped.groupby("system")["mark"].nunique().eq(1).all()
+    assert shipped.drop_duplicates("system")["mark"].is_unique
+    assert shipped["bytes"].between(10, 1e5).all()
+    assert shipped["accuracy"].between(40, 77).all()
+
+
+def test_published_points_stand_beside_the_same_network_with_a_like_baseline_only():
+    row = {"backbone": "torchvision/resnet50", "task": "classification", "baseline": 76.13}
+    assert len(published.beside(pd.DataFrame([row]))) == 44
+    for other in ({"baseline": 60.0}, {"backbone": "torchvision/resnet18"}, {"task": "detection"}):
+        assert published.beside(pd.DataFrame([row | other])).empty
+    assert np.isclose(published.load()["bytes"].min(), 0.0054 * 224 * 224 / 8, atol=1)
+
+
+def test_bytes_spread_is_drawn_from_the_records_and_told_where_there_are_none(tmp_path):
+    rows = samples.curve([1000, 3000], [70.0, 75.0], task="detection", metric="ap")
+    told: list[str] = []
+    assert not [
+        path for path in draw_all(table(tmp_path, rows), tmp_path / "bare", told.append) if "spread" in path.name
+    ]
+    assert any("no per-image records" in reason for reason in told)
+    (tmp_path / "records").mkdir()
+    np.savez(tmp_path / "records" / f"{rows[0]['key']}.npz", bytes=np.arange(101, dtype=np.uint16) + 900)
+    frame = table(tmp_path, rows)
+    (spread,) = sizes.spreads(points(frame)).to_dict("records")
+    assert [spread[f"p{end}"] for end in sizes.ENDS] == [905, 925, 950, 975, 995]
+    assert [path.name for path in draw_all(frame, tmp_path / "out") if "spread" in path.name] == [
+        "bytes-spread_val_torchvision--resnet50.svg",
+        "bytes-spread_val_torchvision--resnet50.png",
+    ]
+
+
+def test_boxes_like_labels_do_not_stretch_the_axis(tmp_path):
+    at = {"task": "detection", "metric": "ap", "baseline": 37.0}
+    rows = samples.curve([4000, 9000], [33.0, 36.5], **at)
+    answers = samples.curve([40, 80], [36.0, 37.0], split="output", method="boxes", **at)
+    assert limits(points(table(tmp_path, [*rows, *answers])))[0] == limits(points(table(tmp_path, rows)))[0]
+
+
+def test_the_answer_to_another_question_takes_the_place_of_the_first_ones_figures(tmp_path):
+    times = {"head_ms": 4.0, "encode_ms": 1.0, "decode_ms": 0.5, "tail_ms": 2.5}
+    rows = [samples.point(1000, 60, **times, split="layer2", method="b", knob="bits", value=1)]
+    samples.save(tmp_path / "cells.csv", rows)
+    drawn = tmp_path / "what-if"
+    for drop, kinds in ((50, {"latency-link", "least-latency"}), (1, {"least-latency"})):
+        assert splitbench("what-if", tmp_path, "--drop", drop) == 0
+        assert {path.name.partition("_")[0] for path in drawn.glob("*.[ps][nv]g")} == kinds
+    (drawn / "latency.png").touch()  # somebody's own
+    assert splitbench("what-if", tmp_path) == 0 and (drawn / "latency.png").exists()
+
+
+def test_no_line_is_drawn_across_a_gap_between_rate_points(tmp_path, monkeypatch):
+    rows = samples.curve([100, 200, 2000, 4000, 40_000], [60.0, 65.0, 70.0, 74.0, 75.0])
+    (figure, *_) = drawn_by(monkeypatch, tmp_path, rows)
+    (axes,) = figure.axes
+    lengths = [len(line.get_xydata()) for line in axes.lines if line.get_zorder() == 3]
+    assert sorted(lengths) == [1, 2, 2]
+    assert sum(isinstance(one, PolyCollection) for one in axes.collections) == 2

@@ -1,0 +1,226 @@
+"""What users get wrong, from end to end: one sentence that says how to mend it, before anything is computed."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_run import splitbench
+
+SWEEP = """
+datasets: [{name: embedded, limit: 4}]
+backbones: [{name: splitbench/small_resnet, splits: [layer2]}]
+methods: [{name: quantize-rle, bits: [4]}]
+"""
+MODELS = """
+import torch
+from torch import nn
+
+
+class Model(nn.Module):
+    preprocessing = {"resize": None, "crop": 32, "mean": (0, 0, 0), "std": (1, 1, 1)}
+
+    def __init__(self, gives="scores"):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 12, 3, stride=4)
+        self.gives = gives
+
+    def forward(self, x):
+        maps = self.stem(x)
+        if self.gives == "error":
+            return nn.functional.linear(maps, torch.zeros(3, 99))
+        scores = maps.mean((2, 3))
+        return {"scores": scores, "tuple": (scores, 1), "maps": maps, "one": scores[0]}[self.gives]
+
+
+class Finder(nn.Module):
+    categories = tuple(range(1, 13))
+
+    def prepare(self, image):
+        return image.float()
+
+    def forward(self, x):
+        return x.boxes
+
+    def detections(self, raw, sizes):
+        return []
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch):
+    """The current folder, with ``sweep.yaml`` and ``own_models.py``."""
+    (tmp_path / "sweep.yaml").write_text(SWEEP)
+    (tmp_path / "own_models.py").write_text(MODELS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    yield tmp_path
+    sys.modules.pop("own_models", None)
+
+
+@pytest.fixture
+def told(capsys):
+    """Runs a command that must fail for what the user gave, and returns what it says on that."""
+
+    def run(*words: object) -> str:
+        assert splitbench(*words) == 2
+        message = capsys.readouterr().err
+        assert all(line.startswith("error: ") for line in message.splitlines())
+        return message.replace("error: ", "").strip()
+
+    return run
+
+
+def validated(here: Path, told, *changes: tuple[str, str]) -> str:
+    """What ``validate`` says of the sweep with texts replaced by others."""
+    text = SWEEP
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after, 1)
+    (here / "sweep.yaml").write_text(text)
+    return told("validate", "sweep.yaml")
+
+
+def test_a_key_given_twice(here, told):
+    assert validated(here, told, ("methods", "methods: [{name: raw}]\nmethods")) == (
+        "sweep.yaml: methods: given twice (line 5)"
+    )
+    sides = "device: {macs_per_second: 1.0}\nserver: {macs_per_second: 1.0}\n"
+    Path("mine.yaml").write_text(f"name: a\nname: b\n{sides}")
+    assert told("what-if", ".", "--profile", "mine.yaml") == "mine.yaml: name: given twice (line 2)"
+
+
+def test_weights_of_no_such_name(here, told):
+    (here / "exp").mkdir()
+    for name in ("splitbench/small_resnet", "timm/mobilenetv2_050"):
+        changes = ("splitbench/small_resnet", f"{name}, weights: tset")
+        assert f"{name} has no weights 'tset': give a file, `default` or `none`" in validated(here, told, changes)
+    folder = validated(here, told, ("small_resnet", "small_resnet, weights: exp"))
+    assert folder == "splitbench/small_resnet: weights 'exp' is a folder: name a file in it"
+
+
+@pytest.mark.parametrize(
+    ("gives", "sentence"),
+    [
+        ("error", r"it fails on an image of 32 x 32 pixels: RuntimeError: .*shapes.* \(own_models\.py, line 17\)$"),
+        ("tuple", r"must give one tensor of scores, \(images, classes\), and gives something of type tuple"),
+        ("maps", r"gives something of shape \(1, 12, 8, 8\)"),
+        ("one", r"gives something of shape \(12,\)"),
+    ],
+)
+def test_a_model_of_ones_own_that_fails(here, told, gives, sentence):
+    own = ("splitbench/small_resnet", f"'own_models:Model', args: {{gives: {gives}}}, weights: none")
+    message = validated(here, told, own, ("layer2", "stem"))
+    assert re.match(rf"own_models:Model with embedded: .*{sentence}", message)
+
+
+def test_a_detector_of_ones_own_that_fails(here, told):
+    own = ("splitbench/small_resnet", "'own_models:Finder', weights: none")
+    found = (("datasets", "task: detection\ndatasets"), ("embedded", "embedded-detection"))
+    message = validated(here, told, *found, own, ("quantize-rle, bits: [4]", "boxes"))
+    assert re.match(r"Finder\.forward failed: .* \(own_models\.py, line 29\)$", message)
+
+
+def test_a_data_folder_that_is_not_there_or_not_read(here, told):
+    assert told("validate", "sweep.yaml", "--data", "none") == "data folder not found: none"
+    message = told("validate", "sweep.yaml", "--data", here)
+    assert f"{here} would not be read: the sweep's images come from no folder (embedded). Leave it out" in message
+    assert "or run a sweep over cifar10 or imagenet" in message
+    elsewhere = SWEEP.replace("limit: 4", "limit: 4, calibration: {name: imagenet, root: train}")
+    (here / "sweep.yaml").write_text(elsewhere)
+    assert splitbench("validate", "sweep.yaml", "--data", here) == 0
+
+
+def test_files_in_place_of_folders_and_folders_in_place_of_files(here, told):
+    for command in (("run", "sweep.yaml", "--keep-images"), ("figures", ".", "--out"), ("compare", ".", "--out")):
+        for path in ("sweep.yaml", "sweep.yaml/pictures"):
+            assert told(*command, path) == f"sweep.yaml is a file: {command[-1]} takes a folder"
+    (here / "exp").mkdir()
+    assert told("report", ".", "--out", "exp") == "exp is a folder: --out takes a file, as in exp/report.html"
+    assert told("report", ".", "--out", "sweep.yaml/x.html") == "sweep.yaml is a file: --out takes a folder"
+
+
+@pytest.mark.parametrize("given", ["[]", "{auto: 0}", "{auto: many}", "{atuo: 2}", "layer2", "[1, 2]", "null"])
+def test_splits_that_are_none(here, told, given):
+    message = validated(here, told, ("[layer2]", given))
+    shown = {"{auto: 0}": "{'auto': 0}", "{auto: many}": "{'auto': 'many'}", "{atuo: 2}": "{'atuo': 2}"}
+    shown |= {"layer2": "'layer2'", "null": "None"}
+    quoted = " (names that are numbers in quotes)" if given == "[1, 2]" else ""
+    assert message == (
+        f"sweep.yaml: backbones.0.splits: expected a list of split points{quoted}, `auto`, or `{{auto: n}}` with n at "
+        f"least 1, not {shown.get(given, given)}"
+    )
+
+
+def test_lists_that_are_none_are_shown(here, told):
+    for given in ("embedded", "[embedded]"):
+        message = validated(here, told, ("[{name: embedded, limit: 4}]", given))
+        place, kind = (".0", "keys with values, as in `{") if "[" in given else ("", "a list, as in `[{")
+        assert message.startswith(f"sweep.yaml: datasets{place}: expected {kind}name: embedded}}")
+        assert message.endswith("`, not 'embedded'")
+    message = validated(here, told, ("methods: [", "seeds: 3\nmethods: ["))
+    assert message == "sweep.yaml: seeds: expected a list, as in `[...]`, not 3"
+
+
+def test_all_names_and_settings_are_told_at_once(here, told):
+    changes = ("name: embedded", "name: embeded"), ("small_resnet", "small_resnt")
+    methods = ("[{name: quantize-rle", "[{name: image, qualty: 3}, {name: quantise-rle")
+    lines = validated(here, told, *changes, methods)
+    assert [line.partition(": ")[2].partition(":")[0] for line in lines.splitlines()] == [
+        "datasets.0.name",
+        "backbones.0.name",
+        "methods.0 (image)",
+        "methods.1.name",
+    ]
+    assert "did you mean small_resnet" in lines and "did you mean quality" in lines
+
+
+def test_where_names_of_backbones_are_listed(told, capsys):
+    assert told("splits", "timm/zzzz") == "unknown backbone timm/zzzz: `timm.list_models()` lists the names"
+    assert splitbench("support", "timm/zzzz") == 0
+    assert "'timm/zzzz': `timm.list_models()` and" in capsys.readouterr().out
+
+
+def test_figures_and_photographs_of_split_points(here, told):
+    (here / "exp").mkdir()
+    network = ("splits", "splitbench/small_resnet")
+    for plot in ("plot", "plot.jpg"):
+        assert told(*network, "--plot", plot) == f"{plot}: --plot takes a file ending in .png, .svg, .pdf"
+    assert told(*network, "--plot", "exp") == "exp is a folder: --plot takes a file, as in exp/splits.png"
+    assert told(*network, "--image", "exp") == "exp is a folder: --image takes a photograph"
+    assert told(*network, "--image", "none.jpg") == "none.jpg cannot be read as an image (No such file or directory)"
+    assert "sweep.yaml cannot be read as an image (cannot identify" in told(*network, "--image", "sweep.yaml")
+
+
+def test_devices_are_told_as_they_were_typed(here, told):
+    for device in ("cuda:7", "cuda:8"):
+        assert told("validate", "sweep.yaml", "--device", device).startswith(f"DEVICE={device}, but PyTorch sees ")
+
+
+def test_seeds_are_not_negative(here, told):
+    message = validated(here, told, ("methods", "seeds: [0, -1]\nmethods"))
+    assert message == "sweep.yaml: seeds.1: input should be greater than or equal to 0, not -1"
+
+
+def test_a_sweep_is_no_device_profile(here, told):
+    message = told("what-if", ".", "--profile", "sweep.yaml")
+    assert message.startswith("sweep.yaml is no device profile (as `slow-device`, which ships, is): name: ")
+
+
+def test_calibration_images_that_are_evaluated_say_how_to_name_others(here, told, photographs):
+    validation = SWEEP.replace("embedded, limit: 4", f"imagenet, root: {photographs / 'val'}")
+    validation = validation.replace("splitbench/small_resnet", "torchvision/squeezenet1_1, weights: none")
+    validation = validation.replace("layer2", "features.5").replace("bits: [4]", "bits: [4], range: calibrated")
+    (here / "sweep.yaml").write_text(validation)
+    message = told("validate", "sweep.yaml")
+    assert "imagenet: 12 calibration images are evaluation images" in message
+    assert message.endswith("by `calibration: {root: FOLDER}`, or leave them out by `calibration: exclude`")
+
+
+def test_one_is_not_several(here, capsys):
+    (here / "sweep.yaml").write_text(SWEEP.replace("limit: 4", "limit: 1"))
+    assert splitbench("validate", "sweep.yaml") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "embedded splitbench/small_resnet: 1 image, 1 cell"
+    assert told[-1].startswith("1 cell, 1 (image, cell) pairs, ")

@@ -1,0 +1,317 @@
+"""The command line from end to end, on small photographs and a random SqueezeNet."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from splitbench.bench.cli import (
+    main,
+    results,
+)
+from splitbench.bench.evaluation import (
+    Prepared,
+    measure,
+)
+from splitbench.bench.results.columns import NAMES
+from splitbench.bench.run import worker
+from splitbench.methods import MethodError, quantize_rle
+from tests.conftest import photographs_in
+
+SWEEP = """
+datasets:
+  - name: imagenet
+    label: photos
+    root: val
+    preprocessing: {resize: 64, crop: 64}
+    calibration: {root: train}
+backbones:
+  - {name: torchvision/squeezenet1_1, weights: none, splits: [features.5, features.8]}
+methods:
+  - {name: raw}
+  - {name: quantize-rle, bits: [2, 8]}
+  - {name: quantize-rle, bits: [4], granularity: channel, range: calibrated, clip: mse}
+  - {name: image, quality: [10, 90]}
+  - {name: label-only}
+batch: 5
+"""
+CELLS = 2 * (2 + 2 + 1) + 2 + 2
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(SWEEP)
+    return path
+
+
+def splitbench(*words: object) -> int:
+    """Run a command in this process and return its exit code."""
+    argv, sys.argv = sys.argv, ["splitbench", *map(str, words)]
+    try:
+        main.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    finally:
+        sys.argv = argv
+    return 0
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "cells.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("first")
+    (folder / "small.yaml").write_text(SWEEP)
+    words = ("--data", photographs_in(folder / "data"), "--out", folder / "out", "--device", "cpu")
+    assert splitbench("run", folder / "small.yaml", *words) == 0
+    return folder / "out"
+
+
+@pytest.fixture
+def done(first: Path, tmp_path: Path) -> Path:
+    """A run's folder, to be changed as one likes."""
+    return shutil.copytree(first, tmp_path / "out")
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs end without figures, which are most of their time."""
+    monkeypatch.setattr(results, "conclude", lambda folder: None)
+
+
+def test_a_run_ends_in_table_comparison_and_figures(done):
+    table = rows(done)
+    assert len(table) == CELLS
+    assert tuple(table[0]) == NAMES
+    assert {row["status"] for row in table} == {"ok"}
+    assert {row["images"] for row in table} == {"12"}
+    for row in table:
+        parts = sum(float(row[name]) for name in ("payload_bytes", "side_bytes", "framing_bytes"))
+        assert parts == pytest.approx(float(row["bytes_mean"]), rel=1e-6)
+        assert float(row["accuracy_low"]) <= float(row["accuracy"]) <= float(row["accuracy_high"])
+        assert float(row["bits_per_pixel"]) == pytest.approx(8 * float(row["bytes_mean"]) / 64**2, rel=1e-6)
+        assert float(row["head_ms"]) >= 0 and float(row["tail_ms"]) >= 0
+    by = {(row["split"], row["method"], row["value"], row["variant"]): row for row in table}
+    exact = by["features.5", "raw", "float32", ""]
+    assert float(exact["drop"]) == 0 and exact["ratio"] == "1"
+    assert int(exact["bytes_max"]) == 4 * 128 * 7 * 7
+    assert by["output", "label-only", "1", ""]["bytes_mean"] == "2"
+    assert by["output", "label-only", "1", ""]["top5"] == ""
+    assert by["output", "label-only", "1", ""]["macs_tail"] == "0"
+    assert by["input", "image", "10", ""]["macs_head"] == "0"
+    assert by["features.8", "quantize-rle", "2", ""]["switch_device_bytes"] == "0"
+    heads = {row["split"]: int(row["macs_head"]) + int(row["macs_tail"]) for row in table}
+    assert len(set(heads.values())) == 1
+    assert list((done / "figures").glob("*.svg")) and list((done / "figures").glob("*.png"))
+    assert (done / "comparison" / "comparison.txt").read_text()
+
+
+def test_records_hold_what_the_table_says(done):
+    row = next(row for row in rows(done) if row["method"] == "quantize-rle" and row["value"] == "2")
+    with np.load(done / "records" / f"{row['key']}.npz") as records:
+        assert records["bytes"].mean() == pytest.approx(float(row["bytes_mean"]))
+        assert 100 * records["top1"].mean() == pytest.approx(float(row["accuracy"]))
+        assert 100 * records["baseline_top1"].mean() == pytest.approx(float(row["baseline"]))
+        assert len(records["bytes"]) == len((done / "images" / f"{row['fingerprint']}.txt").read_text().split())
+
+
+@pytest.mark.usefixtures("bare")
+def test_running_again_does_only_what_is_missing(done, sweep, photographs, capsys):
+    before = {path.name: path.stat().st_mtime_ns for path in (done / "cells").iterdir()}
+    table = (done / "cells.csv").read_bytes()
+    gone = sorted((done / "cells").iterdir())[0]
+    content = json.loads(gone.read_text())
+    gone.unlink()
+    damaged = sorted((done / "cells").iterdir())[0]
+    damaged.write_text(damaged.read_text()[:100])
+    assert splitbench("run", sweep, "--data", photographs, "--out", done, "--device", "cpu") == 0
+    assert f"2 cells run, {CELLS - 2} kept, 0 failed" in capsys.readouterr().out
+    after = {path.name: path.stat().st_mtime_ns for path in (done / "cells").iterdir()}
+    assert {name for name in before if before[name] != after[name]} == {gone.name, damaged.name}
+    again = json.loads(gone.read_text())
+    measured = ("bytes_mean", "accuracy", "drop_low", "macs_head", "fingerprint", "weights")
+    assert {name: content["columns"][name] for name in measured} == {name: again["columns"][name] for name in measured}
+    assert len(table.splitlines()) == len((done / "cells.csv").read_bytes().splitlines())
+
+
+def test_the_table_can_be_rebuilt(done):
+    table = (done / "cells.csv").read_bytes()
+    (done / "cells.csv").unlink()
+    assert splitbench("collect", done) == 0
+    assert (done / "cells.csv").read_bytes() == table
+
+
+def test_compare_and_figures_read_the_table_alone(done, tmp_path):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "cells.csv").write_bytes((done / "cells.csv").read_bytes())
+    assert splitbench("compare", alone) == 0
+    assert splitbench("figures", alone, "--out", tmp_path / "drawn") == 0
+    # How bytes spread over images is not in the table: that one figure is drawn from the records.
+    spread = {path.name for path in (done / "figures").glob("bytes-spread*.svg")}
+    assert len(spread) == 1
+    first = {path.name: path.read_bytes() for path in (done / "figures").glob("*.svg") if path.name not in spread}
+    assert first == {path.name: path.read_bytes() for path in (tmp_path / "drawn").glob("*.svg")}
+
+
+@pytest.mark.usefixtures("bare")
+def test_the_key_follows_what_changes_a_result_and_nothing_else(sweep, photographs, tmp_path, capsys):
+    def keys(text: str, data: Path = photographs) -> set[str]:
+        sweep.write_text(text)
+        assert splitbench("validate", sweep, "--data", data, "--device", "cpu") == 0
+        lines = capsys.readouterr().out.splitlines()
+        return {line.split()[0] for line in lines if line.startswith("  ")}
+
+    text = SWEEP.replace("  - {name: raw}\n", "").replace("  - {name: image, quality: [10, 90]}\n", "")
+    first = keys(text)
+    moved = photographs.rename(tmp_path / "moved")
+    assert keys(text, moved) == first
+    for before, after in (("batch: 5", "batch: 7"), ("label: photos", "label: other")):
+        assert keys(text.replace(before, after), moved) == first
+    for before, after in (("crop: 64", "crop: 56"), ("weights: none", "weights: none, args: {dropout: 0.1}")):
+        assert not keys(text.replace(before, after), moved) & first
+    (moved / "train" / "images" / "photo_0100.JPEG").write_bytes(
+        (moved / "train" / "images" / "photo_0101.JPEG").read_bytes()
+    )
+    changed = keys(text, moved)
+    assert len(first - changed) == 2  # the calibrated cells, at two splits
+
+
+@pytest.mark.usefixtures("bare")
+def test_unreadable_images_fail_the_cells_or_are_left_out_by_choice(sweep, photographs, tmp_path, capsys):
+    for name in ("photo_0003.JPEG", "photo_0007.JPEG"):
+        (photographs / "val" / "images" / name).write_bytes(b"no picture")
+    out = tmp_path / "out"
+    assert splitbench("run", sweep, "--data", photographs, "--out", out, "--device", "cpu") == 1
+    printed = capsys.readouterr().err
+    assert "2 images cannot be read" in printed and "photo_0003.JPEG" in printed and "photo_0007.JPEG" in printed
+    table = rows(out)
+    assert {row["status"] for row in table} == {"failed"} and all("photo_0003" in row["reason"] for row in table)
+
+    sweep.write_text(SWEEP.replace("    root: val\n", "    root: val\n    unreadable: skip\n"))
+    assert splitbench("run", sweep, "--data", photographs, "--out", out, "--device", "cpu") == 0
+    table = rows(out)
+    assert {(row["status"], row["images"], row["images_unreadable"]) for row in table} == {("ok", "10", "2")}
+
+
+@pytest.mark.usefixtures("bare")
+def test_one_cell_that_fails_leaves_the_others_alone(sweep, photographs, tmp_path, monkeypatch, capsys):
+    original = quantize_rle._Codec.encode
+
+    def fragile(self, cut):
+        if self.settings.bits == 8:
+            raise MethodError("it broke in the middle")
+        return original(self, cut)
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr(quantize_rle._Codec, "encode", fragile)
+        assert splitbench("run", sweep, "--data", photographs, "--out", out, "--device", "cpu") == 1
+    assert "bits=8: it broke in the middle" in capsys.readouterr().err
+    assert sorted(row["status"] for row in rows(out)) == ["failed"] * 2 + ["ok"] * (CELLS - 2)
+    assert splitbench("run", sweep, "--data", photographs, "--out", out, "--overwrite", "never") == 1
+    assert splitbench("run", sweep, "--data", photographs, "--out", out, "--device", "cpu") == 0
+    assert f"2 cells run, {CELLS - 2} kept, 0 failed" in capsys.readouterr().out
+
+
+def unwritable(tmp_path: Path) -> Path:
+    (tmp_path / "file").write_text("")
+    return tmp_path / "file" / "out"
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "sentence"),
+    [
+        (("root: val", "root: nowhere"), {}, "data folder not found"),
+        (("features.8]", "features.80]"), {}, "no split point 'features.80' that runs in eval mode; did you mean"),
+        (("squeezenet1_1", "squeezenet9"), {}, "did you mean squeezenet1_1"),
+        (("quantize-rle, bits: [4]", "quantise-rle, bits: [4]"), {}, "did you mean quantize-rle"),
+        (("weights: none", "weights: nowhere.pth"), {}, "weights file not found: nowhere.pth"),
+        (("weights: none", "weights: none, args: {num_classes: 5}"), {}, "labels do not match"),
+        (("{root: train}", "{root: val}"), {}, "calibration images are evaluation images"),
+        (("{resize: 64, crop: 64}", "{resiz: 64}"), {}, "did you mean resize"),
+        (("", ""), {"--device": "cuda:99"}, "DEVICE="),
+        (("", ""), {"--device": "tpu"}, "DEVICE="),
+        (("", ""), {"--out": unwritable}, "cannot write results to"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_code_2(sweep, photographs, tmp_path, capsys, change, words, sentence):
+    sweep.write_text(SWEEP.replace(*change))
+    options = {"--data": photographs, "--out": tmp_path / "out", "--device": "cpu"}
+    options |= {name: value(tmp_path) if callable(value) else value for name, value in words.items()}
+    code = splitbench("run", sweep, *(word for pair in options.items() for word in pair))
+    printed = capsys.readouterr().err
+    assert code == 2
+    assert sentence in printed and "Traceback" not in printed
+    assert len([line for line in printed.splitlines() if line.startswith("error:")]) == 1
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_folder_of_weights_is_looked_at_only_where_weights_are_wanted(sweep, photographs, tmp_path):
+    options = ("--data", photographs, "--out", tmp_path / "out", "--device", "cpu", "--weights", "/nonexistent")
+    assert splitbench("run", sweep, *options) == 0
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_full_disk_is_told_and_loses_nothing(done, sweep, photographs, monkeypatch, capsys):
+    before = {path: path.read_bytes() for path in (done / "cells").iterdir()}
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    words = ("--data", photographs, "--out", done, "--device", "cpu", "--overwrite", "all")
+    assert splitbench("run", sweep, *words) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in (done / "cells").iterdir()} == before
+    assert not [path for path in done.rglob(".*") if path.is_file()]
+
+
+@pytest.mark.usefixtures("bare")
+def test_an_interrupted_run_keeps_finished_passes(sweep, photographs, tmp_path, monkeypatch, capsys):
+    second = "  - {name: torchvision/squeezenet1_0, weights: none, splits: [features.5]}\n"
+    sweep.write_text(SWEEP.replace("methods:", f"{second}methods:"))
+    original = measure
+    passes: list[Prepared] = []
+
+    def interrupted(prepared, first, *rest):
+        passes[:] = passes if prepared in passes else [*passes, prepared]
+        if len(passes) == 2 and first > 0:
+            raise KeyboardInterrupt
+        return original(prepared, first, *rest)
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr(worker, "measure", interrupted)
+        assert splitbench("run", sweep, "--data", photographs, "--out", out, "--device", "cpu") == 130
+    assert "goes on from there" in capsys.readouterr().err
+    assert len(rows(out)) == CELLS
+    starts: list[int] = []
+
+    def noted(prepared, first, *rest):
+        starts.append(first)
+        return original(prepared, first, *rest)
+
+    monkeypatch.setattr(worker, "measure", noted)
+    assert splitbench("run", sweep, "--data", photographs, "--out", out, "--device", "cpu") == 0
+    assert f"{CELLS} kept" in capsys.readouterr().out
+    assert min(starts) == 1  # the first batch of the second pass was stored before
+    assert not (out / "unfinished").exists()
+
+
+def test_python_m_and_lists_work():
+    for words in (["--help"], ["columns"], ["methods"], ["sweeps"]):
+        command = [sys.executable, "-m", "splitbench.bench", *words]
+        done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
+        assert done.returncode == 0, done.stderr
+        assert done.stdout

@@ -1,0 +1,95 @@
+"""One pass over all cells gives what evaluating each cell alone, image by image, gives."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from splitbench import methods
+from splitbench.bench.backbones.split_model import place_of
+from splitbench.bench.evaluation import (
+    Material,
+    evaluate,
+)
+from splitbench.bench.metrics import accuracy
+from splitbench.bench.run.plan import open_backbone
+from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.subsets import open_dataset
+from splitbench.bench.sweep.schema import (
+    expand,
+    read,
+)
+from splitbench.methods.base import Context, nothing_learned
+
+SWEEP = """
+datasets: [{name: embedded, limit: 30}]
+backbones: [{name: splitbench/small_resnet, splits: [layer1, layer3.conv1]}]
+methods:
+  - {name: raw}
+  - {name: quantize-rle, bits: [1, 4], granularity: [tensor, channel], clip: [none, mse]}
+  - {name: quantize-rle, bits: [3], range: calibrated}
+  - {name: image, quality: [10, 60]}
+  - {name: image, quality: [20], header: shared}
+  - {name: label-only}
+"""
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    path: Path = tmp_path_factory.mktemp("sweep") / "sweep.yaml"
+    path.write_text(SWEEP)
+    sweep = read(path)
+    (spec,), (backbone,), sources = sweep.datasets, sweep.backbones, Sources()
+    few = spec.model_copy(update={"calibration": {"limit": 10}})
+    built = open_backbone(backbone, spec, sources)
+    dataset = open_dataset(spec, sources, "evaluation")
+    calibration = open_dataset(few, sources, "calibration")
+    nothing = lambda *_: nothing_learned()  # noqa: E731
+    return list(expand(sweep)), Material(built, dataset, lambda: calibration, nothing, False, 7, torch.device("cpu"))
+
+
+def naive(cell, material):
+    """Bytes and predictions of one cell, every image by itself, with nothing shared."""
+    normalized = [material.backbone.preprocessing.pixels(material.dataset.image(i))[None] for i in range(30)]
+    calibration = [
+        material.backbone.preprocessing.pixels(material.calibration().image(i))[None]
+        for i in range(len(material.calibration()))
+    ]
+    place = place_of(material.backbone, cell.split, normalized[0])
+    cuts = lambda: (place.cut(place.head(x))[0] for x in calibration)  # noqa: E731
+    deployment = methods.get(cell.method).deploy(
+        cell.settings, Context(place.head, place.tail, place.specs, cuts, cell.seed)
+    )
+    sizes, predictions = [], []
+    for pixels in normalized:
+        cut, numbers = place.cut(deployment.head(pixels))
+        (stream,) = deployment.codec.encode(cut)
+        decoded = deployment.codec.decode([stream.data], place.specs)
+        sizes.append(len(stream.data))
+        predictions.append(int(deployment.tail(*decoded, *numbers).argmax()))
+    return sizes, predictions
+
+
+def test_one_pass_equals_the_naive_evaluation(material):
+    cells, stuff = material
+    outcomes = evaluate(cells, stuff, lambda _: None)
+    assert len(outcomes) == len(cells)
+    with torch.no_grad():
+        for outcome in outcomes:
+            assert not outcome.reason, outcome.reason
+            sizes, predictions = naive(outcome.cell, stuff)
+            assert outcome.records["bytes"].tolist() == sizes, str(outcome.cell)
+            assert outcome.records["prediction"].tolist() == predictions, str(outcome.cell)
+
+
+def test_the_embedded_backbone_is_as_good_as_its_report_and_survives_eight_bits(material):
+    cells, stuff = material
+    outcomes = {str(outcome.cell).split(" ", 2)[2]: outcome for outcome in evaluate(cells, stuff, lambda _: None)}
+    exact = outcomes["layer1 raw dtype=float32"]
+    assert exact.columns["drop"] == 0
+    assert exact.columns["baseline"] >= 90  # 98.95 % on all 2,000 images
+    assert np.array_equal(exact.records["top1"], exact.records["baseline_top1"])
+    assert exact.columns["metric"] == accuracy.METRIC
+    several = outcomes["layer3.conv1 raw dtype=float32"]
+    assert several.columns["cut"].count("x") == 4 and " + " in several.columns["cut"]  # the branch and its shortcut

@@ -1,0 +1,377 @@
+"""What the evaluator shares between cells changes nothing: every method, against each cell evaluated by itself."""
+
+import contextlib
+import copy
+import dataclasses
+import weakref
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from splitbench import methods
+from splitbench.bench.backbones.split_model import Place
+from splitbench.bench.evaluation import (
+    Material,
+    evaluate,
+    measure,
+    pipeline,
+    prepare,
+)
+from splitbench.bench.evaluation.coder_threads import Coders
+from splitbench.bench.evaluation.failures import Failure
+from splitbench.bench.run.plan import open_backbone
+from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.subsets import open_dataset
+from splitbench.bench.sweep.schema import (
+    Sweep,
+    expand,
+)
+from splitbench.bench.utils import time_limit
+from splitbench.bench.utils.precision import (
+    narrowed,
+    widened,
+)
+from splitbench.methods.base import Bitstream, Context, Learned, LearningMethod, TensorSpec
+from splitbench.methods.coding.counts import Counts
+
+IMAGES, BATCH = 11, 4
+
+
+def every_method(task):
+    """All methods of a task that there are, with the middle one of their rate points and another."""
+    for name in methods.names():
+        method = methods.get(name)
+        if task in method.tasks:
+            rates = method.rates
+            yield {"name": name, method.knob: [rates[len(rates) // 2], rates[0]]}
+
+
+SWEEPS = {
+    "classification": {
+        "datasets": [{"name": "embedded", "limit": IMAGES}],
+        "backbones": [{"name": "splitbench/small_resnet", "splits": ["layer1", "layer2", "layer3.conv1"]}],
+    },
+    "detection": {
+        "task": "detection",
+        "datasets": [{"name": "embedded-detection", "limit": 3}],
+        "backbones": [
+            {"name": "splitbench/small_detector", "splits": ["backbone.body.layer2", "backbone.body.layer3"]},
+        ],
+    },
+}
+
+
+def material_of(task, device="cpu"):
+    """A pass with all methods; those that learn get a unit that was fitted to a few images, and not trained."""
+    sweep = Sweep.model_validate(SWEEPS[task] | {"methods": [*every_method(task)], "batch": BATCH})
+    device = torch.device(device)
+    (spec,), (backbone,), sources = sweep.datasets, sweep.backbones, Sources(device=device)
+    few = spec.model_copy(update={"calibration": {"limit": 4}})
+    built = open_backbone(backbone, spec, sources)
+    dataset = open_dataset(spec, sources, "evaluation")
+    calibration = open_dataset(few, sources, "calibration")
+
+    def learned(cell, place):
+        method = methods.get(cell.method)
+        assert isinstance(method, LearningMethod)
+        learning = method.learn(cell.settings, Context(place.head, place.tail, place.specs, list, cell.seed))
+        cut = place.cut(place.head(built.together([built.pixels(calibration.image(i)).to(device) for i in range(2)])))[
+            0
+        ]
+        unit = learning.unit.to(device).train()
+        unit.begin(cut)
+        unit.finish([cut])
+        head, tail = (copy.deepcopy(half) if learning.everything else half for half in (place.head, place.tail))
+        return Learned(head, unit.eval().requires_grad_(False), tail)
+
+    cells = {str(cell): cell for cell in expand(sweep)}
+    batch = BATCH if task == "classification" else 2
+    return cells, Material(built, dataset, lambda: calibration, learned, False, batch, device)
+
+
+@cache
+def prepared_for(task):
+    return prepare(*material_of(task))
+
+
+@pytest.fixture
+def prepared():
+    return prepared_for("classification")
+
+
+def same_records(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name], equal_nan=True) for name in one)
+
+
+@pytest.mark.parametrize("task", SWEEPS)
+def test_every_method_gives_the_same_as_each_cell_by_itself(task, monkeypatch):
+    prepared = prepared_for(task)
+    assert not prepared.failed
+    assert {cell.method for cell in prepared.cells.values()} == {
+        name for name in methods.names() if task in methods.get(name).tasks
+    }
+    monkeypatch.setattr(pipeline, "_threads", lambda one: 0 if one.material.naive else 2)
+    shown: list[int] = []
+    one_pass = measure(prepared, advance=shown.append)
+    assert sum(shown) == len(prepared.material.dataset) * len(prepared.cells)
+    assert prepared.network.source is not None  # the backbone continues from the deepest cut
+    naive = dataclasses.replace(prepared, material=dataclasses.replace(prepared.material, naive=True))
+    apart = measure(naive)
+    assert naive.network.source is None
+    assert one_pass.cells.keys() == apart.cells.keys() == prepared.cells.keys()
+    assert same_records(one_pass.reference, apart.reference)
+    for name in one_pass.cells:
+        assert same_records(one_pass.cells[name], apart.cells[name]), name
+
+
+def test_each_layer_runs_once_per_batch(prepared):
+    own = {id(c.place.head) for c in prepared.candidates}
+    few = dataclasses.replace(
+        prepared, candidates=[c for c in prepared.candidates if id(c.deployment.head) in own], batch=prepared.batch
+    )
+    measure(few, 0, 1)  # tries what can be shared
+    model, calls = prepared.material.backbone.model, []
+    hook = model.layer1.register_forward_pre_hook(lambda *_: calls.append(1))
+    convolution = model.conv1.register_forward_pre_hook(lambda *_: calls.append(2))
+    measure(few, 1, 2)
+    hook.remove()
+    convolution.remove()
+    # The head's graph calls layers, not the modules that hold them; a tail behind `input` runs the whole model.
+    inputs = sum(c.place.specs[0].role == "input" for c in few.candidates)
+    assert calls.count(2) == 1 + inputs
+
+
+def no_room():
+    return torch.OutOfMemoryError("no room")
+
+
+class Greedy(nn.Module):
+    """A tail that takes no more than so many images."""
+
+    def __init__(self, tail, most, error):
+        super().__init__()
+        self.tail, self.most, self.seen, self.error = tail, most, [], error
+        self.refused, self.alive = [], []
+
+    def forward(self, *values):
+        self.alive += [sum(given() is not None for given in self.refused)] if self.refused else []
+        self.refused.clear()
+        self.seen.append(len(values[0]))
+        if len(values[0]) > self.most:
+            self.refused += [weakref.ref(x) for x in values if isinstance(x, torch.Tensor)]
+            raise self.error()
+        return self.tail(*values)
+
+
+def greedy(prepared, most, error=None):
+    first = prepared.candidates[0]
+    tail = Greedy(first.deployment.tail, most, error or no_room)
+    candidate = dataclasses.replace(first, deployment=dataclasses.replace(first.deployment, tail=tail))
+    return dataclasses.replace(prepared, candidates=[candidate, *prepared.candidates[1:3]], failed={}), tail
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_batches_that_do_not_fit_are_halved_and_the_row_says_so(prepared, monkeypatch, threads):
+    monkeypatch.setattr(pipeline, "_threads", lambda _: threads)
+    few, tail = greedy(prepared, 1)
+    shard = measure(few)
+    assert shard.batch == 1 and not shard.failed
+    assert shard.cells[few.candidates[0].name]["image"].tolist() == list(range(IMAGES))
+    assert shard.reference["image"].tolist() == list(range(IMAGES))
+    assert max(tail.seen) == BATCH and tail.seen[-1] == 1
+    assert measure(few, 0, 1).batch == 1 and tail.seen[-BATCH:] == [1] * BATCH  # it does not try again
+
+
+def test_no_image_is_lost_where_pixels_do_not_fit_beside_what_is_there(prepared, monkeypatch):
+    few, _ = greedy(prepared, BATCH)
+    usual, calls = Material.placed, []
+
+    def full(material, pixels):
+        calls.append(len(pixels))
+        if len(calls) == 3:
+            raise torch.OutOfMemoryError("no room")
+        return usual(material, pixels)
+
+    assert few.network  # tries what can be shared, on pixels of its own
+    monkeypatch.setattr(Material, "placed", full)
+    shard = measure(few)
+    assert calls[:4] == [4, 4, 3, 2] and shard.batch == BATCH // 2 and not shard.failed
+    assert all(records["image"].tolist() == list(range(IMAGES)) for records in shard.cells.values())
+
+
+def test_memory_that_another_library_lacks_is_memory_too(prepared):
+    few, tail = greedy(prepared, 2, lambda: RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))
+    shard = measure(few)
+    assert shard.batch == 2 and not shard.failed and max(tail.seen) == BATCH
+
+
+def test_what_was_begun_is_given_back_before_it_is_tried_again(prepared):
+    few, tail = greedy(prepared, 2)
+    assert measure(few).batch == 2
+    assert tail.alive == [0]  # of the cuts of the batch that did not fit
+
+
+def test_naive_batches_of_one_cell_may_be_halved():
+    cells, material = material_of("detection")
+    alone = prepare(dict([*cells.items()][:3]), dataclasses.replace(material, naive=True))
+    few, _ = greedy(alone, 1)
+    shard = measure(few)
+    assert not shard.failed and shard.batch == 1
+    assert all(len(records["image"]) == 3 for records in shard.cells.values())
+
+
+def test_what_never_fits_fails_its_cell_only(prepared):
+    few, _ = greedy(prepared, 0)
+    shard = measure(few)
+    bad, *good = [candidate.name for candidate in few.candidates]
+    assert shard.failed.keys() == {bad} and "no room" in shard.failed[bad].reason
+    assert {name: len(shard.cells[name]["image"]) for name in good} == dict.fromkeys(good, IMAGES)
+
+
+def test_a_backbone_that_never_fits_is_told(prepared):
+    few, _ = greedy(prepared, BATCH)
+    whole = Greedy(few.network.whole, 0, no_room)
+    few.network.whole, few.network.source = whole, None
+    with pytest.raises(torch.OutOfMemoryError):
+        measure(few)
+    assert whole.seen == [4, 2, 1]
+
+
+@pytest.mark.parametrize("where", ["head", "tables"])
+def test_calibration_batches_that_do_not_fit_are_halved(where, monkeypatch):
+    cells, material = material_of("classification")
+    first = next(iter(cells.values())).split
+    chosen = {name: cell for name, cell in cells.items() if cell.method == "quantize-entropy" and cell.split == first}
+    whole = prepare(chosen, material)
+    holder, name = {"head": (Place, "cuts"), "tables": (Counts, "add")}[where]
+    usual = getattr(holder, name)
+    seen = []
+
+    def small(self, given):
+        seen.append(len(given[0] if where == "head" else given))
+        if seen[-1] > 1:
+            raise torch.OutOfMemoryError("no room")
+        return usual(self, given)
+
+    monkeypatch.setattr(holder, name, small)
+    again = prepare(chosen, material)
+    monkeypatch.undo()
+    assert not again.failed and len(again.candidates) == len(chosen)
+    assert seen[:3] == [4, 2, 1] and set(seen[3:]) == {1}
+    cut = [torch.rand(1, *spec.shape) for spec in whole.candidates[0].place.specs]
+    for one, other in zip(whole.candidates, again.candidates, strict=True):
+        assert one.deployment.codec.encode(cut)[0].data == other.deployment.codec.encode(cut)[0].data
+
+
+def test_what_a_trained_head_gives_is_not_kept(prepared):
+    own = {id(c.place.head) for c in prepared.candidates}
+    trained = [c.deployment.head for c in prepared.candidates if id(c.deployment.head) not in own]
+    assert trained
+    (batch,) = prepared.material.batches(0, 1)
+    ran = prepared.network.run(prepared.material.placed(batch.pixels))
+    for head in trained:
+        given = weakref.ref(ran.values(head)[0])
+        assert given() is None
+    assert ran.values(prepared.candidates[0].place.head) is ran.values(prepared.candidates[0].place.head)
+
+
+def test_a_cells_earliest_failure_is_told():
+    prepared = prepare(*material_of("classification"))
+    name = next(iter(prepared.cells))
+    for batch, reason in ((5, "late"), (3, "early"), (4, "between")):
+        prepared.fail({name: reason}, batch)
+    assert prepared.failed[name] == Failure(3, "early")
+
+
+class Endless:
+    """A codec that never ends, and takes no error for a reason to."""
+
+    def __init__(self, codec):
+        self.decode = codec.decode
+
+    def encode(self, cut):
+        while True:
+            with contextlib.suppress(Exception):
+                sum(range(1000))
+
+
+def test_a_codec_that_never_ends_fails_its_cell_only(prepared, monkeypatch):
+    monkeypatch.setattr(pipeline, "_threads", lambda _: 1)
+    first, other, *_ = prepared.candidates
+    endless = dataclasses.replace(first.deployment, codec=Endless(first.deployment.codec))
+    few = dataclasses.replace(prepared, candidates=[dataclasses.replace(first, deployment=endless), other], failed={})
+    time_limit.allow(1.5)
+    try:
+        shard = measure(few)
+    finally:
+        time_limit.allow(0)
+    assert "gave up" in shard.failed[first.name].reason
+    assert len(shard.cells[other.name]["image"]) == IMAGES
+
+
+def test_a_job_that_is_given_up_ends():
+    coders = Coders(1)
+
+    def endless():
+        while True:
+            pass
+
+    job = coders.submit(endless)
+    other = coders.submit(lambda: 5)
+    with pytest.raises(TimeoutError):
+        try:
+            job.future.result(0.2)
+        except TimeoutError:
+            job.stop()
+            raise
+    assert other.result() == 5
+    coders.close()
+
+
+class Seen:
+    """A codec that notes what it is given."""
+
+    def encode(self, cut):
+        assert not torch.is_autocast_enabled("cpu")
+        self.dtypes = [x.dtype for x in cut]
+        self.cut = cut
+        return [Bitstream(b"1") for _ in cut[0]]
+
+    def decode(self, streams, specs):
+        assert not torch.is_autocast_enabled("cpu")
+        return self.cut
+
+
+def test_codecs_work_in_float32_whatever_the_network_computes_in():
+    values = (torch.ones(2, 3, dtype=torch.bfloat16), torch.arange(2), 7)
+    specs = (TensorSpec((3,), torch.float32), TensorSpec((), torch.int64))
+    codec = Seen()
+    place = Place(nn.Identity(), nn.Identity(), specs, "", half=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        _, decoded = place.transfer(codec, values)
+    assert codec.dtypes == [torch.float32, torch.int64]
+    assert [getattr(x, "dtype", x) for x in decoded] == [torch.bfloat16, torch.int64, 7]
+    found = widened([{"scores": torch.ones(2, dtype=torch.float16), "labels": torch.arange(2)}])
+    assert [x.dtype for x in found[0].values()] == [torch.float32, torch.int64]
+    assert narrowed((torch.ones(1),), (torch.ones(1),))[0].dtype == torch.float32
+
+
+def test_a_pass_says_its_precision_and_runs_heads_and_tails_in_it(prepared, monkeypatch):
+    entered = []
+    real = torch.autocast
+
+    def noted(device, dtype=None, enabled=True, **_):
+        """Autocast that is on, but changes nothing: half precision is not to be had on every processor."""
+        entered.append((dtype, enabled))
+        return real(device, torch.bfloat16, enabled=False)
+
+    monkeypatch.setattr(torch, "autocast", noted)
+    material = dataclasses.replace(prepared.material, precision="bfloat16")
+    (name, cell) = next(iter(prepared.cells.items()))
+    (outcome,) = evaluate([cell], material, lambda _: None)
+    assert not outcome.reason and name == str(cell)
+    assert outcome.columns["precision"] == "bfloat16"
+    assert (torch.bfloat16, True) in entered

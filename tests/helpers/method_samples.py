@@ -1,0 +1,18 @@
+"""Rate points of every method that is there, for the tests that run over all of them."""
+
+import pytest
+
+from splitbench import methods
+from splitbench.bench.tools.conformance import samples
+
+
+def cases():
+    for name in methods.names():
+        for case in samples.cases(methods.get(name)):
+            yield pytest.param(name, case.chosen, case.rates, id=f"{name} {case}".strip())
+
+
+def deployed(name, chosen, rate, device="cpu"):
+    """The rate point, cuts to try it on, and their specs; what a network gives is on ``device``."""
+    sample = samples.deployed(methods.get(name), chosen, rate, device)
+    return sample.deployment, sample.cut, sample.specs

@@ -1,0 +1,50 @@
+"""A sweep of two cells over six batches, and runs of it that stop on the way."""
+
+from pathlib import Path
+
+from splitbench.bench.evaluation import measure
+from splitbench.bench.results.store import Store
+from splitbench.bench.run import (
+    runner,
+    worker,
+)
+from splitbench.bench.run.sources import Sources
+from splitbench.bench.sweep.schema import read
+
+SMALL = """
+datasets: [{name: embedded, limit: 24}]
+backbones: [{name: splitbench/small_resnet, splits: [layer3]}]
+methods:
+  - {name: quantize-rle, bits: [2, 4]}
+batch: 4
+"""
+
+
+def ran(path: Path, out: Path) -> tuple[int, int]:
+    """How many cells a run of the sweep did, and how many it kept; none failed."""
+    result = runner.run(read(path), Sources(), Store(out))
+    assert result.failed == ()
+    return result.done, result.kept
+
+
+def stop(monkeypatch, batch, error):
+    """From now on batches are stored one by one, and before ``batch`` a run ends with the error."""
+
+    def stopped(prepared, first, *rest):
+        if first >= batch:
+            raise error
+        return measure(prepared, first, first + 1)
+
+    monkeypatch.setattr(worker, "measure", stopped)
+
+
+def starts(monkeypatch):
+    """From now on the first batches of what is measured, as they come."""
+    seen = []
+
+    def noted(prepared, first, *rest):
+        seen.append(first)
+        return measure(prepared, first, *rest)
+
+    monkeypatch.setattr(worker, "measure", noted)
+    return seen

@@ -1,0 +1,18 @@
+"""One test for every method that is there: what the harness relies on, over all settings with named choices."""
+
+import pytest
+
+from splitbench import methods
+from splitbench.bench.tools import conformance
+from splitbench.bench.tools.conformance.samples import Case
+from tests.helpers.method_samples import cases
+
+
+@pytest.mark.parametrize(("name", "chosen", "rates"), list(cases()))
+def test_conforms(name, chosen, rates):
+    conformance.check(methods.get(name), Case(chosen, rates))
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_says_what_it_is(name):
+    conformance.check_description(methods.get(name))

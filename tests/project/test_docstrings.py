@@ -1,0 +1,21 @@
+"""Examples in docstrings are what their code gives."""
+
+import doctest
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = [
+    path.relative_to(ROOT)
+    for folder in ("bench", "datasets", "methods")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if "\n    >>> " in path.read_text()
+]
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_examples(file):
+    found = doctest.testmod(importlib.import_module(".".join(("splitbench", *file.with_suffix("").parts))))
+    assert found.attempted > 0 and found.failed == 0

@@ -1,0 +1,24 @@
+"""A backbone that guesses is told: its labels may be other classes'."""
+
+from splitbench.bench.results.store import Store
+from splitbench.bench.run import runner
+from splitbench.bench.run.sources import Sources
+from splitbench.bench.sweep.schema import read
+from tests.conftest import write_photographs
+
+SWEEP = """
+datasets: [{name: imagenet}]
+backbones:
+  - {name: torchvision/squeezenet1_1, weights: none, splits: [features.8], preprocessing: {resize: 64, crop: 64}}
+methods: [{name: raw, dtype: [float32]}]
+"""
+
+
+def test_a_baseline_at_chance_is_told(tmp_path, capsys):
+    for synset in ("n01443537", "n15075141"):
+        write_photographs(tmp_path / "data" / "val" / synset, 2, size=64)
+    path = tmp_path / "sweep.yaml"
+    path.write_text(SWEEP)
+    runner.run(read(path), Sources(tmp_path / "data"), Store(tmp_path / "out"))
+    told = capsys.readouterr().out
+    assert "right no oftener than by chance (0.00 % of 1000 classes): is it trained, and are classes" in told

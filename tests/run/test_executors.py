@@ -1,0 +1,221 @@
+"""The same sweep in one process, in several, and on a Ray cluster of which a machine dies: the same rows."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import Future
+from pathlib import Path
+
+import psutil
+import pytest
+
+from splitbench.bench.run.executors import (
+    Choice,
+    Here,
+    LostError,
+    local,
+    opened,
+)
+from splitbench.bench.run.partition import chains
+from splitbench.bench.run.scheduler import (
+    Errand,
+    drive,
+)
+from splitbench.bench.utils.errors import UserError
+from tests.cli.test_run import splitbench
+from tests.helpers.results_samples import difference
+
+SWEEP = """
+datasets: [{name: embedded, limit: 72, train: {limit: 32}, calibration: {limit: 16}}]
+backbones: [{name: splitbench/small_resnet, splits: [layer2, layer3]}]
+methods:
+  - {name: quantize-rle, bits: [2, 4]}
+  - {name: quantize-entropy, bits: [3]}
+  - {name: bottleneck, lmbda: [0.3, 1], epochs: 1, restore_epochs: 0, start: neighbour, next_epochs: 1, batch_size: 16}
+batch: 4
+"""
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("sweep") / "several.yaml"
+    path.write_text(SWEEP)
+    return path
+
+
+@pytest.fixture(scope="module")
+def alone(sweep, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("alone")
+    assert splitbench("run", sweep, "--device", "cpu", "--out", out) == 0
+    return out
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_rows(sweep, alone, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert splitbench("run", sweep, "--device", "cpu", "--out", out, "--workers", 2) == 0
+    assert "trainings: 100%" in capsys.readouterr().err
+    assert sum(path.read_text().count("epoch 1 of 1") for path in (out / "log").iterdir()) == 4
+    assert difference(out, alone) == []
+    assert not (out / "unfinished").exists()
+
+
+def killer(out: Path, kill, when) -> threading.Thread:
+    """Calls ``kill`` once, when ``when()`` is true of the run's folder."""
+
+    def wait() -> None:
+        while not when(out):
+            time.sleep(0.02)
+        kill()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+def training(out: Path) -> bool:
+    return bool(list(out.glob("trainings/*.checkpoint")))
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_replaced(sweep, alone, tmp_path):
+    out = tmp_path / "out"
+
+    def workers() -> list[psutil.Process]:
+        return [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
+
+    watch = killer(out, lambda: workers()[0].kill(), training)
+    assert splitbench("run", sweep, "--device", "cpu", "--out", out, "--workers", 2) == 0
+    watch.join(1)
+    assert not watch.is_alive()
+    assert difference(out, alone) == []
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_that_loses_a_machine_in_mid_sweep_gives_the_same_rows(sweep, alone, tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+    out = tmp_path / "out"
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        second = cluster.add_node(num_cpus=1)
+        watch = killer(out, lambda: cluster.remove_node(second, allow_graceful=False), training)
+        words = ("--executor", "ray", "--address", cluster.address)
+        assert splitbench("run", sweep, "--device", "cpu", "--out", out, *words) == 0
+        watch.join(1)
+        assert not watch.is_alive()
+    finally:
+        cluster.shutdown()
+    assert difference(out, alone) == []
+    assert not (out / "unfinished").exists()
+
+
+def test_without_ray_one_sentence_says_what_to_install(sweep, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert splitbench("run", sweep, "--out", tmp_path, "--executor", "ray") == 2
+    assert "pip install 'splitbench[cluster]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("choice", "device", "sentence"),
+    [
+        (Choice(address="auto"), "cpu", "add --executor ray"),
+        (Choice(workers=2), "cuda:0", "one per GPU"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_refused(choice, device, sentence):
+    with pytest.raises(UserError, match=sentence):
+        opened(choice, device)
+
+
+def test_one_worker_is_this_process():
+    assert isinstance(opened(Choice(), "cpu"), Here)
+
+
+class Flaky:
+    """An executor that loses the work of a task the first few times."""
+
+    here = False
+    workers = 2
+
+    def __init__(self, losses):
+        self.losses, self.calls = losses, []
+
+    def submit(self, call, job, *args):
+        future: Future[object] = Future()
+        self.calls.append(args[1:])
+        if self.losses > 0:
+            self.losses -= 1
+            future.set_exception(LostError("gone"))
+        else:
+            future.set_result(call(job, *args))
+        return future
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(("losses", "calls", "error"), [(0, 1, False), (2, 3, False), (3, 3, True), (9, 3, True)])
+def test_lost_work_is_done_again_a_bounded_number_of_times(losses, calls, error):
+    executor, ended = Flaky(losses), []
+    task = Errand(None, lambda job, failed: "done")
+    drive([task], executor, {}, lambda task, result, fault: ended.append((result, fault)))
+    assert len(executor.calls) == calls
+    ((result, fault),) = ended
+    assert (result is None) == error == isinstance(fault, LostError)
+
+
+def test_tasks_wait_for_what_they_need_and_go_by_rank():
+    order = []
+
+    def call(job, failed, name):
+        order.append((name, sorted(failed)))
+
+    def task(name, after=(), gives=(), rank=(0,)):
+        return Errand(None, call, (name,), frozenset(after), gives, rank)
+
+    def done(task, result, error):
+        if task.gives:
+            failed[task.gives[0]] = "it broke"
+
+    failed: dict[str, str] = {}
+    tasks = [
+        task("c", after=["y"], rank=(0,)),
+        task("b", after=["x"], gives=("y",)),
+        task("a", gives=("x",), rank=(9,)),
+    ]
+    drive(tasks, Here(), failed, done)
+    assert order == [("a", []), ("b", ["x"]), ("c", ["x", "y"])]
+    with pytest.raises(RuntimeError, match="wait for what nobody makes"):
+        drive([task("d", after=["z"])], Here(), {}, done)
+
+
+def test_chains_follow_neighbours():
+    pairs = [("a", None), ("b", "a"), ("c", None), ("d", "b"), ("e", "elsewhere")]
+    assert chains(pairs) == [["a", "b", "d"], ["c"], ["e"]]
+
+
+def test_ctrl_c_waits_until_a_process_is_started(monkeypatch):
+    seen = []
+    monkeypatch.setattr(signal, "pthread_sigmask", lambda *_: set())  # any thread may be the one that is told
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may have it ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            with local._uninterrupted():
+                signal.raise_signal(signal.SIGINT)
+                seen.append("started")
+            seen.append("gone on")
+        assert seen == ["started"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_processes_are_deaf_to_ctrl_c():
+    asked = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    with local._uninterrupted():
+        told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)  # noqa: S603
+    assert told.stdout == "True\n"

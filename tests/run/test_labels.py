@@ -1,0 +1,90 @@
+"""Labels that would be taken for others, and losses that there are not, are refused before anything is run."""
+
+from unittest import mock
+
+import pytest
+
+from splitbench.bench.evaluation import tasks
+from splitbench.bench.run import subsets
+from splitbench.bench.run.plan import passes
+from splitbench.bench.run.sources import Sources
+from splitbench.bench.sweep.schema import read
+from splitbench.bench.utils.errors import UserError
+from splitbench.datasets.base import DataError
+from tests.conftest import write_photographs
+from tests.helpers.coco_samples import write_coco
+
+SWEEP = """
+datasets: [{{name: imagenet, root: here, train: {{root: there}}}}]
+backbones:
+  - name: torchvision/squeezenet1_1
+    args: {{num_classes: {classes}}}
+    weights: none
+    preprocessing: {{resize: 64, crop: 64}}
+    splits: [features.8]
+methods: [{{name: bottleneck, lmbda: [1], distortion: {distortion}}}]
+"""
+
+
+def write(root, names, first):
+    for number, name in enumerate(names):
+        write_photographs(root / name, 2, first=first + 2 * number, size=64)
+
+
+def planned(tmp_path, here, there, classes=2, distortion="task"):
+    write(tmp_path / "here", here, 0)
+    write(tmp_path / "there", there, 100)
+    (tmp_path / "own.yaml").write_text(SWEEP.format(classes=classes, distortion=distortion))
+    return list(passes(read(tmp_path / "own.yaml"), Sources(tmp_path)))
+
+
+def test_folders_of_other_names_are_refused_where_the_backbone_tells_another_number_of_classes(tmp_path):
+    with pytest.raises(UserError, match=r"2 class folders \(square, triangle\), numbered .* tells 3 classes: name the"):
+        planned(tmp_path, ["square", "triangle"], ["circle", "square", "triangle"], classes=3)
+
+
+def test_parts_in_two_roots_must_have_the_same_folders_where_labels_are_learned(tmp_path):
+    here, there = ["cat", "dog"], ["bird", "cat", "dog"]
+    with pytest.raises(UserError, match=r"some are in one only \(bird\).*; or set `distortion: distill`"):
+        planned(tmp_path, here, there)
+    (one,) = planned(tmp_path, here, there, distortion="distill")
+    assert len(one.planned) == 1
+
+
+def test_folders_that_agree_or_are_numbers_are_not_refused(tmp_path):
+    assert planned(tmp_path / "names", ["cat", "dog"], ["cat", "dog"])
+    assert planned(tmp_path / "numbers", ["1", "2"], ["0", "2"], classes=3)
+    assert planned(tmp_path / "synsets", ["n01440764"], ["n01443537"], classes=1000)
+
+
+DETECTION = """
+task: detection
+datasets: [{{name: coco}}]
+backbones: [{{name: "splitbench.bench.backbones.zoo.detectors.fastestdet:fastestdet", weights: none, splits: [SPP]}}]
+methods: [{{name: bottleneck, lmbda: [1], distortion: {distortion}}}]
+"""
+
+
+def test_a_detector_without_a_loss_is_refused_before_the_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPLITBENCH_TRUST", "splitbench")
+    write_coco(tmp_path)
+    write_coco(tmp_path, "train2017", first=100)
+    (tmp_path / "own.yaml").write_text(DETECTION.format(distortion="task"))
+    with pytest.raises(UserError, match="this detector has no training loss: set `distortion: distill`"):
+        list(passes(read(tmp_path / "own.yaml"), Sources(tmp_path)))
+    (tmp_path / "own.yaml").write_text(DETECTION.format(distortion="distill"))
+    assert list(passes(read(tmp_path / "own.yaml"), Sources(tmp_path)))
+
+
+@pytest.mark.parametrize("label", [-1, 10])
+def test_a_label_of_no_class_is_refused(label):
+    dataset = mock.Mock(classes=10, ids=["a picture"], target=lambda _: label)
+    with pytest.raises(DataError, match=f"a picture has the label {label}, but there are 10 classes"):
+        tasks.get("classification").truth(dataset, 0)
+
+
+def test_names_that_are_not_one_per_image_are_refused(monkeypatch):
+    several = mock.MagicMock(ids=["a", "b", "a"], __len__=lambda _: 3)
+    monkeypatch.setattr(subsets, "open_dataset", lambda *_: several)
+    with pytest.raises(DataError, match="3 images have 2 different names"):
+        subsets.Parts(mock.Mock(label="mine"), Sources()).of("evaluation")

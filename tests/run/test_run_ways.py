@@ -1,0 +1,108 @@
+"""Other ways to run a sweep: naively, from kept pictures, in another precision; and the benchmark."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from splitbench.bench.cli import (
+    main,
+    results,
+)
+from splitbench.bench.run.plan import passes
+from splitbench.bench.run.sources import Sources
+from splitbench.bench.sweep.schema import read
+
+SWEEP = """
+datasets: [{name: imagenet, label: photos, root: val}]
+backbones:
+  - name: torchvision/squeezenet1_1
+    weights: none
+    preprocessing: {resize: 40, crop: 32}
+    splits: [features.3, features.5]
+methods:
+  - {name: quantize-rle, bits: [2, 4]}
+  - {name: label-only, k: [1]}
+batch: 5
+"""
+TIMES = {"seconds", "fixed_seconds", "date", "head_ms", "encode_ms", "decode_ms", "tail_ms", "switch_ms"}
+
+
+def splitbench(*words, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["splitbench", *map(str, words)])
+    try:
+        main.main()
+    except SystemExit as stop:
+        return stop.code or 0
+    return 0
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(SWEEP)
+    return path
+
+
+def told(folder):
+    """All of a run but times: rows, and every cell's records."""
+    with (folder / "cells.csv").open(newline="") as stream:
+        rows = [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(stream)]
+    records = {path.name: dict(np.load(path)) for path in sorted((folder / "records").glob("*.npz"))}
+    return rows, {name: {k: v.tolist() for k, v in values.items()} for name, values in records.items()}
+
+
+def test_naive_runs_and_runs_from_kept_pictures_give_the_same(sweep, photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "conclude", lambda folder: None)  # figures are not what this is about
+    kept = tmp_path / "kept"
+    ways = {"one-pass": (), "naive": ("--naive",), "kept": ("--keep-images", kept), "again": ("--keep-images", kept)}
+    found = {}
+    for name, words in ways.items():
+        out = tmp_path / name
+        command = ("run", sweep, "--data", photographs, "--out", out, "--device", "cpu", *words)
+        assert splitbench(*command, monkeypatch=monkeypatch) == 0
+        found[name] = told(out)
+        files = sorted(kept.glob("*/*.pixels"))
+        assert len(files) == (name in {"kept", "again"})
+    assert all(one == found["one-pass"] for one in found.values())
+    rows, _ = found["one-pass"]
+    assert len(rows) == 5 and {row["status"] for row in rows} == {"ok"}
+    assert {(row["precision"], row["batch"]) for row in rows} == {("float32", "5")}
+
+
+def test_precision_is_part_of_a_cells_key_where_it_is_not_float32(sweep, photographs):
+    def keys(precision):
+        sweep.write_text(SWEEP + (f"precision: {precision}\n" if precision else ""))
+        (one,) = passes(read(sweep), Sources(data=photographs))
+        assert all(p.ingredients["precision"] == (precision or "float32") for p in one.planned)
+        return {p.key for p in one.planned}
+
+    assert keys("") == keys("float32")
+    assert len(keys("float32") | keys("bfloat16") | keys("float16")) == 15
+
+
+def test_the_benchmark_measures_and_writes_json(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "folder" / "benchmark.json"
+    parts = ("sweep", "range", "quantize-rle", "profile", "intervals", "drawing")
+    words = ("benchmark", "--quick", "--device", "cpu", "--out", out)
+    assert splitbench(*words, *(word for part in parts for word in ("--part", part)), monkeypatch=monkeypatch) == 0
+    printed = capsys.readouterr().out
+    content = json.loads(out.read_text())
+    names = [one["name"] for one in content["measured"]]
+    assert len(names) == len(set(names)) == 6 + 18 + 5 + 6 + 1 + 2
+    for one in content["measured"]:
+        assert one["smallest"] <= one["median"] <= one["largest"]
+        assert one["values"] and one["smallest"] > 0
+        assert one["name"] in printed
+    assert content["machine"]["device"] == "cpu" and content["machine"]["threads"] >= 1
+    assert splitbench("benchmark", "--part", "swep", monkeypatch=monkeypatch) == 2
+    assert "sweep" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_rate_points(tmp_path, monkeypatch):
+    out = tmp_path / "benchmark.json"
+    words = ("benchmark", "--quick", "--device", "cpu", "--out", out, "--part", "memory")
+    assert splitbench(*words, monkeypatch=monkeypatch) == 0
+    assert json.loads(out.read_text())["measured"][-1]["median"] < 1.1

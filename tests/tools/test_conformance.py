@@ -1,0 +1,141 @@
+"""The check that methods are held to: what it must find, and what it must let pass."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from splitbench.bench.tools import conformance
+from splitbench.methods import base
+from splitbench.methods.base import Bitstream, BitstreamError, Deployment, MethodError
+from tests.cli.test_run import splitbench
+
+
+class Settings(base.Settings):
+    top: float = 8.0
+
+
+class Codec:
+    """Every value as float32, values that are no numbers refused."""
+
+    def encode(self, cut):
+        flat = torch.cat([x.flatten(1) for x in cut], 1).float()
+        if not bool(torch.isfinite(flat).all()):
+            raise MethodError("no finite number")
+        return [Bitstream(row.numpy().tobytes()) for row in flat]
+
+    def decode(self, streams, specs):
+        sizes = [spec.elements for spec in specs]
+        if any(len(data) != 4 * sum(sizes) for data in streams):
+            raise BitstreamError("damaged bitstream: wrong length")
+        flat = torch.tensor(np.frombuffer(b"".join(streams), np.float32)).reshape(len(streams), sum(sizes))
+        if not bool(torch.isfinite(flat).all()):
+            raise BitstreamError("damaged bitstream: no finite number")
+        return tuple(x.reshape(-1, *spec.shape) for x, spec in zip(flat.split(sizes, 1), specs, strict=True))
+
+
+class Changing(Codec):
+    def encode(self, cut):
+        streams = super().encode(cut)
+        cut[0].add_(1)
+        return streams
+
+
+class TooFew(Codec):
+    def encode(self, cut):
+        return super().encode(cut)[:1]
+
+
+class TooMuchSide(Codec):
+    def encode(self, cut):
+        return [Bitstream(stream.data, side=10**6) for stream in super().encode(cut)]
+
+
+class Halving(Codec):
+    def decode(self, streams, specs):
+        return tuple(x[..., ::2] for x in super().decode(streams, specs))
+
+
+class OfTheBatch(Codec):
+    def encode(self, cut):
+        return [Bitstream(s.data[:-1] + bytes([len(cut[0])])) for s in super().encode(cut)]
+
+
+class TakesNaN(Codec):
+    def encode(self, cut):
+        return super().encode(tuple(x.nan_to_num() for x in cut))
+
+
+class Trusting(Codec):
+    def decode(self, streams, specs):
+        for data in streams:
+            if data[:2] == b"\xff\xff":
+                raise KeyError("no such table")
+        return super().decode(streams, specs)
+
+
+@dataclass
+class Method:
+    codec: Codec
+    maps_only: bool = False
+    summary: str = "every value"
+    version: int = 1
+    knob: ClassVar[str] = "top"
+    rates: tuple[Any, ...] = (4.0, 8.0)
+    only_at: ClassVar[str | None] = None
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
+    Settings: ClassVar[type[base.Settings]] = Settings
+
+    def needs(self, settings):
+        return frozenset()
+
+    def deploy(self, settings, context):
+        if self.maps_only and any(len(spec.shape) != 3 for spec in context.specs):
+            raise MethodError("only feature maps")
+        return Deployment(context.head, self.codec, context.tail)
+
+
+@pytest.mark.parametrize("maps_only", [False, True])
+def test_a_method_that_does_what_it_must_passes(maps_only):
+    assert list(conformance.faults(Method(Codec(), maps_only))) == [("", "")]
+
+
+@pytest.mark.parametrize(
+    ("codec", "sentence"),
+    [
+        (Changing, "encode changes the cut"),
+        (TooFew, "encode gives 1 bitstreams for 4 images"),
+        (TooMuchSide, "cannot hold 1000000 of side information"),
+        (Halving, r"decode gives float32 \(4, 6, 10, 6\)"),
+        (OfTheBatch, "an image's bytes depend on the others"),
+        (TakesNaN, "encode takes NaN for a number"),
+        (Trusting, r"must refuse damaged bytes by BitstreamError, but gives KeyError: 'no such table' \(test_conform"),
+    ],
+)
+def test_each_fault_is_found(codec, sentence):
+    with pytest.raises((conformance.NonconformingError, MethodError), match=sentence):
+        (case,) = conformance.cases(Method(codec()))
+        conformance.check(Method(codec()), case)
+        conformance.check_damaged(Method(codec()), case)
+
+
+@pytest.mark.parametrize(
+    ("method", "sentence"),
+    [
+        (Method(Codec(), summary="two\nlines"), "`summary` must be one line"),
+        (Method(Codec(), version=0), "`version` must be 1"),
+        (Method(Codec(), rates=("much",)), "`rates` must hold values that Settings take"),
+        (Method(Codec(), rates=(4.0, "much")), "'much' of `rates` does not fit Settings"),
+    ],
+)
+def test_what_a_method_says_of_itself_is_checked_first(method, sentence):
+    ((case, fault),) = conformance.faults(method)
+    assert case == "" and sentence in fault
+
+
+def test_the_command_tells_each_combination_of_settings(capsys):
+    assert splitbench("methods", "raw", "--check") == 0
+    assert capsys.readouterr().out == "ok     raw\n"
+    assert splitbench("methods", "quantise-rle", "--check") == 2

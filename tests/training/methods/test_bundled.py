@@ -1,0 +1,37 @@
+"""The trained rate points that ship are those that the embedded sweeps ask for, and all together are small."""
+
+import pytest
+
+from splitbench.bench.backbones.zoo import WEIGHTS
+from splitbench.bench.run.plan import passes
+from splitbench.bench.run.sources import Sources
+from splitbench.bench.sweep.configs import find
+from splitbench.bench.sweep.schema import read
+from splitbench.bench.training.methods import bundled
+from splitbench.bench.training.methods.trained import Trainings
+
+MOST = 12_000_000
+SWEEPS = ("classification", "detection")
+
+
+def trainings(name):
+    return [p.training for one in passes(read(find(name)), Sources()) for p in one.planned if p.training]
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_rate_point_of_the_embedded_sweeps_ships_trained(name, tmp_path):
+    store = Trainings(tmp_path)
+    needed = trainings(name)
+    assert len(needed) >= 2 * 2 * 4  # two methods at two splits and four rate points
+    missing = [str(one.cell) for one in needed if not store.has(one.key)]
+    assert not missing, "train them anew: see CONTRIBUTING.md, Weights that ship"
+    for one in needed:
+        report = store.report(one.key)
+        assert report["ingredients"] == one.ingredients
+        assert report["train_images"] > 0 and report["train_macs"] > 0 and report["train_seconds"] > 0
+
+
+def test_nothing_else_ships():
+    needed = {one.key for name in SWEEPS for one in trainings(name)}
+    assert bundled.keys() == needed == {path.stem for path in bundled.SHIPPED.glob("*.json")}
+    assert sum(path.stat().st_size for path in WEIGHTS.rglob("*.safetensors*")) < MOST

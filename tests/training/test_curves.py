@@ -1,0 +1,98 @@
+"""The learning curve as a CSV, and its figure."""
+
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+
+from splitbench.bench.analysis.figures import learning
+from splitbench.bench.training import Report, TrainingError
+from splitbench.bench.utils.errors import UserError
+from tests.helpers.training_samples import (
+    fit,
+    full_disk,
+)
+
+
+def rate_and_accuracy(net, batch):
+    from splitbench.bench import training
+
+    measures = training.classify()(net, batch)
+    return measures | {"bits_per_pixel": measures["loss"].detach() / 10}
+
+
+@pytest.fixture(scope="module")
+def curve(tmp_path_factory):
+    path = tmp_path_factory.mktemp("curve") / "new" / "curve.csv"
+    _, report = fit(step=rate_and_accuracy)
+    report.write_csv(path)
+    return path, report
+
+
+def test_the_csv_reads_back_as_the_history(curve):
+    path, report = curve
+    table = pd.read_csv(path, float_precision="round_trip")
+    assert table.to_dict("records") == report.history
+    assert list(table.columns[:4]) == ["epoch", "images", "seconds", "learning_rate"]
+    assert [file.name for file in path.parent.iterdir()] == ["curve.csv"]
+
+
+def test_a_csv_that_cannot_be_written_is_told_and_the_old_one_kept(curve, tmp_path):
+    path = tmp_path / "curve.csv"
+    path.write_text("old")
+    with full_disk(10), pytest.raises(TrainingError, match="cannot write the learning curve"):
+        curve[1].write_csv(path)
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
+
+
+def test_the_figure_has_a_panel_for_each_measure_over_the_same_images(curve):
+    figure = learning._figure({"one": learning.read(curve[0]), "other": learning.read(curve[0])})
+    panels = figure.axes
+    assert [axes.get_ylabel() for axes in panels] == ["loss", "rate\n(bits per pixel)", "accuracy (%)"]
+    assert all(axes.get_shared_x_axes().joined(axes, panels[0]) for axes in panels)
+    for axes in panels:
+        assert len(axes.lines) == 4
+        assert list(axes.lines[0].get_xdata()) == [256, 512, 768, 1024]
+    assert "images" in panels[-1].get_xlabel()
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown[:3] == ["one", "other", "held-out images"]
+
+
+def test_many_curves_all_look_different(curve):
+    figure = learning._figure({str(number): learning.read(curve[0]) for number in range(15)})
+    looks = [(line.get_color(), line.get_marker()) for line in figure.axes[0].lines[1::2]]
+    assert len(looks) == len(set(looks)) == 15
+
+
+def test_the_same_csv_gives_the_same_svg(curve, tmp_path):
+    first, second = (learning.draw({"run": curve[0]}, tmp_path / name) for name in "ab")
+    assert [path.name for path in first] == ["learning-curve.svg", "learning-curve.png"]
+    assert first[0].read_bytes() == second[0].read_bytes()
+    picture = imread(first[1])
+    assert picture.shape[0] > picture.shape[1] > 600
+    assert picture[..., :3].std() > 0.05
+
+
+def test_one_epoch_is_drawn_without_a_warning(tmp_path, recwarn):
+    path = tmp_path / "curve.csv"
+    Report([{"epoch": 1, "images": 10, "loss": 2.0, "mean_error": 0.5}]).write_csv(path)
+    learning.draw({"a run with a very long name that no page of one column has room for": path}, tmp_path)
+    assert not [str(warning.message) for warning in recwarn]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [("a,b\n1,2\n", "no column images"), ("images,loss\n", "no epoch in it"), ("", "cannot read")],
+)
+def test_what_is_no_learning_curve_is_told(tmp_path, text, what):
+    path = tmp_path / "curve.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=what):
+        learning.draw({"run": path}, tmp_path)
+
+
+def test_files_that_are_not_there_or_cannot_be_written_are_told(curve, tmp_path):
+    with pytest.raises(UserError, match="cannot read the learning curve"):
+        learning.draw({"run": tmp_path / "nothing.csv"}, tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        learning.draw({"run": curve[0]}, tmp_path / "file")

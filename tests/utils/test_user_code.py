@@ -1,0 +1,162 @@
+"""Methods and datasets by import path: the rule of what may be imported, rows and keys under that name."""
+
+import sys
+
+import pytest
+
+from splitbench import datasets, methods
+from splitbench.bench.results.store import Store
+from splitbench.bench.run import (
+    plan,
+    runner,
+)
+from splitbench.bench.run.sources import Sources
+from splitbench.bench.sweep import schema
+from splitbench.bench.utils import user_code
+from splitbench.bench.utils.errors import UserError
+from splitbench.methods import MethodError
+from tests.cli.test_run import (
+    rows,
+    splitbench,
+)
+
+METHOD = """
+from splitbench.methods import raw
+
+
+class Settings(raw.Settings):
+    pass
+
+
+class Mine(type(raw.METHOD)):
+    summary = "as it is"
+    Settings = Settings
+
+
+class Nothing:
+    summary = "not much"
+
+
+METHOD = Mine()
+NOTHING = Nothing()
+"""
+DATASET = """
+from splitbench.datasets import embedded
+
+
+class Few(type(embedded.DATASET)):
+    def load(self, options, part):
+        return super().load(options.model_copy(update={"limit": 6}), part)
+
+
+DATASET = Few()
+"""
+SWEEP = """
+datasets:
+  - {name: "mine.pictures:DATASET", label: few}
+backbones:
+  - {name: splitbench/small_resnet, splits: [layer3]}
+methods:
+  - {name: "mine.codecs:METHOD", dtype: float16}
+  - {name: raw, dtype: float16}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder, with a package ``mine`` and a sweep in it; what is imported of it is forgotten afterwards."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "codecs.py").write_text(METHOD)
+    (tmp_path / "mine" / "pictures.py").write_text(DATASET)
+    (tmp_path / "own.yaml").write_text(SWEEP)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    monkeypatch.setattr(methods.registry, "_added", {})
+    monkeypatch.setattr(datasets.registry, "_added", {})
+    yield tmp_path
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
+        del sys.modules[name]
+
+
+def planned(folder):
+    (one,) = plan.passes(schema.read(folder / "own.yaml"), Sources())
+    return one.planned
+
+
+def test_both_are_run_under_their_names(folder):
+    result = runner.run(schema.read(folder / "own.yaml"), Sources(), Store(folder / "out"))
+    assert result.done == 2 and not result.failed
+    mine, raw = rows(folder / "out")
+    assert (mine["method"], raw["method"], mine["dataset"]) == ("mine.codecs:METHOD", "raw", "few")
+    assert mine["status"] == raw["status"] == "ok" and mine["images"] == "6"
+    assert mine["bytes_mean"] == raw["bytes_mean"]
+    assert splitbench("methods", "mine.codecs:METHOD", "--check") == 0
+
+
+def test_another_process_finds_them_too(folder):
+    (one,) = plan.passes(schema.read(folder / "own.yaml"), Sources())
+    methods.registry._added.clear()
+    datasets.registry._added.clear()  # as in a process that has not read the sweep
+    again = plan.reopened(one.spec, one.model, Sources(), one.fingerprint, one.weights, one.planned)
+    assert len(again.dataset) == 6
+    assert methods.get("mine.codecs:METHOD").summary == "as it is"
+
+
+def test_a_change_of_a_methods_own_source_is_another_key(folder):
+    before = {one.cell.method: one for one in planned(folder)}
+    (folder / "mine" / "codecs.py").write_text(METHOD + "# another\n")
+    after = {one.cell.method: one for one in planned(folder)}
+    assert before["mine.codecs:METHOD"].key != after["mine.codecs:METHOD"].key
+    assert before["raw"].key == after["raw"].key
+    assert "method_code" not in after["raw"].ingredients
+
+
+def test_what_ships_is_there_and_what_lies_beside_it_has_its_source_in_the_key(tmp_path, monkeypatch):
+    assert set(methods.SHIPPED) <= set(methods.names())
+    assert {user_code.method_digest(name) for name in methods.SHIPPED} == {None}
+    (tmp_path / "beside_it.py").write_text(METHOD)
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    try:
+        assert user_code.method("beside-it").summary == "as it is"
+        before = user_code.method_digest("beside-it")
+        (tmp_path / "beside_it.py").write_text(METHOD + "# another\n")
+        assert before is not None and user_code.method_digest("beside-it") not in (before, None)
+    finally:
+        del sys.modules["splitbench.methods.beside_it"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("codecs:METHOD", "codecs:Mine"), "mine.codecs:Mine is the class Mine, not an object of it"),
+        (("codecs:METHOD", "codecs:NOTHING"), "mine.codecs:NOTHING lacks Settings, deploy, knob, needs"),
+        (("codecs:METHOD", "codecs:MEHTOD"), "mine.codecs has no 'MEHTOD'; did you mean METHOD?"),
+        (("mine.codecs", "mine.codec"), "no module 'mine.codec'"),
+        (("pictures:DATASET", "pictures:Few"), "mine.pictures:Few is the class Few"),
+        (("pictures:DATASET", "codecs:METHOD"), "mine.codecs:METHOD lacks task, Options, load to be a dataset"),
+        (("mine.codecs:METHOD", "pickle:loads"), "pickle lies outside of the current folder"),
+        (("mine.pictures:DATASET", "os:system"), "os lies outside of the current folder"),
+    ],
+)
+def test_faults_are_told_in_a_sentence(folder, capsys, change, sentence):
+    (folder / "own.yaml").write_text(SWEEP.replace(*change))
+    assert splitbench("validate", "own.yaml") == 2
+    told = capsys.readouterr().err
+    assert sentence in told and len(told.splitlines()) == 1
+
+
+def test_a_package_elsewhere_is_trusted_by_name(folder, monkeypatch):
+    (folder / "below").mkdir()
+    monkeypatch.chdir(folder / "below")
+    monkeypatch.syspath_prepend(folder)
+    with pytest.raises(UserError, match=r"mine lies outside of the current folder.*SPLITBENCH_TRUST=mine"):
+        user_code.method("mine.codecs:METHOD")
+    monkeypatch.setenv("SPLITBENCH_TRUST", "mine")
+    assert user_code.method("mine.codecs:METHOD").summary == "as it is"
+
+
+def test_an_import_path_that_no_sweep_named_is_unknown(folder):
+    with pytest.raises(MethodError, match=r"unknown method 'mine\.codecs:METHOD'"):
+        methods.get("mine.codecs:METHOD")
+    with pytest.raises(UserError, match="is no import path"):
+        user_code.method("mine/codecs.py:METHOD")
