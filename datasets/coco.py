@@ -21,20 +21,9 @@ from pydantic import Field
 
 from splitbench.datasets import base
 from splitbench.datasets.base import DataError, ImageError, Part, named
-from splitbench.datasets.formats.boxes import (
-    Box,
-    Target,
-    target_of,
-)
-from splitbench.datasets.formats.coco_json import (
-    Annotations,
-    Picture,
-    read,
-)
-from splitbench.datasets.formats.decoding import (
-    opened,
-    size_of,
-)
+from splitbench.datasets.formats.boxes import Box, Target, target_of
+from splitbench.datasets.formats.coco_json import Annotations, Picture, read
+from splitbench.datasets.formats.decoding import opened, size_of
 
 _YEARS: dict[Part, tuple[str, ...]] = {
     "evaluation": ("val2017", "val2014", "val"),

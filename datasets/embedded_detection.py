@@ -13,11 +13,7 @@ from splitbench.datasets.drawing.render import Picture, draw
 from splitbench.datasets.drawing.scene import SCENE
 from splitbench.datasets.drawing.shapes import CLASSES
 from splitbench.datasets.embedded import PARTS, Options, Scenes
-from splitbench.datasets.formats.boxes import (
-    Box,
-    Target,
-    target_of,
-)
+from splitbench.datasets.formats.boxes import Box, Target, target_of
 
 SIDE = SCENE
 """Pixels along each side of an image."""

@@ -33,15 +33,7 @@ import torch
 from torch import Tensor
 
 from splitbench.methods import base
-from splitbench.methods.base import (
-    Bitstream,
-    BitstreamError,
-    Context,
-    Cut,
-    Deployment,
-    Specs,
-    TensorSpec,
-)
+from splitbench.methods.base import Bitstream, BitstreamError, Context, Cut, Deployment, Specs, TensorSpec
 from splitbench.methods.coding import linear, quantizer, zero_runs, zero_runs_decoder, zero_runs_tensor
 from splitbench.methods.coding.channels import channels_in_front
 from splitbench.methods.coding.quantizer import Quantizer

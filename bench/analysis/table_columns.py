@@ -5,14 +5,8 @@ A name alone is a column that a run's table has, too, and means the same.
 
 from collections.abc import Iterator, Mapping
 
-from splitbench.bench.results.columns import (
-    COLUMNS,
-    Column,
-)
-from splitbench.bench.utils.errors import (
-    UserError,
-    nearest,
-)
+from splitbench.bench.results.columns import COLUMNS, Column
+from splitbench.bench.utils.errors import UserError, nearest
 
 _OF_RUNS = {column.name: column for column in COLUMNS}
 

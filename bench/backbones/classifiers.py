@@ -8,10 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from splitbench.bench.backbones.preprocessing import (
-    Normalize,
-    Preprocessing,
-)
+from splitbench.bench.backbones.preprocessing import Normalize, Preprocessing
 from splitbench.bench.split import Halves, default_example, split
 from splitbench.datasets.base import Dataset
 

@@ -18,10 +18,7 @@ import torchvision
 from PIL import Image
 from torch import Tensor, nn
 
-from splitbench.bench.backbones import (
-    named_weights,
-    user_models,
-)
+from splitbench.bench.backbones import named_weights, user_models
 from splitbench.bench.backbones.classifiers import Classifier
 from splitbench.bench.backbones.detectors import Detector
 from splitbench.bench.backbones.detectors.frozen import freeze
@@ -29,14 +26,8 @@ from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.backbones.zoo import EMBEDDED
 from splitbench.bench.split import Halves
 from splitbench.bench.split.detection import is_torchvisions
-from splitbench.bench.utils import (
-    user_code,
-    weight_files,
-)
-from splitbench.bench.utils.errors import (
-    UserError,
-    nearest,
-)
+from splitbench.bench.utils import user_code, weight_files
+from splitbench.bench.utils.errors import UserError, nearest
 from splitbench.datasets.base import Dataset
 
 

@@ -9,12 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.utils.precision import (
-    coding,
-    halved,
-    narrowed,
-    widened,
-)
+from splitbench.bench.utils.precision import coding, halved, narrowed, widened
 from splitbench.bench.utils.text import counted
 from splitbench.methods.base import Bitstream, Codec, Cut, MethodError, Specs, TensorSpec
 

@@ -20,10 +20,7 @@ from torch import nn
 from splitbench.bench.backbones.detectors import is_detector
 from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.utils import user_code
-from splitbench.bench.utils.errors import (
-    UserError,
-    told,
-)
+from splitbench.bench.utils.errors import UserError, told
 from splitbench.bench.utils.validation_errors import explained
 
 _NEEDED = ("resize", "crop", "mean", "std")

@@ -58,10 +58,7 @@ def fetch(
 ) -> None:
     """Download COCO or CIFAR-10, verified; the same command goes on where it stopped. Explains it for ImageNet."""
     from splitbench.bench.tools.data import fetch
-    from splitbench.bench.tools.data.archives import (
-        BASES,
-        archives,
-    )
+    from splitbench.bench.tools.data.archives import BASES, archives
     from splitbench.bench.utils.errors import UserError
 
     if dataset == "imagenet":

@@ -114,19 +114,9 @@ def support(
     ] = None,
 ) -> None:
     """Cut each backbone, with random weights, at a stage and inside a block, and tell how and how exactly it went."""
-    from splitbench.bench.tools.support.models import (
-        DETECTORS,
-        TIMM,
-        TORCHVISION,
-    )
-    from splitbench.bench.tools.support.splittable import (
-        matching,
-        support_table,
-    )
-    from splitbench.bench.tools.support.support_table import (
-        as_row,
-        extended,
-    )
+    from splitbench.bench.tools.support.models import DETECTORS, TIMM, TORCHVISION
+    from splitbench.bench.tools.support.splittable import matching, support_table
+    from splitbench.bench.tools.support.support_table import as_row, extended
 
     names = matching(backbones) if backbones else [*TIMM, *DETECTORS, *TORCHVISION]
     print(f"{'backbone':40} {'how':7} {'points':>6} {'tensors':>7} {'exact':5} {'sizes':8} {'trains':6} reason")
@@ -143,11 +133,7 @@ def support(
 @app.command()
 def sweeps() -> None:
     """List the sweeps that ship."""
-    from splitbench.bench.sweep.configs import (
-        find,
-        names,
-        title,
-    )
+    from splitbench.bench.sweep.configs import find, names, title
 
     for name in names():
         print(f"{name:16} {title(find(name))}")

@@ -103,10 +103,7 @@ def run(
     keep_gib: Annotated[float, typer.Option(help="GiB that --keep-images may take.", min=0)] = 20,
 ) -> None:
     """Run a sweep: all cells that are not stored yet; then the CSV, a comparison, figures and a report."""
-    from splitbench.bench.run.executors import (
-        Choice,
-        opened,
-    )
+    from splitbench.bench.run.executors import Choice, opened
     from splitbench.bench.utils.log import FOLDER
 
     chosen = opened(Choice(executor, workers, address, gpus), device)
@@ -253,11 +250,7 @@ def benchmark(
     device: DeviceOption = "auto",
 ) -> None:
     """Measure how fast splitbench is here: against the naive way, what is least, and other coders. Takes minutes."""
-    from splitbench.bench.tools.speed import (
-        FULL,
-        PARTS,
-        QUICK,
-    )
+    from splitbench.bench.tools.speed import FULL, PARTS, QUICK
     from splitbench.bench.tools.speed import benchmark as measured
     from splitbench.bench.utils import provenance
     from splitbench.bench.utils.errors import nearest

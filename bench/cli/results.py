@@ -8,10 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.files import (
-    file_for,
-    folder_for,
-)
+from splitbench.bench.utils.files import file_for, folder_for
 
 app = typer.Typer()
 
@@ -43,10 +40,7 @@ def compare(
 @app.command()
 def figures(runs: RunsArgument, out: OutOption = None, allow_mixed: MixedOption = False) -> None:
     """Draw all figures from the tables of one or more runs: no models, data or GPU needed."""
-    from splitbench.bench.analysis.figures import (
-        draw_all,
-        draw_learning,
-    )
+    from splitbench.bench.analysis.figures import draw_all, draw_learning
     from splitbench.bench.results.table import read
 
     folder = _into(out, runs, "figures")
@@ -78,10 +72,7 @@ def what_if(
 
     Speeds of 0.1 to 100 Mbit/s are looked at, and those of --mbps. An earlier answer in the same folder is replaced.
     """
-    from splitbench.bench.analysis.latency import (
-        Question,
-        read_profile,
-    )
+    from splitbench.bench.analysis.latency import Question, read_profile
     from splitbench.bench.analysis.latency.profiles import find
     from splitbench.bench.analysis.latency.run import what_if as answer_what_if
 
@@ -128,16 +119,8 @@ def scale(
     out: Annotated[Path | None, typer.Option(help="Draw it into this file, and write the text beside it.")] = None,
 ) -> None:
     """Tell how long a sweep would take with more workers, and where adding them stops helping."""
-    from splitbench.bench.tools.scaling.whole_sweep import (
-        all_foreseen,
-        write,
-    )
-    from splitbench.bench.tools.scaling.workers import (
-        WORKERS,
-        checked,
-        described,
-        taken,
-    )
+    from splitbench.bench.tools.scaling.whole_sweep import all_foreseen, write
+    from splitbench.bench.tools.scaling.workers import WORKERS, checked, described, taken
     from splitbench.bench.tools.scaling.workers import measured as measured_by
 
     counts = sorted(workers or WORKERS)
@@ -167,14 +150,8 @@ def columns(
 
 def conclude(folder: Path) -> None:
     """A run's comparison, figures and report; a run without a single good cell has none."""
-    from splitbench.bench.analysis.compare import (
-        examine,
-        write,
-    )
-    from splitbench.bench.analysis.figures import (
-        draw_all,
-        draw_learning,
-    )
+    from splitbench.bench.analysis.compare import examine, write
+    from splitbench.bench.analysis.figures import draw_all, draw_learning
     from splitbench.bench.analysis.report import write_report
 
     try:

@@ -12,25 +12,12 @@ were counted. Four steps, which may run in different processes and at different 
 
 from collections.abc import Callable, Sequence
 
-from splitbench.bench.evaluation.costs import (
-    Description,
-    describe,
-)
+from splitbench.bench.evaluation.costs import Description, describe
 from splitbench.bench.evaluation.inputs import Material
 from splitbench.bench.evaluation.measure import measure
-from splitbench.bench.evaluation.prepare import (
-    Prepared,
-    prepare,
-)
-from splitbench.bench.evaluation.score import (
-    Outcome,
-    score,
-)
-from splitbench.bench.evaluation.shards import (
-    Shard,
-    ShardError,
-    joined,
-)
+from splitbench.bench.evaluation.prepare import Prepared, prepare
+from splitbench.bench.evaluation.score import Outcome, score
+from splitbench.bench.evaluation.shards import Shard, ShardError, joined
 from splitbench.bench.sweep.schema import Cell
 
 __all__ = [

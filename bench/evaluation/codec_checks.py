@@ -9,10 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from splitbench.bench.backbones.split_model import (
-    decode,
-    encode,
-)
+from splitbench.bench.backbones.split_model import decode, encode
 from splitbench.methods.base import Codec, Cut, MethodError, Specs
 
 IMAGES = 4

@@ -11,17 +11,11 @@ from torch import nn
 from splitbench.bench.backbones.split_model import received
 from splitbench.bench.evaluation import codec_checks
 from splitbench.bench.evaluation.failures import isolated
-from splitbench.bench.evaluation.prepare import (
-    Candidate,
-    Prepared,
-)
+from splitbench.bench.evaluation.prepare import Candidate, Prepared
 from splitbench.bench.metrics import ledger
 from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.metrics.macs import count_macs
-from splitbench.bench.utils.precision import (
-    coding,
-    running,
-)
+from splitbench.bench.utils.precision import coding, running
 from splitbench.methods.base import Specs
 
 _TIMED_IMAGES = 8

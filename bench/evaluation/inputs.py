@@ -10,12 +10,7 @@ import torch
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.backbones.split_model import Place
 from splitbench.bench.evaluation.decoded_cache import KeptPictures
-from splitbench.bench.evaluation.loader import (
-    Batch,
-    batches,
-    chunks,
-    decoded,
-)
+from splitbench.bench.evaluation.loader import Batch, batches, chunks, decoded
 from splitbench.bench.sweep.schema import Cell
 from splitbench.bench.training.batches import moved
 from splitbench.bench.utils.precision import Precision

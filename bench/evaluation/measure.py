@@ -9,16 +9,9 @@ import numpy as np
 
 from splitbench.bench.evaluation import tasks
 from splitbench.bench.evaluation.failures import lacks_memory
-from splitbench.bench.evaluation.pipeline import (
-    Done,
-    Shown,
-    run,
-)
+from splitbench.bench.evaluation.pipeline import Done, Shown, run
 from splitbench.bench.evaluation.prepare import Prepared
-from splitbench.bench.evaluation.shards import (
-    Shard,
-    ShardError,
-)
+from splitbench.bench.evaluation.shards import Shard, ShardError
 from splitbench.bench.metrics.records import Records, concatenated
 from splitbench.bench.utils import provenance
 

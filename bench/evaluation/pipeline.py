@@ -15,23 +15,14 @@ import numpy.typing as npt
 import torch
 
 from splitbench.bench.backbones.split_model import received
-from splitbench.bench.evaluation.coder_threads import (
-    Call,
-    Coders,
-)
+from splitbench.bench.evaluation.coder_threads import Call, Coders
 from splitbench.bench.evaluation.failures import isolated
-from splitbench.bench.evaluation.prepare import (
-    Candidate,
-    Prepared,
-)
+from splitbench.bench.evaluation.prepare import Candidate, Prepared
 from splitbench.bench.evaluation.tasks import Task
 from splitbench.bench.metrics import rate
 from splitbench.bench.metrics.records import Records
 from splitbench.bench.utils.decode_threads import cores
-from splitbench.bench.utils.precision import (
-    running,
-    widened,
-)
+from splitbench.bench.utils.precision import running, widened
 from splitbench.methods.base import Bitstream, MethodError
 
 _CODERS = 4

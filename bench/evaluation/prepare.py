@@ -8,19 +8,9 @@ from functools import cached_property, partial
 import torch
 
 from splitbench import methods
-from splitbench.bench.backbones.split_model import (
-    Place,
-    place_of,
-)
-from splitbench.bench.evaluation.failures import (
-    Failure,
-    isolated,
-    lacks_memory,
-)
-from splitbench.bench.evaluation.inputs import (
-    KEPT_BYTES,
-    Material,
-)
+from splitbench.bench.backbones.split_model import Place, place_of
+from splitbench.bench.evaluation.failures import Failure, isolated, lacks_memory
+from splitbench.bench.evaluation.inputs import KEPT_BYTES, Material
 from splitbench.bench.evaluation.loader import Batch
 from splitbench.bench.evaluation.shared_heads import Network
 from splitbench.bench.sweep.schema import Cell

@@ -10,10 +10,7 @@ from splitbench.bench.evaluation import tasks
 from splitbench.bench.evaluation.costs import Description
 from splitbench.bench.evaluation.failures import isolated
 from splitbench.bench.evaluation.shards import Shard
-from splitbench.bench.evaluation.tasks import (
-    Scored,
-    Task,
-)
+from splitbench.bench.evaluation.tasks import Scored, Task
 from splitbench.bench.metrics import rate
 from splitbench.bench.metrics.records import Records, joined
 from splitbench.bench.sweep.schema import Cell

@@ -34,17 +34,10 @@ from filelock import FileLock, Timeout
 from splitbench.bench.metrics import ledger
 from splitbench.bench.metrics.records import Records
 from splitbench.bench.results.columns import NAMES
-from splitbench.bench.results.validation import (
-    is_plan,
-    is_result,
-)
+from splitbench.bench.results.validation import is_plan, is_result
 from splitbench.bench.utils import provenance
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.files import (
-    no_formula,
-    read_json,
-    write_whole,
-)
+from splitbench.bench.utils.files import no_formula, read_json, write_whole
 
 _CURVE = ("dataset", "backbone", "split", "method", "variant", "seed")
 

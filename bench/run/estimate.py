@@ -6,18 +6,11 @@ import torch
 
 from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.metrics.macs import count_macs
-from splitbench.bench.run.plan import (
-    Pass,
-    first_readable,
-    passes,
-)
+from splitbench.bench.run.plan import Pass, first_readable, passes
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training.methods import bundled
-from splitbench.bench.utils.text import (
-    counted,
-    lasting,
-)
+from splitbench.bench.utils.text import counted, lasting
 
 _TRIES = 3
 

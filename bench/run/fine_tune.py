@@ -14,18 +14,11 @@ from torch import Tensor, nn
 
 from splitbench.bench import training
 from splitbench.bench.metrics.macs import count_step_macs
-from splitbench.bench.run.plan import (
-    open_backbone,
-    passes,
-)
+from splitbench.bench.run.plan import open_backbone, passes
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training import Measures, Recipe
-from splitbench.bench.training.methods.examples import (
-    STAY,
-    listed,
-    of_pictures,
-)
+from splitbench.bench.training.methods.examples import STAY, listed, of_pictures
 from splitbench.bench.training.methods.losses import classify
 from splitbench.bench.training.methods.task_loss import other_numbers
 from splitbench.bench.training.methods.training_data import Pool

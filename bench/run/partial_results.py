@@ -17,17 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from splitbench.bench.evaluation import (
-    Description,
-    Shard,
-    ShardError,
-    joined,
-)
+from splitbench.bench.evaluation import Description, Shard, ShardError, joined
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.files import (
-    read_json,
-    write_whole,
-)
+from splitbench.bench.utils.files import read_json, write_whole
 
 FOLDER = "unfinished"
 

@@ -21,24 +21,12 @@ from splitbench import datasets, methods
 from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.backbones.split_model import (
-    Place,
-    place_of,
-)
+from splitbench.bench.backbones.split_model import Place, place_of
 from splitbench.bench.evaluation import tasks
 from splitbench.bench.run.sources import Sources
-from splitbench.bench.run.subsets import (
-    Parts,
-    in_folder,
-)
+from splitbench.bench.run.subsets import Parts, in_folder
 from splitbench.bench.sweep.auto_splits import resolved
-from splitbench.bench.sweep.schema import (
-    BackboneSpec,
-    Cell,
-    DatasetSpec,
-    Sweep,
-    expand,
-)
+from splitbench.bench.sweep.schema import BackboneSpec, Cell, DatasetSpec, Sweep, expand
 from splitbench.bench.training.methods import task_loss
 from splitbench.bench.training.methods.trained import Training
 from splitbench.bench.utils import user_code

@@ -12,46 +12,19 @@ from tqdm import tqdm
 from splitbench.bench.evaluation.loader import chunks
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import worker
-from splitbench.bench.run.executors import (
-    Executor,
-    Here,
-)
-from splitbench.bench.run.partial_results import (
-    Unfinished,
-    forget,
-    tidy,
-)
-from splitbench.bench.run.partition import (
-    LEAST_BATCHES,
-    chains,
-)
-from splitbench.bench.run.plan import (
-    Pass,
-    Planned,
-    passes,
-)
-from splitbench.bench.run.scheduler import (
-    Errand,
-    drive,
-)
-from splitbench.bench.run.score_and_store import (
-    doubt,
-    store_cells,
-)
+from splitbench.bench.run.executors import Executor, Here
+from splitbench.bench.run.partial_results import Unfinished, forget, tidy
+from splitbench.bench.run.partition import LEAST_BATCHES, chains
+from splitbench.bench.run.plan import Pass, Planned, passes
+from splitbench.bench.run.scheduler import Errand, drive
+from splitbench.bench.run.score_and_store import doubt, store_cells
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training import TrainingError
 from splitbench.bench.training.methods import curves
 from splitbench.bench.training.methods.bundled import SHIPPED
-from splitbench.bench.training.methods.trained import (
-    Training,
-    Trainings,
-)
-from splitbench.bench.utils import (
-    log,
-    progress,
-    provenance,
-)
+from splitbench.bench.training.methods.trained import Training, Trainings
+from splitbench.bench.utils import log, progress, provenance
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.reasons import reason_of
 from splitbench.bench.utils.text import counted

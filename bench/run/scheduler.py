@@ -6,11 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
-from splitbench.bench.run.executors.base import (
-    Call,
-    Executor,
-    LostError,
-)
+from splitbench.bench.run.executors.base import Call, Executor, LostError
 from splitbench.bench.run.worker import Job
 
 _TRIES = 3

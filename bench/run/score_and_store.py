@@ -5,23 +5,12 @@ from typing import Any
 
 import torch
 
-from splitbench.bench.evaluation import (
-    Outcome,
-    ShardError,
-    score,
-    tasks,
-)
+from splitbench.bench.evaluation import Outcome, ShardError, score, tasks
 from splitbench.bench.results.store import Store
 from splitbench.bench.run.partial_results import Unfinished
-from splitbench.bench.run.plan import (
-    Pass,
-    Planned,
-)
+from splitbench.bench.run.plan import Pass, Planned
 from splitbench.bench.training.methods.trained import Trainings
-from splitbench.bench.utils import (
-    progress,
-    provenance,
-)
+from splitbench.bench.utils import progress, provenance
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.reasons import reason_of
 

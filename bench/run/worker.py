@@ -12,38 +12,18 @@ from pathlib import Path
 
 import torch
 
-from splitbench.bench.evaluation import (
-    Material,
-    Prepared,
-    describe,
-    measure,
-    prepare,
-)
+from splitbench.bench.evaluation import Material, Prepared, describe, measure, prepare
 from splitbench.bench.evaluation.decoded_cache import KeptPictures
 from splitbench.bench.results.store import Store
 from splitbench.bench.run.partial_results import Unfinished
-from splitbench.bench.run.plan import (
-    Pass,
-    Planned,
-    reopened,
-)
+from splitbench.bench.run.plan import Pass, Planned, reopened
 from splitbench.bench.run.score_and_store import store_cells
 from splitbench.bench.run.sources import Sources
-from splitbench.bench.sweep.schema import (
-    BackboneSpec,
-    DatasetSpec,
-)
+from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec
 from splitbench.bench.training.methods import Stage
 from splitbench.bench.training.methods.bundled import SHIPPED
-from splitbench.bench.training.methods.trained import (
-    Training,
-    Trainings,
-)
-from splitbench.bench.utils import (
-    log,
-    provenance,
-    time_limit,
-)
+from splitbench.bench.training.methods.trained import Training, Trainings
+from splitbench.bench.utils import log, provenance, time_limit
 from splitbench.bench.utils.errors import UserError
 
 _SHARD_SECONDS = 5.0

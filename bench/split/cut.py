@@ -8,10 +8,7 @@ from splitbench.bench.split.facts import Trace
 from splitbench.bench.split.graphs import write_halves
 from splitbench.bench.split.plan import Plan
 from splitbench.bench.split.trace import trace
-from splitbench.bench.utils.errors import (
-    UserError,
-    nearest,
-)
+from splitbench.bench.utils.errors import UserError, nearest
 
 
 class Halves(NamedTuple):

@@ -7,11 +7,7 @@ from pydantic import ValidationError
 from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.split.points import auto_points, split_points
-from splitbench.bench.sweep.schema import (
-    AutoSplits,
-    BackboneSpec,
-    Sweep,
-)
+from splitbench.bench.sweep.schema import AutoSplits, BackboneSpec, Sweep
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.validation_errors import explained
 

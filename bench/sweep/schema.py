@@ -23,15 +23,9 @@ from pydantic import (
 from splitbench import datasets, methods
 from splitbench.bench.backbones import registry
 from splitbench.bench.utils import user_code
-from splitbench.bench.utils.errors import (
-    UserError,
-    nearest,
-)
+from splitbench.bench.utils.errors import UserError, nearest
 from splitbench.bench.utils.precision import Precision
-from splitbench.bench.utils.validation_errors import (
-    explained,
-    short,
-)
+from splitbench.bench.utils.validation_errors import explained, short
 from splitbench.bench.utils.yaml_file import read_yaml
 from splitbench.datasets.base import DataError, Part
 from splitbench.methods.base import MethodError, Settings

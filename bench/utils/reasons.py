@@ -1,9 +1,6 @@
 """An error as one line for the results; its traceback goes into the run's log."""
 
-from splitbench.bench.utils.errors import (
-    UserError,
-    told,
-)
+from splitbench.bench.utils.errors import UserError, told
 from splitbench.bench.utils.log import LOG
 from splitbench.datasets.base import DataError
 from splitbench.methods.base import MethodError

@@ -23,11 +23,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from splitbench import datasets, methods
-from splitbench.bench.utils.errors import (
-    UserError,
-    nearest,
-    told,
-)
+from splitbench.bench.utils.errors import UserError, nearest, told
 from splitbench.datasets.base import DatasetKind
 from splitbench.methods.base import Method
 

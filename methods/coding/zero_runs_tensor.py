@@ -10,14 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from splitbench.methods.coding.zero_runs import (
-    ESCAPED,
-    FIXED,
-    LITERAL_PARAMETERS,
-    LONGEST_UNARY,
-    PARAMETERS,
-    PLAIN,
-)
+from splitbench.methods.coding.zero_runs import ESCAPED, FIXED, LITERAL_PARAMETERS, LONGEST_UNARY, PARAMETERS, PLAIN
 
 _TOGETHER = 2**22
 """Symbols that are coded together, or one row where it has more: each takes up to about 100 bytes of memory."""

@@ -10,24 +10,9 @@ import pytest
 
 from splitbench.bench.analysis import compare as cmp
 from splitbench.bench.analysis.compare.bd import bd_table
-from splitbench.bench.analysis.compare.summary import (
-    deep_splits,
-    on_device,
-    summary,
-    telling_budgets,
-)
-from splitbench.bench.analysis.compare.write import (
-    as_csv,
-    as_latex,
-    as_markdown,
-    as_text,
-    percent,
-    short,
-)
-from splitbench.bench.results.table import (
-    points,
-    read,
-)
+from splitbench.bench.analysis.compare.summary import deep_splits, on_device, summary, telling_budgets
+from splitbench.bench.analysis.compare.write import as_csv, as_latex, as_markdown, as_text, percent, short
+from splitbench.bench.results.table import points, read
 from splitbench.bench.utils.errors import UserError
 from tests.helpers import csv_samples as samples
 

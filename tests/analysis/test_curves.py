@@ -10,21 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from splitbench.bench.analysis import compare as cmp
-from splitbench.bench.analysis.compare.curves import (
-    Numbers,
-    envelope,
-    read_bytes,
-    read_drop,
-)
-from splitbench.bench.analysis.compare.front import (
-    beside_every_split,
-    splits_in_order,
-    undominated,
-)
-from splitbench.bench.results.table import (
-    points,
-    read,
-)
+from splitbench.bench.analysis.compare.curves import Numbers, envelope, read_bytes, read_drop
+from splitbench.bench.analysis.compare.front import beside_every_split, splits_in_order, undominated
+from splitbench.bench.results.table import points, read
 from tests.helpers import csv_samples as samples
 
 

@@ -13,26 +13,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
-from splitbench.bench.analysis.figures import (
-    cost,
-    draw_all,
-    draw_learning,
-    page,
-    published,
-    sizes,
-    ticks,
-)
-from splitbench.bench.analysis.figures.drawing import (
-    drawing,
-    lay_out,
-)
+from splitbench.bench.analysis.figures import cost, draw_all, draw_learning, page, published, sizes, ticks
+from splitbench.bench.analysis.figures.drawing import drawing, lay_out
 from splitbench.bench.analysis.figures.limits import limits
 from splitbench.bench.analysis.figures.room import asides
 from splitbench.bench.analysis.figures.style import styles
-from splitbench.bench.results.table import (
-    points,
-    read,
-)
+from splitbench.bench.results.table import points, read
 from splitbench.bench.utils.errors import UserError
 from tests.cli.test_run import splitbench
 from tests.helpers import csv_samples as samples

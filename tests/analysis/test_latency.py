@@ -9,32 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitbench.bench.analysis.figures.regions import (
-    areas,
-    borders,
-)
-from splitbench.bench.analysis.latency import (
-    Profile,
-    Question,
-    answered,
-    profiles,
-    read_profile,
-)
-from splitbench.bench.analysis.latency.best import (
-    SPEEDS,
-    regions,
-)
-from splitbench.bench.analysis.latency.latency import (
-    Link,
-    latency_ms,
-    send_ms,
-    timed,
-)
+from splitbench.bench.analysis.figures.regions import areas, borders
+from splitbench.bench.analysis.latency import Profile, Question, answered, profiles, read_profile
+from splitbench.bench.analysis.latency.best import SPEEDS, regions
+from splitbench.bench.analysis.latency.latency import Link, latency_ms, send_ms, timed
 from splitbench.bench.analysis.latency.run import what_if
-from splitbench.bench.results.table import (
-    points,
-    read,
-)
+from splitbench.bench.results.table import points, read
 from splitbench.bench.utils.errors import UserError
 from tests.cli.test_run import splitbench
 from tests.helpers import csv_samples as samples

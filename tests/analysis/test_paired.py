@@ -10,22 +10,12 @@ from scipy.stats import norm
 
 from splitbench.bench.analysis.compare import compare
 from splitbench.bench.analysis.compare.bd import Anchor
-from splitbench.bench.analysis.compare.paired import (
-    paired_tests,
-    told_apart,
-)
+from splitbench.bench.analysis.compare.paired import paired_tests, told_apart
 from splitbench.bench.analysis.compare.pairs import pairs
-from splitbench.bench.analysis.compare.statistics import (
-    holm,
-    of_hits,
-    of_samples,
-)
+from splitbench.bench.analysis.compare.statistics import holm, of_hits, of_samples
 from splitbench.bench.metrics import detection
 from splitbench.bench.metrics.resampled import resampled
-from splitbench.bench.results.table import (
-    points,
-    read,
-)
+from splitbench.bench.results.table import points, read
 from tests.helpers import csv_samples as samples
 
 IMAGES = 200

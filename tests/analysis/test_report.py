@@ -6,20 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from splitbench.bench.analysis.compare import (
-    bytes_at_drops,
-    examine,
-)
+from splitbench.bench.analysis.compare import bytes_at_drops, examine
 from splitbench.bench.analysis.figures import draw_all
-from splitbench.bench.analysis.report import (
-    html,
-    write_report,
-)
+from splitbench.bench.analysis.report import html, write_report
 from splitbench.bench.analysis.report.provenance import provenance
-from splitbench.bench.analysis.report.sentences import (
-    sentences,
-    too_few,
-)
+from splitbench.bench.analysis.report.sentences import sentences, too_few
 from splitbench.bench.results.table import read
 from splitbench.bench.utils.errors import UserError
 from tests.helpers import csv_samples as samples

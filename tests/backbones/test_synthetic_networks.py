@@ -9,22 +9,12 @@ from safetensors.torch import save_file
 from torch.utils.data import TensorDataset
 
 from splitbench.bench.backbones import registry
-from splitbench.bench.backbones.zoo import (
-    EMBEDDED,
-    WEIGHTS,
-)
+from splitbench.bench.backbones.zoo import EMBEDDED, WEIGHTS
 from splitbench.bench.backbones.zoo.small_detector import small_detector
 from splitbench.bench.split import split
 from splitbench.bench.split.detection import is_torchvisions
 from splitbench.bench.tools.synthetic import train_detector
-from splitbench.bench.tools.synthetic.train_detector import (
-    Losses,
-    detect,
-    drawn,
-    measured,
-    untrained,
-    vary,
-)
+from splitbench.bench.tools.synthetic.train_detector import Losses, detect, drawn, measured, untrained, vary
 from splitbench.datasets import embedded, embedded_detection
 
 REPORT = json.loads((WEIGHTS / "small_detector.json").read_text())

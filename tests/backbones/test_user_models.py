@@ -9,16 +9,10 @@ from safetensors.torch import save_file
 from splitbench.bench.backbones import registry
 from splitbench.bench.run import plan
 from splitbench.bench.run.sources import Sources
-from splitbench.bench.sweep import (
-    auto_splits,
-    schema,
-)
+from splitbench.bench.sweep import auto_splits, schema
 from splitbench.bench.utils import user_code
 from splitbench.bench.utils.errors import UserError
-from tests.cli.test_run import (
-    rows,
-    splitbench,
-)
+from tests.cli.test_run import rows, splitbench
 
 SOURCE = """
 from torch import nn

@@ -11,19 +11,11 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from splitbench.bench.backbones.zoo.detectors.boxes import (
-    MOST,
-    cells,
-    chosen,
-    flattened,
-)
+from splitbench.bench.backbones.zoo.detectors.boxes import MOST, cells, chosen, flattened
 from splitbench.bench.backbones.zoo.detectors.coco import CATEGORIES
 from splitbench.bench.backbones.zoo.detectors.fastestdet import fastestdet
 from splitbench.bench.backbones.zoo.detectors.nanodet import nanodet_m
-from splitbench.bench.backbones.zoo.detectors.pictures import (
-    letterboxed,
-    placement,
-)
+from splitbench.bench.backbones.zoo.detectors.pictures import letterboxed, placement
 from splitbench.bench.backbones.zoo.detectors.yolox_nano import yolox_nano
 from splitbench.bench.split import same, split
 from splitbench.bench.utils import weight_files

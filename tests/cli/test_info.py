@@ -6,13 +6,7 @@ import pytest
 
 from splitbench import datasets, methods
 from splitbench.bench.backbones.preprocessing import Preprocessing
-from splitbench.bench.sweep.schema import (
-    AutoSplits,
-    BackboneSpec,
-    DatasetSpec,
-    MethodSpec,
-    Sweep,
-)
+from splitbench.bench.sweep.schema import AutoSplits, BackboneSpec, DatasetSpec, MethodSpec, Sweep
 from tests.cli.test_run import splitbench
 from tests.conftest import write_photographs
 

@@ -11,14 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from splitbench.bench.cli import (
-    main,
-    results,
-)
-from splitbench.bench.evaluation import (
-    Prepared,
-    measure,
-)
+from splitbench.bench.cli import main, results
+from splitbench.bench.evaluation import Prepared, measure
 from splitbench.bench.results.columns import NAMES
 from splitbench.bench.run import worker
 from splitbench.methods import MethodError, quantize_rle

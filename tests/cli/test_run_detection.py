@@ -13,10 +13,7 @@ from tests.cli.test_run import (  # noqa: F401
     rows,
     splitbench,
 )
-from tests.helpers.coco_samples import (
-    SIZES,
-    write_coco,
-)
+from tests.helpers.coco_samples import SIZES, write_coco
 
 SWEEP = """
 task: detection

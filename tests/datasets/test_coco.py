@@ -8,10 +8,7 @@ import pytest
 
 from splitbench import datasets
 from splitbench.datasets import DataError, ImageError, coco
-from tests.helpers.coco_samples import (
-    SIZES,
-    write_coco,
-)
+from tests.helpers.coco_samples import SIZES, write_coco
 
 
 def load(root, part="evaluation", **options):

@@ -13,12 +13,7 @@ from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import read
 from splitbench.methods.base import Bitstream, MethodError
 from tests.cli.test_run import rows
-from tests.tools.test_conformance import (
-    Codec,
-    Halving,
-    OfTheBatch,
-    TooFew,
-)
+from tests.tools.test_conformance import Codec, Halving, OfTheBatch, TooFew
 
 
 class Keeping(Codec):

@@ -9,10 +9,7 @@ from PIL import Image
 from splitbench.bench.backbones.registry import build
 from splitbench.bench.evaluation import decoded_cache
 from splitbench.bench.evaluation.decoded_cache import KeptPictures
-from splitbench.bench.evaluation.loader import (
-    chunks,
-    decoded,
-)
+from splitbench.bench.evaluation.loader import chunks, decoded
 from splitbench.datasets.base import ImageError
 
 COUNT = 70

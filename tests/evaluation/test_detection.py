@@ -7,30 +7,17 @@ import pytest
 import torch
 
 from splitbench import methods
-from splitbench.bench.backbones import (
-    detectors,
-    registry,
-)
+from splitbench.bench.backbones import detectors, registry
 from splitbench.bench.backbones.split_model import place_of
-from splitbench.bench.evaluation import (
-    Material,
-    evaluate,
-)
+from splitbench.bench.evaluation import Material, evaluate
 from splitbench.bench.run.plan import open_backbone
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.run.subsets import open_dataset
 from splitbench.bench.split import same
-from splitbench.bench.sweep.schema import (
-    expand,
-    read,
-)
+from splitbench.bench.sweep.schema import expand, read
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods.base import Context, nothing_learned
-from tests.helpers.coco_samples import (
-    SIZES,
-    Squares,
-    write_coco,
-)
+from tests.helpers.coco_samples import SIZES, Squares, write_coco
 
 TORCHVISIONS = "torchvision/ssdlite320_mobilenet_v3_large"
 OWN = "tests.helpers.coco_samples:squares"

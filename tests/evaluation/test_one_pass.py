@@ -13,27 +13,15 @@ from torch import nn
 
 from splitbench import methods
 from splitbench.bench.backbones.split_model import Place
-from splitbench.bench.evaluation import (
-    Material,
-    evaluate,
-    measure,
-    pipeline,
-    prepare,
-)
+from splitbench.bench.evaluation import Material, evaluate, measure, pipeline, prepare
 from splitbench.bench.evaluation.coder_threads import Coders
 from splitbench.bench.evaluation.failures import Failure
 from splitbench.bench.run.plan import open_backbone
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.run.subsets import open_dataset
-from splitbench.bench.sweep.schema import (
-    Sweep,
-    expand,
-)
+from splitbench.bench.sweep.schema import Sweep, expand
 from splitbench.bench.utils import time_limit
-from splitbench.bench.utils.precision import (
-    narrowed,
-    widened,
-)
+from splitbench.bench.utils.precision import narrowed, widened
 from splitbench.methods.base import Bitstream, Context, Learned, LearningMethod, TensorSpec
 from splitbench.methods.coding.counts import Counts
 

@@ -10,24 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitbench.bench.evaluation import (
-    Material,
-    Shard,
-    ShardError,
-    describe,
-    joined,
-    measure,
-    prepare,
-    score,
-)
+from splitbench.bench.evaluation import Material, Shard, ShardError, describe, joined, measure, prepare, score
 from splitbench.bench.evaluation.costs import Description
 from splitbench.bench.run.plan import open_backbone
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.run.subsets import open_dataset
-from splitbench.bench.sweep.schema import (
-    expand,
-    read,
-)
+from splitbench.bench.sweep.schema import expand, read
 from splitbench.datasets.base import ImageError
 from splitbench.methods.base import MethodError, nothing_learned
 

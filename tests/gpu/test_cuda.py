@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from splitbench.bench.evaluation import (
-    describe,
-    measure,
-    prepare,
-)
+from splitbench.bench.evaluation import describe, measure, prepare
 from splitbench.bench.sweep.schema import Cell
 from tests.evaluation import test_one_pass
 from tests.gpu.test_pretended import codecs

@@ -8,23 +8,13 @@ from unittest import mock
 import pytest
 import torch
 
-from splitbench.bench.evaluation import (
-    costs,
-    describe,
-    measure,
-    pipeline,
-    prepare,
-)
+from splitbench.bench.evaluation import costs, describe, measure, pipeline, prepare
 from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.run.executors.base import in_worker
 from splitbench.bench.run.plan import passes
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import read
-from splitbench.bench.tools.speed import (
-    QUICK,
-    profile,
-    sweep,
-)
+from splitbench.bench.tools.speed import QUICK, profile, sweep
 from splitbench.bench.training import trainer
 from splitbench.bench.training.methods import Stage
 from splitbench.bench.training.methods.trained import Trainings
@@ -32,19 +22,9 @@ from splitbench.bench.training.validation import Means
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods.coding import linear
 from tests.evaluation import test_one_pass
-from tests.helpers import (
-    cuda_support,
-    training_samples,
-)
-from tests.helpers.method_samples import (
-    cases,
-    deployed,
-)
-from tests.helpers.pretend_gpu import (
-    CUDA,
-    Traffic,
-    pretended,
-)
+from tests.helpers import cuda_support, training_samples
+from tests.helpers.method_samples import cases, deployed
+from tests.helpers.pretend_gpu import CUDA, Traffic, pretended
 from tests.helpers.training_samples import timeless
 
 TRAINING = {"distortion", "start", "schedule", "precision", "weights"}

@@ -4,10 +4,7 @@ from pathlib import Path
 
 from splitbench.bench.evaluation import measure
 from splitbench.bench.results.store import Store
-from splitbench.bench.run import (
-    runner,
-    worker,
-)
+from splitbench.bench.run import runner, worker
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import read
 

@@ -17,11 +17,7 @@ from typing import Any
 import torch
 
 from splitbench.bench import training
-from tests.helpers.training_samples import (
-    fit,
-    jitter,
-    network,
-)
+from tests.helpers.training_samples import fit, jitter, network
 
 MOMENTS = [
     ("saving", 1),  # before there is a checkpoint

@@ -12,12 +12,7 @@ import torch
 
 from splitbench.bench import training
 from splitbench.bench.training import TrainingError, checkpoint, distributed
-from tests.helpers.training_samples import (
-    blobs,
-    fit,
-    jitter,
-    network,
-)
+from tests.helpers.training_samples import blobs, fit, jitter, network
 
 IMAGES = 257
 """Four batches of 64 and one image, so that one process of two has none in the last step."""

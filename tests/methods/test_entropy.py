@@ -18,11 +18,7 @@ from splitbench.methods.coding.counts import Counts, cheapest
 from splitbench.methods.coding.entropy import _BITS_MODEL, RangeCoder, _model
 from splitbench.methods.coding.range_decoder import Ladder, RangeDecoder
 from splitbench.methods.coding.tables import TOTAL, Tables
-from tests.helpers.coder_samples import (
-    cuts,
-    split,
-    tables,
-)
+from tests.helpers.coder_samples import cuts, split, tables
 
 
 def laplacian(scales, length=25):

@@ -10,10 +10,7 @@ from hypothesis import strategies as st
 from splitbench.methods.base import BitstreamError, MethodError
 from splitbench.methods.coding.huffman import HuffmanCoder, code_lengths
 from splitbench.methods.coding.tables import TOTAL, Tables
-from tests.helpers.coder_samples import (
-    cuts,
-    split,
-)
+from tests.helpers.coder_samples import cuts, split
 
 
 def of_frequencies(*frequencies, lowest=0):

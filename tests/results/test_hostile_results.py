@@ -23,10 +23,7 @@ from splitbench.bench.training import TrainingError, checkpoint
 from splitbench.bench.training.methods import curves
 from splitbench.bench.training.methods.trained import Trainings
 from splitbench.bench.utils.errors import UserError
-from tests.cli.test_run import (
-    rows,
-    splitbench,
-)
+from tests.cli.test_run import rows, splitbench
 from tests.helpers import csv_samples as samples
 from tests.run.test_hostile_files import (  # noqa: F401 - a fixture
     Harm,
@@ -228,10 +225,7 @@ def test_learning_curves_stay_in_their_folder(word, tmp_path):
 
 
 def test_learning_curves_of_different_cells_do_not_overwrite_one_another(tmp_path):
-    from splitbench.bench.sweep.schema import (
-        Sweep,
-        expand,
-    )
+    from splitbench.bench.sweep.schema import Sweep, expand
 
     labels = ("val 120", "val-120", "val+120", "val/120")
     spec = {

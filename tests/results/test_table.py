@@ -7,13 +7,7 @@ import pytest
 
 from splitbench import methods
 from splitbench.bench.results import table as table_module
-from splitbench.bench.results.table import (
-    compressors,
-    failures,
-    over_seeds,
-    points,
-    read,
-)
+from splitbench.bench.results.table import compressors, failures, over_seeds, points, read
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods.base import LearningMethod
 from tests.helpers import csv_samples as samples

@@ -11,18 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from splitbench.bench.run.executors import (
-    Choice,
-    Here,
-    LostError,
-    local,
-    opened,
-)
+from splitbench.bench.run.executors import Choice, Here, LostError, local, opened
 from splitbench.bench.run.partition import chains
-from splitbench.bench.run.scheduler import (
-    Errand,
-    drive,
-)
+from splitbench.bench.run.scheduler import Errand, drive
 from splitbench.bench.utils.errors import UserError
 from tests.cli.test_run import splitbench
 from tests.helpers.results_samples import difference

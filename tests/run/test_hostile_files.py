@@ -9,10 +9,7 @@ import pytest
 import torch
 
 from splitbench.bench.backbones import user_models
-from splitbench.bench.evaluation import (
-    Shard,
-    ShardError,
-)
+from splitbench.bench.evaluation import Shard, ShardError
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
 from splitbench.bench.run.sources import Sources

@@ -5,25 +5,12 @@ import yaml
 
 from splitbench.bench.evaluation import score
 from splitbench.bench.results.store import Store
-from splitbench.bench.run import (
-    runner,
-    score_and_store,
-    worker,
-)
-from splitbench.bench.run.executors import (
-    Choice,
-    LostError,
-    opened,
-)
+from splitbench.bench.run import runner, score_and_store, worker
+from splitbench.bench.run.executors import Choice, LostError, opened
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import read
 from splitbench.bench.utils.errors import UserError
-from tests.helpers.small_sweep import (
-    SMALL,
-    ran,
-    starts,
-    stop,
-)
+from tests.helpers.small_sweep import SMALL, ran, starts, stop
 from tests.torture.faults import FAULTS, fault
 
 

@@ -21,10 +21,7 @@ from torchvision.models import squeezenet1_1
 from splitbench.bench.evaluation import measure
 from splitbench.bench.results.store import Store
 from splitbench.bench.results.table import read as read_table
-from splitbench.bench.run import (
-    runner,
-    worker,
-)
+from splitbench.bench.run import runner, worker
 from splitbench.bench.run.plan import passes
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import read
@@ -33,10 +30,7 @@ from splitbench.methods import get
 from tests.cli.test_run import splitbench
 from tests.conftest import write_photographs
 from tests.helpers.results_samples import difference
-from tests.helpers.small_sweep import (
-    SMALL,
-    ran,
-)
+from tests.helpers.small_sweep import SMALL, ran
 from tests.torture.faults import FAULTS, fault
 
 SWEEP = """

@@ -6,10 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from splitbench.bench.cli import (
-    main,
-    results,
-)
+from splitbench.bench.cli import main, results
 from splitbench.bench.run.plan import passes
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import read

@@ -10,13 +10,7 @@ from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.split import default_example, split
 from splitbench.bench.split.auto import pareto_front, places
 from splitbench.bench.split.detection import default_images, small_images
-from splitbench.bench.split.points import (
-    SplitPoint,
-    auto_points,
-    network_input,
-    share_of_zeros,
-    split_points,
-)
+from splitbench.bench.split.points import SplitPoint, auto_points, network_input, share_of_zeros, split_points
 from splitbench.bench.tools.splits.plot import plot
 from splitbench.bench.tools.support.splittable import random_model
 from splitbench.bench.utils.errors import UserError

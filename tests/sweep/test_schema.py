@@ -5,10 +5,7 @@ from pathlib import Path
 import pytest
 
 from splitbench.bench.sweep import configs
-from splitbench.bench.sweep.schema import (
-    expand,
-    read,
-)
+from splitbench.bench.sweep.schema import expand, read
 from splitbench.bench.utils.errors import UserError
 
 GOOD = """

@@ -14,10 +14,7 @@ import pytest
 from splitbench.bench.tools.data import archives as archives_module
 from splitbench.bench.tools.data import download
 from splitbench.bench.tools.data import fetch as fetch_module
-from splitbench.bench.tools.data.archives import (
-    Archive,
-    Item,
-)
+from splitbench.bench.tools.data.archives import Archive, Item
 from splitbench.bench.tools.data.fetch import fetch
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets import cifar10, coco

@@ -6,18 +6,8 @@ import pytest
 from torch import Tensor, nn
 
 from splitbench.bench.tools.support import support_table
-from splitbench.bench.tools.support.splittable import (
-    Support,
-    family,
-    matching,
-    random_model,
-    support,
-)
-from splitbench.bench.tools.support.support_table import (
-    extended,
-    read,
-    summary,
-)
+from splitbench.bench.tools.support.splittable import Support, family, matching, random_model, support
+from splitbench.bench.tools.support.support_table import extended, read, summary
 from splitbench.bench.utils.errors import UserError
 from tests.split.test_cut import resnet
 

@@ -10,10 +10,7 @@ from torch import fx
 
 from splitbench.bench import training
 from splitbench.bench.backbones import registry
-from splitbench.bench.backbones.zoo import (
-    EMBEDDED,
-    WEIGHTS,
-)
+from splitbench.bench.backbones.zoo import EMBEDDED, WEIGHTS
 from splitbench.bench.backbones.zoo.small_resnet import small_resnet
 from splitbench.bench.tools.synthetic import train_classifier
 

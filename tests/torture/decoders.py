@@ -14,10 +14,7 @@ from splitbench.methods.coding import linear, ranges, zero_runs, zero_runs_decod
 from splitbench.methods.coding.entropy import RangeCoder
 from splitbench.methods.coding.huffman import HuffmanCoder
 from splitbench.methods.coding.tables import Tables
-from tests.helpers.method_samples import (
-    cases,
-    deployed,
-)
+from tests.helpers.method_samples import cases, deployed
 
 _SHAPES = [(3, 70), (3, 11)]
 

@@ -22,10 +22,7 @@ import torch
 
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
-from splitbench.bench.run.plan import (
-    Pass,
-    passes,
-)
+from splitbench.bench.run.plan import Pass, passes
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.utils.errors import UserError

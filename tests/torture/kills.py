@@ -22,10 +22,7 @@ from pathlib import Path
 import torch
 
 from splitbench.bench.results.store import Store
-from splitbench.bench.run import (
-    runner,
-    worker,
-)
+from splitbench.bench.run import runner, worker
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import Sweep
 from tests.helpers.results_samples import difference

@@ -7,10 +7,7 @@ from matplotlib.image import imread
 from splitbench.bench.analysis.figures import learning
 from splitbench.bench.training import Report, TrainingError
 from splitbench.bench.utils.errors import UserError
-from tests.helpers.training_samples import (
-    fit,
-    full_disk,
-)
+from tests.helpers.training_samples import fit, full_disk
 
 
 def rate_and_accuracy(net, batch):

@@ -12,10 +12,7 @@ import torch
 
 from splitbench.bench.training import TrainingError, distributed
 from tests.helpers import training_together
-from tests.helpers.training_samples import (
-    same,
-    timeless,
-)
+from tests.helpers.training_samples import same, timeless
 
 TOLERANCE = 2e-5
 """Of weights and measures: two sums of halves are rounded differently from one sum, 20 steps long."""

@@ -7,13 +7,7 @@ from torch import nn
 
 from splitbench.bench import training
 from splitbench.bench.training import TrainingError
-from tests.helpers.training_samples import (
-    blobs,
-    fit,
-    network,
-    recipe,
-    same,
-)
+from tests.helpers.training_samples import blobs, fit, network, recipe, same
 
 
 def test_a_loss_that_explodes_is_an_error_and_the_best_weights_are_kept(tmp_path):

@@ -9,10 +9,7 @@ from torch import nn
 
 from splitbench.bench.training import TrainingError
 from splitbench.bench.training.recipe import Recipe, groups
-from tests.helpers.training_samples import (
-    fit,
-    network,
-)
+from tests.helpers.training_samples import fit, network
 
 
 def rates(steps=100, **changes):

@@ -12,15 +12,7 @@ import torch
 from splitbench.bench import training
 from splitbench.bench.training import TrainingError, checkpoint
 from tests.helpers import training_killed
-from tests.helpers.training_samples import (
-    blobs,
-    fit,
-    full_disk,
-    jitter,
-    network,
-    same,
-    timeless,
-)
+from tests.helpers.training_samples import blobs, fit, full_disk, jitter, network, same, timeless
 
 
 def test_a_run_killed_at_any_moment_ends_in_the_same_weights_and_history(tmp_path):

@@ -6,10 +6,7 @@ from safetensors.torch import load_file
 
 from splitbench.bench import training
 from splitbench.bench.training import TrainingError
-from tests.helpers.training_samples import (
-    full_disk,
-    network,
-)
+from tests.helpers.training_samples import full_disk, network
 
 
 def test_saved_weights_come_back_and_nothing_else_is_left(tmp_path):

@@ -9,13 +9,7 @@ from torch import nn
 
 from splitbench.bench import training
 from splitbench.bench.training.saving import Average
-from tests.helpers.training_samples import (
-    blobs,
-    fit,
-    jitter,
-    network,
-    same,
-)
+from tests.helpers.training_samples import blobs, fit, jitter, network, same
 
 
 @pytest.mark.parametrize("changes", [{}, {"ema": 0.9}, {"schedule": "one-cycle", "warmup": 0.3}])

@@ -6,19 +6,13 @@ import pytest
 
 from splitbench import datasets, methods
 from splitbench.bench.results.store import Store
-from splitbench.bench.run import (
-    plan,
-    runner,
-)
+from splitbench.bench.run import plan, runner
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep import schema
 from splitbench.bench.utils import user_code
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods import MethodError
-from tests.cli.test_run import (
-    rows,
-    splitbench,
-)
+from tests.cli.test_run import rows, splitbench
 
 METHOD = """
 from splitbench.methods import raw

@@ -11,35 +11,14 @@ import pandas as pd
 
 from splitbench.bench.analysis.compare.bd import bd_table
 from splitbench.bench.analysis.compare.costs import costs
-from splitbench.bench.analysis.compare.curves import (
-    BUDGETS,
-    DROPS,
-    accuracy_at_budgets,
-    bytes_at_drops,
-)
-from splitbench.bench.analysis.compare.findings import (
-    TITLES,
-    Findings,
-    examine,
-)
-from splitbench.bench.analysis.compare.front import (
-    front_over_all,
-    front_per_backbone,
-    front_per_split,
-)
+from splitbench.bench.analysis.compare.curves import BUDGETS, DROPS, accuracy_at_budgets, bytes_at_drops
+from splitbench.bench.analysis.compare.findings import TITLES, Findings, examine
+from splitbench.bench.analysis.compare.front import front_over_all, front_per_backbone, front_per_split
 from splitbench.bench.analysis.compare.paired import paired_tests
 from splitbench.bench.analysis.compare.pairs import FACTOR
 from splitbench.bench.analysis.compare.summary import summary
-from splitbench.bench.analysis.compare.words import (
-    as_words,
-    listed,
-    readable,
-)
-from splitbench.bench.analysis.compare.write import (
-    as_csv,
-    as_latex,
-    as_markdown,
-)
+from splitbench.bench.analysis.compare.words import as_words, listed, readable
+from splitbench.bench.analysis.compare.write import as_csv, as_latex, as_markdown
 from splitbench.bench.utils.files import write_text
 
 __all__ = [

@@ -27,20 +27,9 @@ import numpy as np
 import pandas as pd
 from bjontegaard import bd_psnr, bd_rate
 
-from splitbench.bench.analysis.compare.curves import (
-    Numbers,
-    envelope,
-)
-from splitbench.bench.results.table import (
-    CURVE,
-    UNCUT,
-    curve_name,
-    points,
-)
-from splitbench.bench.utils.errors import (
-    UserError,
-    nearest,
-)
+from splitbench.bench.analysis.compare.curves import Numbers, envelope
+from splitbench.bench.results.table import CURVE, UNCUT, curve_name, points
+from splitbench.bench.utils.errors import UserError, nearest
 from splitbench.bench.utils.text import counted
 
 WITHIN = 10.0

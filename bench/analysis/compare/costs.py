@@ -2,10 +2,7 @@
 
 import pandas as pd
 
-from splitbench.bench.results.table import (
-    CURVE,
-    points,
-)
+from splitbench.bench.results.table import CURVE, points
 
 _LARGEST = [
     "device_macs",

@@ -20,10 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from splitbench.bench.results.table import (
-    CURVE,
-    points,
-)
+from splitbench.bench.results.table import CURVE, points
 
 DROPS = (0.5, 1.0, 2.0)
 """Tolerated drops, in points of accuracy."""

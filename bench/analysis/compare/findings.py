@@ -8,32 +8,13 @@ import pandas as pd
 
 from splitbench.bench.analysis.compare.bd import bd_table
 from splitbench.bench.analysis.compare.costs import costs
-from splitbench.bench.analysis.compare.curves import (
-    accuracy_at_budgets,
-    bytes_at_drops,
-)
-from splitbench.bench.analysis.compare.front import (
-    front_over_all,
-    front_per_backbone,
-    front_per_split,
-)
-from splitbench.bench.analysis.compare.paired import (
-    paired_tests,
-    told_apart,
-)
+from splitbench.bench.analysis.compare.curves import accuracy_at_budgets, bytes_at_drops
+from splitbench.bench.analysis.compare.front import front_over_all, front_per_backbone, front_per_split
+from splitbench.bench.analysis.compare.paired import paired_tests, told_apart
 from splitbench.bench.analysis.compare.pairs import FACTOR
 from splitbench.bench.analysis.compare.seeds import told_of_seeds
-from splitbench.bench.analysis.compare.summary import (
-    deep_splits,
-    on_device,
-    summary,
-)
-from splitbench.bench.results.table import (
-    failures,
-    over_seeds,
-    points,
-    read,
-)
+from splitbench.bench.analysis.compare.summary import deep_splits, on_device, summary
+from splitbench.bench.results.table import failures, over_seeds, points, read
 
 TITLES = {
     "summary": "Best method per question (clear: the 95 % intervals of best and next best do not overlap)",

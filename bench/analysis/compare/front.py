@@ -6,10 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from splitbench.bench.results.table import (
-    UNCUT,
-    points,
-)
+from splitbench.bench.results.table import UNCUT, points
 
 SHOWN = [
     "method",

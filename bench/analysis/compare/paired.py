@@ -12,30 +12,13 @@ import numpy as np
 import pandas as pd
 
 from splitbench.bench.analysis.compare.bd import find_anchor
-from splitbench.bench.analysis.compare.pairs import (
-    FACTOR,
-    Pair,
-    pairs,
-)
-from splitbench.bench.analysis.compare.recorded import (
-    recorded,
-    without_records,
-)
-from splitbench.bench.analysis.compare.statistics import (
-    Difference,
-    holm,
-    of_hits,
-    of_samples,
-)
+from splitbench.bench.analysis.compare.pairs import FACTOR, Pair, pairs
+from splitbench.bench.analysis.compare.recorded import recorded, without_records
+from splitbench.bench.analysis.compare.statistics import Difference, holm, of_hits, of_samples
 from splitbench.bench.metrics import resampled as ap
 from splitbench.bench.metrics.average_precision import average_precision
 from splitbench.bench.metrics.records import Records
-from splitbench.bench.results.table import (
-    CURVE,
-    Row,
-    curve_name,
-    points,
-)
+from splitbench.bench.results.table import CURVE, Row, curve_name, points
 
 LEVEL = 0.05
 """Pairs whose corrected p-value is below it are told apart."""

@@ -7,15 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from splitbench.bench.analysis.compare.bd import (
-    WITHIN,
-    Anchor,
-)
+from splitbench.bench.analysis.compare.bd import WITHIN, Anchor
 from splitbench.bench.analysis.compare.front import beside_every_split
-from splitbench.bench.results.table import (
-    CURVE,
-    Row,
-)
+from splitbench.bench.results.table import CURVE, Row
 
 FACTOR = 1.25
 """Bytes of two rate points are comparable where the larger is at most so many times the smaller."""

@@ -2,11 +2,7 @@
 
 import pandas as pd
 
-from splitbench.bench.results.table import (
-    CURVE,
-    over_seeds,
-    points,
-)
+from splitbench.bench.results.table import CURVE, over_seeds, points
 
 _MEANING = (
     "intervals of means over seeds reach from the lowest end of a seed's 95 % interval to the highest: they hold the "

@@ -6,23 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from splitbench.bench.analysis.compare.curves import (
-    DROPS,
-    accuracy_at_budgets,
-    bytes_at_drops,
-)
+from splitbench.bench.analysis.compare.curves import DROPS, accuracy_at_budgets, bytes_at_drops
 from splitbench.bench.analysis.compare.front import splits_in_order
-from splitbench.bench.analysis.compare.intervals import (
-    apart,
-    told,
-)
+from splitbench.bench.analysis.compare.intervals import apart, told
 from splitbench.bench.analysis.compare.write import percent
-from splitbench.bench.results.table import (
-    Row,
-    compressors,
-    curve_name,
-    points,
-)
+from splitbench.bench.results.table import Row, compressors, curve_name, points
 from splitbench.bench.utils.text import macs
 
 COLUMNS = [

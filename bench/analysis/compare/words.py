@@ -4,10 +4,7 @@ import pandas as pd
 
 from splitbench.bench.analysis.compare.findings import Findings
 from splitbench.bench.analysis.compare.write import as_text
-from splitbench.bench.results.table import (
-    over_seeds,
-    points,
-)
+from splitbench.bench.results.table import over_seeds, points
 from splitbench.bench.utils.text import counted
 
 _TESTS_SHOWN = 12

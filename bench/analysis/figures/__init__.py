@@ -9,12 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from splitbench.bench.analysis.figures import (
-    cost,
-    learning,
-    rate,
-    sizes,
-)
+from splitbench.bench.analysis.figures import cost, learning, rate, sizes
 from splitbench.bench.analysis.figures.drawing import drawing
 from splitbench.bench.analysis.figures.style import styles
 from splitbench.bench.results.table import points

@@ -18,28 +18,10 @@ from splitbench.bench.analysis.compare.summary import telling_budgets
 from splitbench.bench.analysis.figures import page as pages
 from splitbench.bench.analysis.figures import ticks
 from splitbench.bench.analysis.figures.limits import limits
-from splitbench.bench.analysis.figures.room import (
-    asides,
-    name_splits,
-)
-from splitbench.bench.analysis.figures.style import (
-    BASELINE,
-    GREY,
-    Style,
-    arrow,
-)
-from splitbench.bench.analysis.figures.titles import (
-    heading,
-    metric,
-    set_titles,
-)
-from splitbench.bench.results.table import (
-    CURVE,
-    UNCUT,
-    Row,
-    curve_name,
-    interval_name,
-)
+from splitbench.bench.analysis.figures.room import asides, name_splits
+from splitbench.bench.analysis.figures.style import BASELINE, GREY, Style, arrow
+from splitbench.bench.analysis.figures.titles import heading, metric, set_titles
+from splitbench.bench.results.table import CURVE, UNCUT, Row, curve_name, interval_name
 
 Looks = dict[tuple[str, str], Style]
 

@@ -14,10 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from splitbench.bench.analysis.figures import ticks
-from splitbench.bench.analysis.figures.drawing import (
-    drawing,
-    save,
-)
+from splitbench.bench.analysis.figures.drawing import drawing, save
 from splitbench.bench.analysis.figures.page import COLUMN
 from splitbench.bench.analysis.figures.style import GREY
 from splitbench.bench.utils.errors import UserError

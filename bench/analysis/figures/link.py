@@ -12,20 +12,11 @@ from matplotlib.lines import Line2D
 
 from splitbench.bench.analysis.compare.curves import Numbers
 from splitbench.bench.analysis.figures import page as pages
-from splitbench.bench.analysis.figures import (
-    regions,
-    ticks,
-)
+from splitbench.bench.analysis.figures import regions, ticks
 from splitbench.bench.analysis.figures.drawing import drawing
-from splitbench.bench.analysis.figures.style import (
-    Style,
-    styles,
-)
+from splitbench.bench.analysis.figures.style import Style, styles
 from splitbench.bench.analysis.figures.titles import heading
-from splitbench.bench.analysis.latency.latency import (
-    Link,
-    latency_ms,
-)
+from splitbench.bench.analysis.latency.latency import Link, latency_ms
 from splitbench.bench.analysis.latency.question import Question
 
 SPEED_LABEL = "link speed (Mbit/s)"

@@ -13,27 +13,11 @@ from matplotlib.patches import Patch
 from splitbench.bench.analysis.compare.curves import FAR
 from splitbench.bench.analysis.compare.front import splits_in_order
 from splitbench.bench.analysis.figures import page as pages
-from splitbench.bench.analysis.figures import (
-    published,
-    ticks,
-)
+from splitbench.bench.analysis.figures import published, ticks
 from splitbench.bench.analysis.figures.limits import limits
-from splitbench.bench.analysis.figures.style import (
-    BASELINE,
-    GREY,
-    Style,
-    arrow,
-)
-from splitbench.bench.analysis.figures.titles import (
-    heading,
-    metric,
-    title_splits,
-)
-from splitbench.bench.results.table import (
-    UNCUT,
-    curve_name,
-    interval_name,
-)
+from splitbench.bench.analysis.figures.style import BASELINE, GREY, Style, arrow
+from splitbench.bench.analysis.figures.titles import heading, metric, title_splits
+from splitbench.bench.results.table import UNCUT, curve_name, interval_name
 
 _NARROW = 0.02
 """Curves that take less of the axis have error bars, as a band could not be seen."""

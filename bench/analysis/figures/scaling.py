@@ -6,20 +6,10 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from splitbench.bench.analysis.figures.drawing import (
-    drawing,
-    save,
-)
+from splitbench.bench.analysis.figures.drawing import drawing, save
 from splitbench.bench.analysis.figures.page import COLUMN
-from splitbench.bench.analysis.figures.style import (
-    GREY,
-    RC,
-)
-from splitbench.bench.analysis.figures.ticks import (
-    fix,
-    fix_y,
-    log_ticks,
-)
+from splitbench.bench.analysis.figures.style import GREY, RC
+from splitbench.bench.analysis.figures.ticks import fix, fix_y, log_ticks
 
 _UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 _LOOKS = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "D"), ("#CC79A7", "^"))

@@ -16,16 +16,9 @@ from splitbench.bench.analysis.compare.front import splits_in_order
 from splitbench.bench.analysis.compare.recorded import recorded
 from splitbench.bench.analysis.figures import page as pages
 from splitbench.bench.analysis.figures import ticks
-from splitbench.bench.analysis.figures.style import (
-    GREY,
-    Style,
-)
+from splitbench.bench.analysis.figures.style import GREY, Style
 from splitbench.bench.analysis.figures.titles import heading
-from splitbench.bench.results.table import (
-    Row,
-    curve_name,
-    over_seeds,
-)
+from splitbench.bench.results.table import Row, curve_name, over_seeds
 
 ENDS = (5, 25, 50, 75, 95)
 """Percentiles of a box: whiskers, box and median."""

@@ -9,10 +9,7 @@ from matplotlib.axes import Axes
 from splitbench.bench.analysis.figures import ticks
 from splitbench.bench.analysis.figures.page import Page
 from splitbench.bench.analysis.figures.style import GREY
-from splitbench.bench.results.table import (
-    Row,
-    over_seeds,
-)
+from splitbench.bench.results.table import Row, over_seeds
 from splitbench.bench.utils.text import macs
 
 _METRIC = {"top1": "top-1 accuracy", "ap": "box AP"}

@@ -14,12 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from splitbench.bench.analysis.latency.latency import (
-    PARTS,
-    Link,
-    latency_ms,
-    send_ms,
-)
+from splitbench.bench.analysis.latency.latency import PARTS, Link, latency_ms, send_ms
 from splitbench.bench.results.table import Row
 
 SPEEDS = tuple(float(f"{speed:.3g}") for speed in 10 ** np.linspace(-1, 2, 16))

@@ -14,10 +14,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from splitbench.bench.analysis.latency.profile import (
-    Profile,
-    Side,
-)
+from splitbench.bench.analysis.latency.profile import Profile, Side
 
 Answer = Literal["device", "server"]
 """Where the answer is wanted."""

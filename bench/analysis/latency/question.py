@@ -5,25 +5,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from splitbench.bench.analysis.latency.best import (
-    SPEEDS,
-    TIED,
-    best,
-    best_per_split,
-    regions,
-)
-from splitbench.bench.analysis.latency.latency import (
-    Answer,
-    Link,
-    latency_ms,
-    timed,
-)
+from splitbench.bench.analysis.latency.best import SPEEDS, TIED, best, best_per_split, regions
+from splitbench.bench.analysis.latency.latency import Answer, Link, latency_ms, timed
 from splitbench.bench.analysis.latency.profile import Profile
-from splitbench.bench.results.table import (
-    cell_name,
-    over_seeds,
-    points,
-)
+from splitbench.bench.results.table import cell_name, over_seeds, points
 from splitbench.bench.utils.errors import UserError
 
 

@@ -5,10 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from splitbench.bench.analysis.figures.link import draw_links
-from splitbench.bench.analysis.latency.question import (
-    Question,
-    answered,
-)
+from splitbench.bench.analysis.latency.question import Question, answered
 from splitbench.bench.analysis.latency.words import shown
 from splitbench.bench.analysis.report import html
 from splitbench.bench.utils.errors import UserError

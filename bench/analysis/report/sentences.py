@@ -5,16 +5,9 @@ from collections.abc import Iterator
 import pandas as pd
 
 from splitbench.bench.analysis.compare.front import splits_in_order
-from splitbench.bench.analysis.compare.intervals import (
-    apart,
-    told,
-)
+from splitbench.bench.analysis.compare.intervals import apart, told
 from splitbench.bench.analysis.compare.write import percent
-from splitbench.bench.results.table import (
-    Row,
-    curve_name,
-    points,
-)
+from splitbench.bench.results.table import Row, curve_name, points
 
 DROP = 1.0
 """The tolerated drop that the sentences are about, in points."""

@@ -57,17 +57,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import functional as F
 
-from splitbench.bench.backbones.detectors.halves import (
-    BoxesHead,
-    BoxesTail,
-    PicturesHead,
-    PicturesTail,
-)
-from splitbench.bench.backbones.detectors.networks import (
-    Network,
-    OwnNetwork,
-    TorchvisionNetwork,
-)
+from splitbench.bench.backbones.detectors.halves import BoxesHead, BoxesTail, PicturesHead, PicturesTail
+from splitbench.bench.backbones.detectors.networks import Network, OwnNetwork, TorchvisionNetwork
 from splitbench.bench.split import Halves
 from splitbench.bench.split.detection import is_torchvisions
 from splitbench.bench.utils.errors import UserError

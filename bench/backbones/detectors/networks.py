@@ -9,10 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from splitbench.bench.backbones.detectors import protocol
-from splitbench.bench.backbones.detectors.halves import (
-    Found,
-    sizes_of,
-)
+from splitbench.bench.backbones.detectors.halves import Found, sizes_of
 from splitbench.bench.split import Halves, split
 from splitbench.bench.split.detection import default_images
 from splitbench.bench.split.facts import evaluating

@@ -8,10 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from splitbench.bench.backbones.detectors.halves import Found
-from splitbench.bench.utils.errors import (
-    UserError,
-    told,
-)
+from splitbench.bench.utils.errors import UserError, told
 from splitbench.methods.base import MethodError
 
 _PARTS = ("boxes", "labels", "scores")

@@ -7,10 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from splitbench.bench.backbones.zoo import (
-    small_detector,
-    small_resnet,
-)
+from splitbench.bench.backbones.zoo import small_detector, small_resnet
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 """Where the weights that ship lie, with how they came about beside them."""

@@ -12,12 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOS, FCOSHead
 
-from splitbench.bench.backbones.zoo.small_resnet import (
-    MEAN,
-    STD,
-    WIDTHS,
-    BasicBlock,
-)
+from splitbench.bench.backbones.zoo.small_resnet import MEAN, STD, WIDTHS, BasicBlock
 
 INPUT_SIZE = 192
 """Pixels along each side of the images that it is for; others are stretched to it."""

@@ -1,9 +1,6 @@
 """Tasks: what the evaluator and the tables know of one. ``base.py`` says what a task is; one file per task."""
 
-from splitbench.bench.evaluation.tasks.base import (
-    Scored,
-    Task,
-)
+from splitbench.bench.evaluation.tasks.base import Scored, Task
 from splitbench.bench.evaluation.tasks.classification import Classification
 from splitbench.bench.evaluation.tasks.detection import Detection
 

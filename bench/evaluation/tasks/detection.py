@@ -13,10 +13,7 @@ from splitbench.bench.metrics import detection
 from splitbench.bench.metrics.records import Records
 from splitbench.bench.metrics.resampled import interval, resampled
 from splitbench.datasets.base import Dataset
-from splitbench.datasets.formats.boxes import (
-    Box,
-    DetectionDataset,
-)
+from splitbench.datasets.formats.boxes import Box, DetectionDataset
 from splitbench.methods.base import MethodError
 
 

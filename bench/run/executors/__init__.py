@@ -4,17 +4,8 @@ All of them run the same functions (:mod:`splitbench.bench.run.worker`), which l
 folder; so the rows are the same whoever runs them.
 """
 
-from splitbench.bench.run.executors.base import (
-    Executor,
-    LostError,
-)
-from splitbench.bench.run.executors.choose import (
-    Choice,
-    opened,
-)
-from splitbench.bench.run.executors.local import (
-    Here,
-    Processes,
-)
+from splitbench.bench.run.executors.base import Executor, LostError
+from splitbench.bench.run.executors.choose import Choice, opened
+from splitbench.bench.run.executors.local import Here, Processes
 
 __all__ = ["Choice", "Executor", "Here", "LostError", "Processes", "opened"]

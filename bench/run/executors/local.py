@@ -11,11 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from splitbench.bench.run.executors.base import (
-    Call,
-    LostError,
-    in_worker,
-)
+from splitbench.bench.run.executors.base import Call, LostError, in_worker
 from splitbench.bench.run.worker import Job
 
 

@@ -8,11 +8,7 @@ import logging
 from concurrent.futures import Future
 from typing import Any
 
-from splitbench.bench.run.executors.base import (
-    Call,
-    LostError,
-    in_worker,
-)
+from splitbench.bench.run.executors.base import Call, LostError, in_worker
 from splitbench.bench.run.worker import Job
 from splitbench.bench.utils.errors import UserError
 

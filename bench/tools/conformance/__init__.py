@@ -16,13 +16,7 @@ import torch
 from torch import Tensor
 
 from splitbench.bench.tools.conformance.damage import mutated
-from splitbench.bench.tools.conformance.samples import (
-    Case,
-    Sample,
-    cases,
-    deployed,
-    places,
-)
+from splitbench.bench.tools.conformance.samples import Case, Sample, cases, deployed, places
 from splitbench.bench.utils.errors import told
 from splitbench.methods.base import BitstreamError, Codec, Cut, Method, MethodError, Specs
 

@@ -11,14 +11,7 @@ from typing import Literal, cast
 
 from splitbench.bench.tools.data import check_cifar10
 from splitbench.bench.tools.data.archives import COCO_BOXES
-from splitbench.bench.tools.data.report import (
-    Found,
-    Report,
-    decoded,
-    size,
-    spread,
-    weighed,
-)
+from splitbench.bench.tools.data.report import Found, Report, decoded, size, spread, weighed
 from splitbench.bench.tools.data.unpack import sha256
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets import coco, imagenet

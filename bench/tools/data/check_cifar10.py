@@ -7,13 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from splitbench.bench.tools.data.archives import CIFAR_BATCHES
-from splitbench.bench.tools.data.report import (
-    Found,
-    Report,
-    decoded,
-    size,
-    spread,
-)
+from splitbench.bench.tools.data.report import Found, Report, decoded, size, spread
 from splitbench.datasets import cifar10
 from splitbench.datasets.base import DataError, Part
 

@@ -10,20 +10,10 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from splitbench.bench.tools.data.archives import (
-    Archive,
-    Item,
-)
-from splitbench.bench.tools.data.download import (
-    download,
-    partial,
-    remote_size,
-)
+from splitbench.bench.tools.data.archives import Archive, Item
+from splitbench.bench.tools.data.download import download, partial, remote_size
 from splitbench.bench.tools.data.report import size
-from splitbench.bench.tools.data.unpack import (
-    sha256,
-    unpack,
-)
+from splitbench.bench.tools.data.unpack import sha256, unpack
 from splitbench.bench.utils.errors import UserError
 
 _SPARE = 100_000_000

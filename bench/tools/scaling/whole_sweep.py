@@ -26,20 +26,8 @@ from splitbench.bench.run.partition import LEAST_BATCHES
 from splitbench.bench.split.points import split_points
 from splitbench.bench.sweep.auto_splits import resolved
 from splitbench.bench.sweep.configs import find
-from splitbench.bench.sweep.schema import (
-    BackboneSpec,
-    Cell,
-    Sweep,
-    expand,
-    read,
-)
-from splitbench.bench.tools.scaling.workers import (
-    Measured,
-    PassTime,
-    enough,
-    number,
-    time,
-)
+from splitbench.bench.sweep.schema import BackboneSpec, Cell, Sweep, expand, read
+from splitbench.bench.tools.scaling.workers import Measured, PassTime, enough, number, time
 from splitbench.bench.training.methods.trained import Trainings
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import write_text

@@ -13,16 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from splitbench.bench.results.store import Store
-from splitbench.bench.run.partition import (
-    LEAST_BATCHES,
-    chains,
-)
+from splitbench.bench.run.partition import LEAST_BATCHES, chains
 from splitbench.bench.training.methods.trained import Trainings
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.text import (
-    counted,
-    lasting,
-)
+from splitbench.bench.utils.text import counted, lasting
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 _HELPS = 0.1

@@ -18,15 +18,7 @@ from pathlib import Path
 
 import torch
 
-from splitbench.bench.tools.speed import (
-    coders,
-    drawing,
-    intervals,
-    memory,
-    profile,
-    splits,
-    sweep,
-)
+from splitbench.bench.tools.speed import coders, drawing, intervals, memory, profile, splits, sweep
 from splitbench.bench.tools.speed.measured import Measured
 from splitbench.bench.utils import provenance
 from splitbench.bench.utils.files import write_whole

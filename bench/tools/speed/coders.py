@@ -9,11 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from splitbench.bench.tools.speed.measured import (
-    Measured,
-    in_turn,
-    ratios,
-)
+from splitbench.bench.tools.speed.measured import Measured, in_turn, ratios
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods.coding import zero_runs, zero_runs_decoder
 from splitbench.methods.coding.entropy import RangeCoder

@@ -3,10 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from splitbench.bench.tools.speed.measured import (
-    Measured,
-    in_turn,
-)
+from splitbench.bench.tools.speed.measured import Measured, in_turn
 from splitbench.datasets import embedded, embedded_detection
 from splitbench.datasets.base import Dataset
 

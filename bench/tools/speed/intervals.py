@@ -8,10 +8,7 @@ import numpy.typing as npt
 
 from splitbench.bench.metrics.records import Records
 from splitbench.bench.metrics.resampled import SAMPLES, resampled
-from splitbench.bench.tools.speed.measured import (
-    Measured,
-    in_turn,
-)
+from splitbench.bench.tools.speed.measured import Measured, in_turn
 
 _CATEGORIES = 80
 _WANTED = 7.3

@@ -9,16 +9,9 @@ from typing import Any
 import torch
 
 from splitbench.bench.backbones.split_model import received
-from splitbench.bench.evaluation import (
-    Prepared,
-    measure,
-    tasks,
-)
+from splitbench.bench.evaluation import Prepared, measure, tasks
 from splitbench.bench.tools.speed.measured import Measured
-from splitbench.bench.tools.speed.sweep import (
-    Size,
-    opened,
-)
+from splitbench.bench.tools.speed.sweep import Size, opened
 
 STAGES = ("decoding pictures", "heads and trunk", "codecs, both ways", "tails", "scoring")
 

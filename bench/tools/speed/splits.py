@@ -10,11 +10,7 @@ import torch
 from splitbench.bench.split import default_example, split
 from splitbench.bench.split.detection import default_images, is_torchvisions, small_images
 from splitbench.bench.split.points import auto_points, split_points
-from splitbench.bench.tools.speed.measured import (
-    Measured,
-    in_turn,
-    ratios,
-)
+from splitbench.bench.tools.speed.measured import Measured, in_turn, ratios
 from splitbench.bench.tools.support.splittable import random_model
 
 FULL = (

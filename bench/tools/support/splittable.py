@@ -19,10 +19,7 @@ from splitbench.bench.split import Halves, default_example, same, split
 from splitbench.bench.split.detection import default_images, is_torchvisions, small_images
 from splitbench.bench.split.facts import evaluating
 from splitbench.bench.split.points import SplitPoint, auto_points, split_points
-from splitbench.bench.utils.errors import (
-    UserError,
-    nearest,
-)
+from splitbench.bench.utils.errors import UserError, nearest
 
 SIDE, LARGER = 128, 160
 """Sides of the images that a model is tried on where it takes images of any size."""

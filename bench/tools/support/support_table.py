@@ -9,10 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from splitbench.bench.tools.support.models import DETECTORS
-from splitbench.bench.tools.support.splittable import (
-    Support,
-    support_table,
-)
+from splitbench.bench.tools.support.splittable import Support, support_table
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import write_whole
 

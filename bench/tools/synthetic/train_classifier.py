@@ -11,15 +11,8 @@ from torch.utils.data import Subset, TensorDataset
 
 from splitbench.bench import training
 from splitbench.bench.backbones.preprocessing import Normalize
-from splitbench.bench.backbones.zoo import (
-    EMBEDDED,
-    small_resnet,
-)
-from splitbench.bench.tools.synthetic.recipes import (
-    fit,
-    in_memory,
-    report,
-)
+from splitbench.bench.backbones.zoo import EMBEDDED, small_resnet
+from splitbench.bench.tools.synthetic.recipes import fit, in_memory, report
 from splitbench.bench.training import Batch, Recipe
 from splitbench.datasets import embedded
 from splitbench.datasets.base import Dataset, Part

@@ -11,20 +11,13 @@ from torch.utils.data import TensorDataset
 from torchvision.models.detection.fcos import FCOS
 from torchvision.models.detection.image_list import ImageList
 
-from splitbench.bench.backbones import (
-    named_weights,
-    registry,
-)
+from splitbench.bench.backbones import named_weights, registry
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.backbones.zoo import EMBEDDED
 from splitbench.bench.backbones.zoo.small_detector import Features
 from splitbench.bench.metrics import detection
 from splitbench.bench.metrics.records import concatenated
-from splitbench.bench.tools.synthetic.recipes import (
-    fit,
-    in_memory,
-    report,
-)
+from splitbench.bench.tools.synthetic.recipes import fit, in_memory, report
 from splitbench.bench.training import Batch, Measures, Recipe
 from splitbench.bench.utils import progress
 from splitbench.datasets import embedded, embedded_detection

@@ -14,11 +14,7 @@ from torch.utils.data import Subset
 from splitbench.bench import training
 from splitbench.bench.metrics.macs import count_macs, count_step_macs
 from splitbench.bench.training import Measures, Recipe, Report, Step, distributed
-from splitbench.bench.training.methods.examples import (
-    STAY,
-    Examples,
-    listed,
-)
+from splitbench.bench.training.methods.examples import STAY, Examples, listed
 from splitbench.bench.training.methods.learner import Learner
 from splitbench.bench.training.methods.training_data import Pool
 from splitbench.bench.training.methods.warm_up import Restorer

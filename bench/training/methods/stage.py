@@ -8,19 +8,13 @@ import torch
 
 from splitbench import methods
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.backbones.split_model import (
-    Place,
-    place_of,
-)
+from splitbench.bench.backbones.split_model import Place, place_of
 from splitbench.bench.sweep.schema import Cell
 from splitbench.bench.training import Recipe, TrainingError, distributed
 from splitbench.bench.training.methods.learner import Learner
 from splitbench.bench.training.methods.losses import OBJECTIVES
 from splitbench.bench.training.methods.rate_point import train_rate_point
-from splitbench.bench.training.methods.trained import (
-    Training,
-    Trainings,
-)
+from splitbench.bench.training.methods.trained import Training, Trainings
 from splitbench.bench.training.methods.training_data import Pool
 from splitbench.bench.utils import provenance
 from splitbench.bench.utils.errors import UserError

@@ -18,16 +18,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from splitbench.bench.sweep.schema import Cell
-from splitbench.bench.training.methods.bundled import (
-    PACKED,
-    SHIPPED,
-    contents,
-)
+from splitbench.bench.training.methods.bundled import PACKED, SHIPPED, contents
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.files import (
-    read_json,
-    write_whole,
-)
+from splitbench.bench.utils.files import read_json, write_whole
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.training import TrainingError
 from splitbench.bench.training.batches import moved
-from splitbench.bench.training.methods.examples import (
-    STAY,
-    Examples,
-    listed,
-    of_cuts,
-    of_pictures,
-    pictures,
-)
-from splitbench.bench.training.methods.targets import (
-    Truth,
-    Truths,
-)
+from splitbench.bench.training.methods.examples import STAY, Examples, listed, of_cuts, of_pictures, pictures
+from splitbench.bench.training.methods.targets import Truth, Truths
 from splitbench.datasets.base import Dataset
 from splitbench.datasets.formats.boxes import DetectionDataset
 

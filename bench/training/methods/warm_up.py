@@ -10,10 +10,7 @@ import torch
 from torch import nn
 
 from splitbench.bench.training import Measures
-from splitbench.bench.training.methods.learner import (
-    Learner,
-    Sent,
-)
+from splitbench.bench.training.methods.learner import Learner, Sent
 from splitbench.bench.training.methods.losses import relative_error
 
 _RATE = 0.05

@@ -2,10 +2,7 @@
 
 from pathlib import Path
 
-from splitbench.bench.utils.errors import (
-    UserError,
-    nearest,
-)
+from splitbench.bench.utils.errors import UserError, nearest
 
 
 def names() -> list[str]:

@@ -12,11 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from splitbench.bench.backbones.zoo.detectors.boxes import (
-    cells,
-    chosen,
-    flattened,
-)
+from splitbench.bench.backbones.zoo.detectors.boxes import cells, chosen, flattened
 from splitbench.bench.backbones.zoo.detectors.coco import CATEGORIES
 from splitbench.bench.backbones.zoo.detectors.pictures import resized
 

@@ -13,16 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from splitbench.bench.backbones.zoo.detectors.boxes import (
-    cells,
-    chosen,
-    flattened,
-)
+from splitbench.bench.backbones.zoo.detectors.boxes import cells, chosen, flattened
 from splitbench.bench.backbones.zoo.detectors.coco import CATEGORIES
-from splitbench.bench.backbones.zoo.detectors.pictures import (
-    letterboxed,
-    placement,
-)
+from splitbench.bench.backbones.zoo.detectors.pictures import letterboxed, placement
 
 STRIDES = (8, 16, 32)
 """Input pixels along a side of one cell of the three maps."""
