@@ -44,7 +44,7 @@ def fit(model: Any = None, step: Any = None, images: int = 256, options: Any = N
     """Train a network on blobs; gives it and the report."""
     model = model or network()
     step = step or training.classify()
-    options = {"progress": False} | (options or {})
+    options = {"show_progress": False} | (options or {})
     return model, training.train(model, step, blobs(images), blobs(seed=1), recipe(**changes), **options)
 
 

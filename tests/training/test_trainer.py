@@ -46,7 +46,7 @@ def test_the_same_seed_gives_the_same_weights_whatever_came_before_and_whoever_w
     changes = {"ema": 0.9, "options": {"augment": jitter}}
     one, _ = fit(seed=3, **changes)
     torch.rand(5)
-    watched, _ = fit(seed=3, ema=0.9, options={"augment": jitter, "progress": True})
+    watched, _ = fit(seed=3, ema=0.9, options={"augment": jitter, "show_progress": True})
     other, _ = fit(seed=4, **changes)
     assert same(one, watched)
     assert not same(one, other)
@@ -187,7 +187,7 @@ def test_a_compiled_model_trains_to_the_same_weights(monkeypatch):
 
 
 def test_the_bar_tells_measures_and_time_left(capfd):
-    fit(options={"progress": True})
+    fit(options={"show_progress": True})
     shown = capfd.readouterr().err
     assert "epoch 4/4" in shown
     assert "loss=" in shown and "accuracy=" in shown
