@@ -20,7 +20,9 @@ IMAGES = 257
 
 def exact(batch_size: int, model: Any = None) -> Any:
     """A training that is the same in any number of processes: its norms hold no statistics."""
-    return fit(model or network(norm=False), images=IMAGES, batch_size=batch_size, ema=0.9, options={"show_progress": True})
+    return fit(
+        model or network(norm=False), images=IMAGES, batch_size=batch_size, ema=0.9, options={"show_progress": True}
+    )
 
 
 def drawn(path: Path | None, step: Any = None) -> Any:
