@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 _AT_ONCE = 4096  # images that threads are given at once
 
+Task = Literal["classification", "detection"]
 Part = Literal["evaluation", "calibration", "train"]
 """What images are used for. Methods fit tables and units on the last two, and never see the first."""
 

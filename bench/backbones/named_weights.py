@@ -49,6 +49,15 @@ def unknown(name: str, weights: str, instead: str) -> UserError:
     return UserError(f"{name} has no weights {weights!r}: {instead}")
 
 
+def missing(name: str, short: str) -> UserError:
+    """What to raise where nothing stands for the weights of a backbone that has none by name."""
+    files = " or ".join(f"{short}{suffix}" for suffix in weight_files.SUFFIXES[:2])
+    return UserError(
+        f"{name}: no {files} in a weights folder (WEIGHTS=, --weights): give `weights: FILE`, or `weights: none` to "
+        "take the model as it is made"
+    )
+
+
 def of_torchvision(name: str, weights: str) -> Any:
     """What torchvision tells of a model's weights. Raises UserError for weights that it does not have."""
     kinds = torchvision.models.get_model_weights(name)

@@ -2,8 +2,8 @@
 
 One's own are named by import path, ``my_package.my_module:factory`` (:mod:`splitbench.bench.backbones.user_models`).
 
-A backbone comes with its own preprocessing: that of torchvision's weights, timm's data configuration or the embedded
-model's, of which a sweep may replace single fields.
+A backbone comes with its own preprocessing: that of torchvision's weights, of timm's data configuration, or of the
+registry of the networks that come along (:mod:`splitbench.bench.backbones.zoo`). A sweep may replace single fields.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -23,12 +23,12 @@ from splitbench.bench.backbones.classifiers import Classifier
 from splitbench.bench.backbones.detectors import Detector
 from splitbench.bench.backbones.detectors.frozen import freeze
 from splitbench.bench.backbones.preprocessing import Preprocessing
-from splitbench.bench.backbones.zoo import EMBEDDED
+from splitbench.bench.backbones.zoo import NETWORKS
 from splitbench.bench.split import Halves
 from splitbench.bench.split.detection import is_torchvisions
 from splitbench.bench.utils import user_code, weight_files
 from splitbench.bench.utils.errors import UserError, nearest
-from splitbench.datasets.base import Dataset
+from splitbench.datasets.base import Dataset, Task
 
 
 class Backbone(Protocol):
@@ -138,15 +138,16 @@ def _timm(name: str, args: dict[str, Any], weights: str, download: bool) -> Buil
     return model, preprocessing
 
 
-def _embedded(name: str, args: dict[str, Any], weights: str, download: bool) -> Built:
+def _zoo(name: str, args: dict[str, Any], weights: str, download: bool) -> Built:
+    network = NETWORKS[name]
     if weights != named_weights.DEFAULT:
         raise named_weights.unknown(f"splitbench/{name}", weights, "give a file, `default` or `none`")
-    embedded = EMBEDDED[name]
-    model = embedded.build(**args)
-    if download:
-        weight_files.load(model, embedded.weights, f"splitbench/{name}")
-    fields = embedded.preprocessing
-    return model, None if fields is None else Preprocessing.model_validate(fields)
+    if download and network.weights is None:
+        raise named_weights.missing(f"splitbench/{name}", name)
+    model = network.build(**args)
+    if download and network.weights is not None:
+        weight_files.load(model, network.weights, f"splitbench/{name}")
+    return model, network.preprocessing
 
 
 def _own(path: str, overrides: dict[str, Any]) -> Builder:
@@ -156,10 +157,7 @@ def _own(path: str, overrides: dict[str, Any]) -> Builder:
         if weights != named_weights.DEFAULT:
             raise named_weights.unknown(path, weights, "give `weights: FILE` or `weights: none`")
         if download:
-            raise UserError(
-                f"{path}: no {name}{' or '.join(weight_files.SUFFIXES[:2])} in a weights folder: give `weights: FILE`, "
-                "or `weights: none` to take the model as it is made"
-            )
+            raise named_weights.missing(path, name)
         return user_models.build(path, factory, args, overrides)
 
     return builder
@@ -170,11 +168,11 @@ def _torchvisions() -> list[str]:
     return [name for kind in kinds for name in torchvision.models.list_models(module=kind)]
 
 
-_SOURCES: dict[str, Builder] = {"torchvision": _torchvision, "timm": _timm, "splitbench": _embedded}
+_SOURCES: dict[str, Builder] = {"torchvision": _torchvision, "timm": _timm, "splitbench": _zoo}
 _NAMES: dict[str, tuple[Callable[[], Iterable[str]], str]] = {
-    "torchvision": (_torchvisions, "`torchvision.models.list_models()`"),
-    "timm": (timm.list_models, "`timm.list_models()`"),
-    "splitbench": (lambda: EMBEDDED, "bench/backbones/zoo/__init__.py"),
+    "torchvision": (_torchvisions, "`torchvision.models.list_models()` lists the names"),
+    "timm": (timm.list_models, "`timm.list_models()` lists the names"),
+    "splitbench": (lambda: NETWORKS, f"there are {', '.join(NETWORKS)}"),
 }
 
 
@@ -193,8 +191,20 @@ def check_name(name: str) -> None:
     names = list(listed())
     model = short.partition(".")[0] if source == "timm" else short  # what follows tells timm's weights
     if model not in names:
-        hint = nearest(model, names) or f": {how} lists the names"
+        hint = nearest(model, names) or f": {how}"
         raise UserError(f"unknown backbone {name}{hint}")
+
+
+def task_of(name: str) -> Task | None:
+    """What a network that comes along is for; None for others, of which only building them tells."""
+    source, _, short = name.partition("/")
+    return NETWORKS[short].task if source == "splitbench" else None
+
+
+def version_of(name: str) -> int:
+    """The version of what a backbone computes: that of a network that comes along, 1 for all others."""
+    source, _, short = name.partition("/")
+    return NETWORKS[short].version if source == "splitbench" else 1
 
 
 def _builder(name: str, overrides: dict[str, Any]) -> tuple[Builder, str]:

@@ -98,8 +98,9 @@ def splits(
 ) -> None:
     """List a backbone's split points in order, with what crosses and what each side computes and stores."""
     from splitbench.bench.tools.splits.listing import described
+    from splitbench.bench.utils import renamed
 
-    for line in described(backbone, weights, image or [], plot, preprocessing):
+    for line in described(renamed.current("backbone", backbone), weights, image or [], plot, preprocessing):
         print(line)
 
 

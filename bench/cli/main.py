@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,6 +14,7 @@ from splitbench.bench.cli import info
 from splitbench.bench.cli import results as results_commands
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import folder_for
+from splitbench.bench.utils.renamed import RenamedWarning
 from splitbench.bench.utils.text import counted
 
 if TYPE_CHECKING:
@@ -32,10 +34,12 @@ app.add_typer(info.app)
 app.add_typer(results_commands.app)
 
 _INTERRUPTED = 130
+_format_warning = warnings.formatwarning
 
 
 def main() -> None:
     """Run a command; bad input ends with one sentence and code 2, Ctrl-C with 130, failed cells with 1."""
+    warnings.formatwarning = _formatted
     try:
         app()
     except SystemExit as stop:
@@ -48,6 +52,15 @@ def main() -> None:
         if not isinstance(error, _expected()):
             raise
         _fail(error)
+
+
+def _formatted(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A line for a word that was renamed; other warnings as Python writes them."""
+    if issubclass(category, RenamedWarning):
+        return f"note: {message}\n"
+    return _format_warning(message, category, filename, lineno, line)
 
 
 def _fail(error: Exception) -> None:

@@ -197,6 +197,9 @@ def _ingredients(cell: Cell, spec: DatasetSpec, fingerprint: str, loaded: Backbo
     }
     if user_code.is_import_path(cell.backbone.name):
         ingredients["code"] = user_code.digest(cell.backbone.name)
+    version = registry.version_of(cell.backbone.name)
+    if version > 1:  # the first is left out: keys from before networks had versions stay
+        ingredients["backbone_version"] = version
     code = user_code.method_digest(cell.method)
     return ingredients if code is None else ingredients | {"method_code": code}
 

@@ -22,15 +22,13 @@ from pydantic import (
 
 from splitbench import datasets, methods
 from splitbench.bench.backbones import registry
-from splitbench.bench.utils import user_code
+from splitbench.bench.utils import renamed, user_code
 from splitbench.bench.utils.errors import UserError, nearest
 from splitbench.bench.utils.precision import Precision
 from splitbench.bench.utils.validation_errors import explained, short
 from splitbench.bench.utils.yaml_file import read_yaml
-from splitbench.datasets.base import DataError, Part
+from splitbench.datasets.base import DataError, Part, Task
 from splitbench.methods.base import MethodError, Settings
-
-Task = Literal["classification", "detection"]
 
 
 class _Strict(BaseModel):
@@ -99,6 +97,11 @@ class BackboneSpec(_Strict):
     args: dict[str, Any] = {}
     preprocessing: dict[str, Any] = {}
     splits: list[str] | Literal["auto"] | AutoSplits
+
+    @field_validator("name")
+    @classmethod
+    def _current_name(cls, name: str) -> str:
+        return renamed.current("backbone", name)
 
     @field_validator("splits", mode="wrap")
     @classmethod
@@ -246,7 +249,7 @@ def read(path: Path) -> Sweep:
 
 
 class _OtherTaskError(UserError):
-    """A dataset or method is for another task than the sweep's."""
+    """A dataset, network or method is for another task than the sweep's."""
 
 
 def _faults(sweep: Sweep, path: Path) -> Iterator[str]:
@@ -294,6 +297,9 @@ def _check_backbone(spec: BackboneSpec, place: str, task: str) -> None:
         registry.check_name(spec.name)
     except UserError as error:
         raise UserError(f"{place}.name: {error}") from None
+    made_for = registry.task_of(spec.name)
+    if made_for not in (None, task):
+        raise _OtherTaskError(f"{place}.name: {spec.name} is a network for {made_for}, but the sweep's task is {task}")
 
 
 def _check_method(spec: MethodSpec, place: str, task: str) -> None:

@@ -5,6 +5,8 @@ the module holds under that name. A sweep file may come from a stranger, and wha
 below the current folder, or in a package that the environment variable SPLITBENCH_TRUST names. ``os:system`` is in
 neither.
 
+The networks, methods and datasets that come along have names without a colon and need no trust.
+
 Of a backbone or a method, a cell's key covers the source file that the path names and the one that what it names is
 written in: where these change, cells are run again. What the two files import is not looked at. A dataset's images are
 in the key by their contents.

@@ -20,7 +20,9 @@ def read(path: Path) -> dict[str, Tensor]:
         UserError: no such file, another type of file, a damaged one, or one that holds more than tensors.
     """
     if not path.is_file():
-        raise UserError(f"weights file not found: {path}")
+        raise UserError(
+            f"weights file not found: {path}; paths are relative to the current folder or to WEIGHTS= (--weights)"
+        )
     if path.suffix not in SUFFIXES:
         raise UserError(f"{path}: expected a weights file ending in {', '.join(SUFFIXES)}")
     try:

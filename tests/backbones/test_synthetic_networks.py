@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch.utils.data import TensorDataset
 
 from splitbench.bench.backbones import registry
-from splitbench.bench.backbones.zoo import EMBEDDED, WEIGHTS
+from splitbench.bench.backbones.zoo import NETWORKS, WEIGHTS
 from splitbench.bench.backbones.zoo.small_detector import small_detector
 from splitbench.bench.split import split
 from splitbench.bench.split.detection import is_torchvisions
@@ -139,7 +139,9 @@ def test_training_the_detector_end_to_end_twice_gives_the_same_weights(tmp_path)
 
 
 def test_every_embedded_network_has_weights_and_a_command():
-    for name, network in EMBEDDED.items():
-        report = json.loads(network.weights.with_suffix(".json").read_text())
+    bundled = {name: network.weights for name, network in NETWORKS.items() if network.weights}
+    assert {*bundled} == {"small_resnet", "small_detector"}
+    for name, weights in bundled.items():
+        report = json.loads(weights.with_suffix(".json").read_text())
         assert report["backbone"] == f"splitbench/{name}"
         assert report["command"].startswith("splitbench train-embedded")

@@ -145,7 +145,10 @@ def test_weights_come_from_a_file_only(folder):
     assert by_path.weights == by_folder.weights != build("own.models:tiny").weights
     assert torch.equal(by_path.model.fc.bias, state["fc.bias"] + 1)
     for weights, sentence in (
-        ("default", r"no tiny\.safetensors or \.pth in a weights folder: give `weights: FILE`, or `weights: none`"),
+        (
+            "default",
+            r"no tiny\.safetensors or tiny\.pth in a weights folder .*: give `weights: FILE`, or `weights: none`",
+        ),
         ("IMAGENET1K_V1", "has no weights 'IMAGENET1K_V1': give `weights: FILE`"),
         ("elsewhere.pth", "weights file not found"),
     ):

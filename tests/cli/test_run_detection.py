@@ -238,9 +238,9 @@ methods: [{name: label-only}]
 
 
 PUBLISHED = {
-    "yolox_nano:yolox_nano": (28.38, 44.63),
-    "nanodet:nanodet_m": (24.21, 39.76),
-    "fastestdet:fastestdet": (16.58, 30.65),
+    "yolox_nano": (28.38, 44.63),
+    "nanodet_m": (24.21, 39.76),
+    "fastestdet": (16.58, 30.65),
 }
 
 
@@ -251,7 +251,7 @@ def test_uncompressed_results_on_real_photographs_are_the_published_ones(pack, t
     text = f"""
 task: detection
 datasets: [{{name: coco}}]
-backbones: [{{name: "splitbench.bench.backbones.zoo.detectors.{name}", splits: [output]}}]
+backbones: [{{name: splitbench/{name}, splits: [output]}}]
 methods: [{{name: raw, dtype: [float32]}}]
 """
     path = tmp_path / "one.yaml"

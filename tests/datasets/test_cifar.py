@@ -16,7 +16,7 @@ from splitbench.datasets import DataError, ImageError, fingerprint, get
 from splitbench.datasets.cifar10 import CALIBRATION_IMAGES, CLASSES
 
 KIND = get("cifar10")
-RESNET = "splitbench.bench.backbones.zoo.cifar_resnet:resnet20"
+RESNET = "splitbench/resnet20"
 
 
 def load(root, part="evaluation", **options):

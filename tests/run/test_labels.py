@@ -60,13 +60,12 @@ def test_folders_that_agree_or_are_numbers_are_not_refused(tmp_path):
 DETECTION = """
 task: detection
 datasets: [{{name: coco}}]
-backbones: [{{name: "splitbench.bench.backbones.zoo.detectors.fastestdet:fastestdet", weights: none, splits: [SPP]}}]
+backbones: [{{name: splitbench/fastestdet, weights: none, splits: [SPP]}}]
 methods: [{{name: bottleneck, lmbda: [1], distortion: {distortion}}}]
 """
 
 
-def test_a_detector_without_a_loss_is_refused_before_the_run(tmp_path, monkeypatch):
-    monkeypatch.setenv("SPLITBENCH_TRUST", "splitbench")
+def test_a_detector_without_a_loss_is_refused_before_the_run(tmp_path):
     write_coco(tmp_path)
     write_coco(tmp_path, "train2017", first=100)
     (tmp_path / "own.yaml").write_text(DETECTION.format(distortion="task"))

@@ -1,42 +1,59 @@
-"""Networks that the project brings along itself, with their weights: backbones named ``splitbench/...``."""
+"""Networks that the project brings along: backbones named ``splitbench/...``, usable in every sweep."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
-from splitbench.bench.backbones.zoo import small_detector, small_resnet
+from splitbench.bench.backbones.preprocessing import Preprocessing
+from splitbench.bench.backbones.zoo import cifar_resnet, small_detector, small_resnet
+from splitbench.bench.backbones.zoo.detectors import fastestdet, nanodet, yolox_nano
+from splitbench.datasets.base import Task
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
-"""Where the weights that ship lie, with how they came about beside them."""
+"""Where bundled weights lie, with reports of their training beside them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
-    """How to build a network, its trained weights, and the fields of its ``Preprocessing``: None for detectors."""
+class Network:
+    """A registered network.
 
+    Attributes:
+        task: What it predicts.
+        build: Makes it with random weights; takes the sweep's ``args``.
+        preprocessing: From a picture to the network's input; None for detectors, which prepare pictures themselves.
+        weights: The bundled weights, None where there are none.
+        version: Raise it with every change of what the network computes for the same weights: it is in cells' keys.
+    """
+
+    task: Task
     build: Callable[..., nn.Module]
-    weights: Path
-    preprocessing: Mapping[str, Any] | None
+    preprocessing: Preprocessing | None = None
+    weights: Path | None = None
+    version: int = 1
 
 
-EMBEDDED: Mapping[str, Embedded] = {
-    "small_resnet": Embedded(
-        build=small_resnet.small_resnet,
-        weights=WEIGHTS / "small_resnet.safetensors",
-        preprocessing={
-            "resize": None,
-            "crop": small_resnet.INPUT_SIZE,
-            "mean": small_resnet.MEAN,
-            "std": small_resnet.STD,
-        },
+def _cifar(build: Callable[..., nn.Module]) -> Network:
+    size, mean, std = cifar_resnet.INPUT_SIZE, cifar_resnet.MEAN, cifar_resnet.STD
+    return Network("classification", build, Preprocessing(resize=None, crop=size, mean=mean, std=std))
+
+
+NETWORKS: Mapping[str, Network] = {
+    "small_resnet": Network(
+        "classification",
+        small_resnet.small_resnet,
+        Preprocessing(resize=None, crop=small_resnet.INPUT_SIZE, mean=small_resnet.MEAN, std=small_resnet.STD),
+        WEIGHTS / "small_resnet.safetensors",
     ),
-    "small_detector": Embedded(
-        build=small_detector.small_detector,
-        weights=WEIGHTS / "small_detector.safetensors",
-        preprocessing=None,
+    "small_detector": Network(
+        "detection", small_detector.small_detector, weights=WEIGHTS / "small_detector.safetensors"
     ),
+    "cifar_resnet": _cifar(cifar_resnet.cifar_resnet),
+    **{f"resnet{depth}": _cifar(partial(cifar_resnet.cifar_resnet, depth)) for depth in cifar_resnet.DEPTHS},
+    "yolox_nano": Network("detection", yolox_nano.yolox_nano),
+    "nanodet_m": Network("detection", nanodet.nanodet_m),
+    "fastestdet": Network("detection", fastestdet.fastestdet),
 }
-"""The networks by name."""
+"""The networks by name, without ``splitbench/``."""

@@ -3,15 +3,23 @@
     image 3 x 32 x 32 -> conv1 16 x 32 x 32 -> layer1 16 x 32 x 32 -> layer2 32 x 16 x 16 -> layer3 64 x 8 x 8
                       -> avgpool -> linear
 
-A sweep names it by import path: ``splitbench.bench.backbones.zoo.cifar_resnet:resnet20``, with ``weights`` from a file.
-Parameters are called as in the checkpoints that go round for CIFAR-10 (``layer1.0.conv1.weight``, ``linear.weight``).
+Sweeps name them ``splitbench/resnet20`` and so on; other depths are ``splitbench/cifar_resnet`` with
+``args: {depth: 26}``. ``weights`` come from a file. Parameters have the names of the public CIFAR-10 checkpoints
+(``layer1.0.conv1.weight``, ``linear.weight``).
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+INPUT_SIZE = 32
+"""Pixels along each side of the input."""
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+"""Per channel, of values from 0 to 1: ImageNet's, which the checkpoints were trained with."""
+DEPTHS = (20, 32, 44, 56, 110)
+"""Layers of the networks in the paper."""
 WIDTHS = (16, 32, 64)
 """Channels of layer1 to layer3."""
 
@@ -40,13 +48,7 @@ class BasicBlock(nn.Module):
 class CifarResNet(nn.Module):
     """See the module. ``torch.fx`` traces it."""
 
-    preprocessing: ClassVar[dict[str, Any]] = {
-        "resize": None,
-        "crop": 32,
-        "mean": (0.485, 0.456, 0.406),  # ImageNet's, which the checkpoints were trained with
-        "std": (0.229, 0.224, 0.225),
-    }
-    image_size: ClassVar[int] = 32
+    image_size: ClassVar[int] = INPUT_SIZE
 
     def __init__(self, depth: int, num_classes: int) -> None:
         super().__init__()
@@ -80,8 +82,3 @@ def _stage(inputs: int, outputs: int, stride: int, blocks: int) -> nn.Sequential
 def cifar_resnet(depth: int = 20, num_classes: int = 10) -> CifarResNet:
     """A network of ``depth`` layers with random weights. Raises ValueError for a depth that is not 6n + 2."""
     return CifarResNet(depth, num_classes)
-
-
-def resnet20(num_classes: int = 10) -> CifarResNet:
-    """20 layers, 0.27 million parameters."""
-    return CifarResNet(20, num_classes)

@@ -8,16 +8,14 @@ Training and calibration images go to ``train`` instead of ``val``. Pictures are
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from splitbench.bench.utils import progress
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import write_whole
 from splitbench.datasets import embedded, embedded_detection
-from splitbench.datasets.base import Dataset, Part
+from splitbench.datasets.base import Dataset, Part, Task
 from splitbench.datasets.formats.boxes import DetectionDataset
-
-Task = Literal["classification", "detection"]
 
 FOLDERS: dict[Part, str] = {"evaluation": "val", "calibration": "train", "train": "train"}
 """Where ImageNet's and COCO's loaders look for each part."""

@@ -11,7 +11,7 @@ from torch.utils.data import Subset, TensorDataset
 
 from splitbench.bench import training
 from splitbench.bench.backbones.preprocessing import Normalize
-from splitbench.bench.backbones.zoo import EMBEDDED, small_resnet
+from splitbench.bench.backbones.zoo import small_resnet
 from splitbench.bench.tools.synthetic.recipes import fit, in_memory, report
 from splitbench.bench.training import Batch, Recipe
 from splitbench.datasets import embedded
@@ -68,7 +68,7 @@ def train_embedded_classifier(
     images = drawn("train", limit, workers=workers)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = EMBEDDED[NAME].build()
+        network = small_resnet.small_resnet()
     model = nn.Sequential(Normalize(small_resnet.MEAN, small_resnet.STD), network)
     model = model.to(memory_format=torch.channels_last)  # a third faster on CPUs
     recipe = Recipe(epochs=epochs, learning_rate=4e-3, ema=0.998, best="accuracy", seed=seed)

@@ -13,8 +13,7 @@ from torchvision.models.detection.image_list import ImageList
 
 from splitbench.bench.backbones import named_weights, registry
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.backbones.zoo import EMBEDDED
-from splitbench.bench.backbones.zoo.small_detector import Features
+from splitbench.bench.backbones.zoo.small_detector import Features, small_detector
 from splitbench.bench.metrics import detection
 from splitbench.bench.metrics.records import concatenated
 from splitbench.bench.tools.synthetic.recipes import fit, in_memory, report
@@ -101,7 +100,7 @@ def untrained(seed: int, weights_of: Path | None = None) -> tuple[FCOS, str]:
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = EMBEDDED[NAME].build()
+        network = small_detector()
     classifier = registry.build(BEGINS_FROM, {}, str(weights_of or named_weights.DEFAULT), {})
     weights, body = classifier.model.state_dict(), cast(Features, network.backbone).body
     body.load_state_dict({name: weights[name] for name in body.state_dict()})

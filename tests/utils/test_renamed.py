@@ -1,0 +1,45 @@
+"""Renamed words: the old ones work, and a line names the new one."""
+
+import subprocess
+import sys
+
+import pytest
+
+from splitbench.bench.sweep.schema import read
+from splitbench.bench.utils.renamed import RENAMED, RenamedWarning, current
+
+OLD = "splitbench.bench.models.cifar_resnet:resnet20"
+SWEEP = """
+datasets: [{{name: cifar10}}]
+backbones: [{{name: "{name}", weights: none, splits: [layer2]}}]
+methods: [{{name: raw}}]
+"""
+
+
+def test_a_word_that_is_current_is_left_alone(recwarn):
+    assert current("backbone", "splitbench/resnet20") == "splitbench/resnet20"
+    assert not recwarn
+
+
+def test_no_word_leads_to_another_old_one():
+    for words in RENAMED.values():
+        assert not words.keys() & {*words.values()}
+
+
+def test_a_sweep_with_an_old_backbones_name_means_the_new_one(tmp_path):
+    (tmp_path / "old.yaml").write_text(SWEEP.format(name=OLD))
+    (tmp_path / "new.yaml").write_text(SWEEP.format(name="splitbench/resnet20"))
+    with pytest.warns(RenamedWarning, match="is called splitbench/resnet20 now"):
+        assert read(tmp_path / "old.yaml") == read(tmp_path / "new.yaml")
+
+
+def test_the_command_line_says_it_in_one_line(tmp_path):
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "splitbench.bench", "splits", OLD], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (
+        done.stderr
+        == f"note: backbone {OLD} is called splitbench/resnet20 now; the old name works in this version only\n"
+    )
+    assert "layer2" in done.stdout
