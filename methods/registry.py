@@ -8,7 +8,17 @@ from typing import Any
 
 from splitbench.methods.base import Method, MethodError
 
-SHIPPED = ("bottleneck", "boxes", "image", "label-only", "quantize-entropy", "quantize-rle", "raw", "retrained")
+SHIPPED = (
+    "bottleneck",
+    "boxes",
+    "image",
+    "label-only",
+    "quantize-context",
+    "quantize-entropy",
+    "quantize-rle",
+    "raw",
+    "retrained",
+)
 """Those of this project, whose ``version`` stands for their code. Of any other the code itself is part of keys."""
 _NOT_METHODS = {"base", "registry", "coding", "units"}
 _PARTS = tuple(sorted({*Method.__annotations__, "needs", "deploy"}))

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from splitbench.methods import base
-from splitbench.methods.base import Context, TensorSpec
+from splitbench.methods.base import BitstreamError, Context, TensorSpec
 from splitbench.methods.coding import linear, ranges
 
 
@@ -82,6 +82,19 @@ class Quantizer:
         """Levels (B, G, N), uint8."""
         groups = linear.grouped(x, self.settings.granularity)
         return linear.quantize(groups, ends, self.settings.bits, self.settings.rounding)
+
+    def symbols(self, x: Tensor, ends: linear.Range) -> Tensor:
+        """Levels less their zero point, int32, in the shape of ``x``: 0 stands for 0."""
+        zero = ends.steps(self.settings.bits)[1].int()[..., None]
+        return (self.levels(x, ends).int() - zero).reshape(x.shape)
+
+    def from_symbols(self, symbols: Tensor, ends: linear.Range, spec: TensorSpec) -> Tensor:
+        """One image's tensor from symbols (1, ...). Raises BitstreamError for one that no level has."""
+        bits = self.settings.bits
+        levels = symbols.reshape(self.groups(spec, 1)).long() + ends.steps(bits)[1].long()[..., None]
+        if bool(((levels < 0) | (levels >= 2**bits)).any()):
+            raise BitstreamError("damaged bitstream: a symbol is no level of the quantizer")
+        return self.values(levels, ends, spec)[0]
 
     def values(self, levels: Tensor, ends: linear.Range, spec: TensorSpec) -> Tensor:
         """The tensor (B, ...) of levels (B, G, N), as the network gave it."""

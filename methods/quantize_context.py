@@ -1,0 +1,128 @@
+"""quantize-context: linear quantization as in quantize-rle, then range coding by channel and causal neighbours.
+
+The strongest training-free coder here that is fast. Levels are quantize-rle's, so that the decoded cut and the accuracy
+are its for equal settings; only the bytes differ.
+
+1. *Range* and *quantization* are quantize-rle's. A symbol is a level less its zero point, so 0 stands for 0.
+2. *Context*: neighbouring values are alike. Each symbol's table is chosen by its channel and by how large the symbols
+   west, north, north-west and north-east of it are (of tokens: the one before, or the same place in the channel
+   before), in eight classes (``coding/neighbours.py``), as lossless picture coders do (CALIC, Wu and Memon, 1997).
+3. *Tables* are integers, counted on calibration images and stored on both sides, not sent. Channels and classes that
+   are alike share a table: 64 KiB per tensor at most (``coding/context_tables.py``).
+
+Bitstream of one image:
+
+    ranges        2 or 4 bytes per group and tensor     side information; absent with ``range: calibrated``
+    symbols       the rest                              payload: one stream through all tensors, no framing
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from splitbench.methods import base
+from splitbench.methods.base import Bitstream, Context, Cut, Deployment, Specs
+from splitbench.methods.coding import quantizer
+from splitbench.methods.coding.channels import channels_in_front
+from splitbench.methods.coding.context_coder import ContextCoder
+from splitbench.methods.coding.context_tables import ContextCounts, ContextTables
+from splitbench.methods.coding.neighbours import Maps
+from splitbench.methods.coding.quantizer import Quantizer
+
+
+class Settings(quantizer.Settings):
+    """The quantizer's settings; ranges are calibrated unless the sweep says otherwise."""
+
+    range: Literal["image", "calibrated"] = "calibrated"
+
+
+class QuantizeContext:
+    """Linear quantization and entropy coding with tables by channel and neighbours."""
+
+    summary: ClassVar[str] = "linear quantization + range coding by channel and neighbours, no training"
+    version: ClassVar[int] = 1
+    knob: ClassVar[str] = "bits"
+    rates: ClassVar[tuple[Any, ...]] = (1, 2, 3, 4, 5, 6, 7, 8)
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "detection")
+    only_at: ClassVar[str | None] = None
+    Settings: ClassVar[type[base.Settings]] = Settings
+
+    def needs(self, settings: Any) -> frozenset[str]:
+        """Calibration images, for the tables."""
+        return frozenset({"calibration"})
+
+    def deploy(self, settings: Any, context: Context) -> Deployment:
+        """Fit ranges and tables. Raises MethodError where calibration images are missing."""
+
+        def fit(context: Context) -> Deployment:
+            fitted = Quantizer.fit(settings, context)
+            tables = [_fit(fitted, context, index) for index in range(len(context.specs))]
+            stored = fitted.stored()
+            for index, table in enumerate(tables):
+                stored |= table.to_tensors(str(index))
+            return Deployment(context.head, _Codec(fitted, ContextCoder(tables)), context.tail, stored, stored)
+
+        return channels_in_front(fit, context)
+
+
+def _fit(fitted: Quantizer, context: Context, index: int) -> ContextTables:
+    """The tables of one tensor of the cut."""
+    spec = context.specs[index]
+    largest = 2**fitted.settings.bits - 1
+    counts = ContextCounts(_map_shape(spec.shape)[0], -largest, largest)
+
+    def images() -> Iterator[Maps]:
+        for cut in context.calibration():
+            yield from _maps(fitted.symbols(cut[index], fitted.ends_of(cut[index], index)))
+
+    return counts.fit(counts.classes(images()), images())
+
+
+def _map_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    """A tensor's shape, channels first and without the batch axis, as maps (C, H, W)."""
+    channels, *rest = shape
+    width = rest[-1] if rest else 1
+    height = int(torch.Size(rest[:-1]).numel())
+    return channels, height, width
+
+
+def _maps(symbols: Tensor) -> list[Maps]:
+    """Each image's maps."""
+    maps = symbols.reshape(len(symbols), *_map_shape(symbols.shape[1:]))
+    return [*maps.contiguous().cpu().numpy()]
+
+
+class _Codec:
+    def __init__(self, fitted: Quantizer, coder: ContextCoder) -> None:
+        self.quantizer, self.coder = fitted, coder
+
+    def encode(self, cut: Cut) -> list[Bitstream]:
+        sides = [b""] * len(cut[0])
+        symbols = []
+        for index, x in enumerate(cut):
+            ends = self.quantizer.ends_of(x, index)
+            symbols.append(_maps(self.quantizer.symbols(x, ends)))
+            sides = [a + b for a, b in zip(sides, self.quantizer.sent(ends, len(x)), strict=True)]
+        payloads = (self.coder.encode(image) for image in zip(*symbols, strict=True))
+        return [Bitstream(side + data, len(side)) for side, data in zip(sides, payloads, strict=True)]
+
+    def decode(self, streams: Sequence[bytes], specs: Specs) -> Cut:
+        rows = [self._decode_image(memoryview(data), specs) for data in streams]
+        empty = [torch.zeros(0, *spec.shape, dtype=spec.dtype) for spec in specs]
+        return tuple(torch.stack(tensors) for tensors in zip(*rows, strict=True)) if rows else tuple(empty)
+
+    def _decode_image(self, data: memoryview, specs: Specs) -> list[Tensor]:
+        ends = []
+        for index, spec in enumerate(specs):
+            span, data = self.quantizer.received(data, index, self.quantizer.groups(spec, 1)[1])
+            ends.append(span)
+        maps = self.coder.decode(data, [_map_shape(spec.shape) for spec in specs])
+        return [
+            self.quantizer.from_symbols(torch.from_numpy(symbols).reshape(1, *spec.shape), span, spec)
+            for symbols, spec, span in zip(maps, specs, ends, strict=True)
+        ]
+
+
+METHOD = QuantizeContext()
