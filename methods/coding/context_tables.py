@@ -124,7 +124,9 @@ class ContextCounts:
 def _edges(weight: int) -> _Counts:
     """The highest activity of each bin: one by one at first, then in steps that grow."""
     top = max(weight, 1) * neighbours.LARGEST
-    return np.unique(np.round(np.geomspace(1, top + 1, _BINS) - 1).astype(np.int64).clip(np.arange(_BINS), None))
+    steps = np.round(np.geomspace(1, top + 1, _BINS) - 1).astype(np.int64)
+    edges: _Counts = np.unique(np.maximum(steps, np.arange(_BINS)))
+    return edges
 
 
 def _bin(activities: npt.NDArray[np.int32], weight: int) -> _Counts:
