@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.utils.precision import coding, halved, narrowed, widened
-from splitbench.bench.utils.text import counted
+from splitbench.bench.utils.text import format_count
 from splitbench.methods.base import Bitstream, Codec, Cut, MethodError, Specs, TensorSpec
 
 _SIZE = struct.Struct("<HH")  # an image's height and width
@@ -91,7 +91,7 @@ def encode(codec: Codec, cut: Cut) -> list[Bitstream]:
     """One bitstream for each image of a cut. Raises MethodError where the codec cannot, or gives fewer or more."""
     streams = codec.encode(cut)
     if len(streams) != len(cut[0]):
-        told = counted(len(streams), "bitstream"), counted(len(cut[0]), "image")
+        told = format_count(len(streams), "bitstream"), format_count(len(cut[0]), "image")
         raise MethodError(f"the codec gave {told[0]} for {told[1]}")
     return streams
 

@@ -20,8 +20,8 @@ from torch import nn
 from splitbench.bench.backbones.detectors import is_detector
 from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.utils import user_code
-from splitbench.bench.utils.errors import UserError, told
-from splitbench.bench.utils.validation_errors import explained
+from splitbench.bench.utils.errors import UserError, format_error
+from splitbench.bench.utils.validation_errors import format_validation_error
 
 _NEEDED = ("resize", "crop", "mean", "std")
 
@@ -49,7 +49,7 @@ def build(
     try:
         model = factory(**args)
     except Exception as error:
-        raise UserError(f"{name}: it cannot be built from `args`: {told(error)}") from error
+        raise UserError(f"{name}: it cannot be built from `args`: {format_error(error)}") from error
     if not isinstance(model, nn.Module):
         raise UserError(f"{name} returns something of type {type(model).__name__}, not a torch.nn.Module")
     return model, None if is_detector(model) else _preprocessing(name, model, overrides)
@@ -70,4 +70,4 @@ def _preprocessing(name: str, model: nn.Module, overrides: dict[str, Any]) -> Pr
     try:
         return Preprocessing.model_validate(fields)
     except ValidationError as error:
-        raise UserError(explained(error, f"{name}: preprocessing", Preprocessing)) from None
+        raise UserError(format_validation_error(error, f"{name}: preprocessing", Preprocessing)) from None

@@ -15,7 +15,7 @@ from splitbench.bench.cli import results as results_commands
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import folder_for
 from splitbench.bench.utils.renamed import RenamedWarning
-from splitbench.bench.utils.text import counted
+from splitbench.bench.utils.text import format_count
 
 if TYPE_CHECKING:
     from splitbench.bench.run.sources import Sources
@@ -152,7 +152,7 @@ def run(
     if result.failed:
         print(f"tracebacks: {folder / FOLDER}", file=sys.stderr)
     results_commands.conclude(folder)
-    print(f"{counted(result.done, 'cell')} run, {result.kept} kept, {len(result.failed)} failed")
+    print(f"{format_count(result.done, 'cell')} run, {result.kept} kept, {len(result.failed)} failed")
     print(title(path))
     if result.failed:
         raise SystemExit(1)
@@ -184,7 +184,7 @@ def train(
         return  # the first of several processes speaks for all
     for reason in failed:
         print(f"failed: {reason}", file=sys.stderr)
-    print(f"{counted(trained, 'rate point')} trained, {kept} kept, {len(failed)} failed")
+    print(f"{format_count(trained, 'rate point')} trained, {kept} kept, {len(failed)} failed")
     if failed:
         raise SystemExit(1)
 

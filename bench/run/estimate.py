@@ -10,7 +10,7 @@ from splitbench.bench.run.plan import Pass, first_readable, passes
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training.methods import bundled
-from splitbench.bench.utils.text import counted, lasting
+from splitbench.bench.utils.text import format_count, format_duration
 
 _TRIES = 3
 
@@ -21,7 +21,7 @@ def described(sweep: Sweep, sources: Sources) -> Iterator[str]:
     macs = seconds = 0.0
     trainings: set[str] = set()
     for one in passes(sweep, sources):
-        yield f"{one.title}: {counted(len(one.dataset), 'image')}, {counted(len(one.planned), 'cell')}"
+        yield f"{one.title}: {format_count(len(one.dataset), 'image')}, {format_count(len(one.planned), 'cell')}"
         for planned in one.planned:
             yield f"  {planned.key}  {planned.cell}"
             trainings |= {planned.training.key} if planned.training else set()
@@ -31,12 +31,12 @@ def described(sweep: Sweep, sources: Sources) -> Iterator[str]:
         macs += pass_macs
         seconds += pass_seconds
     yield (
-        f"{counted(cells, 'cell')}, {images} (image, cell) pairs, about {macs / 1e12:.3g} TMAC in heads and tails, "
-        f"at least {lasting(seconds)} on this machine; coding comes on top"
+        f"{format_count(cells, 'cell')}, {images} (image, cell) pairs, about {macs / 1e12:.3g} TMAC in heads and "
+        f"tails, at least {format_duration(seconds)} on this machine; coding comes on top"
     )
     if trainings:
         verb = "is" if len(trainings) == 1 else "are"
-        points = f"{counted(len(trainings), 'rate point')} {verb} trained first"
+        points = f"{format_count(len(trainings), 'rate point')} {verb} trained first"
         yield f"{points}; {len(trainings & bundled.keys())} of them ship trained"
 
 

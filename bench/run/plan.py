@@ -32,7 +32,7 @@ from splitbench.bench.training.methods.trained import Training
 from splitbench.bench.utils import user_code
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.precision import Precision
-from splitbench.bench.utils.validation_errors import explained
+from splitbench.bench.utils.validation_errors import format_validation_error
 from splitbench.datasets.base import DataError, Dataset, Part
 
 SCHEMA = 1
@@ -233,7 +233,9 @@ def open_backbone(backbone: BackboneSpec, dataset: DatasetSpec, sources: Sources
             backbone.name, backbone.args, backbone.weights, overrides, sources.weights, sources.device, seed
         )
     except ValidationError as error:
-        raise UserError(explained(error, f"{backbone.label or backbone.name}: preprocessing", Preprocessing)) from None
+        raise UserError(
+            format_validation_error(error, f"{backbone.label or backbone.name}: preprocessing", Preprocessing)
+        ) from None
 
 
 def first_readable(dataset: Dataset) -> Any:

@@ -27,7 +27,7 @@ from splitbench.bench.training.methods.trained import Training, Trainings
 from splitbench.bench.utils import log, progress, provenance
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.reasons import reason_of
-from splitbench.bench.utils.text import counted
+from splitbench.bench.utils.text import format_count
 
 Overwrite = Literal["never", "failed", "all"]
 """What to do with cells that are stored: keep all, run failed ones again, or run all again."""
@@ -86,7 +86,7 @@ def _run(
     here = sources if executor.here else replace(sources, device=torch.device("cpu"))  # the devices are the workers'
     for one in passes(sweep, here):
         planned.append(replace(one, places={}))  # they hold the backbone
-        say(f"checked {one.title}: {counted(len(one.dataset), 'image')}, {counted(len(one.planned), 'cell')}")
+        say(f"checked {one.title}: {format_count(len(one.dataset), 'image')}, {format_count(len(one.planned), 'cell')}")
     store.put_plan([_labels(p, one) for one in planned for p in one.planned], part)
     for one in planned:
         store.put_images(one.fingerprint, one.dataset.ids)
@@ -96,11 +96,11 @@ def _run(
     wanted = {p.key for cells in missing for p in cells}
     kept = len({p.key for one in planned for p in one.planned} - wanted)
     if kept:
-        say(f"{counted(kept, 'cell')} {'is' if kept == 1 else 'are'} stored already")
+        say(f"{format_count(kept, 'cell')} {'is' if kept == 1 else 'are'} stored already")
     forget(store.folder, wanted if overwrite == "all" else wanted & _retrained(planned, trainings, retrain))
     done, opened = 0, time.perf_counter()
     try:
-        with progress.of(
+        with progress.bar(
             total=total, unit="image x cell", unit_scale=True, disable=total == 0, dynamic_ncols=True
         ) as bar:
             started: list[_Running] = []
@@ -327,7 +327,7 @@ def _drive(running: list[_Running], executor: Executor, store: Store, bar: "tqdm
             finish(each)
 
     lessons = 0 if executor.here else sum(len(errand.gives) for errand in errands if errand.call is worker.do_train)
-    with progress.of(lessons, "trainings", unit="training", disable=lessons == 0, dynamic_ncols=True) as trained:
+    with progress.bar(lessons, "trainings", unit="training", disable=lessons == 0, dynamic_ncols=True) as trained:
         drive(errands, executor, failed, ended)
     return done
 

@@ -57,7 +57,7 @@ def store_cells(
         named = {key: planned.cell for key, planned in left.items()}
         outcomes = score(named, shard, descriptions, one.dataset, one.skip_unreadable)
         shown = {"total": len(named), "leave": False, "delay": _SOON, "disable": quiet}
-        for key, outcome in progress.along(outcomes, "scoring", unit="cells", **shown):
+        for key, outcome in progress.track(outcomes, "scoring", unit="cells", **shown):
             put(left.pop(key), outcome)
             baseline = outcome.columns.get("baseline", baseline)
     except UserError:

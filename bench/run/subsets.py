@@ -60,7 +60,7 @@ class Parts:
 
     def _shown(self, digests: Iterable[str], count: int, part: Part) -> Iterable[str]:
         what = f"{self.label}: reading {_NAMES[part]} images"
-        return progress.along(digests, what, unit="images", total=count, disable=count < _MANY)
+        return progress.track(digests, what, unit="images", total=count, disable=count < _MANY)
 
 
 _NAMES: dict[Part, str] = {"evaluation": "evaluation", "calibration": "calibration", "train": "training"}

@@ -9,7 +9,7 @@ from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.split.points import auto_points, split_points
 from splitbench.bench.sweep.schema import AutoSplits, BackboneSpec, Sweep
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.validation_errors import explained
+from splitbench.bench.utils.validation_errors import format_validation_error
 
 
 def resolved(sweep: Sweep) -> Sweep:
@@ -25,7 +25,9 @@ def _named(spec: BackboneSpec, given: dict[str, Any]) -> BackboneSpec:
     try:
         backbone = registry.build(spec.name, spec.args, "none", spec.preprocessing | given)
     except ValidationError as error:
-        raise UserError(explained(error, f"{spec.label or spec.name}: preprocessing", Preprocessing)) from None
+        raise UserError(
+            format_validation_error(error, f"{spec.label or spec.name}: preprocessing", Preprocessing)
+        ) from None
     points = split_points(backbone.model, backbone.example())
     wanted = spec.splits.auto if isinstance(spec.splits, AutoSplits) else None
     names = [point.name for point in auto_points(points, wanted)]

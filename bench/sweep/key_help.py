@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.sweep.schema import Sweep
-from splitbench.bench.utils.validation_errors import model_in
+from splitbench.bench.utils.validation_errors import find_model
 from splitbench.datasets.base import DatasetKind
 from splitbench.methods.base import Method
 
@@ -64,7 +64,7 @@ def of_sweeps() -> Iterator[str]:
 
 def _parts(model: type[BaseModel], place: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        part = model_in(field.annotation)
+        part = find_model(field.annotation)
         if part is not None:
             where = f"{place}{name}"
             yield ""

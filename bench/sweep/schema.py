@@ -25,7 +25,7 @@ from splitbench.bench.backbones import registry
 from splitbench.bench.utils import renamed, user_code
 from splitbench.bench.utils.errors import UserError, nearest
 from splitbench.bench.utils.precision import Precision
-from splitbench.bench.utils.validation_errors import explained, short
+from splitbench.bench.utils.validation_errors import format_validation_error, shorten
 from splitbench.bench.utils.yaml_file import read_yaml
 from splitbench.datasets.base import DataError, Part, Task
 from splitbench.methods.base import MethodError, Settings
@@ -114,7 +114,7 @@ class BackboneSpec(_Strict):
             return splits
         quoted = " (names that are numbers in quotes)" if isinstance(given, list) and given else ""
         raise ValueError(
-            f"expected a list of split points{quoted}, `auto`, or `{{auto: n}}` with n at least 1, not {short(given)}"
+            f"expected a list of split points{quoted}, `auto`, or `{{auto: n}}` with n at least 1, not {shorten(given)}"
         )
 
 
@@ -241,7 +241,7 @@ def read(path: Path) -> Sweep:
     try:
         sweep = Sweep.model_validate(content)
     except ValidationError as error:
-        raise UserError(explained(error, str(path), Sweep)) from None
+        raise UserError(format_validation_error(error, str(path), Sweep)) from None
     faults = [*_faults(sweep, path)]
     if faults:
         raise UserError("\n".join(faults))
@@ -289,7 +289,7 @@ def _check_dataset(spec: DatasetSpec, place: str, task: str) -> None:
         try:
             kind.Options.model_validate(spec.options(part))
         except ValidationError as error:
-            raise UserError(explained(error, place, kind.Options, DatasetSpec)) from None
+            raise UserError(format_validation_error(error, place, kind.Options, DatasetSpec)) from None
 
 
 def _check_backbone(spec: BackboneSpec, place: str, task: str) -> None:
@@ -320,7 +320,7 @@ def _check_method(spec: MethodSpec, place: str, task: str) -> None:
         for _ in _settings(spec):
             pass
     except ValidationError as error:
-        raise UserError(explained(error, f"{place} ({spec.name})", method.Settings)) from None
+        raise UserError(format_validation_error(error, f"{place} ({spec.name})", method.Settings)) from None
 
 
 def _is_for(name: str, task: str) -> bool:

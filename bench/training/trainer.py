@@ -99,7 +99,7 @@ def train(
         if done < recipe.epochs:
             _try(alone, step, checks, recipe)
 
-        with progress.of(
+        with progress.bar(
             total=steps,
             initial=done * len(batches),
             unit="step",

@@ -1,4 +1,4 @@
-"""One sentence for the user instead of a traceback, and names close to a mistyped one."""
+"""Errors that users can act on, formatted in one sentence, and suggestions for mistyped names."""
 
 import difflib
 import os
@@ -8,33 +8,33 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """Something the user can mend; the message says what is wrong and what to do. Ends the command with code 2."""
+    """An error that the user can fix: the message says what is wrong and what to do. Commands exit with code 2."""
 
 
-def told(error: BaseException) -> str:
-    """What was raised in code of the user's: type, message, and the line, the last one that is the user's own.
+def format_error(error: BaseException) -> str:
+    """Format an exception raised in user code: its type, its message, and the innermost line of user code.
 
-    Where none is, it is the last one that is not PyTorch's.
+    Where no line is the user's, the innermost one outside PyTorch is named.
     """
     frames = traceback.extract_tb(error.__traceback__)
     text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    if not frames or isinstance(error, SyntaxError):  # it comes from another process, or tells the place itself
+    if not frames or isinstance(error, SyntaxError):  # from another process, or naming its place itself
         return text
-    own = [frame for frame in frames if not _packaged(Path(frame.filename))]
+    user = [frame for frame in frames if not _packaged(Path(frame.filename))]
     others = [frame for frame in frames if "torch" not in Path(frame.filename).parts]
-    last = (own or others or frames)[-1]
+    last = (user or others or frames)[-1]
     return f"{text} ({Path(last.filename).name}, line {last.lineno})"
 
 
 def _packaged(file: Path) -> bool:
-    """Whether a file is Python's, an installed package's or splitbench's."""
+    """Return whether a file belongs to Python, an installed package or splitbench."""
     ours = Path(__file__).resolve().parents[2]
     places = (Path(os.__file__).resolve().parent, *(ours / folder for folder in ("bench", "datasets", "methods")))
     return "site-packages" in file.parts or any(file.resolve().is_relative_to(place) for place in places)
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """``; did you mean a, b or c?`` from the valid names closest to ``name``, or nothing where none is close.
+    """Return ``; did you mean a, b or c?`` with the valid names closest to ``name``; empty if none is close.
 
     >>> nearest("layer22", ["layer1", "layer2", "avgpool"])
     '; did you mean layer2 or layer1?'

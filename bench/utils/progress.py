@@ -1,4 +1,4 @@
-"""Progress of long work, with an estimate of what is left: a bar on a terminal, lines in a file or a CI's log."""
+"""Progress bars with an estimate of the remaining time: drawn in place on a terminal, a few lines in a log file."""
 
 import sys
 import time
@@ -11,31 +11,31 @@ _EVERY = 30.0  # seconds between two lines
 _T = TypeVar("_T")
 
 
-def of(total: float, desc: str | None = None, **settings: Any) -> "tqdm[Any]":
-    """A bar by tqdm, for ``with``. Where standard error is no terminal, its states are lines, and few of them."""
-    return tqdm(total=total, desc=desc, **(settings | _here()))
+def bar(total: float, desc: str | None = None, **settings: Any) -> "tqdm[Any]":
+    """Return a tqdm bar to be used in a ``with`` statement; a few lines where standard error is not a terminal."""
+    return tqdm(total=total, desc=desc, **(settings | _output()))
 
 
-def along(items: Iterable[_T], desc: str, unit: str, **settings: Any) -> "tqdm[_T]":
-    """The same for a loop over ``items``."""
-    return tqdm(items, desc, unit=unit, **(settings | _here()))
+def track(items: Iterable[_T], desc: str, unit: str, **settings: Any) -> "tqdm[_T]":
+    """Iterate over ``items`` with a bar as :func:`bar` shows it."""
+    return tqdm(items, desc, unit=unit, **(settings | _output()))
 
 
 def skip(bar: "tqdm[Any]", count: float) -> None:
-    """What was done before this run: it tells nothing of how long the rest takes."""
+    """Advance a bar by work done before this run, which says nothing of how long the rest takes."""
     bar.initial += count
     bar.n += count
     bar.refresh()
 
 
-def _here() -> dict[str, Any]:
+def _output() -> dict[str, Any]:
     if sys.stderr.isatty():
         return {}
     return {"file": _Lines(sys.stderr), "position": 0, "dynamic_ncols": False, "leave": True}
 
 
 class _Lines:
-    """Takes what a bar draws over itself; of that it writes the first state, one now and then, and the last."""
+    """A stream for tqdm that keeps of its redrawn states the first, one every :data:`_EVERY` seconds, and the last."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

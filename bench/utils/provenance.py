@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.text import counted
+from splitbench.bench.utils.text import format_count
 
 _PACKAGES = ("splitbench", "torch", "torchvision", "timm", "numpy", "pillow")
 
@@ -34,7 +34,7 @@ def device(name: str) -> torch.device:
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"DEVICE={name}, but PyTorch sees no GPU here: use DEVICE=cpu, or install a driver for the GPU")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        count = counted(torch.cuda.device_count(), "GPU")
+        count = format_count(torch.cuda.device_count(), "GPU")
         raise UserError(f"DEVICE={name}, but PyTorch sees {count} here, numbered from 0")
     if chosen.type == "cuda":  # rows say float32: TF32 would be something else; and the same run gives the same rows
         torch.backends.cudnn.allow_tf32 = False

@@ -1,6 +1,6 @@
 """An error as one line for the results; its traceback goes into the run's log."""
 
-from splitbench.bench.utils.errors import UserError, told
+from splitbench.bench.utils.errors import UserError, format_error
 from splitbench.bench.utils.log import LOG
 from splitbench.datasets.base import DataError
 from splitbench.methods.base import MethodError
@@ -14,4 +14,4 @@ def reason_of(error: BaseException, about: str) -> str:
     ``about`` tells the log what failed.
     """
     LOG.error("%s failed:", about, exc_info=error)
-    return " ".join(str(error).split()) if isinstance(error, _EXPECTED) else told(error)
+    return " ".join(str(error).split()) if isinstance(error, _EXPECTED) else format_error(error)

@@ -1,28 +1,28 @@
-"""Counts and times as people write them."""
+"""Numbers with units, formatted for messages."""
 
 
-def counted(count: int, noun: str) -> str:
-    """How many of something.
+def format_count(count: int, noun: str) -> str:
+    """Format a count with its noun.
 
-    >>> [counted(number, "pass") for number in (0, 1, 2)], counted(1, "cell")
+    >>> [format_count(number, "pass") for number in (0, 1, 2)], format_count(1, "cell")
     (['0 passes', '1 pass', '2 passes'], '1 cell')
     """
     return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
-def macs(count: float) -> str:
-    """Multiply-adds.
+def format_macs(count: float) -> str:
+    """Format a number of multiply-adds.
 
-    >>> [macs(count) for count in (1.234e9, 45.6e6)]
+    >>> [format_macs(count) for count in (1.234e9, 45.6e6)]
     ['1.23 GMAC', '45.6 MMAC']
     """
     return f"{count / 1e9:.3g} GMAC" if count >= 1e9 else f"{count / 1e6:.3g} MMAC"
 
 
-def lasting(seconds: float) -> str:
-    """A time in seconds, minutes or hours, by its size.
+def format_duration(seconds: float) -> str:
+    """Format a time in seconds, minutes or hours, whichever fits its size.
 
-    >>> [lasting(time) for time in (0.5, 119, 120, 7200)]
+    >>> [format_duration(time) for time in (0.5, 119, 120, 7200)]
     ['0.5 s', '119.0 s', '2.0 min', '2.0 h']
     """
     if seconds < 120:

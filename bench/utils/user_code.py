@@ -25,7 +25,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from splitbench import datasets, methods
-from splitbench.bench.utils.errors import UserError, nearest, told
+from splitbench.bench.utils.errors import UserError, format_error, nearest
 from splitbench.datasets.base import DatasetKind
 from splitbench.methods.base import Method
 
@@ -113,7 +113,7 @@ def _imported(name: str) -> tuple[ModuleType, Any]:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{path}.".startswith(f"{error.name}."):
             raise UserError(f"{name}: no module {error.name!r}, neither in {here} nor installed") from None
-        raise UserError(f"{name}: importing {path} failed: {told(error)}") from error
+        raise UserError(f"{name}: importing {path} failed: {format_error(error)}") from error
     if not hasattr(module, attribute):
         raise UserError(f"{name}: {path} has no {attribute!r}{nearest(attribute, vars(module))}")
     _check_trusted(name, top, getattr(module, "__file__", None))

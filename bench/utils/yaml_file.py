@@ -1,4 +1,4 @@
-"""YAML files that people write: plain values alone, and no key twice in one place."""
+"""Reads YAML files written by users: plain values only, and no repeated keys."""
 
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,10 @@ from splitbench.bench.utils.errors import UserError
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a repeated key, which YAML forbids and PyYAML lets the last one win by."""
+    """Refuses repeated keys, which YAML forbids; PyYAML would let the last one win."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        # Here and not where values are made of it: there, what `<<` merges in looks like keys of the mapping's own.
+        # Checked before values are constructed: by then, keys merged in by `<<` look like the mapping's own.
         node = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in node.value:
@@ -25,10 +25,10 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file holds.
+    """Read a YAML file.
 
     Raises:
-        UserError: the key that a mapping has twice, and the line of the second.
+        UserError: a mapping repeats a key.
         OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError: the file cannot be read, or is not YAML.
     """
     with path.open(encoding="utf-8") as stream:

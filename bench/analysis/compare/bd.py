@@ -30,7 +30,7 @@ from bjontegaard import bd_psnr, bd_rate
 from splitbench.bench.analysis.compare.curves import Numbers, envelope
 from splitbench.bench.results.table import CURVE, UNCUT, curve_name, points
 from splitbench.bench.utils.errors import UserError, nearest
-from splitbench.bench.utils.text import counted
+from splitbench.bench.utils.text import format_count
 
 WITHIN = 10.0
 MIN_POINTS = 3
@@ -169,7 +169,7 @@ def _compare(anchor: _Curve, test: _Curve) -> _Outcome:
     counts = (*ours, anchor.reached.measured, anchor.front.measured)
     for curve, whose in ((anchor, "the anchor"), (test, "it")):
         if (near := curve.reached.measured) < MIN_POINTS:
-            few = f"{whose} has {counted(near, 'rate point')} near the baseline, {MIN_POINTS} are needed"
+            few = f"{whose} has {format_count(near, 'rate point')} near the baseline, {MIN_POINTS} are needed"
             return _Outcome(*_NEITHER, *counts, few)
     rate, rate_overlap, no_rate = _bd_rate(anchor, test)
     accuracy, overlap, no_accuracy = _bd_accuracy(anchor.reached, test.reached)

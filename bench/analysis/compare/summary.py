@@ -11,7 +11,7 @@ from splitbench.bench.analysis.compare.front import splits_in_order
 from splitbench.bench.analysis.compare.intervals import apart, told
 from splitbench.bench.analysis.compare.write import percent
 from splitbench.bench.results.table import Row, compressors, curve_name, points
-from splitbench.bench.utils.text import macs
+from splitbench.bench.utils.text import format_macs
 
 COLUMNS = [
     "dataset",
@@ -88,7 +88,7 @@ def on_device(frame: pd.DataFrame) -> list[str]:
             continue
         near = everything[everything["drop"] <= _NEAR]
         one = (near if len(near) else everything.nsmallest(1, "drop")).nsmallest(1, "bytes_mean").iloc[0]
-        cost = "" if np.isnan(one["device_macs"]) else f", for {macs(one['device_macs'])} on the device"
+        cost = "" if np.isnan(one["device_macs"]) else f", for {format_macs(one['device_macs'])} on the device"
         lines.append(
             f"{backbone} on {dataset}: running everything on the device sends {one['bytes_mean']:,.3g} bytes per image "
             f"({one['method']}) at a drop of {one['drop']:.2f} points{cost}"

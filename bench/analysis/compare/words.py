@@ -5,7 +5,7 @@ import pandas as pd
 from splitbench.bench.analysis.compare.findings import Findings
 from splitbench.bench.analysis.compare.write import as_text
 from splitbench.bench.results.table import over_seeds, points
-from splitbench.bench.utils.text import counted
+from splitbench.bench.utils.text import format_count
 
 _TESTS_SHOWN = 12
 
@@ -43,7 +43,7 @@ def _against(bd: pd.DataFrame) -> str:
     if less := len(bd) - len(known):
         reasons = bd.loc[~bd.index.isin(known.index), "reason"].value_counts()
         why = f": {reasons.index[0]}" if len(reasons) == 1 else "; bd.csv says why"
-        told += f"\n\n{counted(less, 'curve')} cannot be compared so{why}"
+        told += f"\n\n{format_count(less, 'curve')} cannot be compared so{why}"
     return told
 
 

@@ -10,7 +10,7 @@ from splitbench.bench.analysis.figures import ticks
 from splitbench.bench.analysis.figures.page import Page
 from splitbench.bench.analysis.figures.style import GREY
 from splitbench.bench.results.table import Row, over_seeds
-from splitbench.bench.utils.text import macs
+from splitbench.bench.utils.text import format_macs
 
 _METRIC = {"top1": "top-1 accuracy", "ap": "box AP"}
 _POINTS = 5.6
@@ -82,7 +82,7 @@ def _remarks(axes: Axes, split: str, here: pd.DataFrame) -> list[str]:
     own = here[here["split"] == split]
     parts = []
     if split and own["macs_head"].notna().any():
-        parts.append(f"{macs(float(own['macs_head'].min()))} on the device")
+        parts.append(f"{format_macs(float(own['macs_head'].min()))} on the device")
     left, right = axes.get_xlim()
     floor = axes.get_ylim()[0]
     below = int((here["accuracy"] < floor).sum())

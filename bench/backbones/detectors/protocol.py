@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from splitbench.bench.backbones.detectors.halves import Found
-from splitbench.bench.utils.errors import UserError, told
+from splitbench.bench.utils.errors import UserError, format_error
 from splitbench.methods.base import MethodError
 
 _PARTS = ("boxes", "labels", "scores")
@@ -83,4 +83,4 @@ def telling(model: nn.Module, method: str) -> Iterator[None]:
     except (torch.OutOfMemoryError, MethodError, UserError):
         raise
     except Exception as error:
-        raise UserError(f"{type(model).__name__}.{method} failed: {told(error)}") from error
+        raise UserError(f"{type(model).__name__}.{method} failed: {format_error(error)}") from error

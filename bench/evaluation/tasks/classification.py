@@ -12,7 +12,7 @@ from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.evaluation.tasks.base import Scored
 from splitbench.bench.metrics import accuracy
 from splitbench.bench.metrics.records import Records
-from splitbench.bench.utils.errors import told
+from splitbench.bench.utils.errors import format_error
 from splitbench.datasets.base import DataError, Dataset, class_names
 
 
@@ -37,7 +37,7 @@ class Classification:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # whatever a model of the user's own does
-            return f"it fails on an image of {example.shape[2]} x {example.shape[3]} pixels: {told(error)}"
+            return f"it fails on an image of {example.shape[2]} x {example.shape[3]} pixels: {format_error(error)}"
         if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(example):
             given = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"type {type(scores).__name__}"
             return f"it must give one tensor of scores, (images, classes), and gives something of {given} for one image"

@@ -8,7 +8,7 @@ import torch
 from splitbench.bench.run.executors.base import Executor
 from splitbench.bench.run.executors.local import Here, Processes
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.text import counted
+from splitbench.bench.utils.text import format_count
 
 
 @dataclass(frozen=True)
@@ -45,5 +45,5 @@ def opened(choice: Choice, device: str) -> Executor:
     if count == 0 and device not in ("auto", "cpu"):
         raise UserError(f"--workers {workers} on one device ({device}): leave the number to DEVICE=cuda, one per GPU")
     if count > 0 and workers > count:
-        raise UserError(f"--workers {workers}, but PyTorch sees {counted(count, 'GPU')} here: one worker per GPU")
+        raise UserError(f"--workers {workers}, but PyTorch sees {format_count(count, 'GPU')} here: one worker per GPU")
     return Processes([f"cuda:{number}" for number in range(workers)] if count else ["cpu"] * workers)

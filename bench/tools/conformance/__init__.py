@@ -17,7 +17,7 @@ from torch import Tensor
 
 from splitbench.bench.tools.conformance.damage import mutated
 from splitbench.bench.tools.conformance.samples import Case, Sample, cases, deployed, places
-from splitbench.bench.utils.errors import told
+from splitbench.bench.utils.errors import format_error
 from splitbench.methods.base import BitstreamError, Codec, Cut, Method, MethodError, Specs
 
 __all__ = [
@@ -55,7 +55,7 @@ def faults(method: Method) -> Iterator[tuple[str, str]]:
         except (NonconformingError, MethodError) as error:
             yield str(case), str(error)
         except Exception as error:
-            yield str(case), told(error)
+            yield str(case), format_error(error)
         else:
             yield str(case), ""
 
@@ -117,7 +117,8 @@ def check_damaged(method: Method, case: Case) -> None:
                 raise NonconformingError(f"{error}, for the damaged bytes {data.hex()}") from None
             except Exception as error:
                 raise NonconformingError(
-                    f"decode must refuse damaged bytes by BitstreamError, but gives {told(error)}, for {data.hex()}"
+                    f"decode must refuse damaged bytes by BitstreamError, but gives {format_error(error)}, "
+                    f"for {data.hex()}"
                 ) from error
 
 

@@ -57,7 +57,7 @@ def download(url: str, file: Path, size: int, wait: float = 2.0) -> None:
     """
     part = partial(file)
     failed, most = 0, _length(part)
-    with progress.of(total=size, desc=file.name, unit="B", unit_scale=True) as bar:
+    with progress.bar(total=size, desc=file.name, unit="B", unit_scale=True) as bar:
         while _length(part) != size:
             try:
                 _go_on(url, part, size, bar)

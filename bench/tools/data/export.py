@@ -55,7 +55,7 @@ def export(out: Path, task: Task, part: Part, limit: int | None = None, seed: in
 def _classes(dataset: embedded.EmbeddedClassification, images: Path, out: Path) -> Path:
     # Folders are named by the class's number: names would be numbered anew where a class has no image.
     folders = [images / f"{number:02}" for number in range(dataset.classes)]
-    for index in progress.along(range(len(dataset)), "writing", unit="images"):
+    for index in progress.track(range(len(dataset)), "writing", unit="images"):
         folder = folders[dataset.target(index)]
         folder.mkdir(exist_ok=True)
         _write(dataset, index, folder)
@@ -67,7 +67,7 @@ def _classes(dataset: embedded.EmbeddedClassification, images: Path, out: Path) 
 def _coco(dataset: embedded_detection.EmbeddedDetection, images: Path, out: Path) -> Path:
     pictures: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for index in progress.along(range(len(dataset)), "writing", unit="images"):
+    for index in progress.track(range(len(dataset)), "writing", unit="images"):
         file = _write(dataset, index, images)
         height, width = dataset.size(index)
         number = index + 1

@@ -71,7 +71,7 @@ class Report:
 def weighed(files: Sequence[Path]) -> tuple[int, list[str]]:
     """All files' bytes together, and what is wrong with them: those that are empty or cannot be looked at."""
     total, empty, gone = 0, [], []
-    for file in progress.along(files, "looking at files", unit="files", disable=len(files) < 20_000):
+    for file in progress.track(files, "looking at files", unit="files", disable=len(files) < 20_000):
         try:
             size = file.stat().st_size
         except OSError:
@@ -91,7 +91,7 @@ def decoded(dataset: Dataset, full: bool) -> tuple[str, list[str]]:
     if not full and count > SAMPLE:
         indices = sorted(random.Random(0).sample(range(count), SAMPLE))
     indices, damaged = list(indices), []
-    for index in progress.along(indices, "decoding", unit="images", disable=len(indices) <= SAMPLE):
+    for index in progress.track(indices, "decoding", unit="images", disable=len(indices) <= SAMPLE):
         try:
             dataset.image(index)
         except ImageError as error:

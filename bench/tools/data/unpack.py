@@ -25,7 +25,7 @@ def sha256(file: Path) -> str:
     digest = hashlib.sha256()
     with (
         file.open("rb") as stream,
-        progress.of(total=file.stat().st_size, desc="verifying", unit="B", unit_scale=True) as bar,
+        progress.bar(total=file.stat().st_size, desc="verifying", unit="B", unit_scale=True) as bar,
     ):
         while block := stream.read(_BLOCK):
             digest.update(block)
@@ -50,7 +50,7 @@ def unpack(file: Path, items: Sequence[Item], folder: Path) -> None:
             wanted = [(entry, item) for entry in entries for item in items if _belongs(entry.path, item)]
             _compare(file, items, wanted)
             _refuse_without_place(folder, sum(entry.size for entry, _ in wanted))
-            for entry, _ in progress.along(wanted, "unpacking", unit="files"):
+            for entry, _ in progress.track(wanted, "unpacking", unit="files"):
                 target = temporary / entry.path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with entry.open() as source, target.open("wb") as stream:

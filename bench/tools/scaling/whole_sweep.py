@@ -31,7 +31,7 @@ from splitbench.bench.tools.scaling.workers import Measured, PassTime, enough, n
 from splitbench.bench.training.methods.trained import Trainings
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import write_text
-from splitbench.bench.utils.text import counted
+from splitbench.bench.utils.text import format_count
 
 Halves = tuple[float, float]
 """MACs of a head and a tail."""
@@ -178,10 +178,10 @@ def all_foreseen(
         UserError: not as many numbers of images as sweeps, and as ``foreseen`` and ``rates`` do.
     """
     counts = {"--images": len(images), "--train-images": len(train_images)}
-    wrong = [f"{option} {counted(count, 'time')}" for option, count in counts.items() if count != len(sweeps)]
+    wrong = [f"{option} {format_count(count, 'time')}" for option, count in counts.items() if count != len(sweeps)]
     if wrong:
         raise UserError(
-            f"--sweep is given {counted(len(sweeps), 'time')}, but {' and '.join(wrong)}: give --images and "
+            f"--sweep is given {format_count(len(sweeps), 'time')}, but {' and '.join(wrong)}: give --images and "
             "--train-images once for each sweep, in the same order"
         )
     known = rates(run)

@@ -16,7 +16,7 @@ from splitbench.bench.results.store import Store
 from splitbench.bench.run.partition import LEAST_BATCHES, chains
 from splitbench.bench.training.methods.trained import Trainings
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.text import counted, lasting
+from splitbench.bench.utils.text import format_count, format_duration
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 _HELPS = 0.1
@@ -145,17 +145,17 @@ def described(sweeps: Sequence[Measured], workers: Sequence[int] = WORKERS) -> I
     trainings, passes = [sum(one.trainings.values()) for one in sweeps], [one for all_ in sweeps for one in all_.passes]
     total = sum(one.seconds + one.fixed for one in passes)
     count = sum(len(one.trainings) for one in sweeps)
-    trained = f"{counted(count, 'training')} ({lasting(sum(trainings))})"
-    yield f"{trained}, {counted(len(passes), 'pass')} ({lasting(total)})"
+    trained = f"{format_count(count, 'training')} ({format_duration(sum(trainings))})"
+    yield f"{trained}, {format_count(len(passes), 'pass')} ({format_duration(total)})"
     yield f"{'workers':>8} {'time':>10} {'times faster':>13} {'busy':>6}"
     alone = time(sweeps, 1)
     for each in workers:
         seconds = time(sweeps, each)
-        yield f"{each:8} {lasting(seconds):>10} {alone / seconds:13.2f} {100 * alone / seconds / each:5.0f}%"
+        yield f"{each:8} {format_duration(seconds):>10} {alone / seconds:13.2f} {100 * alone / seconds / each:5.0f}%"
     chain = sum(map(longest, sweeps))
     if chain:
-        yield f"no number of workers is faster than the longest chain of trainings: {lasting(chain)}"
-    yield f"from {counted(enough(sweeps), 'worker')} on, twice as many save less than {_HELPS:.0%} of the time"
+        yield f"no number of workers is faster than the longest chain of trainings: {format_duration(chain)}"
+    yield f"from {format_count(enough(sweeps), 'worker')} on, twice as many save less than {_HELPS:.0%} of the time"
 
 
 def time(sweeps: Iterable[Measured], workers: int) -> float:
@@ -185,6 +185,6 @@ def checked(found: Measured, runs: Iterable[Path]) -> Iterator[str]:
         for workers, seconds in taken(run):
             told = predicted(found, workers)
             yield (
-                f"{run}: {counted(workers, 'worker')} took {seconds:.1f} s, predicted {told:.1f} s "
+                f"{run}: {format_count(workers, 'worker')} took {seconds:.1f} s, predicted {told:.1f} s "
                 f"({100 * (told / seconds - 1):+.1f} %)"
             )

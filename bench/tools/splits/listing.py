@@ -16,7 +16,7 @@ from splitbench.bench.split.points import network_input, share_of_zeros, split_p
 from splitbench.bench.tools.splits.plot import plot
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import file_for
-from splitbench.bench.utils.validation_errors import explained
+from splitbench.bench.utils.validation_errors import format_validation_error
 
 _FIGURES = (".png", ".svg", ".pdf")
 
@@ -71,7 +71,7 @@ def _opened(name: str, weights: str, images: Sequence[Path], fields: dict[str, A
     try:
         backbone = registry.build(name, {}, weights, fields)
     except ValidationError as error:
-        raise UserError(explained(error, f"{name}: preprocessing", Preprocessing)) from None
+        raise UserError(format_validation_error(error, f"{name}: preprocessing", Preprocessing)) from None
     return backbone.model, backbone.example([_photograph(path) for path in images])
 
 

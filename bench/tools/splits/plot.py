@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from splitbench.bench.analysis.figures.ticks import fix_y, log_ticks
 from splitbench.bench.split.point import SplitPoint
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.text import macs
+from splitbench.bench.utils.text import format_macs
 
 SENT, COMPUTED, HINT = "#0072b2", "#d55e00", "#666666"  # Okabe and Ito: told apart whatever the eye, and in grey
 MOST_NAMES = 40
@@ -41,7 +41,7 @@ def plot(points: Sequence[SplitPoint], path: Path, title: str = "", input_bytes:
     marks = log_ticks(*left.get_ylim(), most=6)
     fix_y(left, marks, [f"{mark:,.5g}" for mark in marks])
     left.set_ylabel("cut in float32, kB (circles)", color=SENT)
-    right.set_ylabel(f"MACs done (squares),\n% of the whole network's {macs(total)}", color=COMPUTED)
+    right.set_ylabel(f"MACs done (squares),\n% of the whole network's {format_macs(total)}", color=COMPUTED)
     right.set_ylim(-3, 103)
     if input_bytes:
         left.axhline(input_bytes / 1000, color=HINT, linewidth=0.9, linestyle=":")

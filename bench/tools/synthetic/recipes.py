@@ -42,7 +42,7 @@ def in_memory(images: Dataset, item: Callable[[Dataset, int], Batch], what: str,
     size = 100
     batches = DataLoader(_Items(images, item), size, num_workers=workers)
     parts: tuple[Tensor, ...] = ()
-    for number, batch in enumerate(progress.along(batches, f"drawing {what}", unit="x 100 images")):
+    for number, batch in enumerate(progress.track(batches, f"drawing {what}", unit="x 100 images")):
         if not parts:  # filled in place: to put batches together in the end would need twice the memory
             parts = tuple(torch.empty((len(images), *part.shape[1:]), dtype=part.dtype) for part in batch)
         for whole, part in zip(parts, batch, strict=True):

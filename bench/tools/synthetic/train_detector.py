@@ -111,7 +111,7 @@ def untrained(seed: int, weights_of: Path | None = None) -> tuple[FCOS, str]:
 def measured(backbone: Backbone, images: DetectionDataset) -> dict[str, float | None]:
     """COCO's twelve numbers in percent, None where no box has that size."""
     whole, parts = backbone.whole().eval(), []
-    for first in progress.along(range(0, len(images), 25), "evaluating", unit="x 25 images"):
+    for first in progress.track(range(0, len(images), 25), "evaluating", unit="x 25 images"):
         batch = [images.image(index) for index in range(first, min(first + 25, len(images)))]
         parts.append(detection.record(whole(backbone.together([backbone.pixels(image) for image in batch]))))
     numbers = detection.evaluate(concatenated(parts), [images.boxes(index) for index in range(len(images))]).numbers

@@ -86,7 +86,7 @@ def pictures(
         found: list[Tensor] = []
         places: list[int] = []
         rows = pool.map(lazy.__getitem__, range(len(images)))
-        for pixels, place, _ in progress.along(
+        for pixels, place, _ in progress.track(
             rows, "training images", "images", total=len(images), disable=not show_progress, leave=False
         ):
             if pixels.shape != first.shape:
