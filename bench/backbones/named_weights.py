@@ -13,7 +13,7 @@ DEFAULT = "default"
 
 def is_name(weights: str) -> bool:
     """Whether a sweep's ``weights`` are neither ``none`` nor a file."""
-    return weights != "none" and Path(weights).suffix not in weight_files.SUFFIXES
+    return weights != "none" and not weight_files.is_weights_file(weights)
 
 
 def file_of(name: str, short: str, weights: str, folder: Path | None) -> Path | None:

@@ -1,7 +1,16 @@
-"""Weights from files, without executing what is in them, and a digest of their content."""
+"""Weights from files, without executing what is in them, and a digest of their content.
+
+Trainers wrap a state dict in many ways; what is understood here: safetensors, and whatever ``torch.save`` wrote that
+holds nothing but tensors and plain values, with the state dict at any depth (``state_dict``, ``model``, ``net``,
+``ema`` ...) and with the prefixes that wrappers put before names (``module.``, ``_orig_mod.``, ``model.``). A file with
+several state dicts is never guessed at: its reader says which one is meant.
+"""
 
 import hashlib
+import re
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -10,34 +19,113 @@ from torch import Tensor, nn
 
 from splitbench.bench.utils.errors import UserError
 
-SUFFIXES = (".safetensors", ".pth", ".pt")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".pth.tar", ".ckpt", ".bin")
+"""Endings of weights files, in lower case; upper case will do, too."""
+
+_PREFIXES = ("module.", "_orig_mod.", "model.")  # DataParallel's, torch.compile's, Lightning's
+_HARMLESS = ("argparse.Namespace", "numpy.")  # what trainers leave beside weights: options, and numpy's scalars
+_REFUSED = re.compile(r"GLOBAL ([\w.]+) was not an allowed global|Unsupported (?:global|class): (?:GLOBAL )?([\w.]+)")
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    """The state dict in a .safetensors or .pth file.
+def is_weights_file(name: str) -> bool:
+    """Whether a name ends as weights files do."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def read(path: Path, key: str = "") -> dict[str, Tensor]:
+    """Read the state dict in a file.
+
+    Args:
+        path: a file with one of ``SUFFIXES``.
+        key: which state dict, where the file holds several: ``state_dict_ema``, or ``model.ema`` for a nested one.
 
     Raises:
-        UserError: no such file, another type of file, a damaged one, or one that holds more than tensors.
+        UserError: no such file, another type of file, a damaged one, one that holds objects other than tensors and
+            plain values, several state dicts and no ``key``, none called ``key``, or NaN among the weights.
     """
+    content = _content(path)
+    found = dict(_state_dicts(content))
+    if not found:
+        raise UserError(f"{path}: expected a state dict (names to tensors){_beside_tensors(content)}")
+    weights = _chosen(path, key, found)
+    broken = [name for name, x in weights.items() if x.is_floating_point() and bool(x.isnan().any())]
+    if broken:
+        raise UserError(
+            f"{path}: NaN in {len(broken)} of {len(weights)} tensors ({_first(broken)}): the training that wrote it "
+            "diverged, or it is damaged"
+        )
+    return weights
+
+
+def _content(path: Path) -> Any:
     if not path.is_file():
         raise UserError(
             f"weights file not found: {path}; paths are relative to the current folder or to WEIGHTS= (--weights)"
         )
-    if path.suffix not in SUFFIXES:
+    if not is_weights_file(path.name):
         raise UserError(f"{path}: expected a weights file ending in {', '.join(SUFFIXES)}")
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        if path.suffix.lower() == ".safetensors":
+            return load_file(path)
+        return torch.load(path, "cpu", weights_only=True)
     except SafetensorError as error:
         raise UserError(f"{path}: damaged or not a safetensors file ({error})") from None
     except Exception as error:  # torch.load raises a dozen kinds for damaged files
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: damaged, or holds more than tensors ({reason})") from None
-    for key in ("state_dict", "model", "model_state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError(f"{path}: expected a state dict (names to tensors)")
-    return {str(key).removeprefix("module."): value for key, value in content.items()}
+        raise UserError(f"{path}: {_reason(path, error)}") from None
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Why torch cannot load a file without executing what is in it, and how to come by one that it can."""
+    refused = _REFUSED.search(str(error))
+    what = (refused[1] or refused[2]) if refused else ""
+    if what.startswith(_HARMLESS):
+        return (
+            f"it holds more than tensors ({what}). Save its weights alone, once: load the file with "
+            "`weights_only=False`, if you trust it, since this executes what is in it, and "
+            "`torch.save(content['state_dict'], 'weights.pth')`"
+        )
+    if what:
+        return (
+            f"it holds more than tensors ({what}), and loading that could execute code: ask whoever made the file for "
+            "its state dict alone"
+        )
+    if "TorchScript" in str(error):
+        return "it is a TorchScript archive, not a state dict: save the `state_dict()` of the module instead"
+    return f"damaged, or holds more than tensors ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+
+
+def _state_dicts(content: Any, place: str = "") -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """All state dicts in what a file holds, by the keys that lead to them; an empty key for the content itself."""
+    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
+        return
+    if content and all(isinstance(value, Tensor) for value in content.values()):
+        yield place, dict(content)
+        return
+    for key, value in content.items():
+        yield from _state_dicts(value, f"{place}.{key}" if place else key)
+
+
+def _beside_tensors(content: Any) -> str:
+    """What stands among the tensors of a mapping and is none, as in a quantized model's or an extra state."""
+    if isinstance(content, Mapping) and any(isinstance(value, Tensor) for value in content.values()):
+        others = [f"{key}: {type(value).__name__}" for key, value in content.items() if not isinstance(value, Tensor)]
+        return f", but {len(others)} of its {len(content)} values are none ({_first(others)})"
+    inner = content.values() if isinstance(content, Mapping) else ()
+    return next((text for text in map(_beside_tensors, inner) if text), "")
+
+
+def _chosen(path: Path, key: str, found: Mapping[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+    if key:
+        if key not in found:
+            raise UserError(f"{path} holds no weights called {key!r}: there are {', '.join(found) or 'none by name'}")
+        return found[key]
+    if len(found) > 1:
+        last = [*found][-1]
+        raise UserError(
+            f"{path} holds {len(found)} sets of weights ({', '.join(found)}): say which one by "
+            f"`weights: {{file: {path.name}, key: {last}}}`"
+        )
+    return next(iter(found.values()))
 
 
 def load(model: nn.Module, path: Path, name: str) -> None:
@@ -56,29 +144,48 @@ def put(model: nn.Module, weights: dict[str, Tensor], path: Path, name: str) -> 
         UserError: names or shapes that do not fit, with the first few.
     """
     expected = model.state_dict()
+    weights = without_prefixes(weights, expected)
     shapes = {
         key: f"{key} {tuple(weights[key].shape)} instead of {tuple(value.shape)}"
         for key, value in expected.items()
         if key in weights and weights[key].shape != value.shape
     }
     try:
-        told = model.load_state_dict({key: x for key, x in weights.items() if key not in shapes}, strict=False)
+        result = model.load_state_dict({key: x for key, x in weights.items() if key not in shapes}, strict=False)
     except RuntimeError as error:  # other shapes behind old names
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{path} holds the weights of another model than {name}: {reason}") from None
     # Files from before PyTorch 0.4.1 have no batch counters, and inference does not need them.
-    missing = [key for key in told.missing_keys if key not in shapes and not key.endswith("num_batches_tracked")]
+    missing = [key for key in result.missing_keys if key not in shapes and not key.endswith("num_batches_tracked")]
     faults = [
-        f"{len(found)} {what} ({', '.join(found[:3])}{', ...' if len(found) > 3 else ''})"
-        for what, found in (
+        f"{len(names)} {what} ({_first(names)})"
+        for what, names in (
             ("missing", missing),
-            ("unexpected", told.unexpected_keys),
+            ("unexpected", result.unexpected_keys),
             ("of another shape", [*shapes.values()]),
         )
-        if found
+        if names
     ]
     if faults:
         raise UserError(f"{path} holds the weights of another model than {name}: {'; '.join(faults)}")
+
+
+def without_prefixes(weights: dict[str, Tensor], expected: Collection[str]) -> dict[str, Tensor]:
+    """Take off the prefixes that wrappers put before every name, as long as none of the names is expected as it is.
+
+    ``_orig_mod.``, which ``torch.compile`` puts before a submodule's name, goes wherever it stands.
+    """
+    renamed = {key.replace("._orig_mod.", "."): value for key, value in weights.items()}
+    while renamed and not any(key in expected for key in renamed):
+        prefix = next((prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in renamed)), None)
+        if prefix is None:
+            break
+        renamed = {key.removeprefix(prefix): value for key, value in renamed.items()}
+    return renamed
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def digest(tensors: dict[str, Tensor]) -> str:

@@ -94,10 +94,10 @@ def test_a_file_that_would_execute_code_is_refused(tmp_path):
 
     path = tmp_path / "bomb.pth"
     path.write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(UserError, match="damaged, or holds more than tensors"):
+    with pytest.raises(UserError, match="holds more than tensors"):
         build("torchvision/squeezenet1_1", str(path))
     torch.save({"a": Bomb()}, path)
-    with pytest.raises(UserError, match="damaged, or holds more than tensors"):
+    with pytest.raises(UserError, match="holds more than tensors"):
         build("torchvision/squeezenet1_1", str(path))
     assert not marker.exists()
 
