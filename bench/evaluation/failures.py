@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 
 from splitbench.bench.sweep.schema import Cell
 from splitbench.bench.utils import provenance
-from splitbench.bench.utils.reasons import reason_of
+from splitbench.bench.utils.failure import Failure
 from splitbench.bench.utils.time_limit import limited
 
 _NO_ROOM = (
@@ -19,14 +18,6 @@ _NO_ROOM = (
     "unable to find an engine",
 )
 """What libraries that allocate beside PyTorch say. The third and the last have other causes, too, seldom."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Where a cell failed, as the batch's number (-1 before the first one), and why."""
-
-    batch: int
-    reason: str
 
 
 def lacks_memory(error: BaseException) -> bool:
@@ -52,6 +43,6 @@ def isolated(
     except (Exception, SystemExit) as error:  # sys.exit() in a method of one's own is its failure, too
         if spare_memory and lacks_memory(error):
             raise torch.OutOfMemoryError(str(error)) from error
-        reason = reason_of(error, ", ".join(f"{cell} ({name})" for name, cell in cells.items()))
+        reason = Failure.from_error(error, ", ".join(f"{cell} ({name})" for name, cell in cells.items())).reason
         provenance.refuse_stopped(device, f"{next(iter(cells.values()))}: {reason}")
         failed.update(dict.fromkeys(cells, reason))

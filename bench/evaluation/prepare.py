@@ -9,12 +9,13 @@ import torch
 
 from splitbench import methods
 from splitbench.bench.backbones.split_model import Place, place_of
-from splitbench.bench.evaluation.failures import Failure, isolated, lacks_memory
+from splitbench.bench.evaluation.failures import isolated, lacks_memory
 from splitbench.bench.evaluation.inputs import KEPT_BYTES, Material
 from splitbench.bench.evaluation.loader import Batch
 from splitbench.bench.evaluation.shared_heads import Network
 from splitbench.bench.sweep.schema import Cell
 from splitbench.bench.utils import provenance
+from splitbench.bench.utils.failure import Failure
 from splitbench.bench.utils.precision import running
 from splitbench.methods.base import Context, Cut, Deployment, MethodError
 
@@ -71,7 +72,7 @@ class Prepared:
     def fail(self, reasons: Mapping[str, str], batch: int = -1) -> None:
         """Note that cells failed at a batch, or before the first one; a cell's earliest failure is what is told."""
         self.failed.update(
-            {name: Failure(batch, reason) for name, reason in reasons.items() if self.lives(name, batch)}
+            {name: Failure(reason, batch) for name, reason in reasons.items() if self.lives(name, batch)}
         )
 
     def apart(self) -> Iterator["Prepared"]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from splitbench.bench.evaluation.failures import Failure
 from splitbench.bench.metrics.records import Records, concatenated
+from splitbench.bench.utils.failure import Failure
 
 _ABOUT = "about"
 _REFERENCE = "reference"
@@ -93,7 +93,7 @@ class Shard:
                         cells[about["cells"][owner]][record] = values
                 about["cells"] = cells
                 about["names"] = frozenset(about["names"])
-                about["failed"] = {name: Failure(*failure) for name, failure in about["failed"].items()}
+                about["failed"] = {name: Failure(reason, batch) for name, (batch, reason) in about["failed"].items()}
                 about["unreadable"] = tuple(about["unreadable"])
                 start = f"{_REFERENCE}/"
                 reference = {path.removeprefix(start): arrays[path] for path in arrays.files if path.startswith(start)}

@@ -26,7 +26,7 @@ from splitbench.bench.training.methods.bundled import SHIPPED
 from splitbench.bench.training.methods.trained import Training, Trainings
 from splitbench.bench.utils import log, progress, provenance
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.reasons import reason_of
+from splitbench.bench.utils.failure import Failure
 from splitbench.bench.utils.text import format_count
 
 Overwrite = Literal["never", "failed", "all"]
@@ -305,7 +305,7 @@ def _drive(running: list[_Running], executor: Executor, store: Store, bar: "tqdm
         each = running[errand.owner]
         if isinstance(error, UserError):
             raise error
-        reason = reason_of(error, each.one.title) if error is not None else ""
+        reason = Failure.from_error(error, each.one.title).reason if error is not None else ""
         if errand.call is worker.do_score:
             keys, parts = errand.args
             if error is not None:  # its worker is gone, and so were those that tried again

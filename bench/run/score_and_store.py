@@ -12,7 +12,7 @@ from splitbench.bench.run.plan import Pass, Planned
 from splitbench.bench.training.methods.trained import Trainings
 from splitbench.bench.utils import progress, provenance
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.reasons import reason_of
+from splitbench.bench.utils.failure import Failure
 
 _TRAINING = ("train_macs", "train_images", "train_seconds")
 _SOON = 5.0  # seconds that pass before progress is worth a bar
@@ -63,7 +63,7 @@ def store_cells(
     except UserError:
         raise
     except Exception as error:  # whatever breaks a whole pass must not take the other passes with it
-        reason = str(error) if isinstance(error, ShardError) else reason_of(error, one.title)
+        reason = str(error) if isinstance(error, ShardError) else Failure.from_error(error, one.title).reason
         for planned in left.values():
             put(planned, Outcome(planned.cell, reason=reason))
     return baseline

@@ -15,12 +15,12 @@ from splitbench import methods
 from splitbench.bench.backbones.split_model import Place
 from splitbench.bench.evaluation import Material, evaluate, measure, pipeline, prepare
 from splitbench.bench.evaluation.coder_threads import Coders
-from splitbench.bench.evaluation.failures import Failure
 from splitbench.bench.run.plan import open_backbone
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.run.subsets import open_dataset
 from splitbench.bench.sweep.schema import Sweep, expand
 from splitbench.bench.utils import time_limit
+from splitbench.bench.utils.failure import Failure
 from splitbench.bench.utils.precision import narrowed, widened
 from splitbench.methods.base import Bitstream, Context, Learned, LearningMethod, TensorSpec
 from splitbench.methods.coding.counts import Counts
@@ -271,7 +271,7 @@ def test_a_cells_earliest_failure_is_told():
     name = next(iter(prepared.cells))
     for batch, reason in ((5, "late"), (3, "early"), (4, "between")):
         prepared.fail({name: reason}, batch)
-    assert prepared.failed[name] == Failure(3, "early")
+    assert prepared.failed[name] == Failure("early", 3)
 
 
 class Endless:

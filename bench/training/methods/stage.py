@@ -18,7 +18,7 @@ from splitbench.bench.training.methods.trained import Training, Trainings
 from splitbench.bench.training.methods.training_data import Pool
 from splitbench.bench.utils import provenance
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.reasons import reason_of
+from splitbench.bench.utils.failure import Failure
 from splitbench.datasets.base import Dataset
 from splitbench.methods.base import Context, Learned, Learning, LearningMethod, MethodError
 
@@ -74,7 +74,7 @@ class Stage:
             except Exception as error:  # what breaks a training must not take the other cells with it
                 if distributed.world() > 1:
                     raise  # the other processes would wait for this one for ever
-                reason = reason_of(error, f"training {one.cell}")
+                reason = Failure.from_error(error, f"training {one.cell}").reason
                 provenance.refuse_stopped(self.device, f"{one.cell}: {reason}")
                 self.failed[one.key] = reason
             provenance.forget(self.device)  # the model that was trained is none of the next training
