@@ -1,5 +1,12 @@
-"""Reads YAML files written by users: plain values only, and no repeated keys."""
+"""YAML files that people write, by YAML 1.2's core schema: what looks like a number is one, all else is text.
 
+PyYAML reads YAML 1.1, which changes values without a word: ``no`` and ``off`` are false there, ``010`` is 8, ``1:30``
+is 90, ``2020-01-01`` a date and ``1e-3`` text. Here ``true`` and ``false`` are the booleans, ``null`` and ``~``
+nothing, and numbers are written as in ``12``, ``-1``, ``0x1f``, ``0o17``, ``1.5``, ``1e-3`` or ``.inf``. Digits behind
+a leading zero (``000000000139``, one of COCO's image ids) stay text, so that no zero is lost.
+"""
+
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +14,29 @@ import yaml
 
 from splitbench.bench.utils.errors import UserError
 
+_BOOL, _NULL, _INT, _FLOAT = (f"tag:yaml.org,2002:{name}" for name in ("bool", "null", "int", "float"))
+_SCALARS = (  # YAML 1.2.2, section 10.3.2, but for numbers with leading zeros
+    (_NULL, re.compile(r"^(?:null|Null|NULL|~|)$"), ["n", "N", "~", ""]),
+    (_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")),
+    (_INT, re.compile(r"^(?:[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+)$"), list("-+0123456789")),
+    (
+        _FLOAT,
+        re.compile(
+            r"^(?:[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+        ),
+        list("-+.0123456789"),
+    ),
+    ("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"]),  # of YAML 1.1, and in wide use
+)
+
 
 class _Loader(yaml.SafeLoader):
-    """Refuses repeated keys, which YAML forbids; PyYAML would let the last one win."""
+    """Refuses a repeated key, too, which YAML forbids and PyYAML lets the last one win by."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own way
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        # Checked before values are constructed: by then, keys merged in by `<<` look like the mapping's own.
+        # Here and not where values are made of it: there, what `<<` merges in looks like keys of the mapping's own.
         node = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in node.value:
@@ -24,11 +48,25 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+def _integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    return int(loader.construct_scalar(node), 0)
+
+
+def _float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
+    return float(loader.construct_scalar(node).lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+for _tag, _pattern, _first in _SCALARS:
+    _Loader.add_implicit_resolver(_tag, _pattern, _first)
+_Loader.add_constructor(_INT, _integer)
+_Loader.add_constructor(_FLOAT, _float)
+
+
 def read_yaml(path: Path) -> Any:
     """Read a YAML file.
 
     Raises:
-        UserError: a mapping repeats a key.
+        UserError: the key that a mapping has twice, and the line of the second.
         OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError: the file cannot be read, or is not YAML.
     """
     with path.open(encoding="utf-8") as stream:
