@@ -30,9 +30,11 @@ def compare(
     factor: FactorOption = 1.25,
 ) -> None:
     """Compare methods from the tables of one or more runs: fronts, bytes for a drop, BD-rate, costs, paired tests."""
+    from splitbench.bench.analysis.compare import ComparisonOptions
     from splitbench.bench.analysis.compare import compare as compare_runs
 
-    result = compare_runs(runs, _into(out, runs, "comparison"), anchor, allow_mixed, all_pairs, factor)
+    options = ComparisonOptions(anchor=anchor, allow_mixed=allow_mixed, all_pairs=all_pairs, factor=factor)
+    result = compare_runs(runs, _into(out, runs, "comparison"), options)
     print(result.text)
     _list(result.files)
 
@@ -96,11 +98,12 @@ def report(
     factor: FactorOption = 1.25,
 ) -> None:
     """Write one self-contained HTML file on one or more runs: findings in words, figures, tables, what was run."""
-    from splitbench.bench.analysis.compare import examine
+    from splitbench.bench.analysis.compare import ComparisonOptions, examine
     from splitbench.bench.analysis.report import write_report
 
     file = _beside(runs, "report.html") if out is None else file_for(out, "--out", "report.html")
-    _list([write_report(examine(runs, anchor, allow_mixed, all_pairs, factor), file)])
+    options = ComparisonOptions(anchor=anchor, allow_mixed=allow_mixed, all_pairs=all_pairs, factor=factor)
+    _list([write_report(examine(runs, options), file)])
 
 
 @app.command()

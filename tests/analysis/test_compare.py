@@ -8,10 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from splitbench.bench.analysis import compare as cmp
+from splitbench.bench.analysis.compare import compare
 from splitbench.bench.analysis.compare.bd import bd_table
-from splitbench.bench.analysis.compare.summary import deep_splits, on_device, summary, telling_budgets
-from splitbench.bench.analysis.compare.write import as_csv, as_latex, as_markdown, as_text, percent, short
+from splitbench.bench.analysis.compare.remarks import deep_split_remarks, on_device_remarks
+from splitbench.bench.analysis.compare.summary import summary, telling_budgets
+from splitbench.bench.analysis.table_formats import (
+    as_csv,
+    as_latex,
+    as_markdown,
+    as_text,
+    format_number,
+    format_percent,
+)
 from splitbench.bench.results.table import points, read
 from splitbench.bench.utils.errors import UserError
 from tests.helpers import csv_samples as samples
@@ -117,13 +125,13 @@ def seeded(sizes, accuracies, **given):
 
 def test_means_over_seeds_are_called_so_in_text_tables_and_captions(tmp_path):
     rows = [*seeded(SIZES, ACCURACIES, method="learned"), *samples.curve(SIZES, ACCURACIES, method="plain")]
-    found = cmp.compare([samples.save(tmp_path / "run" / "cells.csv", rows)], tmp_path / "out")
+    found = compare([samples.save(tmp_path / "run" / "cells.csv", rows)], tmp_path / "out")
     assert "baseline 76.00 % top1, means over up to 2 seeds" in found.text
     assert (
         "- torchvision/resnet50 on val: learned: means over 2 seeds, accuracies up to 1.00 points apart; "
         "plain: one run for each rate point" in found.text
     )
-    assert "tell nothing of other seeds; paired tests are of the lowest seed alone" in found.text
+    assert "say nothing about other seeds; paired tests are of the lowest seed alone" in found.text
     for name in ("comparison.md", "comparison.tex"):
         assert "means over up to 2 seeds" in (tmp_path / "out" / name).read_text(encoding="utf-8")
     for name in ("bytes-at-drop", "accuracy-at-bytes", "costs", "front-per-split"):
@@ -135,9 +143,7 @@ def test_means_over_seeds_are_called_so_in_text_tables_and_captions(tmp_path):
 
 
 def test_nothing_is_said_of_means_where_each_point_is_one_run(tmp_path):
-    found = cmp.compare(
-        [samples.save(tmp_path / "run" / "cells.csv", samples.curve(SIZES, ACCURACIES))], tmp_path / "out"
-    )
+    found = compare([samples.save(tmp_path / "run" / "cells.csv", samples.curve(SIZES, ACCURACIES))], tmp_path / "out")
     written = "".join(
         (tmp_path / "out" / f"comparison.{kind}").read_text(encoding="utf-8") for kind in ("txt", "md", "tex")
     )
@@ -195,7 +201,7 @@ def test_no_difference_looks_like_a_formula(tmp_path):
 def test_many_times_the_bytes_are_told_with_their_thousands_and_a_share_is_never_all_where_something_is_left(tmp_path):
     rows = [*samples.curve(SIZES, ACCURACIES, method="good"), *samples.curve([20 * s for s in SIZES], ACCURACIES)]
     assert summary(table(tmp_path, rows), drops=[2.0], budgets=[])["difference"].tolist() == ["1,900 % more bytes"]
-    assert [percent(share) for share in (0.5, 0.951, 0.9996, 1.0)] == ["50 %", "95 %", "more than 99 %", "100 %"]
+    assert [format_percent(share) for share in (0.5, 0.951, 0.9996, 1.0)] == ["50 %", "95 %", "more than 99 %", "100 %"]
 
 
 def test_budgets_are_round_and_amid_the_sizes(tmp_path):
@@ -210,8 +216,8 @@ def test_budgets_are_round_and_amid_the_sizes(tmp_path):
 
 def test_deep_splits_and_running_on_the_device_are_told(tmp_path):
     frame = table(tmp_path, samples.run())
-    assert "label-only" in on_device(frame)[0]
-    (line,) = deep_splits(frame)
+    assert "label-only" in on_device_remarks(frame)[0]
+    (line,) = deep_split_remarks(frame)
     assert "before layer4" in line and "sending the label" in line
 
 
@@ -221,7 +227,7 @@ def test_of_the_boxes_those_are_told_that_lose_next_to_nothing(tmp_path):
             samples.point(size, 76 - drop, value=size, method="boxes", split="output", task="detection", metric="ap")
             for size, drop in zip((20, 90, 300), drops, strict=True)
         ]
-        (line,) = on_device(table(tmp_path, rows))
+        (line,) = on_device_remarks(table(tmp_path, rows))
         return line
 
     assert "sends 90 bytes per image (boxes) at a drop of 0.90 points" in told(9, 0.9, 0.1)
@@ -230,7 +236,7 @@ def test_of_the_boxes_those_are_told_that_lose_next_to_nothing(tmp_path):
 
 def test_compare_returns_text_and_writes_every_table(tmp_path):
     file = samples.save(tmp_path / "run" / "cells.csv", samples.run(learned=("bottleneck",)))
-    found = cmp.compare([file], tmp_path / "out")
+    found = compare([file], tmp_path / "out")
     assert {path.name for path in found.files} == {
         *(f"{name}.csv" for name in found.tables),
         "comparison.txt",
@@ -250,16 +256,20 @@ def test_an_output_folder_that_cannot_be_written_is_a_sentence(tmp_path):
     file = samples.save(tmp_path / "run" / "cells.csv", samples.curve(SIZES, ACCURACIES))
     (tmp_path / "out").write_text("a file")
     with pytest.raises(UserError, match="cannot write"):
-        cmp.compare([file], tmp_path / "out")
+        compare([file], tmp_path / "out")
 
 
 def test_the_written_forms_of_a_table():
     small = pd.DataFrame({"name": ["a_b", "c|d"], "bytes": [1234.5, np.nan]})
-    assert as_text(small).splitlines() == ["name  bytes", "----  -----", "a_b   1,234", "c|d"]
-    assert as_markdown(small).splitlines()[1:] == ["| --- | ---: |", "| a_b | 1,234 |", "| c\\|d |  |"]
-    assert r"a\_b & 1,234 \\" in as_latex(small, "50 % & more")
+    assert as_text(small).splitlines() == ["name      bytes", "------  -------", "a_b       1,234", "c|d"]
+    assert as_markdown(small).splitlines()[1:] == [
+        "|:-------|--------:|",
+        "| a_b    |   1,234 |",
+        "| c\\|d   |         |",
+    ]
+    assert r"a\_b & 1,234 \\" in " ".join(as_latex(small, "50 % & more").split())
     assert r"\caption{50 \% \& more}" in as_latex(small, "50 % & more")
-    assert [short(x) for x in (0.0, 3.0, 0.125, 71.88, 1e6)] == ["0", "3", "0.12", "71.88", "1,000,000"]
+    assert [format_number(x) for x in (0.0, 3.0, 0.125, 71.88, 1e6)] == ["0", "3", "0.12", "71.88", "1,000,000"]
 
 
 def test_reading_and_comparing_need_no_torch():
@@ -275,6 +285,6 @@ def test_reading_and_comparing_need_no_torch():
 
 def test_a_run_of_labels_alone_is_compared(tmp_path):
     rows = [samples.point(2, 75, split="output", method="label-only", knob="k", value=1, macs_head=10)]
-    found = cmp.compare([samples.save(tmp_path / "run" / "cells.csv", rows)], tmp_path / "out")
+    found = compare([samples.save(tmp_path / "run" / "cells.csv", rows)], tmp_path / "out")
     assert "label-only" in found.text
     assert found.tables["front-per-split"].empty

@@ -10,9 +10,10 @@ from scipy.stats import norm
 
 from splitbench.bench.analysis.compare import compare
 from splitbench.bench.analysis.compare.bd import Anchor
-from splitbench.bench.analysis.compare.paired import paired_tests, told_apart
+from splitbench.bench.analysis.compare.paired import paired_tests
 from splitbench.bench.analysis.compare.pairs import pairs
-from splitbench.bench.analysis.compare.statistics import holm, of_hits, of_samples
+from splitbench.bench.analysis.compare.remarks import paired_test_remarks
+from splitbench.bench.analysis.compare.statistics import difference_of_hits, difference_of_samples, holm
 from splitbench.bench.metrics import detection
 from splitbench.bench.metrics.resampled import resampled
 from splitbench.bench.results.table import points, read
@@ -31,32 +32,32 @@ def test_holm_by_hand():
 
 def test_mcnemar_by_hand():
     # One of ten heads or fewer, both sides: 2 (1 + 10) / 2^10.
-    assert of_hits(1, 9, 100).p == pytest.approx(22 / 1024)
-    assert of_hits(9, 1, 100).p == pytest.approx(22 / 1024)
-    assert of_hits(5, 5, 100).p == pytest.approx(1.0)
-    assert of_hits(12, 2, 100).points == pytest.approx(10.0)
+    assert difference_of_hits(1, 9, 100).p == pytest.approx(22 / 1024)
+    assert difference_of_hits(9, 1, 100).p == pytest.approx(22 / 1024)
+    assert difference_of_hits(5, 5, 100).p == pytest.approx(1.0)
+    assert difference_of_hits(12, 2, 100).points == pytest.approx(10.0)
 
 
 def test_the_interval_is_that_of_drawing_images():
     only_a, only_b, images = 30, 12, 150
     difference = np.repeat([1, -1, 0], [only_a, only_b, images - only_a - only_b])
     drawn = np.random.default_rng(1).choice(difference, (20_000, images)).mean(1)
-    found = of_hits(only_a, only_b, images)
+    found = difference_of_hits(only_a, only_b, images)
     assert [found.low, found.high] == pytest.approx(100 * np.percentile(drawn, [2.5, 97.5]), abs=0.7)
 
 
 def test_cells_that_never_differ_have_no_interval():
-    found = of_hits(0, 0, 100)
+    found = difference_of_hits(0, 0, 100)
     assert (found.points, found.p) == (0.0, 1.0)
     assert np.isnan([found.low, found.high]).all()
 
 
 def test_a_difference_of_two_standard_errors():
     drawn = np.random.default_rng(0).normal(3.0, 1.5, 50_000)
-    found = of_samples(3.0, drawn)
+    found = difference_of_samples(3.0, drawn)
     assert found.p == pytest.approx(2 * norm.sf(2), rel=0.03)
     assert [found.low, found.high] == pytest.approx([3 - 1.96 * 1.5, 3 + 1.96 * 1.5], abs=0.1)
-    assert of_samples(0.0, np.zeros(10)).p == 1.0
+    assert difference_of_samples(0.0, np.zeros(10)).p == 1.0
 
 
 def curves(*named: tuple[str, list[float]], **given: object) -> list[samples.Row]:
@@ -137,7 +138,7 @@ def test_two_cells_are_tested_on_the_same_images(tmp_path):
     assert row["better"] == "a"
     other = table.loc["c k=1"]
     assert (other["only_a"], other["only_b"], other["p"], other["better"]) == (1, 2, 1.0, "neither")
-    assert "of 2 pairs" in told_apart(table.reset_index())[0]
+    assert "of 2 pairs" in paired_test_remarks(table.reset_index(), 1.25)[0]
     assert len(paired_tests(read([run]), all_pairs=True)) == 3
 
 

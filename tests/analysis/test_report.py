@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from splitbench.bench.analysis.compare import bytes_at_drops, examine
+from splitbench.bench.analysis.compare import examine
+from splitbench.bench.analysis.compare.interpolation import bytes_at_drops
 from splitbench.bench.analysis.figures import draw_all
 from splitbench.bench.analysis.report import html, write_report
 from splitbench.bench.analysis.report.provenance import provenance
@@ -167,6 +168,6 @@ def test_the_report_says_what_are_means_over_seeds(tmp_path):
     rows = [row for s in (0, 1) for row in samples.curve([1000, 2000], [70.0 + s, 75.0], seed=s)]
     _, page = written(tmp_path, rows)
     assert page.text.count("means over 2 seeds") >= 3  # under the title, in the remarks, and in tables' captions
-    assert "tell nothing of other seeds" in page.text
+    assert "say nothing about other seeds" in page.text
     _, page = written(tmp_path / "one", rows[:2])
     assert "seeds" not in page.text

@@ -1,4 +1,4 @@
-"""Bjøntegaard's average differences between curves: BD-rate and BD-accuracy against an anchor.
+"""Bjøntegaard's mean differences between curves: BD-rate and BD-accuracy against an anchor.
 
 BD-rate is the mean difference in bytes at equal accuracy, BD-accuracy the mean difference in accuracy at equal bytes,
 each over the range that both curves cover. Only rate points count whose drop is at most ``WITHIN`` points: what a codec
@@ -9,7 +9,7 @@ bends back.
 The two ask different things of a curve:
 
 * BD-rate asks how many bytes an accuracy takes. Only the curve's front
-  (:func:`splitbench.bench.analysis.compare.curves.envelope`) tells that: a rate point that takes more bytes than
+  (:func:`splitbench.bench.analysis.compare.interpolation.envelope`) tells that: a rate point that takes more bytes than
   another and is no more accurate is the answer for no accuracy.
 * BD-accuracy asks what is reached within so many bytes. To that every rate point has an answer: its own accuracy, or
   that of a better one with fewer bytes. Where a curve has come to its end, it is known to go on level.
@@ -27,12 +27,13 @@ import numpy as np
 import pandas as pd
 from bjontegaard import bd_psnr, bd_rate
 
-from splitbench.bench.analysis.compare.curves import Numbers, envelope
+from splitbench.bench.analysis.compare.interpolation import Numbers, envelope
 from splitbench.bench.results.table import CURVE, UNCUT, curve_name, points
 from splitbench.bench.utils.errors import UserError, nearest
 from splitbench.bench.utils.text import format_count
 
 WITHIN = 10.0
+"""The largest drop, in points, of a rate point that counts."""
 MIN_POINTS = 3
 MIN_OVERLAP = 0.5
 
@@ -43,14 +44,14 @@ COLUMNS = [
 
 
 class Anchor(NamedTuple):
-    """The method and variant that the others are held against."""
+    """The method and variant that the others are compared with."""
 
     method: str
     variant: str
 
 
 def bd_table(frame: pd.DataFrame, anchor: str | None = None) -> pd.DataFrame:
-    """BD-rate and BD-accuracy of every curve against the anchor, per (dataset, backbone, split).
+    """Return BD-rate and BD-accuracy of every curve against the anchor, per (dataset, backbone, split).
 
     Methods that send the picture are compared at every split, or with each other where the anchor is one of them.
 
@@ -73,8 +74,8 @@ def bd_table(frame: pd.DataFrame, anchor: str | None = None) -> pd.DataFrame:
     rows = []
     for (dataset, backbone), group in good.groupby(["dataset", "backbone"], sort=True):
         curves = {
-            (str(split), str(method), str(variant)): _curve(one)
-            for (split, method, variant), one in group.groupby(CURVE[2:], sort=True)
+            (str(split), str(method), str(variant)): _curve(rate_points)
+            for (split, method, variant), rate_points in group.groupby(CURVE[2:], sort=True)
         }
         splits = [name[0] for name in curves if name[1:] == chosen] or [""]
         for split in dict.fromkeys(splits):
@@ -82,14 +83,15 @@ def bd_table(frame: pd.DataFrame, anchor: str | None = None) -> pd.DataFrame:
             for name, curve in curves.items():
                 if name[0] == "output" or name == (split, *chosen) or not _comparable(name[0], split):
                     continue
-                outcome = _compare(base, curve) if base is not None else _UNMEASURED
-                where = split if name[0] in UNCUT and split else name[0]
-                rows.append((dataset, backbone, *name, curve_name(*chosen), *outcome, where))
+                outcome = _compare(base, curve) if base is not None else _Outcome("the anchor was not measured")
+                at_split = split if name[0] in UNCUT and split else name[0]
+                place = {"dataset": dataset, "backbone": backbone, "at_split": at_split, "anchor": curve_name(*chosen)}
+                rows.append(place | dict(zip(CURVE[2:], name, strict=True)) | outcome._asdict())
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def find_anchor(good: pd.DataFrame, anchor: str | None) -> Anchor:
-    """The anchor's method and variant; see :func:`bd_table`."""
+    """Return the anchor's method and variant; see :func:`bd_table`."""
     sizes = Counter(zip(good["method"].map(str), good["variant"].map(str), strict=True))
     for pair in sorted(sizes):
         if curve_name(*pair) == anchor:
@@ -108,7 +110,7 @@ def find_anchor(good: pd.DataFrame, anchor: str | None) -> Anchor:
 
 
 class _Line(NamedTuple):
-    """A line through points, by rising bytes, with the cut's end where it has one; and how many were measured."""
+    """A line through points by rising bytes, with the end of its cut where it has one, and the number measured."""
 
     size: Numbers
     accuracy: Numbers
@@ -123,17 +125,17 @@ class _Curve(NamedTuple):
 
 
 class _Outcome(NamedTuple):
-    """What :data:`COLUMNS` hold after the anchor; overlaps in %."""
+    """A comparison's columns; overlaps in %."""
 
-    rate: float
-    rate_overlap: float
-    accuracy: float
-    accuracy_overlap: float
-    points: float
-    on_front: float
-    anchor_points: float
-    anchor_on_front: float
     reason: str
+    points_near: float = np.nan
+    points_on_front: float = np.nan
+    anchor_points_near: float = np.nan
+    anchor_points_on_front: float = np.nan
+    bd_rate: float = np.nan
+    bd_rate_overlap: float = np.nan
+    bd_accuracy: float = np.nan
+    bd_accuracy_overlap: float = np.nan
 
 
 def _comparable(split: str, anchor_split: str) -> bool:
@@ -145,12 +147,12 @@ def _curve(rows: pd.DataFrame) -> _Curve:
     near, first = drop <= WITHIN, _cut_end(size, drop)
     # Of rate points with the same bytes the best tells what they reach.
     sizes = np.unique(size[near])
-    best = np.array([drop[size <= one].min() for one in sizes])
+    best = np.array([drop[size <= limit].min() for limit in sizes])
     return _Curve(_line(*envelope(size[near], drop[near]), *first), _line(sizes, best, *first))
 
 
 def _cut_end(size: Numbers, drop: Numbers) -> tuple[Numbers, Numbers]:
-    """Where the front crosses a drop of :data:`WITHIN` points between two rate points; nothing where it does not."""
+    """Return where the front crosses a drop of :data:`WITHIN` points between two rate points; empty if it does not."""
     size, drop = envelope(size, drop)
     if not (drop.size and drop[-1] < WITHIN < drop[0]) or WITHIN in drop:
         return np.empty(0), np.empty(0)
@@ -161,36 +163,28 @@ def _line(size: Numbers, drop: Numbers, first_size: Numbers, first_drop: Numbers
     return _Line(np.concatenate([first_size, size]), -np.concatenate([first_drop, drop]), len(size))
 
 
-_SETTINGS: dict[str, Any] = {"method": "pchip", "require_matching_points": False, "min_overlap": 0}
-
-
 def _compare(anchor: _Curve, test: _Curve) -> _Outcome:
-    ours = test.reached.measured, test.front.measured
-    counts = (*ours, anchor.reached.measured, anchor.front.measured)
-    for curve, whose in ((anchor, "the anchor"), (test, "it")):
+    counts = (test.reached.measured, test.front.measured, anchor.reached.measured, anchor.front.measured)
+    for curve, owner in ((anchor, "the anchor"), (test, "it")):
         if (near := curve.reached.measured) < MIN_POINTS:
-            few = f"{whose} has {format_count(near, 'rate point')} near the baseline, {MIN_POINTS} are needed"
-            return _Outcome(*_NEITHER, *counts, few)
+            few = f"{owner} has {format_count(near, 'rate point')} near the baseline, {MIN_POINTS} are needed"
+            return _Outcome(few, *counts)
     rate, rate_overlap, no_rate = _bd_rate(anchor, test)
     accuracy, overlap, no_accuracy = _bd_accuracy(anchor.reached, test.reached)
     reason = "; ".join(filter(None, (no_rate, no_accuracy)))
-    return _Outcome(rate, 100 * rate_overlap, accuracy, 100 * overlap, *counts, reason)
+    return _Outcome(reason, *counts, rate, 100 * rate_overlap, accuracy, 100 * overlap)
 
 
-_NEITHER = (np.nan, np.nan, np.nan, np.nan)
-_UNMEASURED = _Outcome(*_NEITHER, *_NEITHER, "the anchor was not measured")
+_SETTINGS: dict[str, Any] = {"method": "pchip", "require_matching_points": False, "min_overlap": 0}
 
 
 def _bd_rate(anchor: _Curve, test: _Curve) -> tuple[float, float, str]:
-    """BD-rate in %, the share by which the accuracies overlap, and why there is none."""
-    for curve, whose in ((anchor, "the anchor's"), (test, "its")):
+    """Return BD-rate in %, the share by which the accuracies overlap, and the reason if there is no number."""
+    for curve, owner in ((anchor, "the anchor's"), (test, "its")):
         if (on := curve.front.measured) < MIN_POINTS:
-            few = f"{on} of {whose} {curve.reached.measured} rate points near the baseline"
-            return (
-                np.nan,
-                np.nan,
-                f"no BD-rate: {few} {'is' if on == 1 else 'are'} on its front, {MIN_POINTS} are needed",
-            )
+            few = f"{on} of {owner} {curve.reached.measured} rate points near the baseline"
+            verb = "is" if on == 1 else "are"
+            return np.nan, np.nan, f"no BD-rate: {few} {verb} on its front, {MIN_POINTS} are needed"
     share = _overlap(anchor.front.accuracy, test.front.accuracy)
     if share < MIN_OVERLAP:
         return np.nan, share, f"no BD-rate: accuracies overlap by {100 * share:.0f} % only"
@@ -198,14 +192,15 @@ def _bd_rate(anchor: _Curve, test: _Curve) -> tuple[float, float, str]:
 
 
 def _bd_accuracy(anchor: _Line, test: _Line) -> tuple[float, float, str]:
-    """BD-accuracy in points, the share by which the bytes overlap, and why there is none."""
+    """Return BD-accuracy in points, the share by which the bytes overlap, and the reason if there is no number."""
     share = _overlap(np.log(anchor.size), np.log(test.size))
     if share < MIN_OVERLAP:
         return np.nan, share, f"no BD-accuracy: bytes overlap by {100 * share:.0f} % only"
     return float(bd_psnr(*anchor[:2], *test[:2], **_SETTINGS)), share, ""
 
 
-def _overlap(one: Numbers, other: Numbers) -> float:
-    both = min(one.max(), other.max()) - max(one.min(), other.min())
-    either = max(one.max(), other.max()) - min(one.min(), other.min())
+def _overlap(a: Numbers, b: Numbers) -> float:
+    """Return the length of two ranges' intersection over that of their union's hull."""
+    both = min(a.max(), b.max()) - max(a.min(), b.min())
+    either = max(a.max(), b.max()) - min(a.min(), b.min())
     return max(float(both / either), 0.0) if either > 0 else 0.0

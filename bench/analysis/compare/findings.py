@@ -1,19 +1,19 @@
-"""What a comparison finds: its tables by name, and sentences on what else to know."""
+"""A comparison of runs: its tables by name, and remarks."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
 from splitbench.bench.analysis.compare.bd import bd_table
-from splitbench.bench.analysis.compare.costs import costs
-from splitbench.bench.analysis.compare.curves import accuracy_at_budgets, bytes_at_drops
+from splitbench.bench.analysis.compare.cost_table import cost_table
 from splitbench.bench.analysis.compare.front import front_over_all, front_per_backbone, front_per_split
-from splitbench.bench.analysis.compare.paired import paired_tests, told_apart
+from splitbench.bench.analysis.compare.interpolation import accuracy_at_budgets, bytes_at_drops
+from splitbench.bench.analysis.compare.paired import paired_tests
 from splitbench.bench.analysis.compare.pairs import FACTOR
-from splitbench.bench.analysis.compare.seeds import told_of_seeds
-from splitbench.bench.analysis.compare.summary import deep_splits, on_device, summary
+from splitbench.bench.analysis.compare.remarks import remarks_on
+from splitbench.bench.analysis.compare.summary import summary
 from splitbench.bench.results.table import failures, over_seeds, points, read
 
 TITLES = {
@@ -29,33 +29,56 @@ TITLES = {
     "95 % bootstrap interval, and p-values with Holm's correction over all rows",
     "costs": "Costs beside bytes",
 }
-"""What each table shows."""
+"""The title of each table."""
 
 
-class Findings(NamedTuple):
-    """The merged table of all cells, what was made of it, and sentences under their headings."""
+@dataclass(frozen=True, kw_only=True)
+class ComparisonOptions:
+    """How runs are compared.
+
+    Attributes:
+        anchor: the method that BD-rate and paired tests are against; see
+            :func:`splitbench.bench.analysis.compare.bd.bd_table`.
+        allow_mixed: compare results over different images all the same.
+        all_pairs: test all pairs of curves; see :func:`splitbench.bench.analysis.compare.paired.paired_tests`.
+        factor: the largest ratio of the bytes of two rate points that are tested against each other.
+    """
+
+    anchor: str | None = None
+    allow_mixed: bool = False
+    all_pairs: bool = False
+    factor: float = FACTOR
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The merged table of all cells, the tables made from it by name, and remarks under their headings."""
 
     frame: pd.DataFrame
     tables: dict[str, pd.DataFrame]
     remarks: dict[str, list[str]]
 
     def title(self, name: str) -> str:
-        """A table's title; where seeds were put together it says so."""
+        """Return a table's title, which says so where numbers are means over seeds."""
         seeds = over_seeds(points(self.frame))
         if not seeds:
             return TITLES[name]
         return f"{TITLES[name]}; {'of several seeds the lowest is tested' if name == 'paired-tests' else seeds}"
 
 
-def examine(
-    paths: Iterable[Path | str],
-    anchor: str | None = None,
-    allow_mixed: bool = False,
-    all_pairs: bool = False,
-    factor: float = FACTOR,
-) -> Findings:
-    """Compare the methods of one or more runs; see :func:`splitbench.bench.analysis.compare.compare` for arguments."""
-    frame = read(paths, allow_mixed)
+def examine(paths: Iterable[Path | str], options: ComparisonOptions | None = None) -> Findings:
+    """Compare the methods of one or more runs.
+
+    Args:
+        paths: runs' folders or their ``cells.csv``.
+        options: how to compare; by default as :class:`ComparisonOptions` says.
+
+    Raises:
+        UserError: as :func:`splitbench.bench.results.table.read`, or for an unknown anchor.
+    """
+    options = options or ComparisonOptions()
+    frame = read(paths, options.allow_mixed)
+    tests = paired_tests(frame, options.anchor, options.all_pairs, options.factor)
     tables = {
         "summary": summary(frame),
         "front-per-split": front_per_split(frame),
@@ -63,16 +86,12 @@ def examine(
         "front-over-all": front_over_all(frame),
         "bytes-at-drop": bytes_at_drops(frame),
         "accuracy-at-bytes": accuracy_at_budgets(frame),
-        "bd": bd_table(frame, anchor),
-        "paired-tests": paired_tests(frame, anchor, all_pairs, factor),
-        "costs": costs(frame),
+        "bd": bd_table(frame, options.anchor),
+        "paired-tests": tests,
+        "costs": cost_table(frame),
     }
-    return Findings(frame, tables, _remarks(frame, tables["paired-tests"], factor))
-
-
-def _remarks(frame: pd.DataFrame, tested: pd.DataFrame, factor: float) -> dict[str, list[str]]:
-    known = [*told_of_seeds(frame), *on_device(frame), *deep_splits(frame)]
-    return {
-        "What else to know": [*known, *told_apart(tested, factor), *tested.attrs["untested"], *frame.attrs["notes"]],
+    remarks = {
+        "What else to know": [*remarks_on(frame, tests, options.factor), *frame.attrs["notes"]],
         "Failed cells, left out above": failures(frame),
     }
+    return Findings(frame, tables, remarks)

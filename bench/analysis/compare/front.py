@@ -1,4 +1,4 @@
-"""The Pareto front: what no other measured point beats in everything."""
+"""The Pareto front: the measured points that no other one dominates."""
 
 from collections.abc import Sequence
 
@@ -8,46 +8,37 @@ from numpy.typing import NDArray
 
 from splitbench.bench.results.table import UNCUT, points
 
-SHOWN = [
-    "method",
-    "variant",
-    "knob",
-    "value",
-    "bytes_mean",
-    "accuracy",
-    "accuracy_low",
-    "accuracy_high",
-    "drop",
-    "seeds",
-    "device_macs",
+_COLUMNS = [
+    *("method", "variant", "knob", "value", "bytes_mean"),
+    *("accuracy", "accuracy_low", "accuracy_high", "drop", "seeds", "device_macs"),
 ]
 
 
 def undominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which rows of ``costs`` (points, objectives; less is better) no other row matches everywhere and beats somewhere.
+    """Return a mask of the rows of ``costs`` (points, objectives; less is better) that no other row dominates.
 
-    Equal rows do not beat each other: both stay.
+    Equal rows do not dominate each other: both stay.
 
     >>> undominated(np.array([[1.0, 5.0], [2.0, 3.0], [3.0, 4.0]])).tolist()
     [True, True, False]
     """
     keep = np.ones(len(costs), bool)
-    for i, one in enumerate(costs):
-        keep[i] = not (np.all(costs <= one, axis=1) & np.any(costs < one, axis=1)).any()
+    for i, row in enumerate(costs):
+        keep[i] = not (np.all(costs <= row, axis=1) & np.any(costs < row, axis=1)).any()
     return keep
 
 
 def front_per_backbone(frame: pd.DataFrame) -> pd.DataFrame:
-    """Per (dataset, backbone): the points that no other one beats in bytes, accuracy and device MACs together.
+    """Return the front of bytes, accuracy and device MACs per (dataset, backbone).
 
     Device MACs belong in it: a label computed wholly on the device takes a byte or two and would beat everything else.
-    A point whose MACs were not measured counts as dearest.
+    A point whose MACs were not measured counts as the most expensive.
     """
     return _front(points(frame), ["dataset", "backbone"], ("bytes_mean", "device_macs"))
 
 
 def front_per_split(frame: pd.DataFrame) -> pd.DataFrame:
-    """Per (dataset, backbone, split): the points that no other one beats in bytes and accuracy.
+    """Return the front of bytes and accuracy per (dataset, backbone, split).
 
     Sending the picture competes at every split; running everything on the device does not, as it would always win.
     """
@@ -55,12 +46,12 @@ def front_per_split(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def front_over_all(frame: pd.DataFrame) -> pd.DataFrame:
-    """Per dataset, over its backbones: as :func:`front_per_backbone`."""
+    """Return the front of bytes, accuracy and device MACs per dataset, over all of its backbones."""
     return _front(points(frame), ["dataset"], ("bytes_mean", "device_macs"))
 
 
 def beside_every_split(good: pd.DataFrame) -> pd.DataFrame:
-    """Adds ``at_split``: each split's own points, and those that send the picture repeated at every split.
+    """Add the column ``at_split``: each split's own points, with those that send the picture repeated at every split.
 
     Where nothing was cut, the picture's points stand alone at ``input``.
     """
@@ -74,7 +65,7 @@ def beside_every_split(good: pd.DataFrame) -> pd.DataFrame:
 
 
 def splits_in_order(rows: pd.DataFrame) -> list[str]:
-    """The real split points of one backbone, shallow to deep by the head's MACs, else in the order of the table."""
+    """Return the split points of one backbone from shallow to deep, by the head's MACs or else in the table's order."""
     cut = rows[~rows["split"].isin(UNCUT)]
     depth = cut.groupby("split", sort=False)["macs_head"].min()
     return [str(split) for split in depth.sort_values(kind="stable", na_position="last").index]
@@ -87,4 +78,4 @@ def _front(good: pd.DataFrame, by: Sequence[str], least: Sequence[str]) -> pd.Da
         parts.append(rows[undominated(costs)].sort_values("bytes_mean", kind="stable"))
     front = pd.concat(parts, ignore_index=True) if parts else good
     place = list(dict.fromkeys([*by, "dataset", "backbone", "split"]))
-    return front[[*place, *SHOWN]]
+    return front[[*place, *_COLUMNS]]

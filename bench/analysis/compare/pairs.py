@@ -1,4 +1,4 @@
-"""Which rate points are held against each other: those of two curves that cost nearly the same bytes."""
+"""Which rate points are tested against each other: those of two curves that cost nearly the same bytes."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -12,7 +12,7 @@ from splitbench.bench.analysis.compare.front import beside_every_split
 from splitbench.bench.results.table import CURVE, Row
 
 FACTOR = 1.25
-"""Bytes of two rate points are comparable where the larger is at most so many times the smaller."""
+"""The largest ratio of the bytes of two rate points that are compared."""
 
 
 class Pair(NamedTuple):
@@ -24,24 +24,24 @@ class Pair(NamedTuple):
 
 
 def pairs(good: pd.DataFrame, anchor: Anchor | None, factor: float = FACTOR) -> list[Pair]:
-    """Pairs of rate points of different curves, per (dataset, backbone, split).
+    """Return the pairs of rate points of different curves to test, per (dataset, backbone, split).
 
     Of two curves, those points are paired that are each other's nearest in bytes and whose bytes differ by at most
     ``factor``; pairs where both lose more than :data:`WITHIN` points are left out, as nobody would choose between them.
     Methods that send the picture are paired with others at every split, and with each other once, at ``input``.
 
     Args:
-        good: single cells as :func:`splitbench.bench.results.table.points` gives them: one row per rate point.
-        anchor: the curve that every pair is to hold, as its second; None for all pairs of curves.
+        good: single cells as :func:`splitbench.bench.results.table.points` returns them: one row per rate point.
+        anchor: the curve that every pair holds as its second; None for all pairs of curves.
         factor: see above, 1 or more.
     """
     return [
         pair
         for _, rows in good.groupby(["dataset", "backbone"], sort=True)
         for split, here in _places(rows)
-        for one, other in _curves(here, anchor)
-        if split == "input" or set(one["split"]) | set(other["split"]) != {"input"}
-        for pair in _matched(split, one, other, factor)
+        for a, b in _curve_pairs(here, anchor)
+        if split == "input" or set(a["split"]) | set(b["split"]) != {"input"}
+        for pair in _nearest_points(split, a, b, factor)
         if min(pair.a["drop"], pair.b["drop"]) <= WITHIN
     ]
 
@@ -55,7 +55,7 @@ def _places(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield "input", pictures
 
 
-def _curves(here: pd.DataFrame, anchor: Anchor | None) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+def _curve_pairs(here: pd.DataFrame, anchor: Anchor | None) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     curves = {(str(name[3]), str(name[4])): curve for name, curve in here.groupby(CURVE, sort=True)}
     if anchor is None:
         yield from combinations(curves.values(), 2)
@@ -63,8 +63,9 @@ def _curves(here: pd.DataFrame, anchor: Anchor | None) -> Iterator[tuple[pd.Data
         yield from ((curve, curves[anchor]) for name, curve in curves.items() if name != anchor)
 
 
-def _matched(split: str, one: pd.DataFrame, other: pd.DataFrame, factor: float) -> Iterator[Pair]:
-    apart = np.abs(np.subtract.outer(*(np.log(curve["bytes_mean"].to_numpy(float)) for curve in (one, other))))
-    for i, j in enumerate(apart.argmin(1)):
-        if apart[:, j].argmin() == i and apart[i, j] <= np.log(factor) + 1e-12:
-            yield Pair(split, one.iloc[i], other.iloc[j])
+def _nearest_points(split: str, a: pd.DataFrame, b: pd.DataFrame, factor: float) -> Iterator[Pair]:
+    sizes = [np.log(curve["bytes_mean"].to_numpy(float)) for curve in (a, b)]
+    distance = np.abs(np.subtract.outer(*sizes))
+    for i, j in enumerate(distance.argmin(1)):
+        if distance[:, j].argmin() == i and distance[i, j] <= np.log(factor) + 1e-12:
+            yield Pair(split, a.iloc[i], b.iloc[j])

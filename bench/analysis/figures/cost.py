@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
-from splitbench.bench.analysis.compare.costs import costs
-from splitbench.bench.analysis.compare.curves import accuracy_at_budgets
+from splitbench.bench.analysis.compare.cost_table import cost_table
+from splitbench.bench.analysis.compare.interpolation import accuracy_at_budgets
 from splitbench.bench.analysis.compare.summary import telling_budgets
 from splitbench.bench.analysis.figures import page as pages
 from splitbench.bench.analysis.figures import ticks
@@ -104,7 +104,7 @@ def draw_weights(rows: pd.DataFrame, looks: Looks, folder: Path, report: Callabl
 
 
 def _at(rows: pd.DataFrame, budget: float) -> pd.DataFrame:
-    return accuracy_at_budgets(rows, [budget]).merge(costs(rows), on=CURVE)
+    return accuracy_at_budgets(rows, [budget]).merge(cost_table(rows), on=CURVE)
 
 
 def _too_large(table: pd.DataFrame) -> list[str]:

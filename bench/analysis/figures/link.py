@@ -10,7 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from splitbench.bench.analysis.compare.curves import Numbers
+from splitbench.bench.analysis.compare.interpolation import Numbers
 from splitbench.bench.analysis.figures import page as pages
 from splitbench.bench.analysis.figures import regions, ticks
 from splitbench.bench.analysis.figures.drawing import drawing

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from splitbench.bench.analysis.compare.curves import FAR
 from splitbench.bench.analysis.compare.front import splits_in_order
+from splitbench.bench.analysis.compare.interpolation import FAR
 from splitbench.bench.analysis.figures import page as pages
 from splitbench.bench.analysis.figures import published, ticks
 from splitbench.bench.analysis.figures.limits import limits

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from splitbench.bench.analysis.compare.curves import Numbers
+from splitbench.bench.analysis.compare.interpolation import Numbers
 from splitbench.bench.analysis.figures.style import GREY
 
 _NEAR = 1.5

@@ -13,11 +13,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from splitbench.bench.analysis.compare.front import splits_in_order
-from splitbench.bench.analysis.compare.recorded import recorded
 from splitbench.bench.analysis.figures import page as pages
 from splitbench.bench.analysis.figures import ticks
 from splitbench.bench.analysis.figures.style import GREY, Style
 from splitbench.bench.analysis.figures.titles import heading
+from splitbench.bench.analysis.image_records import read_records
 from splitbench.bench.results.table import Row, curve_name, over_seeds
 
 ENDS = (5, 25, 50, 75, 95)
@@ -81,7 +81,7 @@ def spreads(rows: pd.DataFrame) -> pd.DataFrame:
     """
     found = []
     for index, row in rows.iterrows():
-        records = recorded(row, ["bytes"])
+        records = read_records(row, ["bytes"])
         if records is not None and len(np.unique(records["bytes"])) > 1:
             values = np.percentile(records["bytes"].astype(np.float64), ENDS)
             found.append((index, *values.tolist()))

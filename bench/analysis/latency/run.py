@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from splitbench.bench.analysis.compare.write import as_csv, as_latex, as_markdown, as_text
 from splitbench.bench.analysis.figures.link import draw_links
 from splitbench.bench.analysis.latency.question import Found, Question, answered
 from splitbench.bench.analysis.latency.words import shown, shown_per_split
+from splitbench.bench.analysis.table_formats import as_csv, as_latex, as_markdown, as_text
 from splitbench.bench.results.table import read
 from splitbench.bench.utils.files import remove, write_text
 

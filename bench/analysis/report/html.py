@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from splitbench.bench.analysis.compare.write import short
+from splitbench.bench.analysis.table_formats import format_number
 
 FILTERED_FROM = 8
 """Tables of so many rows have a field to filter them."""
@@ -86,7 +86,7 @@ def _cell(value: object, right: bool) -> str:
     return (
         '<td class="right"></td>'
         if number != number
-        else f'<td class="right" data-n="{number:.7g}">{short(number)}</td>'
+        else f'<td class="right" data-n="{number:.7g}">{format_number(number)}</td>'
     )
 
 

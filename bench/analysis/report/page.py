@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from splitbench.bench.analysis.compare import Findings, readable
+from splitbench.bench.analysis.compare import Findings
 from splitbench.bench.analysis.figures import draw_all, draw_learning
 from splitbench.bench.analysis.report import html
 from splitbench.bench.analysis.report.links import links_part
 from splitbench.bench.analysis.report.provenance import provenance
 from splitbench.bench.analysis.report.sentences import sentences, too_few
+from splitbench.bench.analysis.table_formats import readable
 from splitbench.bench.results.table import failures, over_seeds, points
 from splitbench.bench.utils.files import write_text
 

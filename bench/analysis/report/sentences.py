@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from splitbench.bench.analysis.compare.front import splits_in_order
-from splitbench.bench.analysis.compare.intervals import apart, told
-from splitbench.bench.analysis.compare.write import percent
+from splitbench.bench.analysis.compare.interpolation import format_interval, intervals_apart
+from splitbench.bench.analysis.table_formats import format_percent
 from splitbench.bench.results.table import Row, curve_name, points
 
 DROP = 1.0
@@ -18,7 +18,7 @@ def sentences(frame: pd.DataFrame, needs: pd.DataFrame) -> dict[str, list[str]]:
 
     Args:
         frame: as :func:`splitbench.bench.results.table.read` returns it.
-        needs: :func:`splitbench.bench.analysis.compare.curves.bytes_at_drops` of it, with :data:`DROP` among its drops.
+        needs: :func:`~splitbench.bench.analysis.compare.interpolation.bytes_at_drops` of it, at :data:`DROP` at least.
     """
     found = {}
     for (dataset, backbone), rows in points(frame).groupby(["dataset", "backbone"], sort=True):
@@ -59,7 +59,7 @@ def _told(rows: pd.DataFrame, needs: pd.DataFrame) -> Iterator[str]:
 
 
 def _overlap(one: Row, other: Row) -> str:
-    if apart(one, other):
+    if intervals_apart(one, other):
         return "do not overlap"
     return "may overlap" if other["how_low"] == "at most" or one["how_high"] == "not reached" else "overlap"
 
@@ -70,7 +70,7 @@ def _fewer(one: Row, other: Row) -> str:
     less = 1 - one["bytes"] / other["bytes"]
     if all(bounds):
         return "before "  # it is not known which of them is the less
-    return "about as many as " if less < 0.01 and not any(bounds) else f"{sign}{percent(less)} fewer than "
+    return "about as many as " if less < 0.01 and not any(bounds) else f"{sign}{format_percent(less)} fewer than "
 
 
 def _name(row: Row) -> str:
@@ -80,5 +80,5 @@ def _name(row: Row) -> str:
 
 def _size(row: Row) -> str:
     most = "at most " if row["how"] == "at most" else ""
-    interval = told(row)
+    interval = format_interval(row)
     return f"{most}{row['bytes']:,.0f}" + (f" [{interval}]" if interval else "")

@@ -9,9 +9,22 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from splitbench.bench.analysis import compare as cmp
-from splitbench.bench.analysis.compare.curves import Numbers, envelope, read_bytes, read_drop
-from splitbench.bench.analysis.compare.front import beside_every_split, splits_in_order, undominated
+from splitbench.bench.analysis.compare.front import (
+    beside_every_split,
+    front_over_all,
+    front_per_backbone,
+    front_per_split,
+    splits_in_order,
+    undominated,
+)
+from splitbench.bench.analysis.compare.interpolation import (
+    Numbers,
+    accuracy_at_budgets,
+    bytes_at_drops,
+    envelope,
+    read_bytes,
+    read_drop,
+)
 from splitbench.bench.results.table import points, read
 from tests.helpers import csv_samples as samples
 
@@ -80,11 +93,11 @@ def test_readings_lie_within_the_measured_range_and_agree_with_each_other(size, 
 
 def test_tables_of_readings_hold_every_curve_and_keep_not_reached_empty(tmp_path):
     frame = table(tmp_path, samples.curve([100, 400], [73, 75], wide=0.0))
-    need = cmp.bytes_at_drops(frame, [0.5, 2.0])
+    need = bytes_at_drops(frame, [0.5, 2.0])
     assert need["how"].tolist() == ["not reached", "interpolated"]
     assert need["bytes"].isna().tolist() == [True, False]
     assert need["bytes"].iloc[1] == pytest.approx(200)
-    reach = cmp.accuracy_at_budgets(frame, [50, 200])
+    reach = accuracy_at_budgets(frame, [50, 200])
     assert reach["accuracy"].isna().tolist() == [True, False]
     assert reach["accuracy"].iloc[1] == pytest.approx(74)
 
@@ -93,7 +106,7 @@ def test_bytes_for_a_drop_carry_the_drops_interval(tmp_path):
     rows = [
         row | {"drop_low": row["drop"] - 1, "drop_high": row["drop"] + 1} for row in samples.curve([100, 400], [72, 75])
     ]
-    need = cmp.bytes_at_drops(table(tmp_path, rows), [1.5, 2.5])
+    need = bytes_at_drops(table(tmp_path, rows), [1.5, 2.5])
     narrow, wide = (need[need["tolerated_drop"] == drop].iloc[0] for drop in (1.5, 2.5))
     assert wide["bytes_low"] < wide["bytes"] < wide["bytes_high"]
     assert np.isnan(narrow["bytes_high"])
@@ -104,12 +117,12 @@ def test_the_end_of_an_interval_that_lies_below_the_smallest_rate_point_is_told_
         row | {"drop_low": row["drop"] - 2, "drop_high": row["drop"] + 1}
         for row in samples.curve([100, 400], [73, 75.5])
     ]
-    need = cmp.bytes_at_drops(table(tmp_path, rows), [1.2, 2.0, 4.5]).set_index("tolerated_drop")
+    need = bytes_at_drops(table(tmp_path, rows), [1.2, 2.0, 4.5]).set_index("tolerated_drop")
     assert need["how_low"].tolist() == ["at most"] * 3
     assert need["bytes_low"].tolist() == [100.0] * 3
     assert need["how_high"].tolist() == ["not reached", "interpolated", "at most"]
     bare = [row | {"drop_low": "", "drop_high": ""} for row in rows]
-    need = cmp.bytes_at_drops(table(tmp_path, bare, "bare"), [2.0])
+    need = bytes_at_drops(table(tmp_path, bare, "bare"), [2.0])
     assert (need["how_low"].item(), need["how_high"].item()) == ("", "")
 
 
@@ -127,8 +140,8 @@ def test_no_reading_lies_outside_its_interval(drawn, tolerated, budget):
         rows.append(row | ends)
     frame = pd.DataFrame(rows).assign(source="")
     for table, name in (
-        (cmp.bytes_at_drops(frame, [tolerated]), "bytes"),
-        (cmp.accuracy_at_budgets(frame, [budget]), "accuracy"),
+        (bytes_at_drops(frame, [tolerated]), "bytes"),
+        (accuracy_at_budgets(frame, [budget]), "accuracy"),
     ):
         low, middle, high = (table[f"{name}{end}"].item() for end in ("_low", "", "_high"))
         assert not low > middle * (1 + 1e-9)
@@ -142,7 +155,7 @@ def test_the_interval_of_a_curve_that_bends_back_holds_its_reading(tmp_path):
         | {"drop_low": low, "drop_high": high}
         for size, drop, low, high in points
     ]
-    need = cmp.bytes_at_drops(table(tmp_path, rows), [1.0])
+    need = bytes_at_drops(table(tmp_path, rows), [1.0])
     assert need["bytes"].item() == need["bytes_low"].item() == pytest.approx(194, abs=1)
     assert np.isnan(need["bytes_high"].item())
 
@@ -152,7 +165,7 @@ def test_of_two_points_of_equal_bytes_the_worse_one_has_no_part_in_the_interval(
         row | {"accuracy_low": row["accuracy"], "accuracy_high": row["accuracy"]}
         for row in samples.curve([200, 100, 200], [67.0, 71.0, 75.0])
     ]
-    reach = cmp.accuracy_at_budgets(table(tmp_path, rows), [150])
+    reach = accuracy_at_budgets(table(tmp_path, rows), [150])
     assert reach["accuracy"].item() == reach["accuracy_low"].item() == reach["accuracy_high"].item()
 
 
@@ -174,10 +187,10 @@ def test_the_front_is_what_nothing_dominates_and_dominates_all_else(costs):
 
 def test_a_label_does_not_win_by_bytes_alone(tmp_path):
     frame = table(tmp_path, samples.run(images=1000))
-    backbone = cmp.front_per_backbone(frame)
+    backbone = front_per_backbone(frame)
     assert {"label-only", "image", "quantize-rle"} <= set(backbone["method"])
-    assert "label-only" not in set(cmp.front_per_split(frame)["method"])
-    assert len(cmp.front_over_all(frame)) == len(backbone)
+    assert "label-only" not in set(front_per_split(frame)["method"])
+    assert len(front_over_all(frame)) == len(backbone)
 
 
 def test_splits_come_shallow_to_deep_and_pictures_beside_each(tmp_path):

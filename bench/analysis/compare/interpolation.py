@@ -1,4 +1,4 @@
-"""Reads off measured curves: bytes needed for a tolerated drop, accuracy within a byte budget.
+"""Interpolates measured curves: bytes needed for a tolerated drop, accuracy within a byte budget.
 
 A curve is read along its *envelope*: its rate points ordered by bytes, without those that cost more bytes than another
 and are no more accurate. Between two neighbours of the envelope the logarithm of the bytes is taken as linear in the
@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from splitbench.bench.results.table import CURVE, points
+from splitbench.bench.results.table import CURVE, Row, points
 
 DROPS = (0.5, 1.0, 2.0)
 """Tolerated drops, in points of accuracy."""
@@ -29,20 +29,20 @@ BUDGETS = (500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
 """Bytes per image."""
 
 FAR = 4.0
-"""How many times the bytes of one rate point the next may have for what lies between them to be read."""
+"""The largest ratio of the bytes of two neighbouring rate points between which curves are interpolated."""
 
 Numbers = NDArray[np.float64]
 
 
 class Reading(NamedTuple):
-    """A value read off a curve (nan where not reached) and how it came about (empty where the curve has no values)."""
+    """A value read off a curve (nan where not reached) and how it was read (empty where the curve has no values)."""
 
     value: float
     how: str
 
 
 def envelope(size: Numbers, drop: Numbers) -> tuple[Numbers, Numbers]:
-    """The points of a curve that no other one of it beats: bytes strictly rise along it and the drop strictly falls.
+    """Return the undominated points of a curve: along them bytes strictly rise and the drop strictly falls.
 
     >>> envelope(np.array([100.0, 200.0, 300.0, 400.0]), np.array([9.0, 4.0, 5.0, 1.0]))
     (array([100., 200., 400.]), array([9., 4., 1.]))
@@ -52,7 +52,7 @@ def envelope(size: Numbers, drop: Numbers) -> tuple[Numbers, Numbers]:
 
 
 def _along_envelope(size: Numbers, drop: Numbers) -> NDArray[np.intp]:
-    """Where the points of :func:`envelope` stand in ``size`` and ``drop``, by rising bytes."""
+    """Return the indices of the points of :func:`envelope`, by rising bytes."""
     known = np.flatnonzero(np.isfinite(size) & np.isfinite(drop) & (size > 0))
     order = known[np.lexsort((drop[known], size[known]))]
     best = np.minimum.accumulate(drop[order])
@@ -61,7 +61,7 @@ def _along_envelope(size: Numbers, drop: Numbers) -> NDArray[np.intp]:
 
 
 def read_bytes(size: Numbers, drop: Numbers, tolerated: float) -> Reading:
-    """Bytes at which a curve's drop is ``tolerated``, as the module's docstring says.
+    """Return the bytes at which a curve's drop is ``tolerated``; the module's docstring has the rules.
 
     Args:
         size: bytes per image of the rate points, in any order.
@@ -83,7 +83,7 @@ def read_bytes(size: Numbers, drop: Numbers, tolerated: float) -> Reading:
 
 
 def read_drop(size: Numbers, drop: Numbers, budget: float) -> Reading:
-    """The drop, in points, of a curve that may spend ``budget`` bytes per image."""
+    """Return the drop, in points, of a curve that may spend ``budget`` bytes per image."""
     size, drop = envelope(size, drop)
     if not len(size) or size[0] > budget:
         return Reading(np.nan, "not reached")
@@ -92,11 +92,11 @@ def read_drop(size: Numbers, drop: Numbers, budget: float) -> Reading:
 
 
 def bytes_at_drops(frame: pd.DataFrame, drops: Sequence[float] = DROPS) -> pd.DataFrame:
-    """Bytes per image that each curve needs for each tolerated drop.
+    """Return the bytes per image that each curve needs for each tolerated drop.
 
     Returns:
-        One row per curve and tolerated drop (points): ``bytes`` and ``how`` they were read (measured, interpolated, at
-        most or not reached); ``bytes_low``, ``how_low``, ``bytes_high`` and ``how_high``: the same reading at the lower
+        One row per curve and tolerated drop (points): ``bytes`` and ``how`` it was read (measured, interpolated, at
+        most, or not reached); ``bytes_low``, ``how_low``, ``bytes_high`` and ``how_high``: the same read at the lower
         and upper ends of the drops' 95 % intervals, widened to hold ``bytes``; ``rate_points``: how many measured
         points the curve has; and ``seeds``: how many seeds each of these is a mean over, at least. What is *at most* is
         a bound: where ``how_low`` says so, the interval's lower end lies at ``bytes_low`` or anywhere below.
@@ -116,7 +116,7 @@ def bytes_at_drops(frame: pd.DataFrame, drops: Sequence[float] = DROPS) -> pd.Da
 
 
 def accuracy_at_budgets(frame: pd.DataFrame, budgets: Sequence[float] = BUDGETS) -> pd.DataFrame:
-    """Accuracy that each curve reaches within each byte budget.
+    """Return the accuracy that each curve reaches within each byte budget.
 
     Returns:
         One row per curve and budget (bytes per image): ``accuracy`` (%), ``drop`` (points), ``how`` (measured,
@@ -137,6 +137,27 @@ def accuracy_at_budgets(frame: pd.DataFrame, budgets: Sequence[float] = BUDGETS)
     return pd.DataFrame(rows, columns=columns)
 
 
+def format_interval(row: Row) -> str:
+    """Format the interval of a row of :func:`bytes_at_drops`; empty where it has none.
+
+    An end that is only a bound is marked: ``≤ 30 to 102``.
+    """
+    if np.isnan(row["bytes_low"]):
+        return ""
+    bound = row["how_low"] == "at most"
+    low = f"{'≤ ' * bound}{row['bytes_low']:,.0f}"
+    if row["how_high"] == "at most":
+        return low
+    if np.isnan(row["bytes_high"]):
+        return f"{low} to more than measured" if bound else f"{low} or more"
+    return f"{low} to {row['bytes_high']:,.0f}"
+
+
+def intervals_apart(fewer: Row, more: Row) -> bool:
+    """Return whether the interval of ``fewer`` ends below where that of ``more``, which needs more bytes, begins."""
+    return bool(fewer["bytes_high"] < more["bytes_low"] and more["how_low"] != "at most")
+
+
 def _curves(frame: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[str, ...], dict[str, Numbers]]]:
     for name, curve in points(frame).groupby(CURVE, sort=True):
         yield tuple(map(str, name)), {column: curve[column].to_numpy(float) for column in columns}
@@ -148,7 +169,7 @@ def _along(size: Numbers, values: Numbers, budget: float) -> float:
 
 
 def _within(size: Numbers, values: Numbers, budget: float) -> tuple[float, bool]:
-    """What a budget gets, by rising bytes, and whether that lies between two rate points."""
+    """Return the value that a budget reaches, by rising bytes, and whether it lies between two rate points."""
     before = max(int(np.searchsorted(size, budget, "right")) - 1, 0)
     near = before + 1 < len(size) and size[before + 1] <= FAR * size[before]
     if budget <= size[before] or not near:
