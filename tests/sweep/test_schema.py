@@ -58,7 +58,7 @@ def test_without_a_knob_a_method_gives_its_own_rate_points(tmp_path):
         ("[10, 50]", "[10, 101]", ["methods.1 (image): quality:", "less than or equal to 100, not 101"]),
         ("weights: none", "weigths: none", ["backbones.0.weigths: unknown key; did you mean weights?"]),
         ("[image, calibrated]", "imag", ["expected 'image' or 'calibrated', not 'imag'; did you mean image?"]),
-        ("label-only", "label-onl", ["methods.2.name: unknown method 'label-onl'", "did you mean label-only?"]),
+        ("label-only", "label-onl", ["methods.2.name: unknown method 'label-onl'", "did you mean label-only"]),
         (
             "[features.5, features.8]",
             "features.5",
