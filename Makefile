@@ -14,7 +14,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# With DATA the published sweep over ImageNet or COCO; without, the embedded one.
+# With DATA the published sweep over ImageNet or COCO; without, the synthetic one.
 SWEEP ?= $(if $(DATA),imagenet,classification)
 NAME = $(basename $(notdir $(SWEEP)))
 OUT ?= results/$(NAME)

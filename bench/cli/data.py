@@ -20,7 +20,7 @@ def export(
     limit: Annotated[int | None, typer.Option(help="How many, from the first; all by default.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Of the drawing.", min=0, max=2**32 - 1)] = 0,
 ) -> None:
-    """Write the embedded dataset as PNG files with labels, readable as ImageNet's and COCO's layouts."""
+    """Write the synthetic dataset as PNG files with labels, readable as ImageNet's and COCO's layouts."""
     from splitbench.bench.tools.data.export import export as write
 
     for path in write(out, task, part, limit, seed):

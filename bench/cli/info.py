@@ -63,10 +63,11 @@ def datasets(
 ) -> None:
     """List the datasets; of one, tell its options."""
     from splitbench.bench.sweep import key_help
-    from splitbench.bench.utils import user_code
+    from splitbench.bench.utils import renamed, user_code
     from splitbench.datasets import DataError, get, names
 
     if name is not None:
+        name = renamed.current("dataset", name)
         print("\n".join(key_help.of_dataset(name, user_code.dataset(name))))
         return
     for name in names():

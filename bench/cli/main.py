@@ -14,7 +14,7 @@ from splitbench.bench.cli import info
 from splitbench.bench.cli import results as results_commands
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import folder_for
-from splitbench.bench.utils.renamed import RenamedWarning
+from splitbench.bench.utils.renamed import RenamedWarning, current
 from splitbench.bench.utils.text import format_count
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _format_warning = warnings.formatwarning
 def main() -> None:
     """Run a command; bad input ends with one sentence and code 2, Ctrl-C with 130, failed cells with 1."""
     warnings.formatwarning = _formatted
+    sys.argv[1:2] = [current("command", word) for word in sys.argv[1:2]]
     try:
         app()
     except SystemExit as stop:
@@ -284,8 +285,8 @@ def collect(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> No
     print(f"wrote {Store(run).collect()}")
 
 
-@app.command("train-embedded")
-def train_embedded(
+@app.command("train-synthetic")
+def train_synthetic(
     network: Annotated[Literal["small_resnet", "small_detector"], typer.Option(help="Which one.")] = "small_resnet",
     out: Annotated[
         Path | None, typer.Option(help="The file of the weights; default results/<network>.safetensors.")
@@ -297,17 +298,17 @@ def train_embedded(
         Path | None, typer.Option(help="The small_resnet that the detector begins with; default the one that ships.")
     ] = None,
 ) -> None:
-    """Train a network of the embedded benchmark again, by the command that made the weights that ship."""
-    from splitbench.bench.tools.synthetic.train_classifier import train_embedded_classifier
-    from splitbench.bench.tools.synthetic.train_detector import train_embedded_detector
+    """Train a network of the synthetic benchmark again, by the command that made its bundled weights."""
+    from splitbench.bench.tools.synthetic.train_classifier import train_small_resnet
+    from splitbench.bench.tools.synthetic.train_detector import train_small_detector
 
     file = out or Path("results") / f"{network}.safetensors"
     if network == "small_detector":
-        report = train_embedded_detector(file, seed, epochs, limit, begin=begin)
+        report = train_small_detector(file, seed, epochs, limit, begin=begin)
     elif begin:
         raise UserError("--begin is for --network small_detector: small_resnet begins with random weights")
     else:
-        report = train_embedded_classifier(file, seed, epochs, limit)
+        report = train_small_resnet(file, seed, epochs, limit)
     for name, value in report.items():
         print(f"{name:18} {value}")
 

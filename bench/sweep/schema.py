@@ -63,6 +63,17 @@ class DatasetSpec(_Open):
     calibration: dict[str, Any] = {}
     train: dict[str, Any] = {}
 
+    @field_validator("name")
+    @classmethod
+    def _current_name(cls, name: str) -> str:
+        return renamed.current("dataset", name)
+
+    @field_validator("calibration", "train")
+    @classmethod
+    def _current_name_within(cls, options: dict[str, Any]) -> dict[str, Any]:
+        name = options.get("name")
+        return options | {"name": renamed.current("dataset", name)} if isinstance(name, str) else options
+
     def options(self, part: Part) -> dict[str, Any]:
         """The dataset's options for one use of it."""
         own = {"calibration": self.calibration, "train": self.train}.get(part, {})

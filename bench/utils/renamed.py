@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Literal
 
-Kind = Literal["backbone"]
+Kind = Literal["backbone", "command", "dataset"]
 
 RENAMED: Mapping[Kind, Mapping[str, str]] = {
     "backbone": {
@@ -17,6 +17,8 @@ RENAMED: Mapping[Kind, Mapping[str, str]] = {
         "splitbench.bench.models.detectors.nanodet:nanodet_m": "splitbench/nanodet_m",
         "splitbench.bench.models.detectors.yolox_nano:yolox_nano": "splitbench/yolox_nano",
     },
+    "command": {"train-embedded": "train-synthetic"},
+    "dataset": {"embedded": "synthetic", "embedded-detection": "synthetic-detection"},
 }
 """By kind, the old words and what they are called now."""
 

@@ -1,4 +1,4 @@
-"""The embedded detector and how the embedded networks are trained."""
+"""The synthetic benchmark's detector and the training of its networks."""
 
 import json
 
@@ -15,13 +15,13 @@ from splitbench.bench.split import split
 from splitbench.bench.split.detection import is_torchvisions
 from splitbench.bench.tools.synthetic import train_detector
 from splitbench.bench.tools.synthetic.train_detector import Losses, detect, drawn, measured, untrained, vary
-from splitbench.datasets import embedded, embedded_detection
+from splitbench.datasets import synthetic, synthetic_detection
 
 REPORT = json.loads((WEIGHTS / "small_detector.json").read_text())
 
 
 def evaluation(limit):
-    return embedded_detection.DATASET.load(embedded.Options(limit=limit), "evaluation")
+    return synthetic_detection.DATASET.load(synthetic.Options(limit=limit), "evaluation")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_the_detector_is_small_and_one_of_torchvisions():
     assert is_torchvisions(model)
     assert sum(parameter.numel() for parameter in model.parameters()) <= 200_000
     assert (WEIGHTS / "small_detector.safetensors").stat().st_size <= 420_000
-    assert model.categories == tuple(embedded_detection.DATASET.load(embedded.Options(limit=1), "train").categories)
+    assert model.categories == tuple(synthetic_detection.DATASET.load(synthetic.Options(limit=1), "train").categories)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_the_shipped_detector_is_as_good_as_its_report_says(detector):
     found = measured(detector, evaluation(150))
     assert 40 <= REPORT["ap"] <= 70
     assert abs(found["ap"] - REPORT["ap"]) < 5
-    assert REPORT["evaluation_images"] == embedded.SIZES["evaluation"]
+    assert REPORT["evaluation_images"] == synthetic.SIZES["evaluation"]
 
 
 def test_the_detector_begins_with_the_stages_of_a_classifier(tmp_path):
@@ -130,7 +130,7 @@ def test_training_the_detector_end_to_end_twice_gives_the_same_weights(tmp_path)
     reports = []
     for name in ("one", "two"):
         out = tmp_path / name / "small_detector.safetensors"
-        reports.append(train_detector.train_embedded_detector(out, epochs=1, limit=40, evaluate=10))
+        reports.append(train_detector.train_small_detector(out, epochs=1, limit=40, evaluate=10))
         assert reports[-1] == json.loads(out.with_suffix(".json").read_text())
         assert sorted(file.name for file in out.parent.iterdir()) == ["small_detector.json", out.name]
     assert reports[0]["weights"] == reports[1]["weights"] != REPORT["weights"]
@@ -138,10 +138,10 @@ def test_training_the_detector_end_to_end_twice_gives_the_same_weights(tmp_path)
     assert reports[0].keys() == REPORT.keys() | {"processor", "versions"}  # what ships is older than these
 
 
-def test_every_embedded_network_has_weights_and_a_command():
+def test_every_bundled_network_has_weights_and_a_command():
     bundled = {name: network.weights for name, network in NETWORKS.items() if network.weights}
     assert {*bundled} == {"small_resnet", "small_detector"}
     for name, weights in bundled.items():
         report = json.loads(weights.with_suffix(".json").read_text())
         assert report["backbone"] == f"splitbench/{name}"
-        assert report["command"].startswith("splitbench train-embedded")
+        assert report["command"].startswith("splitbench train-synthetic")

@@ -43,14 +43,14 @@ def test_support_tells_how_a_backbone_is_cut(capsys):
     assert "unknown" in bad
 
 
-def test_train_embedded_writes_weights_that_load(capsys, tmp_path: Path):
+def test_train_synthetic_writes_weights_that_load(capsys, tmp_path: Path):
     out = tmp_path / "small.safetensors"
-    assert splitbench("train-embedded", "--out", out, "--epochs", 1, "--limit", 60) == 0
+    assert splitbench("train-synthetic", "--out", out, "--epochs", 1, "--limit", 60) == 0
     assert "evaluation_top1" in capsys.readouterr().out
     assert splitbench("splits", "splitbench/small_resnet", "--weights", out) == 0
-    assert splitbench("train-embedded", "--out", out, "--begin", out) == 2
+    assert splitbench("train-synthetic", "--out", out, "--begin", out) == 2
     assert "--begin is for --network small_detector" in capsys.readouterr().err
-    assert splitbench("train-embedded", "--network", "small_detector", "--begin", tmp_path / "no.safetensors") == 2
+    assert splitbench("train-synthetic", "--network", "small_detector", "--begin", tmp_path / "no.safetensors") == 2
     assert "no.safetensors" in capsys.readouterr().err
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.cli.test_run import splitbench
 
 SWEEP = """
-datasets: [{name: embedded, limit: 4}]
+datasets: [{name: synthetic, limit: 4}]
 backbones: [{name: splitbench/small_resnet, splits: [layer2]}]
 methods: [{name: quantize-rle, bits: [4]}]
 """
@@ -112,12 +112,12 @@ def test_weights_of_no_such_name(here, told):
 def test_a_model_of_ones_own_that_fails(here, told, gives, sentence):
     own = ("splitbench/small_resnet", f"'own_models:Model', args: {{gives: {gives}}}, weights: none")
     message = validated(here, told, own, ("layer2", "stem"))
-    assert re.match(rf"own_models:Model with embedded: .*{sentence}", message)
+    assert re.match(rf"own_models:Model with synthetic: .*{sentence}", message)
 
 
 def test_a_detector_of_ones_own_that_fails(here, told):
     own = ("splitbench/small_resnet", "'own_models:Finder', weights: none")
-    found = (("datasets", "task: detection\ndatasets"), ("embedded", "embedded-detection"))
+    found = (("datasets", "task: detection\ndatasets"), ("synthetic", "synthetic-detection"))
     message = validated(here, told, *found, own, ("quantize-rle, bits: [4]", "boxes"))
     assert re.match(r"Finder\.forward failed: .* \(own_models\.py, line 29\)$", message)
 
@@ -125,7 +125,7 @@ def test_a_detector_of_ones_own_that_fails(here, told):
 def test_a_data_folder_that_is_not_there_or_not_read(here, told):
     assert told("validate", "sweep.yaml", "--data", "none") == "data folder not found: none"
     message = told("validate", "sweep.yaml", "--data", here)
-    assert f"{here} would not be read: the sweep's images come from no folder (embedded). Leave it out" in message
+    assert f"{here} would not be read: the sweep's images come from no folder (synthetic). Leave it out" in message
     assert "or run a sweep over cifar10 or imagenet" in message
     elsewhere = SWEEP.replace("limit: 4", "limit: 4, calibration: {name: imagenet, root: train}")
     (here / "sweep.yaml").write_text(elsewhere)
@@ -154,17 +154,17 @@ def test_splits_that_are_none(here, told, given):
 
 
 def test_lists_that_are_none_are_shown(here, told):
-    for given in ("embedded", "[embedded]"):
-        message = validated(here, told, ("[{name: embedded, limit: 4}]", given))
+    for given in ("synthetic", "[synthetic]"):
+        message = validated(here, told, ("[{name: synthetic, limit: 4}]", given))
         place, kind = (".0", "keys with values, as in `{") if "[" in given else ("", "a list, as in `[{")
-        assert message.startswith(f"sweep.yaml: datasets{place}: expected {kind}name: embedded}}")
-        assert message.endswith("`, not 'embedded'")
+        assert message.startswith(f"sweep.yaml: datasets{place}: expected {kind}name: synthetic}}")
+        assert message.endswith("`, not 'synthetic'")
     message = validated(here, told, ("methods: [", "seeds: 3\nmethods: ["))
     assert message == "sweep.yaml: seeds: expected a list, as in `[...]`, not 3"
 
 
 def test_all_names_and_settings_are_told_at_once(here, told):
-    changes = ("name: embedded", "name: embeded"), ("small_resnet", "small_resnt")
+    changes = ("name: synthetic", "name: syntetic"), ("small_resnet", "small_resnt")
     methods = ("[{name: quantize-rle", "[{name: image, qualty: 3}, {name: quantise-rle")
     lines = validated(here, told, *changes, methods)
     assert [line.partition(": ")[2].partition(":")[0] for line in lines.splitlines()] == [
@@ -209,7 +209,7 @@ def test_a_sweep_is_no_device_profile(here, told):
 
 
 def test_calibration_images_that_are_evaluated_say_how_to_name_others(here, told, photographs):
-    validation = SWEEP.replace("embedded, limit: 4", f"imagenet, root: {photographs / 'val'}")
+    validation = SWEEP.replace("synthetic, limit: 4", f"imagenet, root: {photographs / 'val'}")
     validation = validation.replace("splitbench/small_resnet", "torchvision/squeezenet1_1, weights: none")
     validation = validation.replace("layer2", "features.5").replace("bits: [4]", "bits: [4], range: calibrated")
     (here / "sweep.yaml").write_text(validation)
@@ -222,5 +222,5 @@ def test_one_is_not_several(here, capsys):
     (here / "sweep.yaml").write_text(SWEEP.replace("limit: 4", "limit: 1"))
     assert splitbench("validate", "sweep.yaml") == 0
     told = capsys.readouterr().out.splitlines()
-    assert told[0] == "embedded splitbench/small_resnet: 1 image, 1 cell"
+    assert told[0] == "synthetic splitbench/small_resnet: 1 image, 1 cell"
     assert told[-1].startswith("1 cell, 1 (image, cell) pairs, ")

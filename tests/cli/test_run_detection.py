@@ -31,7 +31,7 @@ batch: 3
 def run(tmp_path, text=SWEEP, *words):
     path = tmp_path / "small.yaml"
     path.write_text(text)
-    data = () if "name: embedded" in text else ("--data", tmp_path)
+    data = () if "name: synthetic" in text else ("--data", tmp_path)
     return splitbench("run", path, *data, "--out", tmp_path / "out", "--device", "cpu", *words)
 
 
@@ -75,10 +75,10 @@ def test_a_run_ends_in_table_comparison_and_figures(tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("bare")
-def test_torchvisions_detectors_run_on_the_embedded_scenes(tmp_path):
+def test_torchvisions_detectors_run_on_the_synthetic_scenes(tmp_path):
     text = """
 task: detection
-datasets: [{name: embedded-detection, limit: 4, calibration: {limit: 2}}]
+datasets: [{name: synthetic-detection, limit: 4, calibration: {limit: 2}}]
 backbones:
   - name: torchvision/ssdlite320_mobilenet_v3_large
     weights: none
@@ -167,8 +167,8 @@ def of_missing_images(content):
             "label-only is a method for classification, but the sweep's task is",
         ),
         (
-            ("coco, label: boxes", "embedded"),
-            "embedded is a dataset for classification, but the sweep's task is detection",
+            ("coco, label: boxes", "synthetic"),
+            "synthetic is a dataset for classification, but the sweep's task is detection",
         ),
         (("task: detection", "task: classification"), "coco is a dataset for detection"),
         (('"tests.helpers.coco_samples:squares"', "torchvision/squeezenet1_1"), "it finds no boxes: choose a detector"),
@@ -229,7 +229,7 @@ def test_split_points_of_detectors_are_listed_and_chosen(tmp_path, capsys):
 
 def test_a_detector_does_not_classify(tmp_path, capsys):
     text = """
-datasets: [{name: embedded, limit: 4}]
+datasets: [{name: synthetic, limit: 4}]
 backbones: [{name: torchvision/ssdlite320_mobilenet_v3_large, weights: none, splits: [output]}]
 methods: [{name: label-only}]
 """

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from splitbench.datasets import embedded, embedded_detection
+from splitbench.datasets import synthetic, synthetic_detection
 from splitbench.datasets.base import fingerprint
 from splitbench.datasets.drawing.dice import Dice
 from splitbench.datasets.drawing.jpeg import _quantize
@@ -18,11 +18,11 @@ from splitbench.datasets.drawing.textures import COUNT, bank, packed
 
 
 def classification(part="evaluation", **options):
-    return embedded.DATASET.load(embedded.Options(**options), part)
+    return synthetic.DATASET.load(synthetic.Options(**options), part)
 
 
 def detection(part="evaluation", **options):
-    return embedded_detection.DATASET.load(embedded.Options(**options), part)
+    return synthetic_detection.DATASET.load(synthetic.Options(**options), part)
 
 
 PINNED = ["94bc3a47e0dc7b7d", "6476e211e2b1e63b"]
@@ -73,8 +73,8 @@ def test_an_image_does_not_depend_on_those_before():
 def test_what_an_image_is():
     images = classification()
     image = images.image(0)
-    assert (image.mode, image.size) == ("RGB", (embedded.SIDE, embedded.SIDE))
-    assert len(images) == len(images.ids) == len(set(images.ids)) == embedded.SIZES["evaluation"]
+    assert (image.mode, image.size) == ("RGB", (synthetic.SIDE, synthetic.SIDE))
+    assert len(images) == len(images.ids) == len(set(images.ids)) == synthetic.SIZES["evaluation"]
     assert images.ids[123] == "evaluation-000123"
     assert images.classes == len(CLASSES) == 12
 
@@ -82,7 +82,7 @@ def test_what_an_image_is():
 def test_parts_and_seeds_share_no_image():
     drawn = [
         classification(part, seed=seed, limit=30).image(index).tobytes()
-        for part in embedded.SIZES
+        for part in synthetic.SIZES
         for seed in (0, 1)
         for index in range(30)
     ]
@@ -100,7 +100,7 @@ def test_a_limit_takes_the_first_images_and_digests_tell_datasets_apart():
 @pytest.mark.parametrize("options", [{"limit": 0}, {"seed": -1}, {"size": 3}])
 def test_options_that_make_no_sense_are_refused(options):
     with pytest.raises(ValidationError):
-        embedded.Options(**options)
+        synthetic.Options(**options)
 
 
 def test_classes_are_about_equally_frequent():
@@ -110,9 +110,9 @@ def test_classes_are_about_equally_frequent():
 
 
 def test_the_target_is_the_class_of_the_thing_in_the_middle():
-    side = embedded.SIDE
+    side = synthetic.SIDE
     for index in range(60):
-        picture = draw(0, embedded.PARTS["evaluation"], index, close=True)
+        picture = draw(0, synthetic.PARTS["evaluation"], index, close=True)
         target = classification().target(index)
         middles = []
         for sight in picture.sights:
@@ -193,13 +193,13 @@ def test_boxes_lie_in_the_image_and_enclose_exactly_what_is_seen():
     seen = 0
     for index in range(60):
         picture = scenes.picture(index)
-        boxes = embedded_detection.boxes_of(picture)
+        boxes = synthetic_detection.boxes_of(picture)
         assert boxes == scenes.boxes(index)
         owners = {sight.owner: sight for sight in picture.sights}
         for box in boxes:
             left, top, width, height = (int(value) for value in box["bbox"])
-            assert 0 <= left < left + width <= embedded_detection.SIDE
-            assert 0 <= top < top + height <= embedded_detection.SIDE
+            assert 0 <= left < left + width <= synthetic_detection.SIDE
+            assert 0 <= top < top + height <= synthetic_detection.SIDE
             assert box["iscrowd"] == 0
             inside = picture.owners[top : top + height, left : left + width]
             exact = [

@@ -113,7 +113,7 @@ class Leaving(type(raw.METHOD)):
 METHOD, LEAVING = Changing(), Leaving()
 """
 SWEEP = """
-datasets: [{name: embedded, limit: 12}]
+datasets: [{name: synthetic, limit: 12}]
 backbones: [{name: splitbench/small_resnet, splits: [layer2, layer3]}]
 methods:
   - {name: "changing:METHOD", dtype: [float32]}

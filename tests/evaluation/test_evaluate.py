@@ -17,7 +17,7 @@ from splitbench.bench.sweep.schema import expand, read
 from splitbench.methods.base import Context, nothing_learned
 
 SWEEP = """
-datasets: [{name: embedded, limit: 30}]
+datasets: [{name: synthetic, limit: 30}]
 backbones: [{name: splitbench/small_resnet, splits: [layer1, layer3.conv1]}]
 methods:
   - {name: raw}
@@ -77,7 +77,7 @@ def test_one_pass_equals_the_naive_evaluation(material):
             assert outcome.records["prediction"].tolist() == predictions, str(outcome.cell)
 
 
-def test_the_embedded_backbone_is_as_good_as_its_report_and_survives_eight_bits(material):
+def test_the_bundled_backbone_is_as_good_as_its_report_and_survives_eight_bits(material):
     cells, stuff = material
     outcomes = {str(outcome.cell).split(" ", 2)[2]: outcome for outcome in evaluate(cells, stuff, lambda _: None)}
     exact = outcomes["layer1 raw dtype=float32"]

@@ -39,12 +39,12 @@ def every_method(task):
 
 SWEEPS = {
     "classification": {
-        "datasets": [{"name": "embedded", "limit": IMAGES}],
+        "datasets": [{"name": "synthetic", "limit": IMAGES}],
         "backbones": [{"name": "splitbench/small_resnet", "splits": ["layer1", "layer2", "layer3.conv1"]}],
     },
     "detection": {
         "task": "detection",
-        "datasets": [{"name": "embedded-detection", "limit": 3}],
+        "datasets": [{"name": "synthetic-detection", "limit": 3}],
         "backbones": [
             {"name": "splitbench/small_detector", "splits": ["backbone.body.layer2", "backbone.body.layer3"]},
         ],

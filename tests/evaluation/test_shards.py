@@ -20,7 +20,7 @@ from splitbench.datasets.base import ImageError
 from splitbench.methods.base import MethodError, nothing_learned
 
 SWEEP = """
-datasets: [{name: embedded, limit: 17}]
+datasets: [{name: synthetic, limit: 17}]
 backbones: [{name: splitbench/small_resnet, splits: [layer1]}]
 methods:
   - {name: quantize-rle, bits: [2]}

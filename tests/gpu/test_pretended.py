@@ -107,7 +107,7 @@ def test_training_there_is_training_here():
 
 LEARNING = {
     "classification": """
-datasets: [{name: embedded, limit: 24, train: {limit: 32}}]
+datasets: [{name: synthetic, limit: 24, train: {limit: 32}}]
 backbones: [{name: splitbench/small_resnet, splits: [layer3]}]
 methods:
   - {name: bottleneck, lmbda: [0.1], epochs: 1, batch_size: 8, restore_epochs: 1}
@@ -116,7 +116,7 @@ methods:
 """,
     "detection": """
 task: detection
-datasets: [{name: embedded-detection, limit: 4, train: {limit: 10}}]
+datasets: [{name: synthetic-detection, limit: 4, train: {limit: 10}}]
 backbones: [{name: splitbench/small_detector, splits: [backbone.body.layer3]}]
 methods:
   - {name: bottleneck, lmbda: [0.1], epochs: 1, batch_size: 3, restore_epochs: 0}

@@ -9,7 +9,7 @@ from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import read
 
 SMALL = """
-datasets: [{name: embedded, limit: 24}]
+datasets: [{name: synthetic, limit: 24}]
 backbones: [{name: splitbench/small_resnet, splits: [layer3]}]
 methods:
   - {name: quantize-rle, bits: [2, 4]}

@@ -67,7 +67,7 @@ def test_a_faulty_file_is_told_in_a_sentence_and_troubles_nobody_else(tmp_path, 
 
 
 WRONG_TASK = """
-datasets: [{name: embedded, limit: 4}]
+datasets: [{name: synthetic, limit: 4}]
 backbones: [{name: splitbench/small_resnet, splits: [layer2]}]
 methods: [{name: boxes}]
 """

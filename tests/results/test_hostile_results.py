@@ -31,7 +31,7 @@ from tests.run.test_hostile_files import (  # noqa: F401 - a fixture
 )
 
 SWEEP = """
-datasets: [{name: embedded, limit: 16}]
+datasets: [{name: synthetic, limit: 16}]
 backbones: [{name: splitbench/small_resnet, splits: [layer3]}]
 methods: [{name: quantize-rle, bits: [2, 4]}, {name: image, quality: [30]}]
 batch: 8
@@ -209,7 +209,7 @@ def test_a_learning_curve_that_is_none_is_left_out(history, tmp_path):
 def test_learning_curves_stay_in_their_folder(word, tmp_path):
     run = tmp_path / "a" / "b" / "run"
     spec = {
-        "datasets": [{"name": "embedded", "label": word}],
+        "datasets": [{"name": "synthetic", "label": word}],
         "backbones": [{"name": "splitbench/small_resnet", "label": word, "splits": [word]}],
         "methods": [{"name": "bottleneck", "lmbda": [1]}],
     }
@@ -229,7 +229,7 @@ def test_learning_curves_of_different_cells_do_not_overwrite_one_another(tmp_pat
 
     labels = ("val 120", "val-120", "val+120", "val/120")
     spec = {
-        "datasets": [{"name": "embedded", "label": label} for label in labels],
+        "datasets": [{"name": "synthetic", "label": label} for label in labels],
         "backbones": [{"name": "splitbench/small_resnet", "splits": ["layer2"]}],
         "methods": [{"name": "bottleneck", "lmbda": [1]}],
         "seeds": [0, 1],

@@ -19,7 +19,7 @@ from tests.cli.test_run import splitbench
 from tests.helpers.results_samples import difference
 
 SWEEP = """
-datasets: [{name: embedded, limit: 72, train: {limit: 32}, calibration: {limit: 16}}]
+datasets: [{name: synthetic, limit: 72, train: {limit: 32}, calibration: {limit: 16}}]
 backbones: [{name: splitbench/small_resnet, splits: [layer2, layer3]}]
 methods:
   - {name: quantize-rle, bits: [2, 4]}

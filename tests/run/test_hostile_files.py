@@ -94,7 +94,7 @@ def test_labels_in_a_sweep_write_nowhere_else(tmp_path):
     path.write_text(
         json.dumps(
             {
-                "datasets": [{"name": "embedded", "label": "../../../x", "limit": 4, "train": {"limit": 16}}],
+                "datasets": [{"name": "synthetic", "label": "../../../x", "limit": 4, "train": {"limit": 16}}],
                 "backbones": [{"name": "splitbench/small_resnet", "label": "/../y/../..", "splits": ["layer3"]}],
                 "methods": [{"name": "bottleneck", "lmbda": [1], "epochs": 1, "restore_epochs": 0, "batch_size": 8}],
             }

@@ -250,7 +250,7 @@ def test_a_changed_cell_is_run_and_no_other(small, tmp_path, monkeypatch):
 
 
 LEARNED = """
-datasets: [{name: embedded, limit: 8, train: {limit: 16}}]
+datasets: [{name: synthetic, limit: 8, train: {limit: 16}}]
 backbones: [{name: splitbench/small_resnet, splits: [layer3]}]
 methods:
   - {name: bottleneck, lmbda: [0.3, 1], epochs: 1, next_epochs: 1, restore_epochs: 0, start: neighbour, batch_size: 8}

@@ -1,4 +1,4 @@
-"""The embedded dataset as files: what is written reads back through the loaders for ImageNet and COCO."""
+"""The synthetic dataset as files: what is written reads back through the loaders for ImageNet and COCO."""
 
 import io
 import json
@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 
 from splitbench.bench.tools.data.export import export
 from splitbench.bench.utils.errors import UserError
-from splitbench.datasets import coco, embedded, embedded_detection, imagenet
+from splitbench.datasets import coco, imagenet, synthetic, synthetic_detection
 from tests.cli.test_run import splitbench
 
 LIMIT = 8
@@ -19,7 +19,7 @@ LIMIT = 8
 @pytest.mark.parametrize("part", ["evaluation", "calibration"])
 def test_class_folders_read_back_pixel_by_pixel(tmp_path, part):
     images, names = export(tmp_path, "classification", part, LIMIT)
-    drawn = embedded.DATASET.load(embedded.Options(limit=LIMIT), part)
+    drawn = synthetic.DATASET.load(synthetic.Options(limit=LIMIT), part)
     read = imagenet.DATASET.load(imagenet.Options(root=tmp_path), part)
     assert images == tmp_path / ("val" if part == "evaluation" else "train")
     assert sorted(read.ids) == sorted(drawn.ids)
@@ -33,7 +33,7 @@ def test_class_folders_read_back_pixel_by_pixel(tmp_path, part):
 @pytest.mark.parametrize("part", ["evaluation", "train"])
 def test_coco_files_read_back_box_by_box(tmp_path, part):
     images, annotations = export(tmp_path, "detection", part, LIMIT, seed=3)
-    drawn = embedded_detection.DATASET.load(embedded.Options(limit=LIMIT, seed=3), part)
+    drawn = synthetic_detection.DATASET.load(synthetic.Options(limit=LIMIT, seed=3), part)
     read = coco.DATASET.load(coco.Options(root=tmp_path), part)
     with redirect_stdout(io.StringIO()):
         official = COCO(annotations)

@@ -89,7 +89,7 @@ def test_a_folder_without_a_run_is_told(tmp_path):
 
 
 SWEEP = """
-datasets: [{name: embedded, limit: 100}]
+datasets: [{name: synthetic, limit: 100}]
 backbones: [{name: splitbench/small_resnet, splits: [layer2, layer3]}]
 methods:
   - {name: raw}

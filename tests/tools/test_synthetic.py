@@ -24,7 +24,7 @@ def test_variations_keep_shape_range_and_labels():
     assert not torch.equal(varied, pixels.float())
 
 
-def test_the_embedded_classifier_can_be_traced_and_its_stages_are_sparse():
+def test_the_bundled_classifier_can_be_traced_and_its_stages_are_sparse():
     model = small_resnet(num_classes=5).eval()
     names = {node.target for node in fx.symbolic_trace(model).graph.nodes if node.op == "call_module"}
     assert {"conv1", "layer1.relu", "layer4.relu", "avgpool", "fc"} <= names
@@ -62,9 +62,9 @@ def test_the_shipped_classifier_is_as_good_as_its_report_says():
     assert abs(accuracy - report["evaluation_top1"]) < 2
 
 
-def test_training_the_embedded_classifier_end_to_end(tmp_path):
+def test_training_the_bundled_classifier_end_to_end(tmp_path):
     out = tmp_path / "small_resnet.safetensors"
-    report = train_classifier.train_embedded_classifier(out, epochs=1, limit=100, evaluate=100)
+    report = train_classifier.train_small_resnet(out, epochs=1, limit=100, evaluate=100)
     assert report == json.loads(out.with_suffix(".json").read_text())
     assert report["train_images"] == 80
     with safe_open(out, "pt") as file:

@@ -32,7 +32,7 @@ from tests.helpers.results_samples import difference
 
 SWEEP = Sweep.model_validate(
     {
-        "datasets": [{"name": "embedded", "limit": 24, "calibration": {"limit": 8}}],
+        "datasets": [{"name": "synthetic", "limit": 24, "calibration": {"limit": 8}}],
         "backbones": [{"name": "splitbench/small_resnet", "splits": ["layer3"]}],
         "methods": [{"name": "quantize-rle", "bits": [2, 4]}, {"name": "quantize-entropy", "bits": [3]}],
         "batch": 8,

@@ -29,7 +29,7 @@ from tests.helpers.results_samples import difference
 
 SWEEP = Sweep.model_validate(
     {
-        "datasets": [{"name": "embedded", "limit": 60, "train": {"limit": 48}, "calibration": {"limit": 8}}],
+        "datasets": [{"name": "synthetic", "limit": 60, "train": {"limit": 48}, "calibration": {"limit": 8}}],
         "backbones": [{"name": "splitbench/small_resnet", "splits": ["layer2", "layer3"]}],
         "methods": [
             {"name": "quantize-rle", "bits": [2, 4]},

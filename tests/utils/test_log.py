@@ -14,7 +14,7 @@ from tests.cli.test_run import (  # noqa: F401
 pytestmark = pytest.mark.usefixtures("bare")
 
 TRAINED = """
-datasets: [{name: embedded, limit: 8, train: {limit: 32}}]
+datasets: [{name: synthetic, limit: 8, train: {limit: 32}}]
 backbones: [{name: splitbench/small_resnet, splits: [layer3]}]
 methods: [{name: bottleneck, lmbda: [1], epochs: 2, restore_epochs: 0, batch_size: 16}]
 """

@@ -7,6 +7,7 @@ import pytest
 
 from splitbench.bench.sweep.schema import read
 from splitbench.bench.utils.renamed import RENAMED, RenamedWarning, current
+from tests.cli.test_run import splitbench
 
 OLD = "splitbench.bench.models.cifar_resnet:resnet20"
 SWEEP = """
@@ -31,6 +32,29 @@ def test_a_sweep_with_an_old_backbones_name_means_the_new_one(tmp_path):
     (tmp_path / "new.yaml").write_text(SWEEP.format(name="splitbench/resnet20"))
     with pytest.warns(RenamedWarning, match="is called splitbench/resnet20 now"):
         assert read(tmp_path / "old.yaml") == read(tmp_path / "new.yaml")
+
+
+DATASETS = """
+datasets: [{{name: {synthetic}, calibration: {{name: {synthetic}, limit: 3}}, train: {{limit: 2}}}}]
+backbones: [{{name: splitbench/small_resnet, splits: [layer2]}}]
+methods: [{{name: raw}}]
+"""
+
+
+def test_a_dataset_is_known_by_its_old_name_wherever_a_sweep_names_one(tmp_path):
+    (tmp_path / "old.yaml").write_text(DATASETS.format(synthetic="embedded"))
+    (tmp_path / "new.yaml").write_text(DATASETS.format(synthetic="synthetic"))
+    with pytest.warns(RenamedWarning, match="dataset embedded is called synthetic now"):
+        assert read(tmp_path / "old.yaml") == read(tmp_path / "new.yaml")
+
+
+def test_commands_and_names_on_the_command_line_have_their_old_names_too(capsys):
+    with pytest.warns(RenamedWarning, match="dataset embedded-detection is called synthetic-detection now"):
+        assert splitbench("datasets", "embedded-detection") == 0
+    assert "synthetic-detection: for detection" in capsys.readouterr().out
+    with pytest.warns(RenamedWarning, match="command train-embedded is called train-synthetic now"):
+        assert splitbench("train-embedded", "--begin", "none.safetensors") == 2
+    assert "--begin is for --network small_detector" in capsys.readouterr().err
 
 
 def test_the_command_line_says_it_in_one_line(tmp_path):

@@ -35,10 +35,10 @@ METHOD = Mine()
 NOTHING = Nothing()
 """
 DATASET = """
-from splitbench.datasets import embedded
+from splitbench.datasets import synthetic
 
 
-class Few(type(embedded.DATASET)):
+class Few(type(synthetic.DATASET)):
     def load(self, options, part):
         return super().load(options.model_copy(update={"limit": 6}), part)
 

@@ -1,4 +1,4 @@
-"""The embedded detector: torchvision's FCOS (Tian et al., 2019) on the first stages of ``small_resnet``.
+"""The synthetic benchmark's detector: torchvision's FCOS (Tian et al., 2019) on the first stages of ``small_resnet``.
 
     image 3 x 192 x 192 -> body.conv1 16 x 96 x 96 -> body.layer1 24 x 48 x 48 -> body.layer2 48 x 24 x 24
                         -> body.layer3 96 x 12 x 12 -> spread 40 x 24 x 24 -> head
@@ -97,7 +97,7 @@ def small_detector(num_classes: int = 13, stem: int = 16) -> FCOS:
     """A detector with random weights, drawn from torch's generator; ``num_classes`` counts class 0, which is nothing.
 
     It takes images (3, H, W) with values in [0, 1] and gives, for each, boxes (N, 4), labels (N,) and scores (N,).
-    Labels are the embedded dataset's category ids, from 1.
+    Labels are the synthetic dataset's category ids, from 1.
     """
     model = FCOS(
         Features(stem),

@@ -1,4 +1,4 @@
-"""The embedded classifier: a ResNet as He et al. (2016) made them for CIFAR, for images of 96 x 96 pixels.
+"""The synthetic benchmark's classifier: a ResNet as He et al. (2016) made them for CIFAR, for images of 96 x 96 pixels.
 
 One basic block per stage. The stem and every stage halve height and width:
 

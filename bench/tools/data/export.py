@@ -1,4 +1,4 @@
-"""Writes the embedded dataset out as files that other tools read, and this project's own loaders too.
+"""Writes the synthetic dataset out as files that other tools read, and this project's own loaders too.
 
     classification   OUT/val/03/evaluation-000000.png, a folder per class; OUT/classes.txt names the classes
     detection        OUT/images/val/evaluation-000000.png, OUT/annotations/instances_val.json in COCO's format
@@ -13,7 +13,7 @@ from typing import Any
 from splitbench.bench.utils import progress
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import write_whole
-from splitbench.datasets import embedded, embedded_detection
+from splitbench.datasets import synthetic, synthetic_detection
 from splitbench.datasets.base import Dataset, Part, Task
 from splitbench.datasets.formats.boxes import DetectionDataset
 
@@ -22,7 +22,7 @@ FOLDERS: dict[Part, str] = {"evaluation": "val", "calibration": "train", "train"
 
 
 def export(out: Path, task: Task, part: Part, limit: int | None = None, seed: int = 0) -> list[Path]:
-    """Write a part of the embedded dataset below ``out``.
+    """Write a part of the synthetic dataset below ``out``.
 
     Args:
         out: The folder, made where it is missing.
@@ -38,21 +38,21 @@ def export(out: Path, task: Task, part: Part, limit: int | None = None, seed: in
         UserError: the folder of the images is not empty, or cannot be written.
     """
     images = out / FOLDERS[part] if task == "classification" else out / "images" / FOLDERS[part]
-    options = embedded.Options(limit=limit, seed=seed)
+    options = synthetic.Options(limit=limit, seed=seed)
     try:
         if images.is_dir() and any(images.iterdir()):
             raise UserError(f"{images} is not empty: choose another folder, or remove it")
         images.mkdir(parents=True, exist_ok=True)
         if task == "classification":
-            labels = _classes(embedded.DATASET.load(options, part), images, out)
+            labels = _classes(synthetic.DATASET.load(options, part), images, out)
         else:
-            labels = _coco(embedded_detection.DATASET.load(options, part), images, out)
+            labels = _coco(synthetic_detection.DATASET.load(options, part), images, out)
     except OSError as error:
         raise UserError(f"cannot write to {out} ({error.strerror})") from None
     return [images, labels]
 
 
-def _classes(dataset: embedded.EmbeddedClassification, images: Path, out: Path) -> Path:
+def _classes(dataset: synthetic.SyntheticClassification, images: Path, out: Path) -> Path:
     # Folders are named by the class's number: names would be numbered anew where a class has no image.
     folders = [images / f"{number:02}" for number in range(dataset.classes)]
     for index in progress.track(range(len(dataset)), "writing", unit="images"):
@@ -64,7 +64,7 @@ def _classes(dataset: embedded.EmbeddedClassification, images: Path, out: Path) 
     return names
 
 
-def _coco(dataset: embedded_detection.EmbeddedDetection, images: Path, out: Path) -> Path:
+def _coco(dataset: synthetic_detection.SyntheticDetection, images: Path, out: Path) -> Path:
     pictures: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for index in progress.track(range(len(dataset)), "writing", unit="images"):
@@ -75,7 +75,7 @@ def _coco(dataset: embedded_detection.EmbeddedDetection, images: Path, out: Path
         for box in dataset.boxes(index):
             annotations.append({"id": len(annotations) + 1, "image_id": number, **box})
     content = {
-        "info": {"description": f"splitbench's embedded dataset, {dataset.part} part, seed {dataset.seed}"},
+        "info": {"description": f"splitbench's synthetic dataset, {dataset.part} part, seed {dataset.seed}"},
         "images": pictures,
         "annotations": annotations,
         "categories": [

@@ -7,7 +7,7 @@ range          range coding against CompressAI's own with the same tables
 split          head and tail against the whole model, and the seconds that splitting takes
 memory         the peak of a sweep of many rate points against that of a few
 intervals      the bootstrap over images of a detection cell, as many as COCO's validation part has
-drawing        the pictures of the embedded datasets
+drawing        the pictures of the synthetic datasets
 """
 
 import json

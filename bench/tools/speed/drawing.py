@@ -1,19 +1,19 @@
-"""How fast the embedded datasets' pictures are drawn, on one core."""
+"""How fast the synthetic datasets' pictures are drawn, on one core."""
 
 import time
 from collections.abc import Iterator
 
 from splitbench.bench.tools.speed.measured import Measured, in_turn
-from splitbench.datasets import embedded, embedded_detection
+from splitbench.datasets import synthetic, synthetic_detection
 from splitbench.datasets.base import Dataset
 
 
 def timed(images: int, rounds: int) -> Iterator[Measured]:
     """Images of classification and of detection per second, in each round others (some are kept for a second look)."""
-    options = embedded.Options()
+    options = synthetic.Options()
     views = {
-        "classification": embedded.DATASET.load(options, "train"),
-        "detection": embedded_detection.DATASET.load(options, "train"),
+        "classification": synthetic.DATASET.load(options, "train"),
+        "detection": synthetic_detection.DATASET.load(options, "train"),
     }
     indices = iter(range(images * (rounds + 1) * len(views)))
 
@@ -23,4 +23,4 @@ def timed(images: int, rounds: int) -> Iterator[Measured]:
 
     seconds = in_turn([lambda view=view: draw(view) for view in views.values()], rounds, time.thread_time)  # type: ignore[misc]
     for name, taken in zip(views, seconds, strict=True):
-        yield Measured(f"drawing embedded images, {name}", "images/s", [images / s for s in taken])
+        yield Measured(f"drawing synthetic images, {name}", "images/s", [images / s for s in taken])

@@ -1,4 +1,4 @@
-"""What the trainings of the embedded networks share: images in memory, one way to train, and the report."""
+"""What the synthetic benchmark's networks share in training: images in memory, one way to train, and the report."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Trains the embedded classifier, on the embedded dataset."""
+"""Train the synthetic benchmark's classifier."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ from splitbench.bench.backbones.preprocessing import Normalize
 from splitbench.bench.backbones.zoo import small_resnet
 from splitbench.bench.tools.synthetic.recipes import fit, in_memory, report
 from splitbench.bench.training import Batch, Recipe
-from splitbench.datasets import embedded
+from splitbench.datasets import synthetic
 from splitbench.datasets.base import Dataset, Part
 
 NAME = "small_resnet"
@@ -23,7 +23,7 @@ EPOCHS = 40
 
 def drawn(part: Part, limit: int | None = None, workers: int = 0) -> TensorDataset:
     """A part in memory as (pixels uint8 (3, H, W), class index): 27 kB per image."""
-    images = embedded.DATASET.load(embedded.Options(limit=limit), part)
+    images = synthetic.DATASET.load(synthetic.Options(limit=limit), part)
     return in_memory(images, _item, part, workers)
 
 
@@ -45,7 +45,7 @@ def vary(batch: Batch, random: torch.Generator) -> Batch:
     return torch.stack(varied).contiguous(memory_format=torch.channels_last), labels
 
 
-def train_embedded_classifier(
+def train_small_resnet(
     out: Path,
     seed: int = 0,
     epochs: int | None = None,
@@ -83,5 +83,5 @@ def train_embedded_classifier(
         "evaluation_top1": round(training.validate(whole, step, evaluation)["accuracy"], 2),
         "evaluation_images": len(evaluation),
     }
-    command = f"splitbench train-embedded --seed {seed} --epochs {epochs}" + (f" --limit {limit}" if limit else "")
-    return report(trained, command, torch.zeros(1, 3, embedded.SIDE, embedded.SIDE), accuracy, out)
+    command = f"splitbench train-synthetic --seed {seed} --epochs {epochs}" + (f" --limit {limit}" if limit else "")
+    return report(trained, command, torch.zeros(1, 3, synthetic.SIDE, synthetic.SIDE), accuracy, out)

@@ -1,4 +1,4 @@
-"""Trains the embedded detector, on the embedded dataset's detection view."""
+"""Train the synthetic benchmark's detector."""
 
 import os
 from pathlib import Path
@@ -19,10 +19,10 @@ from splitbench.bench.metrics.records import concatenated
 from splitbench.bench.tools.synthetic.recipes import fit, in_memory, report
 from splitbench.bench.training import Batch, Measures, Recipe
 from splitbench.bench.utils import progress
-from splitbench.datasets import embedded, embedded_detection
+from splitbench.datasets import synthetic, synthetic_detection
 from splitbench.datasets.base import Dataset, Part
-from splitbench.datasets.embedded_detection import SIDE
 from splitbench.datasets.formats.boxes import DetectionDataset
+from splitbench.datasets.synthetic_detection import SIDE
 
 NAME = "small_detector"
 BEGINS_FROM = "splitbench/small_resnet"
@@ -36,7 +36,7 @@ MOST_BOXES = 6
 
 def drawn(part: Part, limit: int | None = None, workers: int = 0) -> TensorDataset:
     """A part in memory as (pixels uint8 (3, H, W), corners (MOST_BOXES, 4), classes (MOST_BOXES,)), 0 for no box."""
-    images = embedded_detection.DATASET.load(embedded.Options(limit=limit), part)
+    images = synthetic_detection.DATASET.load(synthetic.Options(limit=limit), part)
     return in_memory(images, _item, part, workers)
 
 
@@ -118,7 +118,7 @@ def measured(backbone: Backbone, images: DetectionDataset) -> dict[str, float | 
     return {name: value if value is None else round(value, 2) for name, value in numbers.items()}
 
 
-def train_embedded_detector(
+def train_small_detector(
     out: Path,
     seed: int = 0,
     epochs: int | None = None,
@@ -145,12 +145,12 @@ def train_embedded_detector(
     model = Losses(network).to(memory_format=torch.channels_last)  # faster on CPUs
     recipe = Recipe(epochs=epochs, batch_size=32, learning_rate=5e-3, ema=0.998, clip=5.0, seed=seed)
     trained = fit(NAME, network, model, detect, vary, images, recipe, out)
-    evaluation = embedded_detection.DATASET.load(embedded.Options(limit=evaluate), "evaluation")
+    evaluation = synthetic_detection.DATASET.load(synthetic.Options(limit=evaluate), "evaluation")
     accuracy = {
         "begins_from": f"{BEGINS_FROM} {begins_from}",
         **measured(trained.backbone, evaluation),
         "evaluation_images": len(evaluation),
     }
-    command = f"splitbench train-embedded --network {NAME} --seed {seed} --epochs {epochs}"
+    command = f"splitbench train-synthetic --network {NAME} --seed {seed} --epochs {epochs}"
     command += (f" --begin {begin}" if begin else "") + (f" --limit {limit}" if limit else "")
     return report(trained, command, torch.zeros(1, 3, SIDE, SIDE), accuracy, out)

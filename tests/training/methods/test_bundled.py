@@ -1,4 +1,4 @@
-"""The trained rate points that ship are those that the embedded sweeps ask for, and all together are small."""
+"""The trained rate points that ship are those that the synthetic sweeps ask for, and all together are small."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def trainings(name):
 
 
 @pytest.mark.parametrize("name", SWEEPS)
-def test_every_rate_point_of_the_embedded_sweeps_ships_trained(name, tmp_path):
+def test_every_rate_point_of_the_synthetic_sweeps_ships_trained(name, tmp_path):
     store = Trainings(tmp_path)
     needed = trainings(name)
     assert len(needed) >= 2 * 2 * 4  # two methods at two splits and four rate points

@@ -27,7 +27,7 @@ from tests.cli.test_run import (  # noqa: F401
 )
 
 SWEEP = """
-datasets: [{name: embedded, limit: 24, train: {limit: 48}}]
+datasets: [{name: synthetic, limit: 24, train: {limit: 48}}]
 backbones: [{name: splitbench/small_resnet, splits: [layer3]}]
 methods:
   - {name: quantize-rle, bits: [2]}
@@ -241,7 +241,7 @@ def test_training_images_that_are_not_there_or_evaluated(sweep, photographs, tmp
 
 @pytest.mark.usefixtures("bare")
 def test_pictures_of_another_dataset_teach_without_labels(sweep, photographs, tmp_path, capsys):
-    text = PHOTOGRAPHS.replace("train: {root: %s}", "train: {name: embedded, limit: 20}")
+    text = PHOTOGRAPHS.replace("train: {root: %s}", "train: {name: synthetic, limit: 20}")
     sweep.write_text(text.replace("lmbda: [1]", "lmbda: [1], epochs: 1, distortion: [distill, task]"))
     out = tmp_path / "out"
     assert splitbench("run", sweep, "--data", photographs, "--out", out) == 2

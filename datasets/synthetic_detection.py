@@ -1,0 +1,88 @@
+"""The synthetic dataset's detection view: the scenes of ``synthetic`` seen whole, with COCO's annotations."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from splitbench.datasets import base
+from splitbench.datasets.base import Part
+from splitbench.datasets.drawing.render import Picture, draw
+from splitbench.datasets.drawing.scene import SCENE
+from splitbench.datasets.drawing.shapes import CLASSES
+from splitbench.datasets.formats.boxes import Box, Target, target_of
+from splitbench.datasets.synthetic import PARTS, Options, Scenes
+
+SIDE = SCENE
+"""Pixels along each side of an image."""
+
+LEAST_PIXELS = 24
+LEAST_PERCENT = 20
+"""A thing is annotated when at least this much of it is seen: in pixels, and of what nothing would hide."""
+
+
+@lru_cache(256)  # an image and its boxes are asked for one after the other, and both take the drawing
+def _drawn(seed: int, part: int, index: int) -> Picture:
+    return draw(seed, part, index, close=False)
+
+
+class SyntheticDetection(Scenes):
+    """Images of SIDE x SIDE pixels with boxes around one to six things of twelve classes."""
+
+    task = "detection"
+    categories: Sequence[int] = range(1, len(CLASSES) + 1)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """SIDE x SIDE."""
+        return SIDE, SIDE
+
+    def picture(self, index: int) -> Picture:
+        """Pixels, and which labelled thing is seen at which of them."""
+        return _drawn(self.seed, PARTS[self.part], index)
+
+    def image(self, index: int) -> Image.Image:
+        """The drawn picture, RGB, SIDE x SIDE."""
+        return Image.fromarray(self.picture(index).pixels)
+
+    def boxes(self, index: int) -> list[Box]:
+        """COCO's annotations: (left, top, width, height) of what is seen of each thing, and its area."""
+        return boxes_of(self.picture(index))
+
+    def target(self, index: int) -> Target:
+        """The boxes as corners (left, top, right, bottom), and their classes, which count from 1."""
+        return target_of(self.boxes(index))
+
+
+def boxes_of(picture: Picture) -> list[Box]:
+    """Tight boxes around the pixels of each labelled thing of which enough is seen."""
+    boxes: list[Box] = []
+    for sight in picture.sights:
+        rows, columns = np.nonzero(picture.owners == sight.owner)
+        if len(rows) < LEAST_PIXELS or 100 * len(rows) < LEAST_PERCENT * sight.whole:
+            continue
+        left, top = int(columns.min()), int(rows.min())
+        width, height = int(columns.max()) + 1 - left, int(rows.max()) + 1 - top
+        box: Box = {
+            "category_id": sight.label + 1,
+            "bbox": (float(left), float(top), float(width), float(height)),
+            "area": float(len(rows)),
+            "iscrowd": 0,
+        }
+        boxes.append(box)
+    return boxes
+
+
+class _Kind:
+    """Drawn scenes with boxes, for trying everything out."""
+
+    task: ClassVar[str] = "detection"
+    Options: ClassVar[type[base.Options]] = Options
+
+    def load(self, options: Any, part: Part) -> SyntheticDetection:
+        """The part's images; nothing is drawn yet, and nothing can be missing."""
+        return SyntheticDetection(options, part)
+
+
+DATASET = _Kind()
