@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitbench.datasets.drawing import camera, jpeg, raster, surface, textures
-from splitbench.datasets.drawing.dice import Dice
 from splitbench.datasets.drawing.raster import SUB, Bounds
+from splitbench.datasets.drawing.rng import SplitMix64
 from splitbench.datasets.drawing.scene import SCENE, VERSION, WORLD, Look, Scene, Surface, Thing, compose, look
 from splitbench.datasets.drawing.shapes import ONE, Points, cosine, sine
 from splitbench.datasets.drawing.surface import Canvas, Window
@@ -63,22 +63,22 @@ def whole_view() -> View:
     return View(SCENE, 0, 0, 4096)
 
 
-def close_view(scene: Scene, dice: Dice) -> View:
+def close_view(scene: Scene, rng: SplitMix64) -> View:
     """A square around the scene's largest labelled thing, which fills about 50 to 95 % of it: for classification."""
     main = scene.main
-    seen = 2 * main.radius * 100 // dice.between(52, 95)
+    seen = 2 * main.radius * 100 // rng.between(52, 95)
     zoom = CLOSE * WORLD * 4096 // seen
     slack = seen // 10
-    left = main.x - seen // 2 + dice.between(-slack, slack)
-    top = main.y - seen // 2 + dice.between(-slack, slack)
+    left = main.x - seen // 2 + rng.between(-slack, slack)
+    top = main.y - seen // 2 + rng.between(-slack, slack)
     return View(CLOSE, left, top, zoom)
 
 
 def draw(seed: int, part: int, index: int, close: bool) -> Picture:
     """Draw a scene, close by for classification or whole for detection; the same on every machine."""
-    dice = Dice(VERSION, seed, part, index, 1 if close else 2)
+    rng = SplitMix64(VERSION, seed, part, index, 1 if close else 2)
     scene = compose(seed, part, index)
-    view = close_view(scene, dice) if close else whole_view()
+    view = close_view(scene, rng) if close else whole_view()
     canvas = np.zeros((3, view.side, view.side), dtype=np.int32)
     mask = np.empty((view.side, view.side), dtype=np.uint8)
     owners = np.zeros((view.side, view.side), dtype=np.uint8)
@@ -97,9 +97,9 @@ def draw(seed: int, part: int, index: int, close: bool) -> Picture:
             owner = len(sights) + 1
             sights.append(Sight(owner, thing.label, raster.claim(owners, mask, bounds, owner)))
         _lay(canvas, mask, bounds, points, thing, seen, scene.sun, view)
-    _photograph(canvas, scene, dice)
+    _photograph(canvas, scene, rng)
     pixels = np.empty((view.side, view.side, 3), dtype=np.uint8)
-    quality = dice.between(45, 95)
+    quality = rng.between(45, 95)
     jpeg.develop(canvas, jpeg.jpeg_tables(quality), jpeg.BASIS, pixels)
     return Picture(pixels, owners, tuple(sights))
 
@@ -180,11 +180,11 @@ def _texels(window: tuple[int, int, int, int], view: View) -> Window:
     )
 
 
-def _photograph(canvas: Canvas, scene: Scene, dice: Dice) -> None:
+def _photograph(canvas: Canvas, scene: Scene, rng: SplitMix64) -> None:
     """Light, an unsharp lens now and then, and noise."""
     side = canvas.shape[1]
     slope = [scene.slope * turn // (ONE * side) for turn in (cosine(scene.sun), sine(scene.sun))]
     camera.expose(canvas, np.array(scene.gains, dtype=np.int64), np.array(slope, dtype=np.int64))
-    camera.blur(canvas, dice.pick((0, 0, 1, 1, 2)))
-    noise = dice.between(0, 110)
-    camera.grain(canvas, dice.bits() >> 2, noise, noise * dice.between(20, 70) // 100)
+    camera.blur(canvas, rng.pick((0, 0, 1, 1, 2)))
+    noise = rng.between(0, 110)
+    camera.grain(canvas, rng.bits() >> 2, noise, noise * rng.between(20, 70) // 100)

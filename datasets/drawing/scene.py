@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitbench.datasets.drawing import shapes, textures
-from splitbench.datasets.drawing.dice import Dice
+from splitbench.datasets.drawing.rng import SplitMix64
 from splitbench.datasets.drawing.shapes import CLASSES, ONE, TURN, UNIT, Points
 from splitbench.datasets.drawing.surface import SIDE, Colour
 
@@ -100,66 +100,66 @@ class Scene:
 
 def compose(seed: int, part: int, index: int) -> Scene:
     """Describe one scene: a ground, clutter, one to six labelled things, and what hides a little of them."""
-    dice = Dice(VERSION, seed, part, index, 0)
+    rng = SplitMix64(VERSION, seed, part, index, 0)
     whole = SCENE * WORLD
-    ground = _surface(dice, _natural(dice), 40)
-    horizon = _horizon(dice) if dice.percent(45) else None
+    ground = _surface(rng, _natural(rng), 40)
+    horizon = _horizon(rng) if rng.percent(45) else None
     things = [
-        _clutter(dice, dice.between(0, whole), dice.between(0, whole), dice.between(5, 34) * WORLD)
-        for _ in range(dice.between(3, 9))
+        _clutter(rng, rng.between(0, whole), rng.between(0, whole), rng.between(5, 34) * WORLD)
+        for _ in range(rng.between(3, 9))
     ]
 
     around = (ground.stops,) if horizon is None else (ground.stops, horizon.surface.stops)
-    largest = dice.between(22, 60)
-    sizes = [largest, *(dice.between(10, max(12, largest)) for _ in range(max(0, dice.between(-2, 5))))]
+    largest = rng.between(22, 60)
+    sizes = [largest, *(rng.between(10, max(12, largest)) for _ in range(max(0, rng.between(-2, 5))))]
     labelled: list[Thing] = []
     labels: list[int] = []
     for size in sizes:
-        spot = _free_spot(dice, size * WORLD, labelled)
+        spot = _free_spot(rng, size * WORLD, labelled)
         if spot is not None:
-            labels.append(dice.between(0, len(CLASSES) - 1))
-            labelled.append(Thing(labels[-1], *spot, size * WORLD, dice.bits(), around))
+            labels.append(rng.between(0, len(CLASSES) - 1))
+            labelled.append(Thing(labels[-1], *spot, size * WORLD, rng.bits(), around))
 
     main = labelled[0]
     things += labelled
-    for _ in range(max(0, dice.between(-2, 2))):
-        size = main.radius * dice.between(25, 50) // 100
-        angle, reach = dice.between(0, TURN - 1), main.radius * dice.between(50, 110) // 100
+    for _ in range(max(0, rng.between(-2, 2))):
+        size = main.radius * rng.between(25, 50) // 100
+        angle, reach = rng.between(0, TURN - 1), main.radius * rng.between(50, 110) // 100
         x, y = main.x + reach * shapes.cosine(angle) // ONE, main.y + reach * shapes.sine(angle) // ONE
-        things.append(_clutter(dice, x, y, size))
+        things.append(_clutter(rng, x, y, size))
 
-    exposure = dice.between(52, 78)
-    gains = [exposure * dice.between(90, 110) * 65536 // 6500 for _ in range(3)]
+    exposure = rng.between(52, 78)
+    gains = [exposure * rng.between(90, 110) * 65536 // 6500 for _ in range(3)]
     return Scene(
         ground=ground,
         horizon=horizon,
         things=tuple(things),
         main=main,
         label=labels[0],
-        sun=dice.between(0, TURN - 1),
-        slope=dice.between(0, 30000),
+        sun=rng.between(0, TURN - 1),
+        slope=rng.between(0, 30000),
         gains=(gains[0], gains[1], gains[2]),
     )
 
 
 def look(thing: Thing) -> Look:
     """Cut a thing out, squeeze, shear, mirror and turn it, and give it surfaces."""
-    dice = Dice(thing.key)
+    rng = SplitMix64(thing.key)
     if thing.label is None:
-        contours = shapes.nameless(dice)
-        stops = _natural(dice) if dice.percent(70) else _vivid(dice)
-        outline, shadow = None, dice.percent(40)
+        contours = shapes.nameless(rng)
+        stops = _natural(rng) if rng.percent(70) else _vivid(rng)
+        outline, shadow = None, rng.percent(40)
     else:
-        contours = shapes.silhouette(thing.label, dice)
-        stops = _natural(dice) if dice.percent(30) else _vivid(dice)
+        contours = shapes.silhouette(thing.label, rng)
+        stops = _natural(rng) if rng.percent(30) else _vivid(rng)
         for _ in range(8):
             if all(_apart(stops, other) for other in thing.around):
                 break
-            stops = _vivid(dice)
-        outline = _surface(dice, _vivid(dice), 20) if dice.percent(25) else None
-        shadow = dice.percent(60)
-    squeeze, shear = dice.between(82, 118), dice.between(-16, 16)
-    flip, turn = 1 if dice.percent(50) else -1, dice.between(0, TURN - 1)
+            stops = _vivid(rng)
+        outline = _surface(rng, _vivid(rng), 20) if rng.percent(25) else None
+        shadow = rng.percent(60)
+    squeeze, shear = rng.between(82, 118), rng.between(-16, 16)
+    flip, turn = 1 if rng.percent(50) else -1, rng.between(0, TURN - 1)
     right, down = thing.radius * shapes.cosine(turn), thing.radius * shapes.sine(turn)
     tall = 10000 // squeeze
     unit = 100 * UNIT
@@ -172,66 +172,66 @@ def look(thing: Thing) -> Look:
     return Look(
         points=np.concatenate(contours) @ matrix // ONE,
         ends=np.array([*accumulate(map(len, contours))]),
-        surface=_surface(dice, stops, 60),
+        surface=_surface(rng, stops, 60),
         outline=outline,
-        shadow=dice.between(70, 150) if shadow else 0,
+        shadow=rng.between(70, 150) if shadow else 0,
     )
 
 
-def _horizon(dice: Dice) -> Look:
+def _horizon(rng: SplitMix64) -> Look:
     """Ground of another kind, from a wavy line a little askew through the scene down."""
     whole = SCENE * WORLD
-    contour = shapes.horizon(dice, 2 * whole)
-    turn = dice.between(-40, 40)
+    contour = shapes.horizon(rng, 2 * whole)
+    turn = rng.between(-40, 40)
     cosine, sine = shapes.cosine(turn), shapes.sine(turn)
     points = contour @ np.array([[cosine, sine], [-sine, cosine]]) // ONE
-    place = np.array([dice.between(0, whole), dice.between(whole // 4, whole)])
-    return Look(points + place, np.array([len(points)]), _surface(dice, _natural(dice), 40), None, 0)
+    place = np.array([rng.between(0, whole), rng.between(whole // 4, whole)])
+    return Look(points + place, np.array([len(points)]), _surface(rng, _natural(rng), 40), None, 0)
 
 
-def _free_spot(dice: Dice, size: int, things: list[Thing]) -> tuple[int, int] | None:
+def _free_spot(rng: SplitMix64, size: int, things: list[Thing]) -> tuple[int, int] | None:
     """A place for a circle of the given radius where it hides little of the things; None where none was found."""
     whole, edge = SCENE * WORLD, size * 7 // 8
     for _ in range(12):
-        x, y = dice.between(edge, whole - edge), dice.between(edge, whole - edge)
+        x, y = rng.between(edge, whole - edge), rng.between(edge, whole - edge)
         clear = ((x - t.x) ** 2 + (y - t.y) ** 2 > (80 * (size + t.radius) // 100) ** 2 for t in things)
         if all(clear):
             return x, y
     return None
 
 
-def _clutter(dice: Dice, x: int, y: int, size: int) -> Thing:
-    return Thing(None, x, y, size, dice.bits())
+def _clutter(rng: SplitMix64, x: int, y: int, size: int) -> Thing:
+    return Thing(None, x, y, size, rng.bits())
 
 
-def _surface(dice: Dice, stops: Stops, relief: int) -> Surface:
+def _surface(rng: SplitMix64, stops: Stops, relief: int) -> Surface:
     return Surface(
         stops=stops,
-        coarse=dice.pick(textures.SMOOTH),
-        coarse_map=_window(dice, 25, 110),
-        fine=dice.between(0, textures.COUNT - 1),
-        fine_map=_window(dice, 60, 150),
-        relief=dice.between(0, relief),
+        coarse=rng.pick(textures.SMOOTH),
+        coarse_map=_window(rng, 25, 110),
+        fine=rng.between(0, textures.COUNT - 1),
+        fine_map=_window(rng, 60, 150),
+        relief=rng.between(0, relief),
     )
 
 
-def _window(dice: Dice, low: int, high: int) -> tuple[int, int, int, int]:
+def _window(rng: SplitMix64, low: int, high: int) -> tuple[int, int, int, int]:
     """A place, direction and scale in a texture, of low to high hundredths of a texel per pixel of the scene."""
-    turn, scale = dice.between(0, TURN - 1), dice.between(low, high)
+    turn, scale = rng.between(0, TURN - 1), rng.between(low, high)
     step = 65536 * scale // (100 * WORLD)
     side = SIDE << 16
     return (
-        dice.between(0, side - 1),
-        dice.between(0, side - 1),
+        rng.between(0, side - 1),
+        rng.between(0, side - 1),
         step * shapes.cosine(turn) // ONE,
         step * shapes.sine(turn) // ONE,
     )
 
 
-def _natural(dice: Dice) -> Stops:
+def _natural(rng: SplitMix64) -> Stops:
     """A palette from nature, a little varied."""
-    dark, middle, bright = dice.pick(_PALETTES)
-    drift = dice.between(-16, 16), dice.between(-16, 16), dice.between(-16, 16)
+    dark, middle, bright = rng.pick(_PALETTES)
+    drift = rng.between(-16, 16), rng.between(-16, 16), rng.between(-16, 16)
     return _shift(dark, drift), _shift(middle, drift), _shift(bright, drift)
 
 
@@ -240,11 +240,11 @@ def _shift(colour: Colour, by: Colour) -> Colour:
     return red, green, blue
 
 
-def _vivid(dice: Dice) -> Stops:
+def _vivid(rng: SplitMix64) -> Stops:
     """A ramp from a shade of any hue to a tint of a hue not far from it."""
-    hue, strength = dice.between(0, TURN - 1), dice.between(40, 220)
-    middle, reach = dice.between(60, 200), dice.between(15, 60)
-    before, after = hue - dice.between(-90, 90), hue + dice.between(-90, 90)
+    hue, strength = rng.between(0, TURN - 1), rng.between(40, 220)
+    middle, reach = rng.between(60, 200), rng.between(15, 60)
+    before, after = hue - rng.between(-90, 90), hue + rng.between(-90, 90)
     return _hue(before, strength, middle - reach), _hue(hue, strength, middle), _hue(after, strength, middle + reach)
 
 

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from splitbench.datasets.drawing.dice import Dice
+from splitbench.datasets.drawing.rng import SplitMix64
 
 Points = NDArray[np.int64]
 """Points of a contour, shape (N, 2): x to the right, y down."""
@@ -87,16 +87,16 @@ def _hole(contour: Points) -> Points:
     return contour[::-1]
 
 
-def _arrow(dice: Dice) -> list[Points]:
-    neck, shaft, head = dice.between(0, 1400), dice.between(600, 1100), dice.between(2000, 3000)
+def _arrow(rng: SplitMix64) -> list[Points]:
+    neck, shaft, head = rng.between(0, 1400), rng.between(600, 1100), rng.between(2000, 3000)
     tail = -UNIT
     return [
         _of([(tail, -shaft), (neck, -shaft), (neck, -head), (UNIT, 0), (neck, head), (neck, shaft), (tail, shaft)]),
     ]
 
 
-def _bolt(dice: Dice) -> list[Points]:
-    lean, width = dice.between(500, 1300), dice.between(1100, 1700)
+def _bolt(rng: SplitMix64) -> list[Points]:
+    lean, width = rng.between(500, 1300), rng.between(1100, 1700)
     return [
         _of(
             [
@@ -112,8 +112,8 @@ def _bolt(dice: Dice) -> list[Points]:
     ]
 
 
-def _crescent(dice: Dice) -> list[Points]:
-    shift, bite = dice.between(1300, 2300), dice.between(3100, 3500)
+def _crescent(rng: SplitMix64) -> list[Points]:
+    shift, bite = rng.between(1300, 2300), rng.between(3100, 3500)
     angles = np.arange(0, TURN, 20)
     outer, inner = _polar(np.full(angles.shape, 3900), angles), _disc(shift, 0, bite, 52)
     outer = outer[(outer[:, 0] - shift) ** 2 + outer[:, 1] ** 2 > bite**2]
@@ -121,9 +121,9 @@ def _crescent(dice: Dice) -> list[Points]:
     return [np.concatenate([outer, inner[::-1]])]
 
 
-def _cross(dice: Dice) -> list[Points]:
-    arm = dice.between(850, 1450)
-    flare = arm + dice.between(0, 500)
+def _cross(rng: SplitMix64) -> list[Points]:
+    arm = rng.between(850, 1450)
+    flare = arm + rng.between(0, 500)
     return [
         _of(
             [
@@ -144,24 +144,24 @@ def _cross(dice: Dice) -> list[Points]:
     ]
 
 
-def _fish(dice: Dice) -> list[Points]:
-    height, tail = dice.between(1500, 2100), dice.between(1500, 2200)
+def _fish(rng: SplitMix64) -> list[Points]:
+    height, tail = rng.between(1500, 2100), rng.between(1500, 2200)
     body = _ellipse(700, 0, 3300, height)
     fin = _of([(-1700, 0), (-UNIT, -tail), (-3400, 0), (-UNIT, tail)])
     back = _of([(200, -height + 300), (1300, -height - 900), (1900, -height + 500)])
     return [body, fin[::-1], back, _hole(_disc(2700, -height // 4, 420, 12))]
 
 
-def _flower(dice: Dice) -> list[Points]:
-    petals = dice.between(5, 7)
-    size = {5: 1560, 6: 1400, 7: 1260}[petals] + dice.between(-60, 160)
+def _flower(rng: SplitMix64) -> list[Points]:
+    petals = rng.between(5, 7)
+    size = {5: 1560, 6: 1400, 7: 1260}[petals] + rng.between(-60, 160)
     reach = UNIT - size
     places = _disc(0, 0, reach, petals)
     return [_disc(0, 0, reach - size * 3 // 10, 16), *(_disc(0, 0, size, 18) + places[:, None])]
 
 
-def _gear(dice: Dice) -> list[Points]:
-    teeth, root, hole = dice.between(8, 11), dice.between(2900, 3200), dice.between(1000, 1800)
+def _gear(rng: SplitMix64) -> list[Points]:
+    teeth, root, hole = rng.between(8, 11), rng.between(2900, 3200), rng.between(1000, 1800)
     step = TURN // (4 * teeth)
     angles = np.arange(4 * teeth) * TURN // (4 * teeth)
     angles[1::4] += step // 4
@@ -170,10 +170,10 @@ def _gear(dice: Dice) -> list[Points]:
     return [_polar(radii, np.roll(angles, 1)), _hole(_disc(0, 0, hole, 20))]
 
 
-def _heart(dice: Dice) -> list[Points]:
+def _heart(rng: SplitMix64) -> list[Points]:
     angles = np.arange(0, TURN, 20)
     across = sines(angles)
-    notch = dice.between(40, 60)
+    notch = rng.between(40, 60)
     x = 16 * across * across // ONE * across // ONE
     y = (
         130 * cosines(angles) - notch * cosines(2 * angles) - 20 * cosines(3 * angles) - 10 * cosines(4 * angles)
@@ -181,35 +181,35 @@ def _heart(dice: Dice) -> list[Points]:
     return [np.stack([x * 245 // ONE, -y * 245 // ONE], axis=1)]
 
 
-def _key(dice: Dice) -> list[Points]:
-    bow, shaft = dice.between(1500, 1850), dice.between(380, 560)
+def _key(rng: SplitMix64) -> list[Points]:
+    bow, shaft = rng.between(1500, 1850), rng.between(380, 560)
     middle = -UNIT + bow
-    bits = [_box(x, 0, x + 620, dice.between(1300, 1900)) for x in (1500, 2900)]
+    bits = [_box(x, 0, x + 620, rng.between(1300, 1900)) for x in (1500, 2900)]
     return [
         _disc(middle, 0, bow),
-        _hole(_disc(middle, 0, bow * dice.between(45, 60) // 100, 20)),
+        _hole(_disc(middle, 0, bow * rng.between(45, 60) // 100, 20)),
         _box(middle + bow * 9 // 10, -shaft, UNIT, shaft),
         *bits,
     ]
 
 
-def _mug(dice: Dice) -> list[Points]:
-    bottom, ear = dice.between(1500, 2200), dice.between(1400, 1700)
+def _mug(rng: SplitMix64) -> list[Points]:
+    bottom, ear = rng.between(1500, 2200), rng.between(1400, 1700)
     body = _of([(-3300, -3000), (1600, -3000), (bottom - 600, 3200), (-bottom - 1100, 3200)])
     return [body, _disc(1700, -300, ear + 500, 24), _hole(_disc(1700, -300, ear - 250, 20))]
 
 
-def _ring(dice: Dice) -> list[Points]:
-    return [_disc(0, 0, 3800, 40), _hole(_disc(0, 0, dice.between(1700, 2700), 32))]
+def _ring(rng: SplitMix64) -> list[Points]:
+    return [_disc(0, 0, 3800, 40), _hole(_disc(0, 0, rng.between(1700, 2700), 32))]
 
 
-def _star(dice: Dice) -> list[Points]:
-    points, inner = dice.between(5, 6), dice.between(1600, 2100)
+def _star(rng: SplitMix64) -> list[Points]:
+    points, inner = rng.between(5, 6), rng.between(1600, 2100)
     angles = np.arange(2 * points) * TURN // (2 * points)
     return [_polar(np.tile(np.array([UNIT, inner]), points), angles)]
 
 
-CLASSES: dict[str, Callable[[Dice], list[Points]]] = {
+CLASSES: dict[str, Callable[[SplitMix64], list[Points]]] = {
     "arrow": _arrow,
     "bolt": _bolt,
     "crescent": _crescent,
@@ -226,29 +226,29 @@ CLASSES: dict[str, Callable[[Dice], list[Points]]] = {
 """The classes in the order of their indices: a name and how one of its kind is cut out."""
 
 
-def silhouette(label: int, dice: Dice) -> list[Points]:
+def silhouette(label: int, rng: SplitMix64) -> list[Points]:
     """One of class ``label``: no two are cut alike."""
-    return list(CLASSES.values())[label](dice)
+    return list(CLASSES.values())[label](rng)
 
 
-def nameless(dice: Dice) -> list[Points]:
+def nameless(rng: SplitMix64) -> list[Points]:
     """A shape of no class: a pebble, a stick, a slab or a shard."""
-    kind = dice.between(0, 3)
+    kind = rng.between(0, 3)
     if kind == 0:
-        corners = dice.between(7, 11)
-        radii = np.array([dice.between(2400, UNIT) for _ in range(corners)], dtype=np.int64)
+        corners = rng.between(7, 11)
+        radii = np.array([rng.between(2400, UNIT) for _ in range(corners)], dtype=np.int64)
         return [_polar(radii, np.arange(corners) * TURN // corners)]
     if kind == 1:
-        return [_box(-UNIT, -dice.between(180, 420), UNIT, dice.between(180, 420))]
+        return [_box(-UNIT, -rng.between(180, 420), UNIT, rng.between(180, 420))]
     if kind == 2:
-        return [_box(-dice.between(2000, 3600), -dice.between(900, 2600), dice.between(2000, 3600), 2200)]
-    return [_polar(np.array([dice.between(2000, UNIT) for _ in range(3)]), np.array([0, 340, 690]))]
+        return [_box(-rng.between(2000, 3600), -rng.between(900, 2600), rng.between(2000, 3600), 2200)]
+    return [_polar(np.array([rng.between(2000, UNIT) for _ in range(3)]), np.array([0, 340, 690]))]
 
 
-def horizon(dice: Dice, width: int) -> Points:
+def horizon(rng: SplitMix64, width: int) -> Points:
     """Ground below a wavy line through y = 0, ``width`` to either side: in world units, not in UNIT."""
     steps = 17
     x = np.arange(steps) * (2 * width) // (steps - 1) - width
-    wave, phase = dice.between(0, width // 24), dice.between(0, TURN - 1)
-    y = wave * sines(phase + np.arange(steps) * dice.between(30, 160)) // ONE
+    wave, phase = rng.between(0, width // 24), rng.between(0, TURN - 1)
+    y = wave * sines(phase + np.arange(steps) * rng.between(30, 160)) // ONE
     return np.concatenate([np.stack([x, y], axis=1), _of([(width, 2 * width), (-width, 2 * width)])])

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from splitbench.datasets.drawing.dice import Dice
+from splitbench.datasets.drawing.rng import SplitMix64
 from splitbench.datasets.drawing.shapes import ONE, TURN, sines
 from splitbench.datasets.drawing.surface import SIDE
 
@@ -13,9 +13,9 @@ Texture = NDArray[np.uint8]
 Field = NDArray[np.int64]
 
 
-def _white(dice: Dice, side: int) -> Field:
+def _white(rng: SplitMix64, side: int) -> Field:
     """Independent values of 0 to 65535, shape (side, side)."""
-    words = np.array([dice.bits() for _ in range(side * side // 4)], dtype="<u8")
+    words = np.array([rng.bits() for _ in range(side * side // 4)], dtype="<u8")
     values: Field = words.view("<u2").reshape(side, side).astype(np.int64)
     return values
 
@@ -33,19 +33,19 @@ def _enlarge(lattice: Field) -> Field:
     return field
 
 
-def _clouds(dice: Dice, first: int, last: int, keep: int) -> Field:
+def _clouds(rng: SplitMix64, first: int, last: int, keep: int) -> Field:
     """1/f noise: octaves of 2 ** first to 2 ** last cells, each keep / 256 as strong as the one before."""
     total, weight = np.zeros((SIDE, SIDE), dtype=np.int64), 65536
     for octave in range(first, last + 1):
-        total += (_enlarge(_white(dice, 1 << octave)) - 32768) * weight >> 8
+        total += (_enlarge(_white(rng, 1 << octave)) - 32768) * weight >> 8
         weight = weight * keep >> 8
     return total
 
 
-def _cells(dice: Dice, across: int) -> Field:
+def _cells(rng: SplitMix64, across: int) -> Field:
     """Squared distance to the nearest of jittered grid points: pebbles, scales, cracked earth."""
     size = SIDE // across
-    jitter = _white(dice, 2 * across)[:across] % size
+    jitter = _white(rng, 2 * across)[:across] % size
     y, x = np.mgrid[:SIDE, :SIDE]
     nearest = np.full((SIDE, SIDE), SIDE * SIDE, dtype=np.int64)
     for down in (-1, 0, 1):
@@ -75,9 +75,9 @@ def _waves(bend: Field, across: int, down: int, strength: int) -> Field:
 @cache
 def bank() -> tuple[Texture, ...]:
     """All textures, 0 to 255, each of shape (SIDE, SIDE)."""
-    dice = Dice(0x7E87)
-    soft, rough = _clouds(dice, 1, 7, 128), _clouds(dice, 2, 8, 170)
-    other, fine = _clouds(dice, 1, 8, 145), _clouds(dice, 4, 8, 200)
+    rng = SplitMix64(0x7E87)
+    soft, rough = _clouds(rng, 1, 7, 128), _clouds(rng, 2, 8, 170)
+    other, fine = _clouds(rng, 1, 8, 145), _clouds(rng, 4, 8, 200)
     weave = np.maximum(_waves(soft, 32, 0, 200), _waves(rough, 0, 32, 200))
     fields = (
         soft,
@@ -90,8 +90,8 @@ def bank() -> tuple[Texture, ...]:
         _waves(other, 2, 12, 1500),
         _waves(rough, 16, 0, 500),
         weave + (rough * ONE >> 25),
-        _cells(dice, 8) * 4096 + (fine >> 3),
-        -_cells(dice, 16) * 16384 + (fine >> 3),
+        _cells(rng, 8) * 4096 + (fine >> 3),
+        -_cells(rng, 16) * 16384 + (fine >> 3),
     )
     return tuple(_even(field) for field in fields)
 

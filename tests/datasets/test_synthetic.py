@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from splitbench.datasets import synthetic, synthetic_detection
 from splitbench.datasets.base import fingerprint
-from splitbench.datasets.drawing.dice import Dice
 from splitbench.datasets.drawing.jpeg import _quantize
 from splitbench.datasets.drawing.raster import SUB, cover
 from splitbench.datasets.drawing.render import draw
+from splitbench.datasets.drawing.rng import SplitMix64
 from splitbench.datasets.drawing.shapes import CLASSES, UNIT, silhouette
 from splitbench.datasets.drawing.textures import COUNT, bank, packed
 
@@ -58,9 +58,9 @@ def test_the_interpreter_draws_what_machine_code_draws():
 
 def test_the_random_numbers_are_splitmix64():
     # The published reference's first outputs for seed 1234567.
-    dice = Dice()
-    dice._state = 1234567
-    assert [dice.bits() for _ in range(3)] == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    rng = SplitMix64()
+    rng._state = 1234567
+    assert [rng.bits() for _ in range(3)] == [6457827717110365317, 3203168211198807973, 9817491932198370423]
 
 
 def test_an_image_does_not_depend_on_those_before():
@@ -127,7 +127,7 @@ def test_the_target_is_the_class_of_the_thing_in_the_middle():
 @pytest.mark.parametrize("label", range(len(CLASSES)), ids=list(CLASSES))
 def test_every_silhouette_fills_a_fair_part_of_its_circle_and_little_beyond(label):
     for key in range(20):
-        contours = silhouette(label, Dice(key))
+        contours = silhouette(label, SplitMix64(key))
         points = np.concatenate(contours)
         assert np.hypot(*points.T).max() < 1.35 * UNIT
         mask = np.zeros((96, 96), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Random integers that are the same in every version of every library.
+"""A random number generator whose integers are the same in every version of every library.
 
 NumPy promises that its bit streams stay, but not what ``integers`` or ``normal`` make of them (NEP 19), and pixels must
 not change with NumPy. SplitMix64 (Steele, Lea and Flood, 2014) is ten lines of integers.
@@ -26,12 +26,12 @@ def _mix(word: int) -> int:
 
 
 _AHEAD = 32
-"""Words that are made at once: one by one, Python takes most of a drawing's time for them."""
+"""Words that are made at once; one by one, they take most of the time of a drawing."""
 
 
 @compiled
 def _words(state: np.uint64) -> NDArray[np.uint64]:
-    """The stream's next words, the last one first; ``_mix`` of each state."""
+    """Return the stream's next words, the last one first: ``_mix`` of each state."""
     words = np.empty(_AHEAD, dtype=np.uint64)
     for k in range(_AHEAD):
         state += np.uint64(_GAMMA)
@@ -41,8 +41,8 @@ def _words(state: np.uint64) -> NDArray[np.uint64]:
     return words
 
 
-class Dice:
-    """A stream of random integers, one per key; streams of different keys have nothing to do with each other."""
+class SplitMix64:
+    """A stream of random integers, one per key; streams of different keys are independent."""
 
     __slots__ = ("_ready", "_state")
 
@@ -54,20 +54,20 @@ class Dice:
         self._ready: list[int] = []
 
     def bits(self) -> int:
-        """64 random bits."""
+        """Return 64 random bits."""
         if not self._ready:
             self._ready = _words(np.uint64(self._state)).tolist()
             self._state = (self._state + _AHEAD * _GAMMA) & _MASK
         return self._ready.pop()
 
     def between(self, low: int, high: int) -> int:
-        """An integer from low to high, both included, all equally likely."""
+        """Return an integer from low to high, both included, all equally likely."""
         return low + (((self._ready.pop() if self._ready else self.bits()) * (high - low + 1)) >> 64)
 
     def percent(self, chance: int) -> bool:
-        """True in ``chance`` of 100 throws."""
+        """Return True with a probability of ``chance`` percent."""
         return self.between(0, 99) < chance
 
     def pick(self, choices: Sequence[T]) -> T:
-        """One of the choices, all equally likely."""
+        """Return one of the choices, all equally likely."""
         return choices[self.between(0, len(choices) - 1)]
