@@ -1,7 +1,7 @@
 """What a dataset is: read this first to add one."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -21,6 +21,14 @@ class DataError(Exception):
 
 class ImageError(DataError):
     """One image cannot be decoded; the message names it."""
+
+
+class UnknownIdsError(DataError):
+    """``ids`` or ``exclude`` name images that are not there; ``names`` are these."""
+
+    def __init__(self, message: str, names: Sequence[Any]) -> None:
+        super().__init__(message)
+        self.names = tuple(names)
 
 
 class Options(BaseModel):
@@ -89,6 +97,20 @@ def class_names(dataset: Dataset) -> tuple[str, ...]:
 def named(things: Sequence[Any]) -> str:
     """The first few, for a message."""
     return ", ".join(map(str, things[:3])) + (", ..." if len(things) > 3 else "")
+
+
+def check_ids(option: str, given: Collection[Any], there: Collection[Any], place: Any) -> None:
+    """Check that an option names only images that are there.
+
+    Raises:
+        UnknownIdsError: it names others, with the first few and what the names of those that are there look like.
+    """
+    known = {*there}
+    unknown = sorted(name for name in given if name not in known)
+    if unknown:
+        example = f" (there are {next(iter(there))}, ...)" if there else ""
+        missing = f"{len(unknown)} of the {len(given)} images of `{option}` are not in {place}"
+        raise UnknownIdsError(f"{missing}: {named(unknown)}{example}", unknown)
 
 
 class DatasetKind(Protocol):

@@ -31,7 +31,7 @@ from PIL import Image
 from pydantic import Field
 
 from splitbench.datasets import base
-from splitbench.datasets.base import DataError, Dataset, Part
+from splitbench.datasets.base import DataError, Dataset, Part, check_ids
 from splitbench.datasets.formats.decoding import opened
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -126,6 +126,7 @@ class Cifar10:
             raise DataError(f"cifar10: no file for {part}: name one in `{half}_file`")
         else:
             found = _from_official(options.root, half)
+        check_ids("exclude", options.exclude, [picture.id for picture in found.pictures], options.root)
         rows = [picture for picture in found.pictures if picture.id not in options.exclude]
         limit = CALIBRATION_IMAGES if part == "calibration" and options.limit is None else options.limit
         if limit is not None and limit < len(rows):

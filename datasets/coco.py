@@ -20,7 +20,7 @@ from PIL import Image
 from pydantic import Field
 
 from splitbench.datasets import base
-from splitbench.datasets.base import DataError, ImageError, Part, named
+from splitbench.datasets.base import DataError, ImageError, Part, check_ids, named
 from splitbench.datasets.formats.boxes import Box, Target, target_of
 from splitbench.datasets.formats.coco_json import Annotations, Picture, read
 from splitbench.datasets.formats.decoding import opened, size_of
@@ -167,11 +167,8 @@ def _annotations_file(options: Options, part: Part) -> Path:
 def _chosen(annotations: Annotations, options: Options, file: Path) -> list[Picture]:
     """The images asked for, in ascending order of their ids."""
     known = {picture.id: picture for picture in sorted(annotations.pictures, key=lambda picture: picture.id)}
-    unknown = sorted((options.ids or frozenset()) - known.keys())
-    if unknown:
-        raise DataError(
-            f"{file} has no {len(unknown)} of the {len(options.ids or ())} images of `ids`: {named(unknown)}"
-        )
+    check_ids("ids", options.ids or (), known, file)
+    check_ids("exclude", options.exclude, known, file)
     ids = [i for i in known if (options.ids is None or i in options.ids) and i not in options.exclude]
     if options.limit is not None and options.limit < len(ids):
         ids = sorted(random.Random(options.seed).sample(ids, options.limit))

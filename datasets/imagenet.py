@@ -2,9 +2,9 @@
 
 In ``root``, or in its subfolder ``val`` or ``validation`` (``train`` for calibration and training):
 
-1. *a folder per class*: ``n01440764/*.JPEG``. Classes that are ImageNet's synsets get ImageNet's indices (the sorted
-   synsets, as in torchvision), however few of them are there. Names that are numbers are the indices. Any other names
-   are numbered from 0 in sorted order, over the folders of ``val`` and ``train`` together.
+1. *a folder per class*: ``n01440764/*.JPEG``, pictures at any depth in it. Classes that are ImageNet's synsets get
+   ImageNet's indices (the sorted synsets, as in torchvision), however few of them are there. Names that are numbers are
+   the indices. Any other names are numbered from 0 in sorted order, over the folders of ``val`` and ``train`` together.
 2. *one flat folder and a CSV of labels*: columns ``file`` (or ``ImageId``) and ``label`` (an index from 0, of whatever
    classes) or ``PredictionString`` (a synset first, as in Kaggle's LOC_val_solution.csv). ``labels`` names it, or it is
    found.
@@ -18,8 +18,8 @@ import io
 import random
 import re
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,11 +28,11 @@ from PIL import Image
 from pydantic import Field
 
 from splitbench.datasets import base
-from splitbench.datasets.base import DataError, Dataset, ImageError, Part, named
+from splitbench.datasets.base import DataError, Dataset, ImageError, Part, check_ids, named
 from splitbench.datasets.formats.decoding import opened
+from splitbench.datasets.formats.folders import PassedOver, has_pictures, pictures, unique_names
 
 _IMAGENET_NAME = re.compile(r"ILSVRC2012_(val|test)_\d+|n\d{8}_\d+")
-SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
 _PARTS: dict[Part, tuple[str, ...]] = {
     "evaluation": ("val", "validation"),
     "calibration": ("train",),
@@ -57,13 +57,18 @@ class Options(base.Options):
 
 @dataclass(frozen=True)
 class LabelledFiles:
-    """Image files with class indices. ``class_names`` are those of folders that were numbered here, if any were."""
+    """Image files with class indices.
+
+    ``class_names`` are those of folders that were numbered here, if any were; ``passed_over`` counts the files beside
+    the pictures that were taken for none.
+    """
 
     files: tuple[Path, ...]
     labels: tuple[int, ...]
     ids: tuple[str, ...]
     classes: int
     class_names: tuple[str, ...] = ()
+    passed_over: PassedOver = field(default_factory=PassedOver)
     task: str = "classification"
 
     def __len__(self) -> int:
@@ -112,24 +117,28 @@ class ImageNet:
         folder = next((options.root / name for name in _PARTS[part] if (options.root / name).is_dir()), options.root)
         if part != "evaluation" and folder == options.root and (options.root / "val").is_dir():
             raise DataError(f"{options.root} has no folder `train` for {part}: name one in `{part}: root`")
-        pairs, classes, names = _found(options, folder)
-        rows = [(name, *pair) for name, pair in zip(_ids(pairs), pairs, strict=True) if name not in options.exclude]
+        found = _found(options, folder)
+        ids = unique_names([file for file, _ in found.pairs], folder)
+        check_ids("exclude", options.exclude, ids, folder)
+        rows = [(name, *pair) for name, pair in zip(ids, found.pairs, strict=True) if name not in options.exclude]
         if options.limit is not None and options.limit < len(rows):
             chosen = random.Random(options.seed).sample(range(len(rows)), options.limit)
             rows = [rows[index] for index in sorted(chosen)]
-        ids, files, labels = zip(*rows, strict=True) if rows else ((), (), ())
-        return LabelledFiles(files, labels, ids, classes, names)
+        names, files, labels = zip(*rows, strict=True) if rows else ((), (), ())
+        return LabelledFiles(files, labels, names, found.classes, found.class_names, PassedOver.of(found.others))
 
 
-def _ids(pairs: "Pairs") -> list[str]:
-    """File names without suffix; with the folder before them where names repeat."""
-    stems = [file.stem for file, _ in pairs]
-    return stems if len(set(stems)) == len(stems) else [f"{file.parent.name}/{file.stem}" for file, _ in pairs]
+@dataclass(frozen=True)
+class Found:
+    """Files with labels, how many classes there are, and the classes' names where they were numbered here.
 
+    ``others`` are the names of files beside them that are no pictures.
+    """
 
-Pairs = list[tuple[Path, int]]
-Found = tuple[Pairs, int, tuple[str, ...]]
-"""Files with labels, how many classes there are, and the classes' names where they were numbered here."""
+    pairs: list[tuple[Path, int]]
+    classes: int
+    class_names: tuple[str, ...] = ()
+    others: Sequence[str] = ()
 
 
 def _found(options: Options, folder: Path) -> Found:
@@ -171,15 +180,10 @@ def _looks_flat(classes: list[Path]) -> bool:
     return len(classes) == 1 and classes[0].name == "images"
 
 
-def _images(folder: Path) -> list[Path]:
-    files = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    return sorted(files, key=lambda path: path.name)  # comparing whole paths takes twice as long
-
-
 def _class_folders(folder: Path) -> list[Path]:
-    """Those with images in them."""
+    """Those with images in them, at any depth. One with a CSV beside its pictures is a folder of all classes."""
     visible = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return sorted(path for path in visible if any(file.suffix.lower() in SUFFIXES for file in path.iterdir()))
+    return sorted(path for path in visible if not any(path.glob("*.csv")) and has_pictures(path))
 
 
 def _from_folders(classes: list[Path], parts: list[Path]) -> Found:
@@ -195,7 +199,13 @@ def _from_folders(classes: list[Path], parts: list[Path]) -> Found:
         others = [path for part in parts for path in _class_folders(part)]
         names = tuple(sorted({path.name for path in (*classes, *others)}))
         index = {name: number for number, name in enumerate(names)}
-    return [(file, index[path.name]) for path in classes for file in _images(path)], max(index.values()) + 1, names
+    pairs: list[tuple[Path, int]] = []
+    ignored: list[str] = []
+    for path in classes:
+        files, names_of_others = pictures(path)
+        pairs += [(file, index[path.name]) for file in files]
+        ignored += names_of_others
+    return Found(pairs, max(index.values()) + 1, names, ignored)
 
 
 def _from_csv(table: Path, folder: Path) -> Found:
@@ -222,7 +232,7 @@ def _from_csv(table: Path, folder: Path) -> Found:
         raise DataError(
             f"{table} names {len(missing)} images of {len(rows)} that are not in {folder}: {named(missing)}"
         )
-    return pairs, max(label for _, label in pairs) + 1, ()
+    return Found(pairs, max(label for _, label in pairs) + 1)
 
 
 def _label_reader(table: Path, columns: set[str]) -> Callable[[dict[str, str]], int]:
@@ -260,10 +270,10 @@ def _from_devkit(truth: Path, folder: Path) -> Found:
         labels = [index[synset[int(number)]] for number in truth.read_text().split()]
     except Exception as error:  # scipy raises a dozen kinds for damaged files
         raise DataError(f"{truth} and {meta} do not number ImageNet's classes ({error!r})") from None
-    files = _images(folder)
+    files, others = pictures(folder, deep=False)
     if len(files) != len(labels):
         raise DataError(f"{folder} has {len(files)} images, but {truth} has {len(labels)} labels: both must be whole")
-    return list(zip(files, labels, strict=True)), len(index), ()
+    return Found(list(zip(files, labels, strict=True)), len(index), others=others)
 
 
 @cache

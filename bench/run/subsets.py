@@ -8,7 +8,7 @@ from splitbench import datasets
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import DatasetSpec
 from splitbench.bench.utils import progress
-from splitbench.datasets.base import DataError, Dataset, Part, each, named
+from splitbench.datasets.base import DataError, Dataset, Part, UnknownIdsError, each, named
 
 _MANY = 20_000  # images whose reading is shown
 
@@ -77,4 +77,11 @@ def open_dataset(spec: DatasetSpec, sources: Sources, part: Part) -> Dataset:
     options = spec.options(part)
     if in_folder(spec.source(part)) and (sources.data is not None or "root" in options):
         options["root"] = (sources.data or Path()) / (options.get("root") or "")
-    return kind.load(kind.Options.model_validate(options), part)
+    try:
+        return kind.load(kind.Options.model_validate(options), part)
+    except UnknownIdsError as error:
+        # What the evaluation images exclude goes for the other subsets, too, which may lie elsewhere.
+        if part == "evaluation" or "exclude" in getattr(spec, part):
+            raise
+        options["exclude"] = {*options["exclude"]} - {*error.names}
+        return kind.load(kind.Options.model_validate(options), part)

@@ -97,6 +97,8 @@ def _imagenet_part(root: Path, part: Part, place: str, full: bool) -> Found:
         f"{count:,} images of {len(labels):,} classes, {spread(labels.values())} per class, {size(total)}",
         fact,
     ]
+    if str(dataset.passed_over):
+        facts.append(f"passed over, since they are no pictures by their names: {dataset.passed_over}")
     lacks = []
     if count != official:
         lacks.append(f"{count:,} images, where ImageNet has {official:,}")

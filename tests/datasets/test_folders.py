@@ -1,0 +1,115 @@
+"""Pictures in folders: which files are taken, what is said of the others, and names that tell them apart."""
+
+import pytest
+from PIL import Image
+
+from splitbench.bench.tools.data.check import check
+from splitbench.datasets import DataError, get
+from splitbench.datasets.base import UnknownIdsError
+from splitbench.datasets.formats.folders import PassedOver, pictures
+
+KIND = get("imagenet")
+
+
+def load(root, part="evaluation", **options):
+    return KIND.load(KIND.Options(root=root, **options), part)
+
+
+def save(path, shade=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8), (shade, 0, 0)).save(path, format="PNG")
+    return path
+
+
+@pytest.fixture
+def messy(tmp_path):
+    """Two classes with pictures at several depths, and what people leave beside them."""
+    for index, name in enumerate(("cat/1.png", "cat/old/2.JFIF", "cat/old/er/3.gif", "dog/1.jpeg")):
+        save(tmp_path / "val" / name, index)
+    for name in ("cat/._1.png", "cat/.DS_Store", "cat/notes.txt", "cat/scan", "dog/Thumbs.db", "dog/.hidden/9.png"):
+        (tmp_path / "val" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "val" / name).write_bytes(b"x")
+    return tmp_path
+
+
+def test_pictures_are_found_at_any_depth_and_hidden_ones_are_none(messy):
+    dataset = load(messy)
+    assert [file.relative_to(messy / "val").as_posix() for file in dataset.files] == [
+        "cat/1.png",
+        "cat/old/2.JFIF",
+        "cat/old/er/3.gif",
+        "dog/1.jpeg",
+    ]
+    assert dataset.labels == (0, 0, 0, 1)
+    assert all(dataset.image(index).size == (8, 8) for index in range(4))
+
+
+def test_what_is_passed_over_is_counted(messy):
+    assert str(load(messy).passed_over) == (
+        "2 hidden (.DS_Store, ._1.png), 1 without an ending (scan), 1 .db, 1 .txt"
+    )  # fmt: skip
+
+
+def test_data_check_says_what_it_passed_over(messy):
+    lines = "\n".join(check("imagenet", messy).lines())
+    assert "passed over, since they are no pictures by their names: 2 hidden (.DS_Store, ._1.png)" in lines
+
+
+def test_nothing_is_said_where_nothing_is_passed_over(tmp_path):
+    save(tmp_path / "val" / "cat" / "1.png")
+    assert "passed over" not in "\n".join(check("imagenet", tmp_path).lines())
+    assert str(PassedOver.of([])) == ""
+
+
+def test_a_class_of_subfolders_only_is_a_class(tmp_path):
+    save(tmp_path / "cat" / "a" / "b" / "1.png")
+    save(tmp_path / "dog" / "1.png")
+    (tmp_path / "empty").mkdir()
+    assert load(tmp_path).classes == 2
+
+
+def test_equal_file_names_in_different_folders_are_different_images(tmp_path):
+    for name in ("cat/a/1.png", "cat/b/1.png", "dog/a/1.png", "dog/a/1.jpg"):
+        save(tmp_path / name, len(name))
+    assert load(tmp_path).ids == ("cat/a/1.png", "cat/b/1.png", "dog/a/1.jpg", "dog/a/1.png")
+
+
+def test_names_stay_short_where_they_can(tmp_path):
+    for name in ("cat/1.png", "dog/2.png"):
+        save(tmp_path / name)
+    assert load(tmp_path).ids == ("1", "2")
+    save(tmp_path / "dog" / "1.png")
+    assert load(tmp_path).ids == ("cat/1", "dog/1", "dog/2")
+
+
+def test_a_link_that_leads_back_is_no_endless_way(tmp_path):
+    save(tmp_path / "cat" / "1.png")
+    (tmp_path / "cat" / "again").symlink_to(tmp_path / "cat")
+    assert len(pictures(tmp_path / "cat")[0]) == 1
+
+
+def test_links_to_other_folders_are_followed(tmp_path):
+    save(tmp_path / "elsewhere" / "1.png")
+    (tmp_path / "data" / "cat").mkdir(parents=True)
+    (tmp_path / "data" / "cat" / "more").symlink_to(tmp_path / "elsewhere")
+    assert len(load(tmp_path / "data")) == 1
+
+
+@pytest.mark.parametrize("typed", ["1.png", "one", "cat/7"])
+def test_an_exclusion_that_matches_nothing_is_an_error(tmp_path, typed):
+    save(tmp_path / "cat" / "1.png")
+    save(tmp_path / "cat" / "2.png")
+    with pytest.raises(
+        UnknownIdsError, match=rf"1 of the 2 images of `exclude` are not in .*: {typed} \(there are 1, ...\)"
+    ):
+        load(tmp_path, exclude={"1", typed})
+
+
+def test_coco_s_too(tmp_path):
+    from tests.helpers.coco_samples import write_coco
+
+    write_coco(tmp_path)
+    coco = get("coco")
+    for option in ("ids", "exclude"):
+        with pytest.raises(DataError, match=f"1 of the 1 images of `{option}` are not in .*: 999"):
+            coco.load(coco.Options(root=tmp_path, **{option: {999}}), "evaluation")
