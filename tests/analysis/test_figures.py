@@ -20,8 +20,8 @@ from splitbench.bench.analysis.figures.room import asides
 from splitbench.bench.analysis.figures.style import styles
 from splitbench.bench.results.table import points, read
 from splitbench.bench.utils.errors import UserError
-from tests.cli.test_run import splitbench
 from tests.helpers import csv_samples as samples
+from tests.helpers.command_line import splitbench
 
 ONE = {"layer2": samples.RESNET50["layer2"]}
 

@@ -16,8 +16,8 @@ from splitbench.bench.analysis.latency.latency import Link, latency_ms, send_ms,
 from splitbench.bench.analysis.latency.run import what_if
 from splitbench.bench.results.table import points, read
 from splitbench.bench.utils.errors import UserError
-from tests.cli.test_run import splitbench
 from tests.helpers import csv_samples as samples
+from tests.helpers.command_line import splitbench
 
 TIMES = {"head_ms": 4.0, "encode_ms": 1.0, "decode_ms": 0.5, "tail_ms": 2.5}
 PLACES = {"split": "layer2", "macs_head": 2e9, "macs_encoder": 0.0, "macs_decoder": 0.0, "macs_tail": 1e9}

@@ -13,8 +13,8 @@ from splitbench.bench.analysis.compare.statistics import SAMPLES
 from splitbench.bench.analysis.latency import Question
 from splitbench.bench.analysis.latency.run import what_if
 from splitbench.bench.metrics import resampled
-from tests.cli.test_run import splitbench
 from tests.helpers import csv_samples as samples
+from tests.helpers.command_line import splitbench
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,7 +12,7 @@ from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep import auto_splits, schema
 from splitbench.bench.utils import user_code
 from splitbench.bench.utils.errors import UserError
-from tests.cli.test_run import rows, splitbench
+from tests.helpers.command_line import rows, splitbench
 
 SOURCE = """
 from torch import nn

@@ -7,8 +7,8 @@ import pytest
 from splitbench import datasets, methods
 from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.sweep.schema import AutoSplits, BackboneSpec, DatasetSpec, MethodSpec, Sweep
-from tests.cli.test_run import splitbench
-from tests.conftest import write_photographs
+from tests.helpers.command_line import splitbench
+from tests.helpers.photographs import write_photographs
 
 
 def test_splits_lists_what_crosses(capsys, tmp_path: Path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_run import splitbench
+from tests.helpers.command_line import splitbench
 
 SWEEP = """
 datasets: [{name: synthetic, limit: 4}]

@@ -1,6 +1,5 @@
 """The command line from end to end, on small photographs and a random SqueezeNet."""
 
-import csv
 import json
 import os
 import shutil
@@ -11,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from splitbench.bench.cli import main, results
 from splitbench.bench.evaluation import Prepared, measure
 from splitbench.bench.results.columns import NAMES
 from splitbench.bench.run import worker
 from splitbench.methods import MethodError, quantize_rle
-from tests.conftest import photographs_in
+from tests.helpers.command_line import rows, splitbench
+from tests.helpers.photographs import photographs_in
 
 SWEEP = """
 datasets:
@@ -45,23 +44,6 @@ def sweep(tmp_path: Path) -> Path:
     return path
 
 
-def splitbench(*words: object) -> int:
-    """Run a command in this process and return its exit code."""
-    argv, sys.argv = sys.argv, ["splitbench", *map(str, words)]
-    try:
-        main.main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    finally:
-        sys.argv = argv
-    return 0
-
-
-def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "cells.csv").open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("first")
@@ -75,12 +57,6 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def done(first: Path, tmp_path: Path) -> Path:
     """A run's folder, to be changed as one likes."""
     return shutil.copytree(first, tmp_path / "out")
-
-
-@pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs end without figures, which are most of their time."""
-    monkeypatch.setattr(results, "conclude", lambda folder: None)
 
 
 def test_a_run_ends_in_table_comparison_and_figures(done):
@@ -119,7 +95,7 @@ def test_records_hold_what_the_table_says(done):
         assert len(records["bytes"]) == len((done / "images" / f"{row['fingerprint']}.txt").read_text().split())
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_figures")
 def test_running_again_does_only_what_is_missing(done, sweep, photographs, capsys):
     before = {path.name: path.stat().st_mtime_ns for path in (done / "cells").iterdir()}
     table = (done / "cells.csv").read_bytes()
@@ -158,7 +134,7 @@ def test_compare_and_figures_read_the_table_alone(done, tmp_path):
     assert first == {path.name: path.read_bytes() for path in (tmp_path / "drawn").glob("*.svg")}
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_figures")
 def test_the_key_follows_what_changes_a_result_and_nothing_else(sweep, photographs, tmp_path, capsys):
     def keys(text: str, data: Path = photographs) -> set[str]:
         sweep.write_text(text)
@@ -181,7 +157,7 @@ def test_the_key_follows_what_changes_a_result_and_nothing_else(sweep, photograp
     assert len(first - changed) == 2  # the calibrated cells, at two splits
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_figures")
 def test_unreadable_images_fail_the_cells_or_are_left_out_by_choice(sweep, photographs, tmp_path, capsys):
     for name in ("photo_0003.JPEG", "photo_0007.JPEG"):
         (photographs / "val" / "images" / name).write_bytes(b"no picture")
@@ -198,7 +174,7 @@ def test_unreadable_images_fail_the_cells_or_are_left_out_by_choice(sweep, photo
     assert {(row["status"], row["images"], row["images_unreadable"]) for row in table} == {("ok", "10", "2")}
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_figures")
 def test_one_cell_that_fails_leaves_the_others_alone(sweep, photographs, tmp_path, monkeypatch, capsys):
     original = quantize_rle._Codec.encode
 
@@ -250,13 +226,13 @@ def test_bad_input_is_one_sentence_and_code_2(sweep, photographs, tmp_path, caps
     assert len([line for line in printed.splitlines() if line.startswith("error:")]) == 1
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_figures")
 def test_a_folder_of_weights_is_looked_at_only_where_weights_are_wanted(sweep, photographs, tmp_path):
     options = ("--data", photographs, "--out", tmp_path / "out", "--device", "cpu", "--weights", "/nonexistent")
     assert splitbench("run", sweep, *options) == 0
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_figures")
 def test_a_full_disk_is_told_and_loses_nothing(done, sweep, photographs, monkeypatch, capsys):
     before = {path: path.read_bytes() for path in (done / "cells").iterdir()}
 
@@ -271,7 +247,7 @@ def test_a_full_disk_is_told_and_loses_nothing(done, sweep, photographs, monkeyp
     assert not [path for path in done.rglob(".*") if path.is_file()]
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_figures")
 def test_an_interrupted_run_keeps_finished_passes(sweep, photographs, tmp_path, monkeypatch, capsys):
     second = "  - {name: torchvision/squeezenet1_0, weights: none, splits: [features.5]}\n"
     sweep.write_text(SWEEP.replace("methods:", f"{second}methods:"))

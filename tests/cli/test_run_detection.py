@@ -8,12 +8,8 @@ import pytest
 
 from splitbench.bench.metrics.resampled import interval, resampled
 from splitbench.bench.results.columns import NAMES
-from tests.cli.test_run import (  # noqa: F401
-    bare,
-    rows,
-    splitbench,
-)
 from tests.helpers.coco_samples import SIZES, write_coco
+from tests.helpers.command_line import rows, splitbench
 
 SWEEP = """
 task: detection
@@ -74,7 +70,7 @@ def test_a_run_ends_in_table_comparison_and_figures(tmp_path, capsys):
     assert "0 cells run, 14 kept, 0 failed" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_figures")
 def test_torchvisions_detectors_run_on_the_synthetic_scenes(tmp_path):
     text = """
 task: detection
@@ -117,7 +113,7 @@ def test_the_key_follows_boxes_and_not_the_batch(tmp_path, capsys):
     assert not keys() & first
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_figures")
 def test_one_bad_image_fails_the_cells_or_is_left_out_by_choice(tmp_path, capsys):
     write_coco(tmp_path)
     (tmp_path / "images/val2017/000000000001.jpg").write_bytes(b"no picture")

@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from splitbench.datasets import DataError, ImageError, fingerprint, get
-from tests.conftest import write_photographs
+from tests.helpers.photographs import write_photographs
 
 KIND = get("imagenet")
 

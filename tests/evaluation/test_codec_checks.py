@@ -12,8 +12,8 @@ from splitbench.bench.run import runner
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import read
 from splitbench.methods.base import Bitstream, MethodError
-from tests.cli.test_run import rows
-from tests.tools.test_conformance import Codec, Halving, OfTheBatch, TooFew
+from tests.helpers.command_line import rows
+from tests.helpers.faulty_codecs import Codec, Halving, OfTheBatch, TooFew
 
 
 class Keeping(Codec):

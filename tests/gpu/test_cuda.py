@@ -8,10 +8,9 @@ import torch
 
 from splitbench.bench.evaluation import describe, measure, prepare
 from splitbench.bench.sweep.schema import Cell
-from tests.evaluation import test_one_pass
-from tests.gpu.test_pretended import codecs
 from tests.helpers import training_samples
-from tests.helpers.method_samples import deployed
+from tests.helpers.method_samples import codecs, deployed
+from tests.helpers.pass_samples import SWEEPS, material_of, prepared_for
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU here")
 DEVICE = torch.device("cuda", 0)
@@ -33,9 +32,9 @@ def test_every_codec_makes_the_cpus_bytes(name, chosen, rates):
         assert torch.allclose(x.cpu(), y, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("task", test_one_pass.SWEEPS)
+@pytest.mark.parametrize("task", SWEEPS)
 def test_one_pass_equals_each_cell_by_itself(task):
-    cells, material = test_one_pass.material_of(task, DEVICE)
+    cells, material = material_of(task, DEVICE)
     together = prepare(cells, material)
     assert not any(one.reason for one in describe(together).values())
     shard = measure(together)
@@ -47,8 +46,8 @@ def test_one_pass_equals_each_cell_by_itself(task):
 
 
 def test_a_pass_is_close_to_the_cpus():
-    here = measure(test_one_pass.prepared_for("classification"))
-    cells, material = test_one_pass.material_of("classification", DEVICE)
+    here = measure(prepared_for("classification"))
+    cells, material = material_of("classification", DEVICE)
     there = measure(prepare(cells, material))
     for name, records in there.cells.items():
         cell: Cell = cells[name]

@@ -21,25 +21,11 @@ from splitbench.bench.training.methods.trained import Trainings
 from splitbench.bench.training.validation import Means
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods.coding import linear
-from tests.evaluation import test_one_pass
 from tests.helpers import cuda_support, training_samples
-from tests.helpers.method_samples import cases, deployed
+from tests.helpers.method_samples import codecs, deployed
+from tests.helpers.pass_samples import SWEEPS, material_of, prepared_for, same_records
 from tests.helpers.pretend_gpu import CUDA, Traffic, pretended
 from tests.helpers.training_samples import timeless
-
-TRAINING = {"distortion", "start", "schedule", "precision", "weights"}
-"""Settings of how units are trained."""
-
-
-def codecs():
-    """All rate points that code otherwise than another: how a unit was trained is no matter here."""
-    seen = set()
-    for case in cases():
-        name, chosen, _ = case.values
-        coding = {setting: choice for setting, choice in chosen.items() if setting not in TRAINING}
-        if (name, str(coding)) not in seen:
-            seen.add((name, str(coding)))
-            yield case
 
 
 @pytest.mark.parametrize(("name", "chosen", "rates"), list(codecs()))
@@ -58,18 +44,18 @@ def test_every_codec_makes_the_same_bytes(name, chosen, rates):
             assert torch.equal(x.cpu(), y)
 
 
-@pytest.mark.parametrize("task", test_one_pass.SWEEPS)
+@pytest.mark.parametrize("task", SWEEPS)
 def test_a_pass_gives_what_it_gives_on_the_cpu(task, monkeypatch):
     monkeypatch.setattr(pipeline, "_threads", lambda _: 0)  # the pretended device is there in one thread
-    expected = measure(test_one_pass.prepared_for(task))
+    expected = measure(prepared_for(task))
     with pretended():
-        prepared = prepare(*test_one_pass.material_of(task, CUDA))
+        prepared = prepare(*material_of(task, CUDA))
         assert not prepared.failed
         found = measure(prepared)
     assert not found.failed
-    assert test_one_pass.same_records(found.reference, expected.reference)
+    assert same_records(found.reference, expected.reference)
     for name in expected.cells:
-        assert test_one_pass.same_records(found.cells[name], expected.cells[name]), name
+        assert same_records(found.cells[name], expected.cells[name]), name
 
 
 @pytest.mark.parametrize("chosen", [{}, {"range": "calibrated"}, {"granularity": "channel"}, {"literals": "fixed"}])
@@ -228,7 +214,7 @@ def lost(*_):
 def test_a_gpu_that_stops_working_ends_the_run_and_fails_no_cell(calls, monkeypatch):
     monkeypatch.setattr(pipeline, "_threads", lambda _: 0)
     with pretended():
-        prepared = prepare(*test_one_pass.material_of("classification", CUDA))
+        prepared = prepare(*material_of("classification", CUDA))
         monkeypatch.setattr(prepared.candidates[2].deployment.codec, calls, lost)
         monkeypatch.setattr(torch.cuda, "synchronize", lost)
         with pytest.raises(UserError, match=r"the GPU stopped working \(.*RuntimeError: CUDA error: an illegal"):
@@ -261,7 +247,7 @@ def test_decoding_is_timed_until_the_cut_is_where_the_tail_runs(monkeypatch):
 
     monkeypatch.setattr(costs, "median_ms", noted)
     with pretended():
-        cells, material = test_one_pass.material_of("classification", CUDA)
+        cells, material = material_of("classification", CUDA)
         prepared = prepare({name: cell for name, cell in cells.items() if cell.split in ("input", "layer2")}, material)
         described = describe(prepared)
         assert not any(one.reason for one in described.values()) and len(timed) == len(described) > 5

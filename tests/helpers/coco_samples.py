@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from tests.conftest import write_photographs
+from tests.helpers.photographs import write_photographs
 
 SIZES = ((80, 96), (80, 96), (70, 90), (80, 96), (64, 64), (70, 90))
 """(height, width) of the images."""

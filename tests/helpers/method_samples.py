@@ -5,11 +5,25 @@ import pytest
 from splitbench import methods
 from splitbench.bench.tools.conformance import samples
 
+TRAINING = {"distortion", "start", "schedule", "precision", "weights"}
+"""Settings of how units are trained."""
+
 
 def cases():
     for name in methods.names():
         for case in samples.cases(methods.get(name)):
             yield pytest.param(name, case.chosen, case.rates, id=f"{name} {case}".strip())
+
+
+def codecs():
+    """All rate points that code otherwise than another: how a unit was trained is no matter here."""
+    seen = set()
+    for case in cases():
+        name, chosen, _ = case.values
+        coding = {setting: choice for setting, choice in chosen.items() if setting not in TRAINING}
+        if (name, str(coding)) not in seen:
+            seen.add((name, str(coding)))
+            yield case
 
 
 def deployed(name, chosen, rate, device="cpu"):

@@ -8,7 +8,7 @@ import pytest
 from splitbench import datasets, methods
 from splitbench.datasets import DataError
 from splitbench.methods import MethodError
-from tests.cli.test_run import splitbench
+from tests.helpers.command_line import splitbench
 
 WITHOUT = """
 import sys

@@ -64,6 +64,17 @@ def test_plugins_import_nothing_of_the_harness_nor_of_each_other(folder):
     assert not harness
 
 
+def test_no_test_imports_another_test_module():
+    """What tests share is in tests/helpers, fixtures are in conftest.py: tests can be moved, run and deleted alone."""
+    shared = [
+        f"{file.relative_to(ROOT)} imports {name}"
+        for file in sorted((ROOT / "tests").rglob("*.py"))
+        for name in imported(file)
+        if name.startswith("tests.") and any(part.startswith(("test_", "conftest")) for part in name.split("."))
+    ]
+    assert not shared
+
+
 def test_no_circles_between_modules():
     files = {
         ".".join(("splitbench", *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): file

@@ -23,12 +23,9 @@ from splitbench.bench.training import TrainingError, checkpoint
 from splitbench.bench.training.methods import curves
 from splitbench.bench.training.methods.trained import Trainings
 from splitbench.bench.utils.errors import UserError
-from tests.cli.test_run import rows, splitbench
 from tests.helpers import csv_samples as samples
-from tests.run.test_hostile_files import (  # noqa: F401 - a fixture
-    Harm,
-    harm,
-)
+from tests.helpers.command_line import rows, splitbench
+from tests.helpers.hostile import Harm
 
 SWEEP = """
 datasets: [{name: synthetic, limit: 16}]
@@ -172,7 +169,7 @@ def test_names_are_text_in_the_report_and_figures_whatever_they_say(markup, tmp_
         assert one.suffix != ".md" or not re.search("<(img|script|svg)", one.read_text())
 
 
-def test_records_that_hold_objects_are_not_read(run, harm, tmp_path):  # noqa: F811
+def test_records_that_hold_objects_are_not_read(run, harm, tmp_path):
     _, folder = run
     for path in (folder / "records").glob("*.npz"):
         with np.load(path) as kept:
@@ -185,14 +182,14 @@ def test_records_that_hold_objects_are_not_read(run, harm, tmp_path):  # noqa: F
     )
 
 
-def test_checkpoints_that_hold_objects_are_refused(tmp_path, harm):  # noqa: F811
+def test_checkpoints_that_hold_objects_are_refused(tmp_path, harm):
     path = tmp_path / "state.checkpoint"
     torch.save({"format": 1, "facts": {}, "state": harm}, path)
     with pytest.raises(TrainingError, match="damaged or no checkpoint"):
         checkpoint.read(path, {})
 
 
-def test_trained_weights_that_are_a_pickle_are_refused(tmp_path, harm):  # noqa: F811
+def test_trained_weights_that_are_a_pickle_are_refused(tmp_path, harm):
     torch.save({"weight": harm}, tmp_path / "0a.safetensors")
     with pytest.raises(UserError, match="is damaged"):
         Trainings(tmp_path).weights("0a")

@@ -4,7 +4,7 @@ from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import read
-from tests.conftest import write_photographs
+from tests.helpers.photographs import write_photographs
 
 SWEEP = """
 datasets: [{name: imagenet}]

@@ -15,7 +15,7 @@ from splitbench.bench.run.executors import Choice, Here, LostError, local, opene
 from splitbench.bench.run.partition import chains
 from splitbench.bench.run.scheduler import Errand, drive
 from splitbench.bench.utils.errors import UserError
-from tests.cli.test_run import splitbench
+from tests.helpers.command_line import splitbench
 from tests.helpers.results_samples import difference
 
 SWEEP = """

@@ -2,7 +2,6 @@
 
 import json
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,23 +17,6 @@ from splitbench.bench.utils import weight_files
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets.base import DataError
 from splitbench.datasets.formats import coco_json
-
-
-class Harm:
-    """Leaves a file behind where it is unpickled."""
-
-    def __init__(self, file: Path):
-        self.file = file
-
-    def __reduce__(self):
-        return (Path.touch, (self.file,))
-
-
-@pytest.fixture
-def harm(tmp_path):
-    file = tmp_path / "harm"
-    yield Harm(file)
-    assert not file.exists()
 
 
 def test_a_sweep_file_constructs_nothing(tmp_path, harm):

@@ -11,8 +11,8 @@ from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import read
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets.base import DataError
-from tests.conftest import write_photographs
 from tests.helpers.coco_samples import write_coco
+from tests.helpers.photographs import write_photographs
 
 SWEEP = """
 datasets: [{{name: imagenet, root: here, train: {{root: there}}}}]

@@ -6,7 +6,7 @@ import pytest
 
 from splitbench.bench.sweep.configs import find
 from splitbench.bench.sweep.schema import read
-from tests.cli.test_run import splitbench
+from tests.helpers.command_line import splitbench
 
 PUBLISHED = {  # top-1 and top-5 in percent
     ("val120", "torchvision/squeezenet1_1"): (59.17, 75.00),

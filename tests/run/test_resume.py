@@ -27,8 +27,8 @@ from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import read
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods import get
-from tests.cli.test_run import splitbench
-from tests.conftest import write_photographs
+from tests.helpers.command_line import splitbench
+from tests.helpers.photographs import write_photographs
 from tests.helpers.results_samples import difference
 from tests.helpers.small_sweep import SMALL, ran
 from tests.torture.faults import FAULTS, fault

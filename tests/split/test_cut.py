@@ -1,7 +1,6 @@
 """Cutting models: exact, trainable, movable, and each side with its own parameters only."""
 
 import copy
-from typing import Any
 
 import pytest
 import timm
@@ -14,6 +13,7 @@ from splitbench.bench.split import default_example, same, split
 from splitbench.bench.tools.support.models import DETECTORS, FAMILIES, TIMM, TORCHVISION
 from splitbench.bench.tools.support.splittable import random_model, support
 from splitbench.bench.utils.errors import UserError
+from tests.helpers.split_networks import IMAGES, Tokens, resnet
 
 SPLIT_POINTS = {
     "torchvision/resnet18": ["layer2", "layer2.1.bn2"],
@@ -76,14 +76,6 @@ def test_halves_learn_what_the_model_learns(named):
     assert all(torch.equal(whole[key], halves[key]) for key in whole)
 
 
-def resnet(**more: Any) -> nn.Module:
-    torch.manual_seed(0)
-    return torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [2, 1, 1, 1], num_classes=10, **more)
-
-
-IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-
-
 def test_input_and_output_are_split_points_of_every_model():
     model = resnet().eval()
     with torch.no_grad():
@@ -137,23 +129,6 @@ def test_each_side_has_its_own_parameters_only_and_they_are_the_models():
     assert not set(left) & set(right)
     assert all(own[name] is p for name, p in (left | right).items())
     assert set(head.state_dict()) | set(tail.state_dict()) == set(model.state_dict())
-
-
-class Tokens(nn.Module):
-    """Uses parameters and buffers directly, on both sides, and makes tensors of sizes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed = nn.Linear(3, 8)
-        self.mix = nn.Linear(8, 8)
-        self.token = nn.Parameter(torch.randn(1, 1, 8))
-        self.register_buffer("table", torch.randn(100, 8))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.embed(x.flatten(2).transpose(1, 2))
-        places = torch.arange(x.shape[1], device=x.device) % 100
-        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x + self.table[places]], dim=1)
-        return self.mix(x) + self.token
 
 
 def test_parameters_and_what_is_made_of_them_are_never_sent():

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from splitbench.bench.split import Halves, same, split
-from tests.split.test_cut import IMAGES, Tokens, resnet
+from tests.helpers.split_networks import IMAGES, Tokens, resnet
 
 
 def test_halves_train_as_the_model_does():

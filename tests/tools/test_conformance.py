@@ -3,77 +3,26 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import pytest
-import torch
 
 from splitbench.bench.tools import conformance
 from splitbench.methods import base
-from splitbench.methods.base import Bitstream, BitstreamError, Deployment, MethodError
-from tests.cli.test_run import splitbench
+from splitbench.methods.base import Deployment, MethodError
+from tests.helpers.command_line import splitbench
+from tests.helpers.faulty_codecs import (
+    Changing,
+    Codec,
+    Halving,
+    OfTheBatch,
+    TakesNaN,
+    TooFew,
+    TooMuchSide,
+    Trusting,
+)
 
 
 class Settings(base.Settings):
     top: float = 8.0
-
-
-class Codec:
-    """Every value as float32, values that are no numbers refused."""
-
-    def encode(self, cut):
-        flat = torch.cat([x.flatten(1) for x in cut], 1).float()
-        if not bool(torch.isfinite(flat).all()):
-            raise MethodError("no finite number")
-        return [Bitstream(row.numpy().tobytes()) for row in flat]
-
-    def decode(self, streams, specs):
-        sizes = [spec.elements for spec in specs]
-        if any(len(data) != 4 * sum(sizes) for data in streams):
-            raise BitstreamError("damaged bitstream: wrong length")
-        flat = torch.tensor(np.frombuffer(b"".join(streams), np.float32)).reshape(len(streams), sum(sizes))
-        if not bool(torch.isfinite(flat).all()):
-            raise BitstreamError("damaged bitstream: no finite number")
-        return tuple(x.reshape(-1, *spec.shape) for x, spec in zip(flat.split(sizes, 1), specs, strict=True))
-
-
-class Changing(Codec):
-    def encode(self, cut):
-        streams = super().encode(cut)
-        cut[0].add_(1)
-        return streams
-
-
-class TooFew(Codec):
-    def encode(self, cut):
-        return super().encode(cut)[:1]
-
-
-class TooMuchSide(Codec):
-    def encode(self, cut):
-        return [Bitstream(stream.data, side=10**6) for stream in super().encode(cut)]
-
-
-class Halving(Codec):
-    def decode(self, streams, specs):
-        return tuple(x[..., ::2] for x in super().decode(streams, specs))
-
-
-class OfTheBatch(Codec):
-    def encode(self, cut):
-        return [Bitstream(s.data[:-1] + bytes([len(cut[0])])) for s in super().encode(cut)]
-
-
-class TakesNaN(Codec):
-    def encode(self, cut):
-        return super().encode(tuple(x.nan_to_num() for x in cut))
-
-
-class Trusting(Codec):
-    def decode(self, streams, specs):
-        for data in streams:
-            if data[:2] == b"\xff\xff":
-                raise KeyError("no such table")
-        return super().decode(streams, specs)
 
 
 @dataclass
@@ -111,7 +60,7 @@ def test_a_method_that_does_what_it_must_passes(maps_only):
         (Halving, r"decode gives float32 \(4, 6, 10, 6\)"),
         (OfTheBatch, "an image's bytes depend on the others"),
         (TakesNaN, "encode takes NaN for a number"),
-        (Trusting, r"must refuse damaged bytes by BitstreamError, but gives KeyError: 'no such table' \(test_conform"),
+        (Trusting, r"must refuse damaged bytes by BitstreamError, but gives KeyError: 'no such table' \(faulty_codecs"),
     ],
 )
 def test_each_fault_is_found(codec, sentence):

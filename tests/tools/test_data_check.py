@@ -14,9 +14,9 @@ from splitbench.bench.tools.data.archives import Annotations
 from splitbench.bench.tools.data.check import check
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets.imagenet import synset_indices
-from tests.cli.test_run import splitbench
-from tests.conftest import write_photographs
 from tests.helpers.coco_samples import write_coco
+from tests.helpers.command_line import splitbench
+from tests.helpers.photographs import write_photographs
 
 
 def told(report) -> str:

@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from splitbench.bench.tools.data.export import export
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets import coco, imagenet, synthetic, synthetic_detection
-from tests.cli.test_run import splitbench
+from tests.helpers.command_line import splitbench
 
 LIMIT = 8
 

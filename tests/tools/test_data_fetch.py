@@ -18,8 +18,8 @@ from splitbench.bench.tools.data.archives import Archive, Item
 from splitbench.bench.tools.data.fetch import fetch
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets import cifar10, coco
-from tests.cli.test_run import splitbench
 from tests.helpers.coco_samples import write_coco
+from tests.helpers.command_line import splitbench
 
 BOXES = "annotations/instances_val2017.json"
 

@@ -23,7 +23,7 @@ from splitbench.bench.tools.scaling.workers import (
     time,
 )
 from splitbench.bench.utils.errors import UserError
-from tests.cli.test_run import splitbench
+from tests.helpers.command_line import splitbench
 
 
 @st.composite

@@ -9,7 +9,7 @@ from splitbench.bench.tools.support import support_table
 from splitbench.bench.tools.support.splittable import Support, family, matching, random_model, support
 from splitbench.bench.tools.support.support_table import extended, read, summary
 from splitbench.bench.utils.errors import UserError
-from tests.split.test_cut import resnet
+from tests.helpers.split_networks import resnet
 
 
 @pytest.fixture

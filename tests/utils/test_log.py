@@ -6,12 +6,9 @@ import pytest
 
 from splitbench.bench.utils import log
 from splitbench.methods.quantize_rle import METHOD
-from tests.cli.test_run import (  # noqa: F401
-    bare,
-    splitbench,
-)
+from tests.helpers.command_line import splitbench
 
-pytestmark = pytest.mark.usefixtures("bare")
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 TRAINED = """
 datasets: [{name: synthetic, limit: 8, train: {limit: 32}}]

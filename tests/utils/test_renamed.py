@@ -7,7 +7,7 @@ import pytest
 
 from splitbench.bench.sweep.schema import read
 from splitbench.bench.utils.renamed import RENAMED, RenamedWarning, current
-from tests.cli.test_run import splitbench
+from tests.helpers.command_line import splitbench
 
 OLD = "splitbench.bench.models.cifar_resnet:resnet20"
 SWEEP = """

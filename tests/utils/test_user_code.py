@@ -12,7 +12,7 @@ from splitbench.bench.sweep import schema
 from splitbench.bench.utils import user_code
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods import MethodError
-from tests.cli.test_run import rows, splitbench
+from tests.helpers.command_line import rows, splitbench
 
 METHOD = """
 from splitbench.methods import raw

@@ -5,14 +5,10 @@ import math
 
 import pytest
 
-from tests.cli.test_run import (  # noqa: F401
-    bare,
-    rows,
-    splitbench,
-)
 from tests.helpers.coco_samples import write_coco
+from tests.helpers.command_line import rows, splitbench
 
-pytestmark = pytest.mark.usefixtures("bare")
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 SSD = "{name: torchvision/ssdlite320_mobilenet_v3_large, args: {score_thresh: 0.0, topk_candidates: 9}, splits: [%s]}"
 RCNN = (

@@ -20,11 +20,7 @@ from splitbench.bench.training.methods import Stage
 from splitbench.bench.training.methods import trained as trainings_module
 from splitbench.bench.training.methods.trained import Trainings
 from splitbench.bench.utils import files
-from tests.cli.test_run import (  # noqa: F401
-    bare,
-    rows,
-    splitbench,
-)
+from tests.helpers.command_line import rows, splitbench
 
 SWEEP = """
 datasets: [{name: synthetic, limit: 24, train: {limit: 48}}]
@@ -77,7 +73,7 @@ def test_a_run_trains_once_and_tells_what_it_cost(sweep, tmp_path, capsys, reque
     assert len(list((out / "figures").glob("learning_*.png"))) == 2
     capsys.readouterr()
 
-    request.getfixturevalue("bare")
+    request.getfixturevalue("no_figures")
     assert splitbench("run", sweep, "--out", out) == 0
     assert "0 cells run, 4 kept" in capsys.readouterr().out
     assert splitbench("run", sweep, "--out", out, "--overwrite", "all") == 0
@@ -133,7 +129,7 @@ def test_from_scratch_nothing_is_left_of_the_pretrained_weights(sweep, tmp_path)
                 assert not torch.allclose(x, dict(pretrained.named_parameters())[name], atol=1e-3), name
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_figures")
 def test_a_last_batch_of_one_image_is_left_out(sweep, tmp_path):
     # 18 training images, of which one is held out: a batch of 16 and one of 1, at a cut of 1 x 1.
     text = SWEEP.replace("splits: [layer3]", "splits: [avgpool]").replace("limit: 48", "limit: 18")
@@ -239,7 +235,7 @@ def test_training_images_that_are_not_there_or_evaluated(sweep, photographs, tmp
     assert said in error and "Traceback" not in error
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_figures")
 def test_pictures_of_another_dataset_teach_without_labels(sweep, photographs, tmp_path, capsys):
     text = PHOTOGRAPHS.replace("train: {root: %s}", "train: {name: synthetic, limit: 20}")
     sweep.write_text(text.replace("lmbda: [1]", "lmbda: [1], epochs: 1, distortion: [distill, task]"))
@@ -267,7 +263,7 @@ def test_an_unreadable_training_picture_fails_or_another_stands_for_it(sweep, ph
         assert (row["status"], row["train_images"]) == ("ok", "7")
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_figures")
 def test_a_fine_tuned_backbone_is_a_sweeps_weights(sweep, tmp_path, capsys):
     weights = tmp_path / "tuned.safetensors"
     assert splitbench("fine-tune", sweep, "--out", weights, "--epochs", 2, "--batch-size", 16) == 0
@@ -286,7 +282,7 @@ def test_a_fine_tuned_backbone_is_a_sweeps_weights(sweep, tmp_path, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_figures")
 def test_a_diverged_training_fails_its_cells_and_no_others(sweep, tmp_path):
     sweep.write_text(SWEEP.replace("epochs: 2,", "epochs: 2, learning_rate: 1.0e+30,"))
     out = tmp_path / "out"
@@ -297,7 +293,7 @@ def test_a_diverged_training_fails_its_cells_and_no_others(sweep, tmp_path):
     assert "begins with failed" in table["bottleneck", "10"]["reason"]
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_figures")
 def test_a_full_disk_loses_nothing_but_the_writing(sweep, tmp_path, monkeypatch):
     whole = files.write_whole
 
@@ -317,7 +313,7 @@ def test_a_full_disk_loses_nothing_but_the_writing(sweep, tmp_path, monkeypatch)
     assert not list((out / "trainings").glob("*.checkpoint"))
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_figures")
 def test_weights_of_another_rate_point_are_refused(sweep, tmp_path):
     out = tmp_path / "out"
     assert splitbench("run", sweep, "--out", out) == 0
@@ -333,7 +329,7 @@ def test_weights_of_another_rate_point_are_refused(sweep, tmp_path):
     assert table[3]["status"] == "ok"
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_figures")
 def test_two_processes_train_what_a_run_then_takes(sweep, tmp_path, capsys):
     out = tmp_path / "out"
     with socket.socket() as free:

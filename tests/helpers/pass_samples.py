@@ -1,0 +1,78 @@
+"""A pass with every method that there is, for each task."""
+
+import copy
+from functools import cache
+
+import numpy as np
+import torch
+
+from splitbench import methods
+from splitbench.bench.evaluation import Material, prepare
+from splitbench.bench.run.plan import open_backbone
+from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.subsets import open_dataset
+from splitbench.bench.sweep.schema import Sweep, expand
+from splitbench.methods.base import Context, Learned, LearningMethod
+
+IMAGES, BATCH = 11, 4
+
+
+def every_method(task):
+    """All methods of a task that there are, with the middle one of their rate points and another."""
+    for name in methods.names():
+        method = methods.get(name)
+        if task in method.tasks:
+            rates = method.rates
+            yield {"name": name, method.knob: [rates[len(rates) // 2], rates[0]]}
+
+
+SWEEPS = {
+    "classification": {
+        "datasets": [{"name": "synthetic", "limit": IMAGES}],
+        "backbones": [{"name": "splitbench/small_resnet", "splits": ["layer1", "layer2", "layer3.conv1"]}],
+    },
+    "detection": {
+        "task": "detection",
+        "datasets": [{"name": "synthetic-detection", "limit": 3}],
+        "backbones": [
+            {"name": "splitbench/small_detector", "splits": ["backbone.body.layer2", "backbone.body.layer3"]},
+        ],
+    },
+}
+
+
+def material_of(task, device="cpu"):
+    """A pass with all methods; those that learn get a unit that was fitted to a few images, and not trained."""
+    sweep = Sweep.model_validate(SWEEPS[task] | {"methods": [*every_method(task)], "batch": BATCH})
+    device = torch.device(device)
+    (spec,), (backbone,), sources = sweep.datasets, sweep.backbones, Sources(device=device)
+    few = spec.model_copy(update={"calibration": {"limit": 4}})
+    built = open_backbone(backbone, spec, sources)
+    dataset = open_dataset(spec, sources, "evaluation")
+    calibration = open_dataset(few, sources, "calibration")
+
+    def learned(cell, place):
+        method = methods.get(cell.method)
+        assert isinstance(method, LearningMethod)
+        learning = method.learn(cell.settings, Context(place.head, place.tail, place.specs, list, cell.seed))
+        cut = place.cut(place.head(built.together([built.pixels(calibration.image(i)).to(device) for i in range(2)])))[
+            0
+        ]
+        unit = learning.unit.to(device).train()
+        unit.begin(cut)
+        unit.finish([cut])
+        head, tail = (copy.deepcopy(half) if learning.everything else half for half in (place.head, place.tail))
+        return Learned(head, unit.eval().requires_grad_(False), tail)
+
+    cells = {str(cell): cell for cell in expand(sweep)}
+    batch = BATCH if task == "classification" else 2
+    return cells, Material(built, dataset, lambda: calibration, learned, False, batch, device)
+
+
+@cache
+def prepared_for(task):
+    return prepare(*material_of(task))
+
+
+def same_records(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name], equal_nan=True) for name in one)
