@@ -74,16 +74,22 @@ def what_if(
 
     Speeds of 0.1 to 100 Mbit/s are looked at, and those of --mbps. An earlier answer in the same folder is replaced.
     """
-    from splitbench.bench.analysis.latency import Question, read_profile
-    from splitbench.bench.analysis.latency.profiles import find
-    from splitbench.bench.analysis.latency.run import what_if as answer_what_if
+    from splitbench.bench.analysis.latency import Question, find_profile, read_profile
+    from splitbench.bench.analysis.latency import what_if as answer_what_if
 
     for name, given in (("--drop", drop), ("--rtt", rtt), ("--mbps", mbps)):
         if not all(map(math.isfinite, given or ())):
             raise UserError(f"{name} takes a number, and not {', '.join(map(str, given or ()))}")
-    computed = None if profile is None else read_profile(find(profile))
-    question = Question(tuple(drop or [1.0]), tuple(rtt or [20.0]), computed, answer, offload, tuple(mbps or ()))
-    result = answer_what_if(runs, _into(out, runs, "what-if"), question, allow_mixed, print)
+    computed = None if profile is None else read_profile(find_profile(profile))
+    question = Question(
+        drops=tuple(drop or [1.0]),
+        rtts=tuple(rtt or [20.0]),
+        profile=computed,
+        answer=answer,
+        offload=offload,
+        mbps=tuple(mbps or ()),
+    )
+    result = answer_what_if(runs, question, _into(out, runs, "what-if"), allow_mixed=allow_mixed, report=print)
     print(result.text)
     _list(result.files)
 

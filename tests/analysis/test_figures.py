@@ -13,11 +13,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
-from splitbench.bench.analysis.figures import cost, draw_all, draw_learning, page, published, sizes, ticks
-from splitbench.bench.analysis.figures.drawing import drawing, lay_out
-from splitbench.bench.analysis.figures.limits import limits
-from splitbench.bench.analysis.figures.room import asides
-from splitbench.bench.analysis.figures.style import styles
+from splitbench.bench.analysis.figures import draw_all, draw_learning, pages, published, sizes
+from splitbench.bench.analysis.figures.axes import limits, log_ticks
+from splitbench.bench.analysis.figures.page import lay_out
+from splitbench.bench.analysis.figures.placement import offsets
+from splitbench.bench.analysis.figures.style import drawing, styles
 from splitbench.bench.results.table import points, read
 from splitbench.bench.utils.errors import UserError
 from tests.helpers import csv_samples as samples
@@ -122,16 +122,12 @@ def test_unknown_methods_differ_in_colour_as_long_as_there_are_colours_then_in_m
     assert len({(look.colour, look.marker) for look in many.values()}) == 16
 
 
-def drawn_by(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rows: list[samples.Row]) -> list[Figure]:
-    """All figures of a table."""
-    drawn: list[Figure] = []
-
-    def kept(one: page.Page, *_: object) -> list[Path]:
-        drawn.append(one.figure)
-        return []
-
-    monkeypatch.setattr(page, "save", kept)
-    draw_all(table(tmp_path, rows), tmp_path)
+def drawn_from(tmp_path: Path, rows: list[samples.Row]) -> list[Figure]:
+    """All figures of a table, laid out."""
+    with drawing():
+        drawn = [page.figure for page in pages(table(tmp_path, rows), print)]
+        for figure in drawn:
+            lay_out(figure)
     assert drawn
     return drawn
 
@@ -146,40 +142,40 @@ def texts(figure: Figure) -> str:
     return " ".join(" ".join(parts).split())
 
 
-def test_figures_of_means_over_seeds_say_so(tmp_path, monkeypatch):
+def test_figures_of_means_over_seeds_say_so(tmp_path):
     costs = {"macs_head": 1e9, "macs_encoder": 0, "storage_device_bytes": 1e6}
     rows = [row for s in (0, 1) for row in samples.curve([1000, 2000], [70.0 + s, 75.0], seed=s, **costs)]
-    for figure in drawn_by(monkeypatch, tmp_path, rows):
+    for figure in drawn_from(tmp_path, rows):
         assert "650 images, means over 2 seeds" in texts(figure)
         assert "95 % intervals, all seeds together" in texts(figure)
-    for figure in drawn_by(monkeypatch, tmp_path / "one", rows[:2]):
+    for figure in drawn_from(tmp_path / "one", rows[:2]):
         assert "seed" not in texts(figure) and "95 % interval" in texts(figure)
 
 
-def test_a_narrow_pages_heading_fits(tmp_path, monkeypatch):
+def test_a_narrow_pages_heading_fits(tmp_path):
     rows = [row for s in range(3) for row in samples.curve([1000, 2000], [70.0, 75.0], seed=s)]
-    (figure,) = drawn_by(monkeypatch, tmp_path, rows)
+    (figure,) = drawn_from(tmp_path, rows)
     box = figure.suptitle(figure.get_suptitle()).get_window_extent(FigureCanvasAgg(figure).get_renderer())
     assert 0 <= box.xmin < box.xmax <= figure.bbox.xmax
 
 
-def test_points_that_share_their_bytes_have_error_bars_instead_of_a_band(tmp_path, monkeypatch):
+def test_points_that_share_their_bytes_have_error_bars_instead_of_a_band(tmp_path):
     for spread, bands in (([1000, 1001, 1002], 1), ([1000, 2000, 4000], 2)):
         rows = samples.curve(spread, [70.0, 74.0, 75.0]) + samples.curve(
             [500, 2000, 8000], [70.0, 73.0, 75.0], method="wide"
         )
-        (figure, *_) = drawn_by(monkeypatch, tmp_path / str(bands), rows)
+        (figure, *_) = drawn_from(tmp_path / str(bands), rows)
         (axes,) = figure.axes
         assert sum(isinstance(one, PolyCollection) for one in axes.collections) == bands
         assert sum(isinstance(one, LineCollection) for one in axes.collections) == 2 - bands
 
 
-def test_methods_that_need_more_bytes_than_a_budget_are_named(tmp_path, monkeypatch):
+def test_methods_that_need_more_bytes_than_a_budget_are_named(tmp_path):
     costs = {"macs_head": 1e9, "macs_encoder": 0, "storage_device_bytes": 1e6}
     rows = samples.curve([100, 200, 400], [72.0, 74.0, 75.0], method="few", **costs)
     rows += samples.curve([9000], [75.0], method="many", **costs)
     rows += samples.curve([5000, 9000], [70.0, 75.0], method="few", split="layer3", **costs)
-    _, macs, weights = drawn_by(monkeypatch, tmp_path, rows)
+    _, macs, weights = drawn_from(tmp_path, rows)
     told = [
         text.get_text().replace("\n", ", ").replace(" · ", ", ")
         for text in macs.axes[0].texts
@@ -189,13 +185,13 @@ def test_methods_that_need_more_bytes_than_a_budget_are_named(tmp_path, monkeypa
     assert "need more bytes: few (at 1 of 2 splits and settings), many" in texts(weights)
 
 
-def test_every_box_of_the_spread_has_its_rate_points_value_and_none_covers_another(tmp_path, monkeypatch):
+def test_every_box_of_the_spread_has_its_rate_points_value_and_none_covers_another(tmp_path):
     rows = samples.curve([1000, 1010, 1020, 3000], [70.0, 71.0, 72.0, 75.0])
     (tmp_path / "records").mkdir()
     for row in rows:
         sizes = row["bytes_mean"] + np.arange(-50, 51)
         np.savez(tmp_path / "records" / f"{row['key']}.npz", bytes=sizes.astype(np.uint16))
-    spread = drawn_by(monkeypatch, tmp_path, rows)[-1]
+    spread = drawn_from(tmp_path, rows)[-1]
     (axes,) = spread.axes
     assert sorted(text.get_text() for text in axes.texts) == ["1", "2", "3", "4"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a (bits)"]
@@ -227,7 +223,7 @@ def test_the_axis_leaves_out_what_would_squeeze_the_rest(tmp_path):
 @given(st.floats(0, 7), st.floats(0.01, 6), st.integers(3, 6))
 def test_every_logarithmic_axis_has_a_few_round_numbers(start, width, most):
     low, high = 10**start, 10 ** (start + width)
-    marks = ticks.log_ticks(low, high, most)
+    marks = log_ticks(low, high, most)
     assert 1 <= len(marks) <= most
     assert all(low * 0.99 <= mark <= high * 1.01 for mark in marks)
     assert sorted(set(marks)) == marks
@@ -244,26 +240,13 @@ def panel() -> Axes:
 
 def test_curves_of_equal_costs_are_drawn_apart_and_nothing_below_zero():
     curves = [np.array(one, float) for one in ([0], [0], [40, 80], [60], [40.1, 90], [100])]
-    apart = asides(panel(), curves, 3.0)
+    apart = offsets(panel(), curves, 3.0)
     # Two at 0, to the right of it; two at 40, around it; the others where they are.
     assert apart == [0, 1.5, -0.75, 0, 0.75, 0]
-    assert max(asides(panel(), [np.zeros(1)] * 20, 3.0)) < 8
+    assert max(offsets(panel(), [np.zeros(1)] * 20, 3.0)) < 8
 
 
-def costs_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[samples.Row]) -> list[Figure]:
-    """The figures of costs, laid out."""
-    drawn: list[Figure] = []
-    monkeypatch.setattr(page, "save", lambda one, *_: drawn.append(one.figure))
-    frame = table(tmp_path, rows)
-    with drawing():
-        for draw in (cost.draw_macs, cost.draw_weights):
-            draw(points(frame), styles(frame), tmp_path, print)
-        for figure in drawn:
-            lay_out(figure)
-    return drawn
-
-
-def test_no_marker_covers_the_name_of_a_split(tmp_path, monkeypatch):
+def test_no_marker_covers_the_name_of_a_split(tmp_path):
     rows = [
         one
         for place, method in enumerate("abcd")
@@ -273,7 +256,7 @@ def test_no_marker_covers_the_name_of_a_split(tmp_path, monkeypatch):
         )
     ]
     rows.append(samples.point(2, 76, split="output", method="label-only", knob="k", value=1, macs_head=4e9))
-    (figure,) = costs_drawn(tmp_path, monkeypatch, rows)
+    _, figure = drawn_from(tmp_path, rows)
     renderer = FigureCanvasAgg(figure).get_renderer()
     for axes in figure.axes:
         assert sorted(text.get_text() for text in axes.texts) == ["blocks.2", "blocks.4"]
@@ -285,9 +268,9 @@ def test_no_marker_covers_the_name_of_a_split(tmp_path, monkeypatch):
             assert not [spot for spot in markers if box.padded(2 / 72 * figure.dpi).contains(*spot)]
 
 
-def test_figures_of_costs_say_that_equal_ones_are_drawn_apart(tmp_path, monkeypatch):
+def test_figures_of_costs_say_that_equal_ones_are_drawn_apart(tmp_path):
     rows = samples.run(splits=ONE, variants=samples.VARIANTS[:2], bits=(2, 4, 8))
-    figures = costs_drawn(tmp_path, monkeypatch, rows)
+    _, *figures = drawn_from(tmp_path, rows)
     headings = [box.get_title().get_text() for figure in figures for box in figure.legends]
     assert len(headings) == 2
     assert all("equal costs are drawn a little apart" in " ".join(one.split()) for one in headings)
@@ -349,9 +332,9 @@ def test_the_answer_to_another_question_takes_the_place_of_the_first_ones_figure
     assert splitbench("what-if", tmp_path) == 0 and (drawn / "latency.png").exists()
 
 
-def test_no_line_is_drawn_across_a_gap_between_rate_points(tmp_path, monkeypatch):
+def test_no_line_is_drawn_across_a_gap_between_rate_points(tmp_path):
     rows = samples.curve([100, 200, 2000, 4000, 40_000], [60.0, 65.0, 70.0, 74.0, 75.0])
-    (figure, *_) = drawn_by(monkeypatch, tmp_path, rows)
+    (figure, *_) = drawn_from(tmp_path, rows)
     (axes,) = figure.axes
     lengths = [len(line.get_xydata()) for line in axes.lines if line.get_zorder() == 3]
     assert sorted(lengths) == [1, 2, 2]

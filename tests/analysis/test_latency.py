@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitbench.bench.analysis.figures.regions import areas, borders
-from splitbench.bench.analysis.latency import Profile, Question, answered, profiles, read_profile
+from splitbench.bench.analysis.latency import Profile, Question, answer, find_profile, read_profile, what_if
 from splitbench.bench.analysis.latency.best import SPEEDS, regions
-from splitbench.bench.analysis.latency.latency import Link, latency_ms, send_ms, timed
-from splitbench.bench.analysis.latency.run import what_if
+from splitbench.bench.analysis.latency.device_profile import profile_names
+from splitbench.bench.analysis.latency.end_to_end import Link, latency_ms, send_ms, timed
+from splitbench.bench.analysis.latency.region_map import areas, borders
 from splitbench.bench.results.table import points, read
 from splitbench.bench.utils.errors import UserError
 from tests.helpers import csv_samples as samples
@@ -93,12 +93,12 @@ def test_a_profile_that_is_none_is_a_sentence(tmp_path, content, wrong):
 
 
 def test_profiles_that_ship_are_found_and_read(tmp_path):
-    for name in profiles.names():
-        assert read_profile(profiles.find(name)).device.macs_per_second > 0
+    for name in profile_names():
+        assert read_profile(find_profile(name)).device.macs_per_second > 0
     (tmp_path / "own.yaml").write_text("name: x\ndevice: {macs_per_second: 1e9}\nserver: {macs_per_second: 2.0e+9}")
-    assert read_profile(profiles.find(str(tmp_path / "own.yaml"))).device.macs_per_second == 1e9
+    assert read_profile(find_profile(str(tmp_path / "own.yaml"))).device.macs_per_second == 1e9
     with pytest.raises(UserError, match=r"no profile 'slow-devise'.*did you mean slow-device"):
-        profiles.find("slow-devise")
+        find_profile("slow-devise")
 
 
 lines = st.lists(
@@ -150,7 +150,7 @@ def test_the_map_is_tiled_without_gaps_by_the_winners(drawn):
 
 
 def test_speeds_at_which_winners_take_turns_are_exact(tmp_path):
-    found = answered(read([cells(tmp_path)]), Question(drops=(2.0,), rtts=(20.0,)))
+    found = answer(read([cells(tmp_path)]), Question(drops=(2.0,), rtts=(20.0,)))
     table = found.regions
     assert table["method"].tolist() == ["label-only", "quantize-rle", "quantize-rle"]
     # 60 = 1.01 (28 + 8 / x), and then 28 + 8 / x = 1.01 (27.4 + 40 / x): what sends less wins until it is 1 % slower.
@@ -164,17 +164,17 @@ def test_a_difference_that_is_noise_wins_nothing(tmp_path):
     label = {"split": "output", "method": "label-only", "knob": "k", "macs_head": 3e9} | TIMES
     rows = [samples.point(2, 76, value=1, **label), samples.point(15, 76, value=5, **(label | {"encode_ms": 0.997}))]
     frame = read([samples.save(tmp_path / "cells.csv", rows)])
-    found = answered(frame, Question(answer="server"))
+    found = answer(frame, Question(answer="server"))
     assert found.regions["value"].tolist() == ["1"]
     assert set(found.by_speed["value"]) == {"1"}
     assert "within 1 % of the least count as equal" in found.notes[-1]
     rows[1] = samples.point(15, 76, value=5, **(label | {"encode_ms": 0.5}))
     frame = read([samples.save(tmp_path / "slower" / "cells.csv", rows)])
-    assert answered(frame, Question(answer="server")).regions["value"].tolist() == ["1", "5"]
+    assert answer(frame, Question(answer="server")).regions["value"].tolist() == ["1", "5"]
 
 
 def test_the_table_over_speeds_has_the_least_and_the_next_method(tmp_path):
-    found = answered(read([cells(tmp_path)]), Question(drops=(0.1, 2.0), rtts=(0.0,)))
+    found = answer(read([cells(tmp_path)]), Question(drops=(0.1, 2.0), rtts=(0.0,)))
     table = found.by_speed.set_index(["tolerated_drop", "mbps"])
     assert len(table) == 2 * len(SPEEDS)
     assert set(table.loc[0.1, "method"]) == {"label-only"}
@@ -186,19 +186,19 @@ def test_the_table_over_speeds_has_the_least_and_the_next_method(tmp_path):
 
 
 def test_without_the_device_the_rest_compete(tmp_path):
-    found = answered(read([cells(tmp_path)]), Question(drops=(0.1,), offload=True))
+    found = answer(read([cells(tmp_path)]), Question(drops=(0.1,), offload=True))
     assert found.regions.empty
     assert "left out" in found.notes[0]
-    found = answered(read([cells(tmp_path)]), Question(drops=(0.3,), offload=True))
+    found = answer(read([cells(tmp_path)]), Question(drops=(0.3,), offload=True))
     assert set(found.regions["method"]) == {"quantize-rle"}
 
 
 def test_rate_points_without_times_are_left_out_or_refused(tmp_path):
     rows = samples.curve([1000, 2000], [74.0, 75.0])
     with pytest.raises(UserError, match="the columns head_ms, encode_ms, decode_ms and tail_ms are empty"):
-        answered(read([samples.save(tmp_path / "bare" / "cells.csv", rows)]), Question())
+        answer(read([samples.save(tmp_path / "bare" / "cells.csv", rows)]), Question())
     mixed = [*rows, samples.point(3000, 75.5, **TIMES, **PLACES, method="b", knob="bits", value=3)]
-    found = answered(read([samples.save(tmp_path / "mixed" / "cells.csv", mixed)]), Question())
+    found = answer(read([samples.save(tmp_path / "mixed" / "cells.csv", mixed)]), Question())
     assert found.regions["method"].tolist() == ["b"]
     assert found.notes[1].startswith("2 rate points are left out")
 
@@ -217,9 +217,7 @@ def test_for_a_speed_that_is_asked_for_the_best_of_every_split_is_told(tmp_path,
         for _, row in here.iterrows():
             own = read([run])
             own = own[own["split"] == row["split"]]
-            alone = (
-                answered(own, Question(drops=(2.0,), rtts=(0.0,), mbps=(mbps,))).by_speed.set_index("mbps").loc[mbps]
-            )
+            alone = answer(own, Question(drops=(2.0,), rtts=(0.0,), mbps=(mbps,))).by_speed.set_index("mbps").loc[mbps]
             assert alone["latency_ms"] == pytest.approx(row["latency_ms"])
     assert set(table["mbps"]) == {10, 1000} and set(table["split"]) == {"input", "output", "layer2"}
     speeds = pd.read_csv(folder / "by-speed.csv")["mbps"]
@@ -241,7 +239,7 @@ def test_what_is_no_number_is_no_question(tmp_path, given, capsys):
 
 def test_what_if_writes_tables_and_the_same_figures_each_time(tmp_path):
     question = Question(drops=(0.5, 2.0), rtts=(5.0, 50.0))
-    one, other = (what_if([cells(tmp_path)], tmp_path / name, question) for name in ("a", "b"))
+    one, other = (what_if([cells(tmp_path)], question, tmp_path / name) for name in ("a", "b"))
     assert {path.name for path in one.files} == {
         *("what-if.txt", "what-if.md", "what-if.tex", "regions.csv", "by-speed.csv"),
         *(
@@ -259,7 +257,7 @@ def test_where_nothing_loses_so_little_the_text_says_so_and_the_map_is_drawn(tmp
     told: list[str] = []
     rows = [samples.point(1000, 60, **TIMES, **PLACES, method="b", knob="bits", value=1)]
     file = samples.save(tmp_path / "cells.csv", rows)
-    found = what_if([file], tmp_path / "out", Question(), report=told.append)
+    found = what_if([file], Question(), tmp_path / "out", report=told.append)
     assert "no rate point loses so little" in found.text
     assert told == ["no figure of latency for torchvision/resnet50 on val: no rate point loses so little"]
     assert (tmp_path / "out" / "least-latency_val_torchvision--resnet50.svg").stat().st_size > 1000

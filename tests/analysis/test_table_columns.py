@@ -10,8 +10,7 @@ import yaml
 from splitbench.bench.analysis import table_columns
 from splitbench.bench.analysis.compare import compare
 from splitbench.bench.analysis.compare.statistics import SAMPLES
-from splitbench.bench.analysis.latency import Question
-from splitbench.bench.analysis.latency.run import what_if
+from splitbench.bench.analysis.latency import Question, what_if
 from splitbench.bench.metrics import resampled
 from tests.helpers import csv_samples as samples
 from tests.helpers.command_line import splitbench
@@ -24,7 +23,7 @@ def test_the_legends_are_those_of_the_tables_that_are_written(tmp_path):
     file = samples.save(tmp_path / "cells.csv", samples.curve([1000, 2000, 4000], [70.0, 74.0, 75.5], **times))
     written = [
         *compare([file], tmp_path / "out").files,
-        *what_if([file], tmp_path / "out", Question(mbps=(5.0,))).files,
+        *what_if([file], Question(mbps=(5.0,)), tmp_path / "out").files,
         file,
     ]
     tables = {path.name: tuple(pd.read_csv(path, nrows=0)) for path in written if path.suffix == ".csv"}

@@ -205,7 +205,7 @@ def test_seeds_are_not_negative(here, told):
 
 def test_a_sweep_is_no_device_profile(here, told):
     message = told("what-if", ".", "--profile", "sweep.yaml")
-    assert message.startswith("sweep.yaml is no device profile (as `slow-device`, which ships, is): name: ")
+    assert message.startswith("sweep.yaml is no device profile (the bundled `slow-device` is one): name: ")
 
 
 def test_calibration_images_that_are_evaluated_say_how_to_name_others(here, told, photographs):

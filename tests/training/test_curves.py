@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from splitbench.bench.analysis.figures import learning
+from splitbench.bench.analysis.figures import learning_curves
 from splitbench.bench.training import Report, TrainingError
 from splitbench.bench.utils.errors import UserError
 from tests.helpers.training_samples import fit, full_disk
@@ -42,7 +42,9 @@ def test_a_csv_that_cannot_be_written_is_told_and_the_old_one_kept(curve, tmp_pa
 
 
 def test_the_figure_has_a_panel_for_each_measure_over_the_same_images(curve):
-    figure = learning._figure({"one": learning.read(curve[0]), "other": learning.read(curve[0])})
+    figure = learning_curves.make_figure(
+        {"one": learning_curves.read(curve[0]), "other": learning_curves.read(curve[0])}
+    )
     panels = figure.axes
     assert [axes.get_ylabel() for axes in panels] == ["loss", "rate\n(bits per pixel)", "accuracy (%)"]
     assert all(axes.get_shared_x_axes().joined(axes, panels[0]) for axes in panels)
@@ -55,13 +57,13 @@ def test_the_figure_has_a_panel_for_each_measure_over_the_same_images(curve):
 
 
 def test_many_curves_all_look_different(curve):
-    figure = learning._figure({str(number): learning.read(curve[0]) for number in range(15)})
+    figure = learning_curves.make_figure({str(number): learning_curves.read(curve[0]) for number in range(15)})
     looks = [(line.get_color(), line.get_marker()) for line in figure.axes[0].lines[1::2]]
     assert len(looks) == len(set(looks)) == 15
 
 
 def test_the_same_csv_gives_the_same_svg(curve, tmp_path):
-    first, second = (learning.draw({"run": curve[0]}, tmp_path / name) for name in "ab")
+    first, second = (learning_curves.draw({"run": curve[0]}, tmp_path / name) for name in "ab")
     assert [path.name for path in first] == ["learning-curve.svg", "learning-curve.png"]
     assert first[0].read_bytes() == second[0].read_bytes()
     picture = imread(first[1])
@@ -72,7 +74,7 @@ def test_the_same_csv_gives_the_same_svg(curve, tmp_path):
 def test_one_epoch_is_drawn_without_a_warning(tmp_path, recwarn):
     path = tmp_path / "curve.csv"
     Report([{"epoch": 1, "images": 10, "loss": 2.0, "mean_error": 0.5}]).write_csv(path)
-    learning.draw({"a run with a very long name that no page of one column has room for": path}, tmp_path)
+    learning_curves.draw({"a run with a very long name that no page of one column has room for": path}, tmp_path)
     assert not [str(warning.message) for warning in recwarn]
 
 
@@ -84,12 +86,12 @@ def test_what_is_no_learning_curve_is_told(tmp_path, text, what):
     path = tmp_path / "curve.csv"
     path.write_text(text)
     with pytest.raises(UserError, match=what):
-        learning.draw({"run": path}, tmp_path)
+        learning_curves.draw({"run": path}, tmp_path)
 
 
 def test_files_that_are_not_there_or_cannot_be_written_are_told(curve, tmp_path):
     with pytest.raises(UserError, match="cannot read the learning curve"):
-        learning.draw({"run": tmp_path / "nothing.csv"}, tmp_path)
+        learning_curves.draw({"run": tmp_path / "nothing.csv"}, tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
-        learning.draw({"run": curve[0]}, tmp_path / "file")
+        learning_curves.draw({"run": curve[0]}, tmp_path / "file")

@@ -1,7 +1,6 @@
 """Accuracy at a given number of bytes against what it costs: device MACs, weights stored, weights switched."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -15,15 +14,12 @@ from matplotlib.transforms import ScaledTranslation
 from splitbench.bench.analysis.compare.cost_table import cost_table
 from splitbench.bench.analysis.compare.interpolation import accuracy_at_budgets
 from splitbench.bench.analysis.compare.summary import telling_budgets
-from splitbench.bench.analysis.figures import page as pages
-from splitbench.bench.analysis.figures import ticks
-from splitbench.bench.analysis.figures.limits import limits
-from splitbench.bench.analysis.figures.room import asides, name_splits
-from splitbench.bench.analysis.figures.style import BASELINE, GREY, Style, arrow
+from splitbench.bench.analysis.figures.axes import format_bytes, limits, log_ticks, set_ticks
+from splitbench.bench.analysis.figures.page import Page, new_page
+from splitbench.bench.analysis.figures.placement import name_splits, offsets
+from splitbench.bench.analysis.figures.style import BASELINE, GREY, Looks, arrow
 from splitbench.bench.analysis.figures.titles import heading, metric, set_titles
-from splitbench.bench.results.table import CURVE, UNCUT, Row, curve_name, interval_name
-
-Looks = dict[tuple[str, str], Style]
+from splitbench.bench.results.table import CURVE, UNCUT, curve_name, interval_name
 
 _WEIGHTS = {
     "storage_device_bytes": "stored on the device",
@@ -33,23 +29,22 @@ _WEIGHTS = {
 }
 
 
-def draw_macs(rows: pd.DataFrame, looks: Looks, folder: Path, report: Callable[[str], None]) -> list[Path]:
-    """Draws accuracy against device MACs: a panel per byte budget, a line per method through the splits.
+def draw_macs(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]) -> Page | None:
+    """Draw accuracy against device MACs: a panel per byte budget, a line per method through the splits.
 
     Args:
         rows: :func:`splitbench.bench.results.table.points` of one dataset and backbone.
         looks: :func:`splitbench.bench.analysis.figures.style.styles` of the whole table.
-        folder: where the files go.
-        report: told why there is no figure, where there is none.
+        report: called with the reason where there is no figure.
     """
     first = rows.iloc[0]
     if rows.loc[rows["split"] != "input", "device_macs"].isna().all():
         place = f"{first['backbone']} on {first['dataset']}"
         report(f"no figure of accuracy against device MACs for {place}: macs_head is empty")
-        return []
+        return None
     budgets = telling_budgets(rows, most=3)
     scale, unit = (1e9, "GMAC") if rows["device_macs"].max() >= 1e9 else (1e6, "MMAC")
-    page = pages.new(len(budgets))
+    page = new_page("accuracy-device-macs", first, len(budgets))
     room = 0.05 * float(rows["device_macs"].max()) / scale
     places = rows[~rows["split"].isin(UNCUT)].groupby("split")["device_macs"].min().dropna() / scale
     drawn: dict[str, Artist] = {}
@@ -58,57 +53,58 @@ def draw_macs(rows: pd.DataFrame, looks: Looks, folder: Path, report: Callable[[
         table["x"] = table["device_macs"] / scale
         axes.set_ylim(*limits(rows)[1])
         axes.set_xlim(-room, float(rows["device_macs"].max()) / scale + room)
-        drawn |= _panel(axes, table, looks, first, pages.panel_width(page))
-        name_splits(axes, {str(split): float(x) for split, x in places.items()}, pages.panel_width(page))
-    set_titles(
-        page, [f"within {budget:,.0f} bytes per image" for budget in budgets], [_too_large(one) for one in tables]
-    )
+        drawn |= _draw_panel(axes, table, looks, page.panel_width)
+        name_splits(axes, {str(split): float(x) for split, x in places.items()}, page.panel_width)
+    titles = [f"within {budget:,.0f} bytes per image" for budget in budgets]
+    set_titles(page, titles, [_too_large(table) for table in tables])
     page.figure.suptitle(heading("Accuracy against device computation", rows, len(budgets)))
     x = f"computation on the device per image ({unit})"
-    pages.finish(page, x, f"{metric(first)} (%)", [(_explained(tables), _handles(drawn, rows))])
-    return pages.save(page, folder, "accuracy-device-macs", first)
+    page.finish(x, f"{metric(first)} (%)", [(_legend_heading(tables), _handles(drawn, rows))])
+    return page
 
 
-def draw_weights(rows: pd.DataFrame, looks: Looks, folder: Path, report: Callable[[str], None]) -> list[Path]:
-    """Draws accuracy against weights stored and weights switched, in a panel each; arguments as :func:`draw_macs`."""
+def draw_weights(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]) -> Page | None:
+    """Draw accuracy against weights stored and weights switched, in a panel each; arguments as :func:`draw_macs`."""
     first = rows.iloc[0]
     place = f"{first['backbone']} on {first['dataset']}"
     filled = [name for name in _WEIGHTS if rows[name].notna().any()]
     if not filled:
         report(f"no figure of storage and weight switching for {place}: their columns are empty")
-        return []
+        return None
     nothing = [name for name in filled if not rows[name].any()]
     if nothing:
         report(f"no panel for weights {' or '.join(_WEIGHTS[name] for name in nothing)} for {place}: all are 0")
     filled = [name for name in filled if name not in nothing]
     if not filled:
-        return []
+        return None
     some = rows[rows[filled].notna().any(axis=1)]
     (budget,) = telling_budgets(some, most=1)
-    page = pages.new(len(filled), share_x=False)
+    page = new_page("accuracy-weights", first, len(filled), share_x=False)
     drawn: dict[str, Artist] = {}
     table = _at(some, budget)
     for axes, name in zip(page.panels, filled, strict=True):
         table["x"] = table[name]
         axes.set_ylim(*limits(some)[1])
         _byte_axis(axes, table.loc[table["accuracy"].notna(), "x"].dropna())
-        drawn |= _panel(axes, table, looks, first, pages.panel_width(page))
+        drawn |= _draw_panel(axes, table, looks, page.panel_width)
         axes.set_title(_WEIGHTS[name], loc="left")
     what = f"Accuracy within {budget:,.0f} bytes per image against weights stored and switched"
     page.figure.suptitle(heading(what, rows, len(filled)))
-    legend = _explained([table.assign(x=table[name]) for name in filled])
+    legend = _legend_heading([table.assign(x=table[name]) for name in filled])
     if larger := ", ".join(_too_large(table)):
         legend += f"; {larger}"
-    pages.finish(page, "bytes of weights and tables", f"{metric(first)} (%)", [(legend, _handles(drawn, rows))])
-    return pages.save(page, folder, "accuracy-weights", first)
+    page.finish("bytes of weights and tables", f"{metric(first)} (%)", [(legend, _handles(drawn, rows))])
+    return page
 
 
 def _at(rows: pd.DataFrame, budget: float) -> pd.DataFrame:
-    return accuracy_at_budgets(rows, [budget]).merge(cost_table(rows), on=CURVE)
+    """Return a row per curve with its accuracy within the budget and its costs."""
+    table = accuracy_at_budgets(rows, [budget]).merge(cost_table(rows), on=CURVE)
+    return table.assign(baseline=float(rows["baseline"].iloc[0]))
 
 
 def _too_large(table: pd.DataFrame) -> list[str]:
-    """What is not in a panel, as it needs more bytes: methods, and of how many of their curves that is so."""
+    """Name the methods that need more bytes than a panel allows, and at how many of their curves."""
     parts = []
     for method, curves in table.groupby("method", sort=True):
         missing = int(curves["accuracy"].isna().sum())
@@ -121,8 +117,8 @@ def _too_large(table: pd.DataFrame) -> list[str]:
     return [f"need more bytes: {parts[0]}", *parts[1:]] if parts else []
 
 
-def _explained(tables: Sequence[pd.DataFrame]) -> str:
-    """What lines mean, and where markers stand, so far as panels have them."""
+def _legend_heading(tables: Sequence[pd.DataFrame]) -> str:
+    """Explain what lines mean and where markers stand, so far as panels have them."""
     shown = [table.dropna(subset=["x", "accuracy"]) for table in tables]
     lines = any(table.duplicated(["method", "variant"]).any() for table in shown)
     zero = any(table.loc[table["x"] == 0, "method"].count() > 1 for table in shown)
@@ -130,12 +126,12 @@ def _explained(tables: Sequence[pd.DataFrame]) -> str:
     return "; ".join(["lines join a method's splits"] * lines + [apart])
 
 
-def _panel(axes: Axes, table: pd.DataFrame, looks: Looks, first: Row, inches: float) -> dict[str, Artist]:
-    axes.axhline(float(first["baseline"]), **BASELINE, zorder=1.5)
+def _draw_panel(axes: Axes, table: pd.DataFrame, looks: Looks, inches: float) -> dict[str, Artist]:
+    axes.axhline(float(table["baseline"].iloc[0]), **BASELINE, zorder=1.5)
     curves = list(table.dropna(subset=["x", "accuracy"]).groupby(["method", "variant"], sort=True))
     figure = cast(Figure, axes.get_figure(root=True))
     drawn: dict[str, Artist] = {}
-    apart = asides(axes, [curve["x"].to_numpy(float) for _, curve in curves], inches)
+    apart = offsets(axes, [curve["x"].to_numpy(float) for _, curve in curves], inches)
     for ((method, variant), curve), points in zip(curves, apart, strict=True):
         look, name = looks[str(method), str(variant)], curve_name(str(method), str(variant))
         line = curve.sort_values("x", kind="stable")
@@ -164,18 +160,18 @@ def _byte_axis(axes: Axes, values: "pd.Series[float]") -> None:
     if positive.empty:
         # Something costs more than 0, but nothing that is drawn at these bytes.
         axes.set_xlim(-1, 1)
-        ticks.fix(axes, [0.0], ["0"])
+        set_ticks(axes.xaxis, [0.0], ["0"])
         return
     low, high = float(positive.min()), float(positive.max())
     room = max((high / low) ** 0.08, 1.6 if high > 1.5 * low else 3.0)
-    marks = ticks.log_ticks(low / room, high * room, most=4)
-    labels = [ticks.size(mark) for mark in marks]
+    marks = log_ticks(low / room, high * room, most=4)
+    labels = [format_bytes(mark) for mark in marks]
     if (values == 0).any():
         # Nothing to load is a result too; a logarithmic axis has no place for 0, so it gets one at the left edge.
         axes.set_xscale("symlog", linthresh=low / room, linscale=0.4)
         axes.set_xlim(-0.3 * low / room, high * room)
-        ticks.fix(axes, [0.0, *marks], ["0", *labels])
+        set_ticks(axes.xaxis, [0.0, *marks], ["0", *labels])
     else:
         axes.set_xscale("log")
         axes.set_xlim(low / room, high * room)
-        ticks.fix(axes, marks, labels)
+        set_ticks(axes.xaxis, marks, labels)

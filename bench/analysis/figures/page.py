@@ -1,10 +1,11 @@
-"""A figure's page: its size and grid of panels, its legend outside them, and the files it ends up in."""
+"""A figure's page: its size and grid of panels, its legends below them, and the files that it is saved to."""
 
 import math
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -14,8 +15,6 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
 
-from splitbench.bench.analysis.figures.drawing import ENDINGS
-from splitbench.bench.analysis.figures.drawing import save as save_figure
 from splitbench.bench.analysis.figures.style import RC
 from splitbench.bench.results.table import Row
 from splitbench.bench.utils.errors import UserError
@@ -24,19 +23,57 @@ from splitbench.bench.utils.files import file_word
 COLUMN, FULL = 3.3, 7.0
 """Widths in inches of one column and of both in a two-column paper."""
 
+ENDINGS = (".svg", ".png")
+"""The endings of the files that every figure is saved to."""
+
 _LABEL = 0.18
 
 
-class Page(NamedTuple):
-    """A figure and its panels, row by row; panels that nothing is drawn in are gone."""
+@dataclass(frozen=True)
+class Page:
+    """A figure, the name of its files without ending, and its panels row by row."""
 
+    name: str
     figure: Figure
     panels: list[Axes]
     columns: int
 
+    @property
+    def panel_width(self) -> float:
+        """The approximate width of a panel's axes in inches, before anything is laid out."""
+        return float(self.figure.get_figwidth()) / self.columns - (0.3 if self.columns > 1 else 0.5)
 
-def new(panels: int, share_x: bool = True) -> Page:
-    """A page with so many panels, at one column's width for one panel and both columns' for more."""
+    def finish(self, x: str, y: str, legends: Sequence[tuple[str, Sequence[Artist]]]) -> None:
+        """Label the axes once for all panels and put the legends, each under its heading, below them.
+
+        The page grows by the legends' height. Each legend gets as many columns as fit.
+        """
+        figure = self.figure
+        panels = figure.get_figheight()
+        boxes = [_legend(figure, heading, handles) for heading, handles in legends if handles]
+        renderer = _renderer(figure)
+        heights = [box.get_window_extent(renderer).height / figure.dpi for box in boxes]
+        below, whole = sum(heights), panels + sum(heights)
+        figure.set_figheight(whole)
+        engine = figure.get_layout_engine()
+        if isinstance(engine, ConstrainedLayoutEngine):
+            # The layout is kept off the lower part; it would put a common label at the page's edge, under the legends.
+            engine.set(rect=(0, (below + _LABEL) / whole, 1, (panels - _LABEL) / whole))
+        label = figure.text(0.5, (below + 0.04) / whole, x, ha="center", va="bottom", fontsize=RC["axes.labelsize"])
+        label.set_in_layout(False)
+        for axes in self.panels[:: self.columns]:
+            axes.set_ylabel(y)
+        for box, height in zip(boxes, heights, strict=True):
+            box.set_bbox_to_anchor((0.0, below / whole), transform=figure.transFigure)
+            below -= height
+
+    def save(self, folder: Path) -> list[Path]:
+        """Save the figure as :func:`save` does."""
+        return save(self.figure, folder, self.name)
+
+
+def new_page(kind: str, row: Row, panels: int, share_x: bool = True) -> Page:
+    """Make a page of a kind of figure for the row's dataset and backbone; one column wide for one panel, else two."""
     columns = {1: 1, 2: 2, 4: 2}.get(panels, 3)
     rows = math.ceil(panels / columns)
     height = {1: 2.5, 2: 2.4, 3: 2.1}[columns]
@@ -46,52 +83,26 @@ def new(panels: int, share_x: bool = True) -> Page:
     axes = list(grid.flat)
     for spare in axes[panels:]:
         spare.remove()
-    for place, one in enumerate(axes[:panels]):
-        one.tick_params(labelbottom=True, left=place % columns == 0)
-        one.yaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 5, 10]))
-    return Page(figure, axes[:panels], columns)
+    for place, panel in enumerate(axes[:panels]):
+        panel.tick_params(labelbottom=True, left=place % columns == 0)
+        panel.yaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 5, 10]))
+    return Page(_file_name(kind, row), figure, axes[:panels], columns)
 
 
-def stacked(rows: Sequence[float], inches: float) -> Page:
-    """A page at both columns' width with one panel below the other, each as high as so many rows of text."""
-    heights = [(count + 0.2) * inches for count in rows]
-    figure = Figure(figsize=(FULL, sum(heights) + 0.45 * len(rows) + 0.45), layout="constrained")
+def stacked_page(kind: str, row: Row, lines: Sequence[float], inches: float) -> Page:
+    """Make a page two columns wide with one panel below the other, each as high as its number of lines of text."""
+    heights = [(count + 0.2) * inches for count in lines]
+    figure = Figure(figsize=(FULL, sum(heights) + 0.45 * len(lines) + 0.45), layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.subplots(len(rows), 1, squeeze=False, sharex=True, height_ratios=heights)
+    grid = figure.subplots(len(lines), 1, squeeze=False, sharex=True, height_ratios=heights)
     panels = list(grid[:, 0])
-    for one in panels:
-        one.tick_params(labelbottom=True)
-    return Page(figure, panels, 1)
+    for panel in panels:
+        panel.tick_params(labelbottom=True)
+    return Page(_file_name(kind, row), figure, panels, 1)
 
 
-def panel_width(page: Page) -> float:
-    """About how many inches a panel's axes are wide, before anything is laid out."""
-    return float(page.figure.get_figwidth()) / page.columns - (0.3 if page.columns > 1 else 0.5)
-
-
-def finish(page: Page, x: str, y: str, legends: Sequence[tuple[str, Sequence[Artist]]]) -> None:
-    """Labels the axes once for all panels and puts the legends, each under its heading, below them.
-
-    The page grows by the legends' height. Each legend gets as many columns as fit.
-    """
-    figure = page.figure
-    panels = figure.get_figheight()
-    boxes = [_legend(figure, heading, handles) for heading, handles in legends if handles]
-    renderer = _renderer(figure)
-    heights = [box.get_window_extent(renderer).height / figure.dpi for box in boxes]
-    below, whole = sum(heights), panels + sum(heights)
-    figure.set_figheight(whole)
-    engine = figure.get_layout_engine()
-    if isinstance(engine, ConstrainedLayoutEngine):
-        # The layout is kept off the lower part; it would put a common label at the page's edge, under the legends.
-        engine.set(rect=(0, (below + _LABEL) / whole, 1, (panels - _LABEL) / whole))
-    label = figure.text(0.5, (below + 0.04) / whole, x, ha="center", va="bottom", fontsize=RC["axes.labelsize"])
-    label.set_in_layout(False)
-    for axes in page.panels[:: page.columns]:
-        axes.set_ylabel(y)
-    for box, height in zip(boxes, heights, strict=True):
-        box.set_bbox_to_anchor((0.0, below / whole), transform=figure.transFigure)
-        below -= height
+def _file_name(kind: str, row: Row) -> str:
+    return "_".join(file_word(str(word)) for word in (kind, row["dataset"], row["backbone"]))
 
 
 def _legend(figure: Figure, heading: str, handles: Sequence[Artist]) -> Legend:
@@ -127,18 +138,43 @@ def _renderer(figure: Figure) -> RendererAgg:
     return cast(RendererAgg, FigureCanvasAgg(figure).get_renderer())  # type: ignore[no-untyped-call]
 
 
-def save(page: Page, folder: Path, kind: str, row: Row) -> list[Path]:
-    """Writes a figure as SVG and PNG, without dates, named after its kind, dataset and backbone; returns the files.
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Lay a figure out and save it as SVG and PNG, without dates; make the folder, and return the files.
+
+    Args:
+        figure: the figure.
+        folder: the folder of the files.
+        name: the files' name without ending.
 
     Raises:
         UserError: the folder or a file cannot be written.
     """
-    name = "_".join(file_word(str(word)) for word in (kind, row["dataset"], row["backbone"]))
-    return save_figure(page.figure, folder, name)
+    files = [folder / f"{name}{ending}" for ending in ENDINGS]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lay_out(figure)
+        figure.savefig(files[0], metadata={"Date": None})
+        figure.savefig(files[1])
+    except OSError as error:
+        raise UserError(f"cannot write {folder / name}: {error.strerror}") from None
+    return files
 
 
-def remove(folder: Path, kind: str) -> None:
-    """Removes a kind's figures of earlier. Raises UserError where one cannot be removed."""
+def lay_out(figure: Figure) -> None:
+    """Fix the positions of the panels, rounded to a millionth of the page.
+
+    The layout's solver orders its terms by their addresses in memory, so that the last digits of what it finds change
+    from one call to the next, and with them the ids in an SVG.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = axes.get_position().bounds
+        axes.set_position((round(left, 6), round(bottom, 6), round(width, 6), round(height, 6)))
+
+
+def remove_figures(folder: Path, kind: str) -> None:
+    """Remove all figures of a kind from a folder. Raises UserError where one cannot be removed."""
     try:
         for ending in ENDINGS:
             for file in folder.glob(f"{file_word(kind)}_*{ending}"):

@@ -1,4 +1,4 @@
-"""Points of other systems, read off their authors' figures, to be drawn in grey beside one's own."""
+"""Rate points of other systems, digitised from their authors' figures, drawn in grey beside measured ones."""
 
 from functools import cache
 from importlib.resources import files
@@ -6,19 +6,19 @@ from importlib.resources import files
 import pandas as pd
 
 NEAR = 3.0
-"""Baselines further apart than this, in points, are not on images alike: published points would mislead there."""
+"""The largest difference of baselines, in points, at which published points are drawn; beyond, they would mislead."""
 
 
 @cache
 def load() -> pd.DataFrame:
-    """All published points: system, split (empty: one of its own), bytes per image, accuracy in %, source and more."""
+    """Return all published points: system, split (empty: its own), bytes per image, accuracy in %, source etc."""
     with files("splitbench.bench.analysis.figures").joinpath("published.csv").open(encoding="utf-8") as stream:
         table: pd.DataFrame = pd.read_csv(stream, dtype={"split": str}, keep_default_na=False)
     return table
 
 
 def beside(rows: pd.DataFrame) -> pd.DataFrame:
-    """Published points that belong beside one backbone's results: of the same network and task, with a baseline alike.
+    """Return the published points of the same network and task whose baseline is close to that of some results.
 
     Args:
         rows: results of one dataset and backbone.
@@ -32,6 +32,6 @@ def beside(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def cited(table: pd.DataFrame) -> str:
-    """A heading that says whose figures the points were read off, and over which images they are."""
+    """Return a heading that names the sources of published points and the images they are over."""
     whose, where = (" and ".join(dict.fromkeys(table[name].map(str))) for name in ("by", "dataset"))
     return f"published, digitised from figures of {whose}, over all of {where}:"

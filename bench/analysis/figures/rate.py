@@ -1,6 +1,5 @@
 """Accuracy against bytes per image: one figure per dataset and backbone, one panel per split."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,30 +11,29 @@ from matplotlib.patches import Patch
 
 from splitbench.bench.analysis.compare.front import splits_in_order
 from splitbench.bench.analysis.compare.interpolation import FAR
-from splitbench.bench.analysis.figures import page as pages
-from splitbench.bench.analysis.figures import published, ticks
-from splitbench.bench.analysis.figures.limits import limits
-from splitbench.bench.analysis.figures.style import BASELINE, GREY, Style, arrow
+from splitbench.bench.analysis.figures import published
+from splitbench.bench.analysis.figures.axes import limits, set_log_ticks
+from splitbench.bench.analysis.figures.page import Page, new_page
+from splitbench.bench.analysis.figures.style import BASELINE, GREY, Looks, Style, arrow
 from splitbench.bench.analysis.figures.titles import heading, metric, title_splits
 from splitbench.bench.results.table import UNCUT, curve_name, interval_name
 
 _NARROW = 0.02
-"""Curves that take less of the axis have error bars, as a band could not be seen."""
+"""The share of the axis below which a curve has error bars, as a band could not be seen."""
 
 
-def draw(rows: pd.DataFrame, looks: dict[tuple[str, str], Style], folder: Path) -> list[Path]:
-    """Draws one backbone's figure.
+def draw(rows: pd.DataFrame, looks: Looks) -> Page:
+    """Draw accuracy against bytes for one backbone.
 
     Args:
         rows: :func:`splitbench.bench.results.table.points` of one dataset and backbone.
         looks: :func:`splitbench.bench.analysis.figures.style.styles` of the whole table.
-        folder: where the files go.
     """
     first = rows.iloc[0]
     splits = splits_in_order(rows) or [""]
     others = published.beside(rows)
     x, y = limits(rows)
-    page = pages.new(len(splits))
+    page = new_page("rate-accuracy", first, len(splits))
     drawn: dict[str, Artist] = {}
     grey: dict[str, Artist] = {}
     shown = {split: rows[(rows["split"] == split) | rows["split"].isin(UNCUT)] for split in splits}
@@ -47,19 +45,20 @@ def draw(rows: pd.DataFrame, looks: dict[tuple[str, str], Style], folder: Path) 
         grey |= _published(axes, others[others["split"].isin(["", "input", split])])
         curves = list(here.groupby(["method", "variant", "split"], sort=True))
         for (method, variant, _), curve in curves:
-            name = curve_name(str(method), str(variant))
-            drawn[name] = _curve(axes, curve, looks[str(method), str(variant)], name, len(curves))
-        ticks.set_log_ticks(axes, most=6 if page.columns < 3 else 5)
+            name, look = curve_name(str(method), str(variant)), looks[str(method), str(variant)]
+            _draw_curve(axes, curve, look, crowd=len(curves))
+            drawn[name] = Line2D([], [], **look.line, label=name)
+        set_log_ticks(axes, most=6 if page.columns < 3 else 5)
     title_splits(page, shown)
     page.figure.suptitle(heading("Accuracy against bytes per image", rows, len(splits)))
-    own = [handle for _, handle in sorted(drawn.items())] + _explained(rows)
+    measured = [handle for _, handle in sorted(drawn.items())] + _baseline_and_interval(rows)
     cited = published.cited(others[others["system"].isin(list(grey))])
     x_label = f"bytes per image{_bits_per_pixel(rows)}"
-    pages.finish(page, x_label, f"{metric(first)} (%)", [("", own), (cited, list(grey.values()))])
-    return pages.save(page, folder, "rate-accuracy", first)
+    page.finish(x_label, f"{metric(first)} (%)", [("", measured), (cited, list(grey.values()))])
+    return page
 
 
-def _explained(rows: pd.DataFrame) -> list[Artist]:
+def _baseline_and_interval(rows: pd.DataFrame) -> list[Artist]:
     base = float(rows["baseline"].iloc[0])
     handles: list[Artist] = [Line2D([], [], **BASELINE, label=f"uncompressed ({base:.2f} %)")]
     if rows["accuracy_low"].notna().any():
@@ -67,10 +66,10 @@ def _explained(rows: pd.DataFrame) -> list[Artist]:
     return handles
 
 
-def _curve(axes: Axes, curve: pd.DataFrame, look: Style, name: str, crowd: int) -> Artist:
+def _draw_curve(axes: Axes, curve: pd.DataFrame, look: Style, crowd: int) -> None:
     size, accuracy = curve["bytes_mean"].to_numpy(float), curve["accuracy"].to_numpy(float)
     low, high = curve["accuracy_low"].to_numpy(float), curve["accuracy_high"].to_numpy(float)
-    parts = np.split(np.arange(len(size)), np.flatnonzero(size[1:] > FAR * size[:-1]) + 1)  # nothing is read in gaps
+    parts = np.split(np.arange(len(size)), np.flatnonzero(size[1:] > FAR * size[:-1]) + 1)  # no lines across gaps
     left, right = axes.get_xlim()
     inside = (size >= left) & (size <= right)
     width = np.log(size[inside].max() / size[inside].min()) / np.log(right / left) if inside.any() else 0.0
@@ -93,7 +92,6 @@ def _curve(axes: Axes, curve: pd.DataFrame, look: Style, name: str, crowd: int) 
         edge, way = (0.0, 180) if x < left else (1.0, 0)
         head = arrow(way, look.colour)
         axes.plot([edge], [y], **head, transform=axes.get_yaxis_transform(), clip_on=False, zorder=4)
-    return Line2D([], [], **look.line, label=name)
 
 
 def _published(axes: Axes, table: pd.DataFrame) -> dict[str, Artist]:
@@ -115,7 +113,7 @@ def _published(axes: Axes, table: pd.DataFrame) -> dict[str, Artist]:
 
 
 def _bits_per_pixel(rows: pd.DataFrame) -> str:
-    """The second unit, where one rule converts all of a figure's points."""
+    """Return the rate in bits per pixel as a second unit, where one factor converts all of a figure's points."""
     per_byte = (rows["bits_per_pixel"] / rows["bytes_mean"]).dropna()
     if per_byte.empty or per_byte.max() > 1.01 * per_byte.min():
         return ""

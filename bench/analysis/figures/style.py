@@ -1,14 +1,16 @@
 """Colour and marker of every method, the same in every figure; shade, line style and fill of its variants.
 
-Colours are those of Okabe and Ito, told apart by the colour-blind; markers, line styles and fills say the same again
+Colours are those of Okabe and Ito, which the colour-blind can distinguish; markers, line styles and fills do so again
 for print in grey.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from itertools import product
 from typing import Any, NamedTuple
 
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.path import Path
@@ -24,8 +26,8 @@ _FIXED = {
     "bottleneck": ("#D55E00", "s"),
     "retrained": ("#E69F00", "D"),
 }
-# For methods that are not known here: colours of Tol's and ColorBrewer's that stay apart from one another and from the
-# known ones, for the red- and green-blind, too; with markers that no known method has.
+# For methods that are not known here: colours of Tol's and ColorBrewer's that differ from one another and from the
+# known ones for the red- and green-blind, too, with markers that no known method has.
 _SPARE = list(product(("#332288", "#882255", "#999933", "#B2182B"), "dhp8"))
 _DASHES: tuple[tuple[float, ...], ...] = (
     (),
@@ -40,7 +42,7 @@ _FILLS = ("full", "none", "left", "bottom")
 _POINTS = ("raw", "label-only")
 
 GREY = "#6b6b6b"
-"""For what is not measured here: the baseline's label, published points, remarks."""
+"""The colour of what is not measured here: the baseline's label, published points, remarks."""
 
 BASELINE: dict[str, Any] = {"color": "black", "linewidth": 0.8, "linestyle": (0, (6, 3))}
 """The line at the accuracy of the uncompressed backbone."""
@@ -80,9 +82,9 @@ RC: Any = {
 
 
 class Style(NamedTuple):
-    """How one curve is drawn.
+    """How a curve is drawn.
 
-    ``joined`` where a line between its rate points means something; ``band`` colours its interval.
+    ``joined`` says whether a line between its rate points means something; ``band`` is the colour of its interval.
     """
 
     colour: str
@@ -94,7 +96,7 @@ class Style(NamedTuple):
 
     @property
     def line(self) -> dict[str, Any]:
-        """Keyword arguments for a matplotlib line."""
+        """The keyword arguments of a matplotlib line."""
         return {
             "color": self.colour,
             "marker": self.marker,
@@ -105,27 +107,40 @@ class Style(NamedTuple):
         }
 
 
-def styles(frame: pd.DataFrame) -> dict[tuple[str, str], Style]:
-    """The style of every (method, variant) in a table; the same whatever part of the table a figure shows."""
+Looks = dict[tuple[str, str], Style]
+"""The style of every (method, variant)."""
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw with matplotlib's defaults and :data:`RC` whatever the user's matplotlibrc, and restore it afterwards."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        for name, value in RC.items():
+            mpl.rcParams[name] = value
+        yield
+
+
+def styles(frame: pd.DataFrame) -> Looks:
+    """Return the style of every (method, variant) in a table; the same whatever part of the table a figure shows."""
     pairs = sorted({(str(method), str(variant)) for method, variant in frame[["method", "variant"]].to_numpy()})
-    looks = _looks(method for method, _ in pairs)
-    chosen: dict[tuple[str, str], Style] = {}
-    for method in looks:
+    shapes = _colours_and_markers(method for method, _ in pairs)
+    chosen: Looks = {}
+    for method, (colour, marker) in shapes.items():
         for order, variant in enumerate(variant for name, variant in pairs if name == method):
             # Dashes and fills turn together, so that neighbours differ in both; 6 and 4 meet again after 12.
             lap = order // 12
             dashes, fill = _DASHES[order % len(_DASHES)], _FILLS[(order + lap) % len(_FILLS)]
-            colour, marker = looks[method]
             red, green, blue = (part * _DARKER[order % len(_DARKER)] for part in to_rgb(colour))
             shade = to_hex((red, green, blue))
             chosen[method, variant] = Style(shade, marker, dashes, fill, method not in _POINTS, colour)
     return chosen
 
 
-def _looks(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Colour and marker: fixed for known methods, by a hash of the name for others, made unique in the table.
+def _colours_and_markers(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return each method's colour and marker: fixed for known ones, for others by a hash of the name.
 
-    First of all in colour, which some figures have alone.
+    They are made unique in the table, first of all in colour, as some figures show nothing else.
     """
     chosen: dict[str, tuple[str, str]] = {}
     for method in dict.fromkeys(methods):
@@ -143,11 +158,11 @@ def _looks(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 
 def arrow(degrees: float, colour: str) -> dict[str, Any]:
-    """Keyword arguments for a matplotlib line that marks what lies beyond an axis: an arrow, which no method has.
+    """Return the keyword arguments of a matplotlib line that marks what lies beyond an axis by an arrow.
 
     Args:
-        degrees: where it points: 0 to the right, 180 to the left, 270 down.
-        colour: of the arrow.
+        degrees: the direction: 0 to the right, 180 to the left, 270 down.
+        colour: the arrow's colour.
     """
     path = Path([(-1, 0), (1, 0), (0.2, 0.6), (1, 0), (0.2, -0.6)], [1, 2, 1, 2, 2])
     return {

@@ -1,4 +1,4 @@
-"""What a figure says in words: its heading, its panels' titles and the remarks under them."""
+"""The text of figures: headings, panels' titles and the remarks under them."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
-from splitbench.bench.analysis.figures import ticks
+from splitbench.bench.analysis.figures.axes import format_bytes
 from splitbench.bench.analysis.figures.page import Page
 from splitbench.bench.analysis.figures.style import GREY
 from splitbench.bench.results.table import Row, over_seeds
@@ -17,43 +17,43 @@ _POINTS = 5.6
 
 
 def metric(row: Row) -> str:
-    """The name of what ``accuracy`` is in a row."""
+    """Return the name of what ``accuracy`` is in a row."""
     return _METRIC.get(str(row["metric"]), str(row["metric"]) or "accuracy")
 
 
 def heading(what: str, rows: pd.DataFrame, panels: int) -> str:
-    """A figure's heading: what is shown, for which backbone, on which images; in two lines where the page is narrow.
+    """Return a figure's heading: what it shows, for which backbone, on which images; in lines that fit its width.
 
     Args:
-        what: in words.
+        what: what the figure shows.
         rows: the figure's rate points, of one dataset and backbone.
-        panels: how many the figure has.
+        panels: the number of panels.
     """
     row, seeds = rows.iloc[0], over_seeds(rows)
     where = f"{row['backbone']} on {row['dataset']}"
     images = [f"{row['images']:,.0f} images"] if row["images"] == row["images"] else []
     if panels == 1 and seeds:
         return "\n".join([what, where, ", ".join([*images, seeds])])
-    told = [*images, seeds] if seeds else images
-    where += f" ({', '.join(told)})" if told else ""
+    numbers = [*images, seeds] if seeds else images
+    where += f" ({', '.join(numbers)})" if numbers else ""
     whole = f"{what}: {where}"
     return f"{what}\n{where}" if panels == 1 or len(whole) > 95 else whole
 
 
 def title_splits(page: Page, shown: dict[str, pd.DataFrame]) -> None:
-    """Titles each panel by its split, with a remark on its computation and on what lies beyond the axes.
+    """Title each panel by its split, with a remark on its computation and on what lies beyond the axes.
 
     Args:
-        page: its panels have their limits set.
+        page: the page, whose panels have their limits set.
         shown: the points of each panel by split, in the panels' order.
     """
     titles = [f"after {split}" if split else "nothing cut" for split in shown]
-    remarks = [_remarks(axes, *one) for axes, one in zip(page.panels, shown.items(), strict=True)]
+    remarks = [_remarks(axes, *panel) for axes, panel in zip(page.panels, shown.items(), strict=True)]
     set_titles(page, titles, remarks)
 
 
 def set_titles(page: Page, titles: Sequence[str], remarks: Sequence[Sequence[str]]) -> None:
-    """Titles each panel, with remarks in small print under its title; lines are broken between remarks only."""
+    """Title each panel, with remarks in small print under its title; lines are broken between remarks only."""
     inches = page.figure.get_figwidth() / page.columns - 0.25
     # DejaVu Sans is about 0.55 of its size wide on average.
     letters = int(inches * 72 / (0.55 * _POINTS))
@@ -89,7 +89,7 @@ def _remarks(axes: Axes, split: str, here: pd.DataFrame) -> list[str]:
     here = here[here["accuracy"] >= floor]
     for arrow, beyond in (("←", here[here["bytes_mean"] < left]), ("→", here[here["bytes_mean"] > right])):
         for method, points in beyond.groupby("method", sort=True):
-            sizes = [ticks.size(count) for count in sorted(points["bytes_mean"].unique())]
+            sizes = [format_bytes(count) for count in sorted(points["bytes_mean"].unique())]
             parts.append(f"{arrow} {method} {', '.join(sizes) if len(sizes) < 3 else f'{sizes[0]} to {sizes[-1]}'}")
     if below:
         parts.append(f"↓ {below} rate point{'s' * (below > 1)} under {floor:.0f} %")
@@ -97,7 +97,7 @@ def _remarks(axes: Axes, split: str, here: pd.DataFrame) -> list[str]:
 
 
 def _wrap(parts: Sequence[str], letters: int) -> list[str]:
-    """Lines of at most so many letters, broken between remarks only."""
+    """Join remarks to lines of at most so many letters."""
     lines: list[str] = []
     for part in parts:
         if lines and len(lines[-1]) + 3 + len(part) <= letters:

@@ -1,9 +1,7 @@
-"""What if the link were slower: end-to-end latency of every rate point, and which is best at which link speed.
+"""End-to-end latency of every rate point, and which is best at which link speed, as measured or on other devices."""
 
-``run.py`` reads runs and writes the answer; all else here is without files and figures, which import from it.
-"""
+from splitbench.bench.analysis.latency.device_profile import Profile, find_profile, read_profile
+from splitbench.bench.analysis.latency.question import Answer, Question, answer
+from splitbench.bench.analysis.latency.what_if import what_if
 
-from splitbench.bench.analysis.latency.profile import Profile, read_profile
-from splitbench.bench.analysis.latency.question import Found, Question, answered
-
-__all__ = ["Found", "Profile", "Question", "answered", "read_profile"]
+__all__ = ["Answer", "Profile", "Question", "answer", "find_profile", "read_profile", "what_if"]

@@ -1,10 +1,10 @@
 """The best rate point for each link: of those that lose no more than is tolerated, the one with the least latency.
 
-Times are medians, and carry noise: what is within :data:`TIED` of the least latency counts as equal to it, and of
-equals the one that sends fewest bytes wins, then the one that loses least.
+Times are medians and carry noise: latencies within :data:`TIED` of the least count as equal to it, and of equals the
+one that sends fewest bytes wins, then the one that loses least.
 
-Latency is a straight line in 1 / speed, so that the speeds at which a rate point comes within so much of the least, or
-no longer does, are exact, not read off a grid.
+Latency is linear in 1 / speed, so that the speeds at which a rate point comes within that of the least, or no longer
+does, are exact, not read off a grid.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from splitbench.bench.analysis.latency.latency import PARTS, Link, latency_ms, send_ms
+from splitbench.bench.analysis.latency.end_to_end import PARTS, Link, latency_ms, send_ms
 from splitbench.bench.results.table import Row
 
 SPEEDS = tuple(float(f"{speed:.3g}") for speed in 10 ** np.linspace(-1, 2, 16))
-"""Mbit/s that tables have rows for, beside those that are asked for."""
+"""The speeds in Mbit/s that tables always have rows for."""
 
 TIED = 0.01
-"""Share of the least latency by which others may be above it and count as equal."""
+"""The share of the least latency by which others may exceed it and count as equal."""
 
 _NAMES = ("dataset", "backbone")
 _OPTION = ("split", "method", "variant", "knob", "value", "bytes_mean", "accuracy", "drop")
@@ -36,14 +36,14 @@ class Region(NamedTuple):
 
 
 def regions(rows: pd.DataFrame, rtt: float, slowest: float = SPEEDS[0], fastest: float = SPEEDS[-1]) -> list[Region]:
-    """Who wins at which speed, from slow to fast, as the module's docstring says.
+    """Return which rate point wins at which speed, from slow to fast; the module's docstring has the rules.
 
     Args:
-        rows: rate points of one dataset and backbone, as :func:`splitbench.bench.analysis.latency.latency.timed`
+        rows: rate points of one dataset and backbone, as :func:`splitbench.bench.analysis.latency.end_to_end.timed`
             returns them.
         rtt: the round trip, in ms.
-        slowest: Mbit/s from which to look.
-        fastest: Mbit/s up to which to look.
+        slowest: the lowest speed, in Mbit/s.
+        fastest: the highest speed, in Mbit/s.
     """
     if rows.empty:
         return []
@@ -53,28 +53,28 @@ def regions(rows: pd.DataFrame, rtt: float, slowest: float = SPEEDS[0], fastest:
     preferred = np.lexsort((at_once, rows["drop"].to_numpy(float), slope))
     since, until = (ends[preferred] for ends in _tied(at_once, slope))
     inverse = 1 / slowest
-    found: list[Region] = []
+    won: list[Region] = []
     while inverse > 1 / fastest:
         # A hair faster, lest two ends that rounding alone keeps apart make a region.
         here = inverse * _HAIR
         winner = int(np.argmax((since < here) & (here <= until)))
         before = until[:winner][(until[:winner] < here) & (since[:winner] < until[:winner] * _HAIR)]
         stop = max(1 / fastest, since[winner], before.max(initial=0))
-        found.append(Region(1 / inverse, 1 / stop, int(preferred[winner])))
+        won.append(Region(1 / inverse, 1 / stop, int(preferred[winner])))
         inverse = stop
-    return found
+    return won
 
 
 _HAIR = 1 - 1e-12
 
 
 def _tied(at_once: NDArray[np.float64], slope: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The range of 1 / speed in which each line is at most :data:`TIED` above the lowest; (inf, inf) where nowhere.
+    """Return the range of 1 / speed in which each line is within :data:`TIED` of the lowest; (inf, inf) where nowhere.
 
     One range each, as each other line, raised by so much, bounds it on one side at most.
     """
     order = np.lexsort((slope, at_once))
-    # The others can be told from those that no line beats in both.
+    # It is enough to compare with the lines that no other one beats in both.
     lowest = order[np.diff(np.minimum.accumulate(slope[order]), prepend=np.inf) < 0]
     room = (1 + TIED) * at_once[lowest] - at_once[:, None]
     steeper = slope[:, None] - (1 + TIED) * slope[lowest]
@@ -88,10 +88,10 @@ def _tied(at_once: NDArray[np.float64], slope: NDArray[np.float64]) -> tuple[NDA
 def best(
     rows: pd.DataFrame, drops: Sequence[float], rtts: Sequence[float], speeds: Sequence[float] = SPEEDS
 ) -> pd.DataFrame:
-    """The best rate point for every tolerated drop, round trip and speed.
+    """Return the best rate point for every tolerated drop, round trip and speed.
 
     Args:
-        rows: as :func:`splitbench.bench.analysis.latency.latency.timed` returns them, of any datasets and backbones.
+        rows: as :func:`splitbench.bench.analysis.latency.end_to_end.timed` returns them, of any datasets and backbones.
         drops: tolerated drops, in points.
         rtts: round trips, in ms.
         speeds: of links, in Mbit/s.
@@ -102,38 +102,37 @@ def best(
         ``next_latency_ms``).
         Where no rate point loses so little there is no row.
     """
-    found = []
+    table = []
     for (dataset, backbone), here in rows.groupby(list(_NAMES), sort=True):
         for drop in drops:
             fit = here[here["drop"] <= drop]
             links = [Link(mbps, rtt) for rtt in rtts for mbps in speeds] if len(fit) else []
-            found += [_place(str(dataset), str(backbone), drop, link) | _fastest(fit, link) for link in links]
-    return pd.DataFrame(found, columns=[*_PLACE, *_ANSWER, "next_method", "next_latency_ms"])
+            table += [_place(str(dataset), str(backbone), drop, link) | _fastest(fit, link) for link in links]
+    return pd.DataFrame(table, columns=[*_PLACE, *_ANSWER, "next_method", "next_latency_ms"])
 
 
 def best_per_split(
     rows: pd.DataFrame, drops: Sequence[float], rtts: Sequence[float], speeds: Sequence[float]
 ) -> pd.DataFrame:
-    """The best rate point at each split for every tolerated drop, round trip and speed; arguments as :func:`best`.
+    """Return the best rate point of each split for every drop, round trip and speed; arguments as :func:`best`.
 
     Returns:
         One row per dataset, backbone, tolerated drop, ``rtt_ms``, ``mbps`` and split, the best first, then by
         latency: the rate point, its ``latency_ms`` and the parts of it. ``input`` is where the picture is
         sent, ``output`` where everything runs on the device. A split at which no rate point loses so little has no row.
     """
-    found = []
+    table = []
     for (dataset, backbone), here in rows.groupby(list(_NAMES), sort=True):
         for drop in drops:
             fit = here[here["drop"] <= drop]
             for link in (Link(mbps, rtt) for rtt in rtts for mbps in speeds):
                 timed = _at(fit, link)
-                winners = [_told(_winner(own)) for _, own in timed.groupby("split", sort=True)]
+                winners = [_latency_columns(_winner(own)) for _, own in timed.groupby("split", sort=True)]
                 place = _place(str(dataset), str(backbone), drop, link)
                 first = _winner(timed)["split"] if winners else None
-                found += [
-                    place | one for one in sorted(winners, key=lambda one: (one["split"] != first, one["latency_ms"]))
-                ]
-    return pd.DataFrame(found, columns=[*_PLACE, *_ANSWER])
+                winners.sort(key=lambda winner: (winner["split"] != first, winner["latency_ms"]))
+                table += [place | winner for winner in winners]
+    return pd.DataFrame(table, columns=[*_PLACE, *_ANSWER])
 
 
 _PLACE = (*_NAMES, "tolerated_drop", "rtt_ms", "mbps")
@@ -148,22 +147,19 @@ def _at(rows: pd.DataFrame, link: Link) -> pd.DataFrame:
     return rows.assign(latency_ms=latency_ms(rows, link), send_ms=send_ms(rows, link))
 
 
-def _told(one: Row) -> dict[str, Any]:
-    return {name: one[name] for name in _ANSWER}
+def _latency_columns(row: Row) -> dict[str, Any]:
+    return {name: row[name] for name in _ANSWER}
 
 
 def _fastest(fit: pd.DataFrame, link: Link) -> dict[str, object]:
     rows = _at(fit, link)
-    one = _winner(rows)
-    others = rows[rows["method"] != one["method"]]
-    other = _winner(others) if len(others) else None
-    return _told(one) | {
-        "next_method": "" if other is None else other["method"],
-        "next_latency_ms": np.nan if other is None else other["latency_ms"],
-    }
+    winner = _winner(rows)
+    others = rows[rows["method"] != winner["method"]]
+    second = _winner(others) if len(others) else {"method": "", "latency_ms": np.nan}
+    return _latency_columns(winner) | {"next_method": second["method"], "next_latency_ms": second["latency_ms"]}
 
 
 def _winner(rows: pd.DataFrame) -> Row:
     tied = rows[rows["latency_ms"] <= (1 + TIED) * rows["latency_ms"].min()]
-    one: Row = tied.sort_values(["sent_bytes", "drop", "latency_ms"], kind="stable").iloc[0]
-    return one
+    winner: Row = tied.sort_values(["sent_bytes", "drop", "latency_ms"], kind="stable").iloc[0]
+    return winner

@@ -207,5 +207,5 @@ def write(
     every = {"both" if len(found) == 2 else "all": [sum(row) for row in zip(*sums.values(), strict=True)]}
     words = "" if speed == 1 else f"workers {speed:g} times as fast as the one measured"
     shown = (every if len(found) > 1 else {}) | sums
-    drawn = scaling.draw(shown, workers, enough(list(found.values())), words, out, real)
+    drawn = scaling.draw(shown, workers, out, enough=enough(list(found.values())), title=words, measured=real)
     return [write_text(out.with_suffix(".txt"), "\n".join(lines)), *drawn]

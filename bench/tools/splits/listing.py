@@ -9,7 +9,7 @@ from PIL import Image
 from pydantic import ValidationError
 from torch import nn
 
-from splitbench.bench.analysis.figures.ticks import plain
+from splitbench.bench.analysis.figures.axes import format_tick
 from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.split.points import network_input, share_of_zeros, split_points
@@ -45,9 +45,9 @@ def described(
         shapes = " + ".join("x".join(map(str, shape)) for shape in point.shapes)
         share = f"{100 * zeros[point.name]:.0f} %" if point.name in zeros else ""
         yield (
-            f"{point.name:32} {shapes:>24} {point.elements:>9} {plain(point.bytes) + 'B':>9} {share:>6} "
-            f"{plain(point.macs_head):>9} {plain(point.macs_tail):>9} "
-            f"{plain(point.parameters_head):>9} {plain(point.parameters_tail):>9}"
+            f"{point.name:32} {shapes:>24} {point.elements:>9} {format_tick(point.bytes) + 'B':>9} {share:>6} "
+            f"{format_tick(point.macs_head):>9} {format_tick(point.macs_tail):>9} "
+            f"{format_tick(point.parameters_head):>9} {format_tick(point.parameters_tail):>9}"
             + ("  larger than the input" if point.larger_than_input else "")
         )
     if figure is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from splitbench.bench.analysis.figures.ticks import fix_y, log_ticks
+from splitbench.bench.analysis.figures.axes import log_ticks, set_ticks
 from splitbench.bench.split.point import SplitPoint
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.text import format_macs
@@ -39,7 +39,7 @@ def plot(points: Sequence[SplitPoint], path: Path, title: str = "", input_bytes:
     )
     left.set_yscale("log")
     marks = log_ticks(*left.get_ylim(), most=6)
-    fix_y(left, marks, [f"{mark:,.5g}" for mark in marks])
+    set_ticks(left.yaxis, marks, [f"{mark:,.5g}" for mark in marks])
     left.set_ylabel("cut in float32, kB (circles)", color=SENT)
     right.set_ylabel(f"MACs done (squares),\n% of the whole network's {format_macs(total)}", color=COMPUTED)
     right.set_ylim(-3, 103)

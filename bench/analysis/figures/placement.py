@@ -1,4 +1,4 @@
-"""Room in a panel: curves of equal costs set apart, and names where no marker covers them."""
+"""Placement within a panel: curves of equal costs side by side, and names where no marker covers them."""
 
 from collections.abc import Sequence
 
@@ -16,8 +16,8 @@ _HEIGHT = 1.7
 """About how many inches a panel is high."""
 
 
-def asides(axes: Axes, curves: Sequence[Numbers], inches: float) -> list[float]:
-    """How many points of the page to the right of its costs each curve is drawn, so that all can be seen.
+def offsets(axes: Axes, curves: Sequence[Numbers], inches: float) -> list[float]:
+    """Return how many points of the page to the right of its costs each curve is drawn, so that all can be seen.
 
     Curves stay where they are unless they cost nearly the same as another one somewhere. Those that do stand around
     their cost, or to its right where it is 0, since nothing costs less.
@@ -33,17 +33,17 @@ def asides(axes: Axes, curves: Sequence[Numbers], inches: float) -> list[float]:
     for i, own in enumerate(at):
         near = [group for group in groups if any(np.abs(at[j][:, None] - own).min() < _NEAR for j in group)]
         groups = [group for group in groups if group not in near] + [[*(j for group in near for j in group), i]]
-    found = [0.0] * len(curves)
+    chosen = [0.0] * len(curves)
     for group in groups:
         step = min(_NEAR, 8 / len(group))
         from_zero = any((curves[i] == 0).any() for i in group)
         for place, i in enumerate(sorted(group, key=lambda i: (at[i].min(initial=np.inf), i))):
-            found[i] = step * (place if from_zero else place - (len(group) - 1) / 2)
-    return found
+            chosen[i] = step * (place if from_zero else place - (len(group) - 1) / 2)
+    return chosen
 
 
 def name_splits(axes: Axes, places: dict[str, float], inches: float) -> None:
-    """Marks where each split lies, with its name beside the line where no marker covers it, as low as can be.
+    """Mark where each split lies, with its name beside the line where no marker covers it, as low as can be.
 
     Args:
         axes: the panel, with its limits set and all else drawn.
@@ -81,17 +81,17 @@ def name_splits(axes: Axes, places: dict[str, float], inches: float) -> None:
 
 
 def _drawn(axes: Axes) -> Numbers:
-    """Places along all lines (n, 3): x and y as shares of the panel, and how bad it is to cover it; markers most."""
-    found = []
+    """Return points along all lines (n, 3): x and y as shares of the panel, and the cost of covering them."""
+    drawn = []
     for line in axes.lines:
         x, y = axes.transAxes.inverted().transform(line.get_transform().transform(line.get_xydata())).T
-        found.append(np.column_stack([x, y, np.full(len(x), 1000.0)]))
+        drawn.append(np.column_stack([x, y, np.full(len(x), 1000.0)]))
         between = np.linspace(0, len(x) - 1, 200 * (len(x) - 1) + 1)
         along = [np.interp(between, np.arange(len(x)), values) for values in (x, y)]
-        found.append(np.column_stack([*along, np.ones(len(between))]))
+        drawn.append(np.column_stack([*along, np.ones(len(between))]))
     to_axes = axes.transData - axes.transAxes
-    for bars in (one for one in axes.collections if isinstance(one, LineCollection)):
+    for bars in (item for item in axes.collections if isinstance(item, LineCollection)):
         for segment in bars.get_segments():
             ends = to_axes.transform(segment)
-            found.append(np.column_stack([np.linspace(ends[0], ends[-1], 50), np.full(50, 5.0)]))
-    return np.concatenate(found)
+            drawn.append(np.column_stack([np.linspace(ends[0], ends[-1], 50), np.full(50, 5.0)]))
+    return np.concatenate(drawn)

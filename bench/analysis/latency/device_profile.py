@@ -1,11 +1,12 @@
-"""A device profile: how fast a device and a server compute, where they are not the machine that measured.
+"""Device profiles: how fast a device and a server compute, where they are not the machine that measured.
 
     name: a phone and a server
     device: {macs_per_second: 1.0e+10, coding: 2.0}
     server: {macs_per_second: 1.0e+12}
 
-``macs_per_second`` is the multiply-adds that the network runs at, at batch 1; ``coding`` how many times longer than on
-the machine that measured the rest of a codec takes (quantizing, entropy coding), which does not count as MACs.
+``macs_per_second`` is the speed of the network in multiply-adds per second at batch 1; ``coding`` is the factor by
+which the rest of a codec (quantizing, entropy coding), which does not count as MACs, is slower than on the machine that
+measured. The folder ``profiles`` has those that come with splitbench.
 """
 
 from pathlib import Path
@@ -14,8 +15,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.errors import UserError, nearest
 from splitbench.bench.utils.yaml_file import read_yaml
+
+_BUNDLED = Path(__file__).parent / "profiles"
 
 
 class Side(BaseModel):
@@ -29,7 +32,7 @@ class Side(BaseModel):
     @field_validator("macs_per_second", mode="before")
     @classmethod
     def _number(cls, value: Any) -> Any:
-        # YAML takes 1e9 for text: only 1.0e+9 is a number to it.
+        # To YAML, 1e9 is text: only 1.0e+9 is a number.
         return float(value) if isinstance(value, str) and value.strip() else value
 
 
@@ -43,8 +46,27 @@ class Profile(BaseModel):
     server: Side
 
 
+def profile_names() -> list[str]:
+    """Return the names of the bundled profiles."""
+    return sorted(path.stem for path in _BUNDLED.glob("*.yaml"))
+
+
+def find_profile(name: str) -> Path:
+    """Return the path of a profile, which is a file or the name of a bundled one.
+
+    Raises:
+        UserError: neither exists.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    names = profile_names()
+    if name in names:
+        return _BUNDLED / f"{name}.yaml"
+    raise UserError(f"no profile {name!r}{nearest(name, names)} (there are {', '.join(names)}, or give a .yaml file)")
+
+
 def read_profile(path: Path) -> Profile:
-    """Reads a profile.
+    """Read a profile.
 
     Raises:
         UserError: no such file, no YAML, or no profile in it.
@@ -61,5 +83,5 @@ def read_profile(path: Path) -> Profile:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UserError(
-            f"{path} is no device profile (as `slow-device`, which ships, is): {where}: {first['msg'].lower()}"
+            f"{path} is no device profile (the bundled `slow-device` is one): {where}: {first['msg'].lower()}"
         ) from None

@@ -14,16 +14,16 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from splitbench.bench.analysis.latency.profile import Profile, Side
+from splitbench.bench.analysis.latency.device_profile import Profile, Side
 
-Answer = Literal["device", "server"]
-"""Where the answer is wanted."""
+Place = Literal["device", "server"]
+"""The side of the link where the answer is wanted."""
 
 PARTS = ("head", "encode", "decode", "tail")
 
 _MACS = {"head": "macs_head", "encode": "macs_encoder", "decode": "macs_decoder", "tail": "macs_tail"}
 _CODEC_OF = {"encode": "head", "decode": "tail"}
-"""A codec's part, and the network's part on the same side, which tells how fast this machine computes."""
+"""A codec's part, and the network's part on the same side, from which the speed of this machine follows."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Link:
     rtt: float
 
 
-def timed(good: pd.DataFrame, profile: Profile | None = None, answer: Answer = "device") -> pd.DataFrame:
-    """Adds to each rate point what its latency follows from.
+def timed(good: pd.DataFrame, profile: Profile | None = None, answer: Place = "device") -> pd.DataFrame:
+    """Add to each rate point the columns that its latency follows from.
 
     Args:
         good: :func:`splitbench.bench.results.table.points` of any results.
@@ -44,9 +44,9 @@ def timed(good: pd.DataFrame, profile: Profile | None = None, answer: Answer = "
 
     Returns:
         The rows whose times are known, with ``fixed_ms``: all that does not depend on the link, ``sent_bytes``, and
-        ``trips``: how many round trips they wait for (0, 1/2 or 1).
+        ``trips``: the number of round trips they wait for (0, 1/2 or 1).
     """
-    times = {part: _measured(good, part) if profile is None else _computed(good, part, profile) for part in PARTS}
+    times = {part: good[f"{part}_ms"] if profile is None else _computed(good, part, profile) for part in PARTS}
     local = (good["split"] == "output") & (answer == "device")
     # What finishes on the device and stays there is neither coded nor sent.
     times |= {part: times[part].where(~local, 0.0) for part in ("encode", "decode", "tail")}
@@ -61,28 +61,24 @@ def timed(good: pd.DataFrame, profile: Profile | None = None, answer: Answer = "
 
 
 def latency_ms(rows: pd.DataFrame, link: Link) -> "pd.Series[float]":
-    """Milliseconds from image to answer, of rows that :func:`timed` returned."""
+    """Return the milliseconds from image to answer, of rows that :func:`timed` returned."""
     return rows["fixed_ms"] + send_ms(rows, link)
 
 
 def send_ms(rows: pd.DataFrame, link: Link) -> "pd.Series[float]":
-    """The link's part of :func:`latency_ms`."""
+    """Return the link's part of :func:`latency_ms`."""
     return rows["trips"] * link.rtt + 8 * rows["sent_bytes"] / (1000 * link.mbps)
 
 
-def _measured(good: pd.DataFrame, part: str) -> "pd.Series[float]":
-    return good[f"{part}_ms"]
-
-
 def _computed(good: pd.DataFrame, part: str, profile: Profile) -> "pd.Series[float]":
-    """Milliseconds by a profile: MACs over its speed, and for a codec what else it was measured to do."""
+    """Return milliseconds by a profile: MACs over its speed, and for a codec the rest of its measured time."""
     side = profile.device if part in ("head", "encode") else profile.server
     network = 1000 * good[_MACS[part]] / side.macs_per_second
     return network + _coding(good, part, side) if part in _CODEC_OF else network
 
 
 def _coding(good: pd.DataFrame, part: str, side: Side) -> "pd.Series[float]":
-    """What a codec takes beside its MACs: its measured time less what those took, times the profile's factor.
+    """Return the time of a codec beside its MACs: its measured time less that of the MACs, times the profile's factor.
 
     Its MACs are taken to have run as fast as those of the network's part on the same side of the same cell.
     """

@@ -1,5 +1,6 @@
 """Learning curves: loss, rate and accuracy against images seen, from the CSVs that training writes."""
 
+import re
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from splitbench.bench.analysis.figures import ticks
-from splitbench.bench.analysis.figures.drawing import drawing, save
-from splitbench.bench.analysis.figures.page import COLUMN
-from splitbench.bench.analysis.figures.style import GREY
+from splitbench.bench.analysis.figures.axes import format_tick
+from splitbench.bench.analysis.figures.page import COLUMN, save
+from splitbench.bench.analysis.figures.style import GREY, drawing
 from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.files import file_word
 
 _FIRST = {
     "loss": "loss",
@@ -26,21 +27,60 @@ _FIRST = {
     "agreement": "same class as\nuncompressed (%)",
     "distortion": "distortion",
 }
-"""Panels from the top, with what their axes say; further measures follow under their own names."""
+"""Panels from the top, with the labels of their axes; further measures follow under their own names."""
 
 # Okabe and Ito's colours without yellow, which is pale on white; markers say the same again for print in grey.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = "osD^vPX"
+_DOTTED: dict[str, Any] = {"linestyle": (0, (1, 1.2)), "linewidth": 0.9}
 _PANEL = 1.25
 _LETTERS = 46
 _COURSE = ("epoch", "images", "seconds", "learning_rate")
 
 
+def draw_learning(run: Path, out: Path) -> list[Path]:
+    """Draw the learning curves in a run's folder, the rate points of a method over one another.
+
+    Returns:
+        The files written; none where nothing was trained.
+    """
+    files: list[Path] = []
+    names = _names(run)
+    for method in sorted(path for path in (run / "learning").glob("*/*/*/*") if path.is_dir()):
+        variants = sorted(path for path in method.iterdir() if path.is_dir())
+        for variant in variants:
+            tables = sorted(variant.glob("*.csv"), key=lambda path: _knob_value(path.stem))
+            if tables:
+                place = method.parts[-4:]
+                dataset, backbone, split, name = (names.get(word, word) for word in place)
+                words = [*place, *([variant.name] if len(variants) > 1 else [])]
+                title = f"Learning: {name}\n{backbone} on {dataset}\nafter {split}"
+                curves = {path.stem.replace("+", " "): path for path in tables}
+                files += draw(curves, out, "_".join(("learning", *words)), title)
+    return files
+
+
+def _names(run: Path) -> dict[str, str]:
+    """Return the names in a run's table by the words that stand for them in paths."""
+    try:
+        table = pd.read_csv(run / "cells.csv", dtype=str, keep_default_na=False)
+    except (OSError, ValueError):
+        return {}
+    columns = [name for name in ("dataset", "backbone", "split", "method") if name in table]
+    return {file_word(name): name for column in columns for name in table[column].unique()}
+
+
+def _knob_value(label: str) -> tuple[float, str]:
+    """Return a key that sorts ``lmbda=0.3`` by its value, whatever follows it."""
+    found = re.search(r"=(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", label)
+    return (float(found[1]) if found else float("inf")), label
+
+
 def read(path: Path) -> pd.DataFrame:
-    """A learning curve, as training writes it: a row per epoch.
+    """Read a learning curve as training writes it: a row per epoch.
 
     Raises:
-        UserError: no such file, or no learning curve.
+        UserError: no such file, or not a learning curve.
     """
     try:
         curve: pd.DataFrame = pd.read_csv(path)
@@ -58,10 +98,10 @@ def draw(curves: Mapping[str, Path], out: Path, name: str = "learning-curve", ti
     The same CSVs give the same SVG, byte for byte.
 
     Args:
-        curves: The CSVs by what the legend calls them.
-        out: Folder for the files; made where it is missing.
-        name: Of the files, without ending.
-        title: Above the panels.
+        curves: the CSVs by their names in the legend.
+        out: the folder for the files; made where it is missing.
+        name: the files' name without ending.
+        title: the text above the panels.
 
     Returns:
         The files written, SVG and PNG.
@@ -71,42 +111,43 @@ def draw(curves: Mapping[str, Path], out: Path, name: str = "learning-curve", ti
     """
     tables = {label: read(path) for label, path in curves.items()}
     with drawing():
-        return save(_figure(tables, title), out, name)
+        return save(make_figure(tables, title), out, name)
 
 
-def _figure(tables: Mapping[str, pd.DataFrame], title: str = "") -> Figure:
-    found = dict.fromkeys(column for table in tables.values() for column in table.columns if column not in _COURSE)
-    measures = dict.fromkeys(column.removeprefix("train_") for column in found)
-    panels = [column for column in _FIRST if column in measures] + [one for one in measures if one not in _FIRST]
+def make_figure(tables: Mapping[str, pd.DataFrame], title: str = "") -> Figure:
+    """Draw learning curves by their names in the legend, as :func:`draw` describes."""
+    columns = dict.fromkeys(column for table in tables.values() for column in table.columns if column not in _COURSE)
+    measures = dict.fromkeys(column.removeprefix("train_") for column in columns)
+    measures = dict.fromkeys([name for name in _FIRST if name in measures] + list(measures))
     lines = title.count("\n") + 1 if title else 0
-    height = _PANEL * len(panels) + 0.35 + 0.13 * (len(tables) + 2 + lines)
+    height = _PANEL * len(measures) + 0.35 + 0.13 * (len(tables) + 2 + lines)
     figure = Figure(figsize=(COLUMN, height), layout="constrained")
     FigureCanvasAgg(figure)
     if title:
         figure.suptitle(title)
-    grid = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
+    grid = figure.subplots(len(measures), 1, squeeze=False, sharex=True)[:, 0]
     handles: list[Artist] = []
     for place, (label, table) in enumerate(tables.items()):
         # Where colours come again, they come with other markers.
         colour, marker = _COLOURS[place % len(_COLOURS)], _MARKERS[(place + place // len(_COLOURS)) % len(_MARKERS)]
         # Markers at every epoch of a long training would run into a band.
         line: dict[str, Any] = {"color": colour, "marker": marker, "markevery": max(1, len(table) // 12)}
-        for axes, measure in zip(grid, panels, strict=True):
+        for axes, measure in zip(grid, measures, strict=True):
             alone = {"marker": "."} if len(table) == 1 else {}  # of one epoch there is no line
-            _line(axes, table, f"train_{measure}", color=colour, linestyle=(0, (1, 1.2)), linewidth=0.9, **alone)
+            _line(axes, table, f"train_{measure}", color=colour, **_DOTTED, **alone)
             _line(axes, table, measure, **line, markersize=3.0)
         handles.append(Line2D([], [], **line | {"markevery": None}, label=textwrap.fill(label, _LETTERS)))
-    for axes, measure in zip(grid, panels, strict=True):
+    for axes, measure in zip(grid, measures, strict=True):
         axes.set_ylabel(_FIRST.get(measure, measure.replace("_", " ")))
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     figure.align_ylabels(list(grid))
     grid[-1].set_xlabel("training images seen (with repeats)")
     grid[-1].set_xlim(left=0)
     grid[-1].xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    grid[-1].xaxis.set_major_formatter(FuncFormatter(lambda count, _: ticks.plain(count)))
+    grid[-1].xaxis.set_major_formatter(FuncFormatter(lambda count, _: format_tick(count)))
     handles += [
         Line2D([], [], color=GREY, label="held-out images"),
-        Line2D([], [], color=GREY, linestyle=(0, (1, 1.2)), linewidth=0.9, label="training images, while they train"),
+        Line2D([], [], color=GREY, **_DOTTED, label="training images, while they train"),
     ]
     figure.legend(handles=handles, loc="outside lower left", handlelength=3.0, labelspacing=0.3, borderaxespad=0.2)
     return figure

@@ -1,0 +1,132 @@
+"""Answers a what-if from runs' CSVs, and writes the answer: text, tables and figures."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from splitbench.bench.analysis.figures.axes import format_tick
+from splitbench.bench.analysis.latency.link_figure import draw_links
+from splitbench.bench.analysis.latency.question import Answer, Question, answer
+from splitbench.bench.analysis.table_formats import as_csv, as_latex, as_markdown, as_text
+from splitbench.bench.results.table import curve_name, read
+from splitbench.bench.utils.files import remove, write_text
+
+_UNCUT = {"input": "send the picture", "output": "all on the device"}
+
+
+class WhatIf(NamedTuple):
+    """What :func:`what_if` returns: the text to print, and the files written."""
+
+    text: str
+    files: list[Path]
+
+
+def what_if(
+    paths: Iterable[Path | str],
+    question: Question,
+    out: Path,
+    *,
+    allow_mixed: bool = False,
+    report: Callable[[str], None] = lambda reason: None,
+) -> WhatIf:
+    """Find the rate point with the least end-to-end latency for each link, and draw which wins where.
+
+    Written are ``what-if.txt``, ``what-if.md`` and ``what-if.tex`` with the ranges of speeds, these and the table over
+    speeds in full precision as ``regions.csv`` and ``by-speed.csv``, and the figures. Where the question names speeds,
+    the texts have the best of every split at each, and ``by-split.csv`` all of that.
+
+    Args:
+        paths: runs' folders or their ``cells.csv``.
+        question: links, devices and rate points.
+        out: the folder to write into; made where it is missing.
+        allow_mixed: put results over different images side by side all the same.
+        report: called with one sentence for each figure that is left out.
+
+    Raises:
+        UserError: as :func:`splitbench.bench.results.table.read`, where no rate point's times are known, or where
+            ``out`` cannot be written.
+    """
+    frame = read(paths, allow_mixed)
+    result = answer(frame, question)
+    notes = [*result.notes, *frame.attrs["notes"]]
+    listed = "\n".join(f"- {note}" for note in notes)
+    text = "\n\n".join([*_text_blocks(result), listed])
+    regions = readable_regions(result.regions)
+    per_split = [(f"{place}: {title}", table) for place, title, table in _per_split(result)]
+    markdown = ["# What if the link were another", as_markdown(regions)]
+    markdown += [f"## {title}\n\n{as_markdown(table)}" for title, table in per_split]
+    captioned = [(f"The least latency by link speed: {notes[0]}", regions), *per_split]
+    files = [
+        write_text(out / "what-if.txt", text),
+        write_text(out / "what-if.md", "\n\n".join([*markdown, listed])),
+        write_text(out / "what-if.tex", "\n\n".join(as_latex(table, title) for title, table in captioned)),
+        write_text(out / "regions.csv", as_csv(result.regions)),
+        write_text(out / "by-speed.csv", as_csv(result.by_speed)),
+    ]
+    if question.mbps:
+        files.append(write_text(out / "by-split.csv", as_csv(result.by_split)))
+    else:
+        remove(out / "by-split.csv")  # of an earlier question
+    files += draw_links(frame, result.rows, question, out, report=report)
+    return WhatIf(text, files)
+
+
+def readable_regions(table: pd.DataFrame) -> pd.DataFrame:
+    """Return an answer's regions for a reader: one column for the speeds, one for the option, one for the latency."""
+    text = table[[name for name in ("dataset", "backbone") if name in table]].copy()
+    text["drop ≤"], text["rtt (ms)"] = table["tolerated_drop"], table["rtt_ms"]
+    text["link (Mbit/s)"] = _ranges(table["mbps_from"], table["mbps_to"])
+    text["split"] = table["split"].replace(_UNCUT)
+    text["method"] = _rate_points(table)
+    text["bytes"], text["drop"] = table["bytes_mean"], table["drop"]
+    text["latency (ms)"] = _ranges(table["latency_ms_from"], table["latency_ms_to"])
+    return text
+
+
+def _readable_splits(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the best of each split at one speed for a reader: the option, its latency and the parts of that."""
+    text = table[["split"]].replace(_UNCUT)
+    text["method"] = _rate_points(table)
+    text["bytes"], text["drop"], text["latency (ms)"] = table["bytes_mean"], table["drop"], table["latency_ms"]
+    for part in ("head", "encode", "send", "decode", "tail"):
+        text[part] = table[f"{part}_ms"]
+    return text
+
+
+def _rate_points(table: pd.DataFrame) -> list[str]:
+    return [
+        f"{curve_name(str(row['method']), str(row['variant']))} {row['knob']}={row['value']}"
+        for _, row in table.iterrows()
+    ]
+
+
+def _ranges(starts: "pd.Series[float]", ends: "pd.Series[float]") -> list[str]:
+    texts = ([format_tick(float(f"{end:.3g}")) for end in pair] for pair in zip(starts, ends, strict=True))
+    return [" to ".join(dict.fromkeys(pair)) for pair in texts]
+
+
+def _per_split(result: Answer) -> list[tuple[str, str, pd.DataFrame]]:
+    """Return for each speed of the question the backbone and dataset, a title, and the best of every split there."""
+    place = ["dataset", "backbone", "tolerated_drop", "rtt_ms", "mbps"]
+    return [
+        (
+            f"{backbone} on {dataset}",
+            f"the best of every split at {mbps:g} Mbit/s, drop ≤ {drop:g}, round trip {rtt:g} ms",
+            _readable_splits(here),
+        )
+        for (dataset, backbone, drop, rtt, mbps), here in result.by_split.groupby(place, sort=False)
+    ]
+
+
+def _text_blocks(result: Answer) -> Iterator[str]:
+    regions, per_split = result.regions, _per_split(result)
+    for (dataset, backbone), _ in result.rows.groupby(["dataset", "backbone"], sort=True):
+        here = regions[(regions["dataset"] == dataset) & (regions["backbone"] == backbone)]
+        heading = f"{backbone} on {dataset}: the least latency by link speed"
+        table = as_text(readable_regions(here.drop(columns=["dataset", "backbone"])))
+        yield f"{heading}\n{'=' * len(heading)}\n\n{table if len(here) else 'no rate point loses so little'}"
+        for place, title, table_at_speed in per_split:
+            if place == f"{backbone} on {dataset}":
+                yield f"{title[0].upper()}{title[1:]}\n\n{as_text(table_at_speed)}"
