@@ -110,7 +110,7 @@ class Deployment:
 
 
 class Unit(nn.Module, ABC):
-    """What a method that learns puts between head and tail: encoder, quantizer, decoder and the coder's tables.
+    """A trainable codec between head and tail: encoder, quantizer, decoder and the entropy coder's tables.
 
     Its ``state_dict`` holds all that both sides need, integer tables included, so that a stored unit codes anywhere as
     it did where it was trained.
@@ -118,64 +118,79 @@ class Unit(nn.Module, ABC):
 
     @abstractmethod
     def begin(self, cut: Cut) -> None:
-        """Called once before training, with the cut of some training images: fit scales to the values."""
+        """Fit scales to the cut of a few training images; called once, before training."""
 
     @abstractmethod
     def forward(self, *cut: Tensor) -> tuple[Cut, Tensor]:
-        """A cut of batch size B to what the server will decode, differentiable, and each image's estimated bits, (B,).
+        """Return what the server will decode, differentiable, and the estimated bits of each image, (B,).
 
         In training mode the rate is that of the relaxed quantizer, in evaluation mode that of the symbols.
         """
 
     @abstractmethod
     def finish(self, cuts: Iterable[Cut]) -> None:
-        """Called once when training is over, with cuts of training images: fix the coder's integer tables."""
+        """Build the coder's integer tables from cuts of training images; called once, after training."""
 
     @abstractmethod
     def reopen(self) -> None:
-        """Called when training goes on from a finished unit, whose tables are no longer wanted."""
+        """Drop the coder's tables; called before training continues from a finished unit."""
 
     @abstractmethod
     def codec(self) -> Codec:
-        """The finished unit as a codec. Raises MethodError where :meth:`finish` was never called."""
+        """Return the finished unit as a codec.
+
+        Raises:
+            MethodError: :meth:`finish` was never called.
+        """
 
     @abstractmethod
     def sides(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
-        """What the device and what the server store of it: not what only training needs."""
+        """Return the tensors that the device and the server store, without those that only training needs."""
+
+    def parameters_without_decay(self) -> Iterable[nn.Parameter]:
+        """Return matrices and kernels that weight decay must spare, as it spares all norms and biases."""
+        return ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
-    """What a method asks the harness to train for one rate point: least ``rate * bits per pixel + distortion``.
+    """What a method asks the harness to train for one rate point: minimize ``lmbda * bits per pixel + distortion``.
 
-    Pixels are those of a training picture as the head takes it. ``distortion`` is the task's loss, or label-free
-    distillation from the uncompressed model (``distill``). With ``everything``, copies of head and tail are trained
-    along with the unit, at ``share`` of its learning rate, from new random weights if ``scratch``; otherwise both are
-    frozen, running statistics included.
-    ``recipe`` holds fields of the trainer's ``Recipe``. With ``start: neighbour`` a rate point begins with the weights
-    of the one before it in the sweep and trains for ``next_epochs``; otherwise, where ``restore`` holds further fields
-    of ``Recipe``, the unit first learns by itself to give back what the pretrained head sends. With ``flip`` training
-    sees mirrored pictures, too; with ``half`` trained kernels are rounded to float16 before the tables are made, and
-    kept so in files; they run in float32.
+    Attributes:
+        unit: The untrained unit between head and tail.
+        lmbda: Weight of the rate, in bits per pixel of a training picture as the head takes it.
+        distortion: ``task`` is the task's own loss; ``distill`` is label-free distillation from the uncompressed model.
+        recipe: Fields of the trainer's ``Recipe``.
+        train_backbone: Whether copies of head and tail are trained with the unit. Otherwise both are frozen, running
+            statistics included.
+        backbone_lr_scale: Learning rate of head and tail as a multiple of the unit's.
+        from_scratch: Whether head and tail begin with new random weights instead of the pretrained ones.
+        flip: Whether training sees mirrored pictures, too.
+        float16: Whether trained matrices and kernels are rounded to float16 before the coder's tables are built, and
+            stored so. They run in float32.
+        start: ``neighbour`` begins with the weights of the rate point before this one in the sweep, where there is one.
+        neighbour_epochs: Epochs of a training that begins with a neighbour's weights, instead of the recipe's.
+        warm_up: Where not None, a new unit is first trained alone to reproduce the cut of the pretrained head, by the
+            recipe with these fields replaced.
     """
 
     unit: Unit
-    rate: float
+    lmbda: float
     distortion: Literal["task", "distill"]
     recipe: Mapping[str, Any]
-    everything: bool = False
-    share: float = 1.0
-    scratch: bool = False
+    train_backbone: bool = False
+    backbone_lr_scale: float = 1.0
+    from_scratch: bool = False
     flip: bool = False
-    half: bool = False
+    float16: bool = False
     start: Literal["own", "neighbour"] = "own"
-    next_epochs: int = 1
-    restore: Mapping[str, Any] | None = None
+    neighbour_epochs: int = 1
+    warm_up: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """The trained parts of one rate point; head and tail are the backbone's own where the method froze them."""
+    """The trained modules of one rate point; head and tail are the backbone's own where the method froze them."""
 
     head: nn.Module
     unit: Unit
@@ -242,8 +257,11 @@ class Method(Protocol):
 
 @runtime_checkable
 class LearningMethod(Protocol):
-    """What a method that learns (``needs`` says ``train``) has besides: the harness trains, the method says what."""
+    """A method that learns (``needs`` names ``train``): the harness trains what the method describes."""
 
     def learn(self, settings: Any, context: Context) -> Learning:
-        """The untrained unit of one rate point, and how to train it. The same settings and seed give equal weights."""
+        """Return the untrained unit of one rate point and how to train it; called when a sweep is planned, too.
+
+        The same settings and seed must give the same initial weights.
+        """
         ...

@@ -1,7 +1,7 @@
 """Lightweight units in a frozen backbone, one per rate point (Datta et al., ICPR 2022, arXiv 2208.11596).
 
-Head and tail stay as they are; only the unit between them is trained, for rate and distortion, and only the unit is
-swapped when the rate changes.
+Head and tail are frozen; only the unit between them is trained, for rate and distortion, and only the unit is swapped
+when the rate changes.
 """
 
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ from splitbench.methods.base import Context, Deployment, Learning
 
 
 class Bottleneck:
-    """A unit per rate point between frozen halves."""
+    """A unit per rate point between frozen head and tail."""
 
     summary: ClassVar[str] = "lightweight units in the frozen backbone, trained for rate and distortion"
     version: ClassVar[int] = 2
@@ -26,11 +26,11 @@ class Bottleneck:
         return frozenset({"train"})
 
     def learn(self, settings: Any, context: Context) -> Learning:
-        """The unit alone is trained."""
+        """Train the unit alone."""
         return units.learning(settings, context)
 
     def deploy(self, settings: Any, context: Context) -> Deployment:
-        """The backbone's halves with the trained unit. Raises MethodError where nothing was trained."""
+        """Deploy the backbone's head and tail with the trained unit. Raises MethodError where nothing was trained."""
         return units.deployed(context)
 
 

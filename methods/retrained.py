@@ -13,10 +13,10 @@ from splitbench.methods.base import Context, Deployment, Learning
 
 
 class Settings(units.Settings):
-    """As for units; ``weights: scratch`` forgets the pretrained weights first.
+    """Settings of units, and of the backbone; ``weights: scratch`` begins with random weights.
 
-    Pretrained weights want smaller steps than a new unit: head and tail get ``share`` of the learning rate. A backbone
-    that knows its training images by heart wants little (0.02 to 0.1) and ``distortion: distill``.
+    Pretrained weights need smaller steps than a new unit: head and tail are trained at ``share`` times the learning
+    rate. A backbone that has overfitted its training images needs little (0.02 to 0.1) and ``distortion: distill``.
     """
 
     weights: Literal["pretrained", "scratch"] = "pretrained"
@@ -41,13 +41,18 @@ class Retrained:
         return frozenset({"train"})
 
     def learn(self, settings: Any, context: Context) -> Learning:
-        """Head, unit and tail are trained."""
+        """Train head, unit and tail."""
         scratch = settings.weights == "scratch"
-        share = 1.0 if scratch else settings.share
-        return units.learning(settings, context, everything=True, share=share, scratch=scratch)
+        return units.learning(
+            settings,
+            context,
+            train_backbone=True,
+            backbone_lr_scale=1.0 if scratch else settings.share,
+            from_scratch=scratch,
+        )
 
     def deploy(self, settings: Any, context: Context) -> Deployment:
-        """The trained head, unit and tail. Raises MethodError where nothing was trained."""
+        """Deploy the trained head, unit and tail. Raises MethodError where nothing was trained."""
         return units.deployed(context)
 
 

@@ -11,8 +11,7 @@ from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.backbones.split_model import Place
 from splitbench.bench.evaluation.decoded_cache import KeptPictures
 from splitbench.bench.evaluation.loader import Batch, batches, chunks, decoded
-from splitbench.bench.sweep.schema import Cell
-from splitbench.bench.training.batches import moved
+from splitbench.bench.training.batches import to_device
 from splitbench.bench.utils.precision import Precision
 from splitbench.datasets.base import Dataset
 from splitbench.methods.base import Learned
@@ -28,7 +27,7 @@ _HALVINGS = 4
 class Material:
     """What one pass works on. ``calibration()`` opens the calibration images; it raises where there are none.
 
-    ``learned(cell, place)`` gives what was trained for a cell; it raises MethodError where that failed. ``batch`` is
+    ``learned(name, place)`` gives what was trained for a cell; it raises MethodError where that failed. ``batch`` is
     how many images are run at once. ``naive`` shares nothing between cells, to see that sharing changes nothing.
     ``kept`` holds pictures that need not be decoded. ``precision`` is that of heads and tails.
     """
@@ -36,7 +35,7 @@ class Material:
     backbone: Backbone
     dataset: Dataset
     calibration: Callable[[], Dataset]
-    learned: Callable[[Cell, Place], Learned]
+    learned: Callable[[str, Place], Learned]
     skip_unreadable: bool
     batch: int
     device: torch.device
@@ -81,4 +80,4 @@ class Material:
 
     def placed(self, pixels: Any) -> Any:
         """A batch's pixels, a tensor or a list of tensors, on the device."""
-        return moved(pixels, self.device)
+        return to_device(pixels, self.device)

@@ -121,7 +121,7 @@ def _deploy(prepared: Prepared, example: object) -> None:
             if cell.split not in places:
                 places[cell.split] = place_of(material.backbone, cell.split, example)
             place = places[cell.split]
-            learned = partial(material.learned, cell, place)
+            learned = partial(material.learned, name, place)
             if cell.split not in calibrations:  # those of one split at a time
                 calibrations = {cell.split: _CalibrationCuts(place, material)}
             calibration = calibrations[cell.split]

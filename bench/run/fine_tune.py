@@ -4,13 +4,11 @@ A backbone that does not fit the images (another camera, JPEG noise) gains from 
 the fine-tuned one: its file is named in the sweep as the backbone's ``weights``.
 """
 
-import copy
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from splitbench.bench import training
 from splitbench.bench.metrics.macs import count_step_macs
@@ -18,10 +16,9 @@ from splitbench.bench.run.plan import open_backbone, passes
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training import Measures, Recipe
-from splitbench.bench.training.methods.examples import STAY, listed, of_pictures
-from splitbench.bench.training.methods.losses import classify
-from splitbench.bench.training.methods.task_loss import other_numbers
-from splitbench.bench.training.methods.training_data import Pool
+from splitbench.bench.training.methods.examples import HOST_FIELDS
+from splitbench.bench.training.methods.planning import class_number_problem
+from splitbench.bench.training.methods.training_data import TrainingData
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import write_whole
 
@@ -48,38 +45,46 @@ def fine_tune(sweep: Sweep, sources: Sources, recipe: Recipe, out: Path) -> dict
     (one,) = passes(sweep, sources)
     if not one.labelled:
         raise UserError("another dataset's images are no use for fine-tuning: leave `name` out of `train`")
-    if reason := other_numbers(one.dataset, one.train()):
+    if reason := class_number_problem(one.dataset, one.train()):
         raise UserError(reason)
     (spec,), (named,) = sweep.datasets, sweep.backbones
     backbone = open_backbone(named, spec, sources)
-    pool = Pool(one.train(), backbone, sources.device, sources.memory, skip_unreadable=one.skip_unreadable)
-    model = _Whole(backbone.whole().to(sources.device))
-    shown = of_pictures(pool.data, flip=True)
+    data = TrainingData(
+        one.train(),
+        backbone,
+        device=sources.device,
+        memory=sources.memory,
+        skip_unreadable=one.skip_unreadable,
+    )
+    model = backbone.whole().to(sources.device).requires_grad_(True)
+    examples = data.pictures(flip=True)
+    classify = training.classify()
 
     def step(model: nn.Module, batch: Any) -> Measures:
         pixels, index, version = batch
-        out: Measures = model(pool.inputs(pixels), pool.truth(index, version))
-        return out
+        return classify(model, (data.inputs(pixels), data.targets(index, version)))
 
-    before = training.validate(model, step, shown.held_out, stay=STAY)["accuracy"]
+    before = training.validate(model, step, examples.held_out, collate=examples.collate, host_fields=HOST_FIELDS)[
+        "accuracy"
+    ]
     checkpoint = out.with_suffix(".checkpoint")
     report = training.train(
         model,
         step,
-        shown.train,
-        shown.held_out,
+        examples.train,
+        examples.held_out,
         recipe,
-        shown.augment,
+        augment=examples.augment,
+        collate=examples.collate,
+        host_fields=HOST_FIELDS,
         checkpoint=checkpoint,
-        collate=None if pool.in_memory else listed,
-        stay=STAY,
         identity={"backbone": backbone.weights, "images": one.fingerprint},
     )
     training.save(backbone.model, out)
     report.write_csv(out.with_suffix(".csv"))
-    batch = next(pool.loader(shown, min(pool.count, recipe.batch_size)))
+    batch = next(data.batches(examples, min(data.example_images, recipe.batch_size)))
     macs = count_step_macs(model, lambda: step(model, batch)["loss"]) // len(batch[-1])
-    told: dict[str, Any] = {
+    result: dict[str, Any] = {
         "backbone": backbone.name,
         "held_out_before": round(before, 2),
         "held_out_after": round(report.history[report.best_epoch]["accuracy"], 2),
@@ -88,19 +93,6 @@ def fine_tune(sweep: Sweep, sources: Sources, recipe: Recipe, out: Path) -> dict
         "train_seconds": round(report.seconds, 1),
         "train_macs": macs * report.images,
     }
-    write_whole(out.with_suffix(".json"), json.dumps(told, indent=2).encode() + b"\n")
+    write_whole(out.with_suffix(".json"), json.dumps(result, indent=2).encode() + b"\n")
     checkpoint.unlink(missing_ok=True)
-    return told
-
-
-class _Whole(nn.Module):
-    """A classifier with its loss, all of it trained."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = copy.copy(model).requires_grad_(True)
-
-    def forward(self, inputs: Any, targets: Tensor) -> Mapping[str, Tensor]:
-        """Cross entropy and accuracy of a batch."""
-        measures = classify(self.model, (inputs,), lambda: targets, self.model, tuple)
-        return {"loss": measures["distortion"], "accuracy": measures["accuracy"]}
+    return result

@@ -27,8 +27,8 @@ from splitbench.bench.run.sources import Sources
 from splitbench.bench.run.subsets import Parts, in_folder
 from splitbench.bench.sweep.auto_splits import resolved
 from splitbench.bench.sweep.schema import BackboneSpec, Cell, DatasetSpec, Sweep, expand
-from splitbench.bench.training.methods import task_loss
-from splitbench.bench.training.methods.trained import Training
+from splitbench.bench.training.methods.planning import planned_learning, task_loss_problem
+from splitbench.bench.training.methods.trainings import Training
 from splitbench.bench.utils import user_code
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.precision import Precision
@@ -116,10 +116,14 @@ def _pass(parts: Parts, backbone: BackboneSpec, cells: list[Cell], precision: Pr
             ingredients["calibration"] = parts.fingerprint("calibration")
         training = None
         if "train" in needed:
-            reason = task_loss.refused(cell, places[cell.split], loaded, dataset, one.train, one.labelled)
-            if reason:
-                raise UserError(f"{cell}: {reason}")
-            training = _training(cell, ingredients, parts.fingerprint("train"), previous)
+            learning = planned_learning(cell, places[cell.split])
+            if learning is not None and learning.distortion == "task":
+                reason = task_loss_problem(cell, loaded, dataset, one.train, one.labelled)
+                if reason:
+                    raise UserError(f"{cell}: {reason}")
+            warm_start = learning is not None and learning.start == "neighbour"
+            trained_on = ingredients | {"images": parts.fingerprint("train")}
+            training = _training(cell, trained_on, previous, warm_start)
             ingredients["training"] = training.key
         planned.append(Planned(cell, _key(ingredients), ingredients, training))
     return replace(one, fingerprint=fingerprint, places=places, weights=loaded.weights, planned=tuple(planned))
@@ -161,17 +165,21 @@ def _key(ingredients: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def _training(cell: Cell, evaluation: dict[str, Any], images: str, previous: dict[str, str]) -> Training:
-    """The training behind a cell: what the evaluation is made of, with training images for those evaluated.
+def _training(cell: Cell, ingredients: dict[str, Any], previous: dict[str, str], warm_start: bool) -> Training:
+    """Return the training behind a cell.
 
-    ``previous`` holds the last training of each curve, with which the next one may begin.
+    Args:
+        cell: The cell.
+        ingredients: Those of the cell, with training images in place of evaluation images.
+        previous: The key of the last training of each curve so far; this training's is added.
+        warm_start: Whether the training begins with the weights of that one.
     """
-    ingredients = evaluation | {"images": images, "precision": "float32"}
+    ingredients = ingredients | {"precision": "float32"}
     ingredients.pop("unreadable")
     settings = dict(ingredients["settings"])
     settings.pop(cell.knob)
     curve = _key(ingredients | {"settings": settings})
-    neighbour = previous.get(curve) if settings.get("start") == "neighbour" else None
+    neighbour = previous.get(curve) if warm_start else None
     if neighbour is not None:
         ingredients["neighbour"] = neighbour
     key = _key(ingredients)

@@ -21,9 +21,8 @@ from splitbench.bench.run.score_and_store import doubt, store_cells
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training import TrainingError
-from splitbench.bench.training.methods import curves
-from splitbench.bench.training.methods.bundled import SHIPPED
-from splitbench.bench.training.methods.trained import Training, Trainings
+from splitbench.bench.training.methods import Training, Trainings
+from splitbench.bench.training.methods.trainings import write_learning_curve
 from splitbench.bench.utils import log, progress, provenance
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.failure import Failure
@@ -90,7 +89,7 @@ def _run(
     store.put_plan([_labels(p, one) for one in planned for p in one.planned], part)
     for one in planned:
         store.put_images(one.fingerprint, one.dataset.ids)
-    trainings = Trainings(store.folder / "trainings", None if retrain else SHIPPED)
+    trainings = Trainings(store.folder / "trainings", bundled=not retrain)
     missing = _missing(planned, store, trainings, overwrite, retrain)
     total = sum(len(one.dataset) * len(cells) for one, cells in zip(planned, missing, strict=True))
     wanted = {p.key for cells in missing for p in cells}
@@ -190,7 +189,7 @@ def _job(
         unfinished,
         store.folder,
         batch,
-        trainings.shipped is None,
+        not trainings.bundled,
         torch.get_num_threads(),
         patience,
         token,
@@ -344,7 +343,7 @@ def _write_curve(planned: Planned, one: Pass, trainings: Trainings, store: Store
     if planned.training is not None:
         seeds = len({each.cell.seed for each in one.planned})
         try:
-            curves.write(store.folder, planned.cell, trainings.report(planned.training.key), seeds)
+            write_learning_curve(store.folder, planned.cell, trainings.report(planned.training.key), seeds)
         except TrainingError as error:  # the cell is stored, and its curve is in the training's report, too
             say(str(error))
 

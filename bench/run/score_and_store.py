@@ -9,7 +9,7 @@ from splitbench.bench.evaluation import Outcome, ShardError, score, tasks
 from splitbench.bench.results.store import Store
 from splitbench.bench.run.partial_results import Unfinished
 from splitbench.bench.run.plan import Pass, Planned
-from splitbench.bench.training.methods.trained import Trainings
+from splitbench.bench.training.methods.trainings import Trainings
 from splitbench.bench.utils import progress, provenance
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.failure import Failure

@@ -9,9 +9,7 @@ from splitbench.bench.run.plan import passes
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training import distributed
-from splitbench.bench.training.methods.bundled import SHIPPED
-from splitbench.bench.training.methods.stage import Stage
-from splitbench.bench.training.methods.trained import Trainings
+from splitbench.bench.training.methods import MethodTrainer, TrainingInputs, Trainings
 from splitbench.bench.utils import log
 
 
@@ -30,29 +28,31 @@ def train_all(
     """
     trained = kept = 0
     failed: list[str] = []
-    with distributed.joined(str(sources.device)) as device, ExitStack() as folder:
+    with distributed.process_group(str(sources.device)) as device, ExitStack() as folder:
         quiet = distributed.rank() > 0
         if not quiet:
             store.open()
             folder.enter_context(store.held())
         folder.enter_context(log.kept(store.folder))
-        trainings = Trainings(store.folder / "trainings", None if retrain else SHIPPED)
+        trainings = Trainings(store.folder / "trainings", bundled=not retrain)
         for one in passes(sweep, replace(sources, device=device)):
             wanted = [p.training for p in one.planned if p.training is not None]
-            stage = Stage(
-                one.dataset.task,
-                one.backbone(),
-                one.untrained,
-                one.train,
-                trainings,
-                device,
-                sources.memory,
-                not quiet,
-                (lambda _: None) if quiet else say,
-                skip_unreadable=one.skip_unreadable,
+            trainer = MethodTrainer(
+                inputs=TrainingInputs(
+                    task=one.dataset.task,
+                    backbone=one.backbone(),
+                    untrained=one.untrained,
+                    images=one.train,
+                    skip_unreadable=one.skip_unreadable,
+                ),
+                trainings=trainings,
+                device=device,
+                memory=sources.memory,
+                show_progress=not quiet,
+                log=(lambda _: None) if quiet else say,
             )
             before = sum(trainings.has(training.key) for training in wanted)
-            trained += stage.run(wanted)
+            trained += trainer.run(wanted)
             kept += before
-            failed += [f"{t.cell}: {stage.failed[t.key]}" for t in wanted if t.key in stage.failed]
+            failed += [f"{t.cell}: {trainer.failed[t.key]}" for t in wanted if t.key in trainer.failed]
     return trained, kept, failed

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from splitbench.bench.backbones.split_model import Place
 from splitbench.bench.evaluation import Material, Prepared, describe, measure, prepare
 from splitbench.bench.evaluation.decoded_cache import KeptPictures
 from splitbench.bench.results.store import Store
@@ -20,11 +21,10 @@ from splitbench.bench.run.plan import Pass, Planned, reopened
 from splitbench.bench.run.score_and_store import store_cells
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec
-from splitbench.bench.training.methods import Stage
-from splitbench.bench.training.methods.bundled import SHIPPED
-from splitbench.bench.training.methods.trained import Training, Trainings
+from splitbench.bench.training.methods import MethodTrainer, Training, TrainingInputs, Trainings
 from splitbench.bench.utils import log, provenance, time_limit
 from splitbench.bench.utils.errors import UserError
+from splitbench.methods.base import Learned, nothing_learned
 
 _SHARD_SECONDS = 5.0
 """A shard is stored about that often: what a killed run measures again."""
@@ -60,7 +60,7 @@ class Job:
 
     def trainings(self) -> Trainings:
         """The run's trainings."""
-        return Trainings(self.folder / "trainings", None if self.retrain else SHIPPED)
+        return Trainings(self.folder / "trainings", bundled=not self.retrain)
 
 
 @dataclass
@@ -74,33 +74,39 @@ class _Site:
     failed: dict[str, str] = field(default_factory=dict)
 
     @cached_property
-    def stage(self) -> Stage:
+    def trainer(self) -> MethodTrainer:
         one, job = self.one, self.job
-        return Stage(
-            one.dataset.task,
-            one.backbone(),
-            one.untrained,
-            one.train,
-            job.trainings(),
-            job.sources.device,
-            job.sources.memory,
-            not self.quiet,
-            self.say,
-            self.failed,
-            one.skip_unreadable,
+        return MethodTrainer(
+            inputs=TrainingInputs(
+                task=one.dataset.task,
+                backbone=one.backbone(),
+                untrained=one.untrained,
+                images=one.train,
+                skip_unreadable=one.skip_unreadable,
+            ),
+            trainings=job.trainings(),
+            device=job.sources.device,
+            memory=job.sources.memory,
+            show_progress=not self.quiet,
+            log=self.say,
+            failed=self.failed,
         )
+
+    def learned(self, key: str, place: Place) -> Learned:
+        """What was trained for a cell. Raises MethodError where nothing was, UserError where its file is wrong."""
+        training = next((p.training for p in self.job.planned if p.key == key), None)
+        return nothing_learned() if training is None else self.trainer.learned(training, place)
 
     @cached_property
     def prepared(self) -> Prepared:
-        one, job, stage = self.one, self.job, self.stage
-        stage.run([p.training for p in job.planned if p.training is not None])  # all there: it learns their keys
-        stage.close()
+        one, job, trainer = self.one, self.job, self.trainer
+        trainer.close()
         kept, most = job.sources.pictures, job.sources.pictures_limit
         material = Material(
-            stage.backbone,
+            trainer.inputs.backbone,
             one.dataset,
             one.calibration,
-            stage.learned,
+            self.learned,
             one.skip_unreadable,
             job.batch,
             job.sources.device,
@@ -163,10 +169,10 @@ def do_train(job: Job, failed: Mapping[str, str], keys: Sequence[str]) -> dict[s
 
     ``failed`` are those that failed before, here or elsewhere.
     """
-    stage = _site(job, failed).stage
+    trainer = _site(job, failed).trainer
     wanted = {one.key: one for one in job.lessons}
-    stage.run([wanted[key] for key in keys])
-    return {key: stage.failed[key] for key in keys if key in stage.failed}
+    trainer.run([wanted[key] for key in keys])
+    return {key: trainer.failed[key] for key in keys if key in trainer.failed}
 
 
 def do_describe(job: Job, failed: Mapping[str, str]) -> None:

@@ -5,13 +5,12 @@ the CPU the same seed, data and number of threads give the same weights, in one 
 """
 
 from splitbench.bench.training import distributed
-from splitbench.bench.training.errors import TrainingError
+from splitbench.bench.training.batches import Augment
+from splitbench.bench.training.metrics import Batch, Measures, Step, classify, validate
 from splitbench.bench.training.recipe import Recipe
-from splitbench.bench.training.report import Report
-from splitbench.bench.training.saving import save
-from splitbench.bench.training.steps import Augment, Batch, Measures, Step, classify
+from splitbench.bench.training.report import Report, TrainingError
 from splitbench.bench.training.trainer import train
-from splitbench.bench.training.validation import validate
+from splitbench.bench.training.weights import save
 
 __all__ = [
     "Augment",

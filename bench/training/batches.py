@@ -8,22 +8,28 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Sampler, Subset, TensorDataset
 
 Collate = Callable[[list[Any]], Any]
+"""Makes a batch of a list of items."""
+Augment = Callable[[Any, torch.Generator], Any]
+"""Varies a batch before it is moved to the device, with random numbers from the generator only."""
 
 
 class Share(NamedTuple):
     """One process's share of a batch.
 
-    ``images`` is how many of the batch's ``whole`` number of images count for this process. Where there are fewer
-    images than processes, some get an image that does not count, so that all take the same steps.
+    Attributes:
+        content: The share, on the device.
+        images: How many of the batch's images count for this process. Where there are fewer images than processes, some
+            get an image that does not count, so that all take the same steps.
+        batch_images: Images of the batch, of all processes.
     """
 
     content: Any
     images: int
-    whole: int
+    batch_images: int
 
 
 class Batches:
-    """The batches of one pass after the other; the order of images is that of one process, however many there are.
+    """The batches of one epoch after the other, in the same order of images however many processes there are.
 
     Data in memory is indexed by whole batches, which is much faster than item by item: a ``TensorDataset``, and a
     ``Subset`` of one.
@@ -33,11 +39,11 @@ class Batches:
         size: Images per batch and process.
         device: Where tensors go, however nested in tuples, lists and dicts.
         collate: Makes a batch of a list of items; where None, numbers and tensors are stacked.
-        order: Shuffles, anew in every pass; where None, the data's own order.
+        order: Shuffles, anew in every epoch; where None, the data's own order.
         rank: This process's number.
-        world: The number of processes.
-        vary: Changes each batch before it is moved, one after the other.
-        stay: How many parts at a batch's end are not moved.
+        world_size: The number of processes.
+        transform: Applied to each batch before it is moved to the device, one after the other.
+        host_fields: How many fields at a batch's end are not moved.
     """
 
     def __init__(
@@ -45,67 +51,70 @@ class Batches:
         data: Dataset[Any],
         size: int,
         device: torch.device,
+        *,
         collate: Collate | None = None,
         order: torch.Generator | None = None,
         rank: int = 0,
-        world: int = 1,
-        vary: Callable[[Any], Any] | None = None,
-        stay: int = 0,
+        world_size: int = 1,
+        transform: Callable[[Any], Any] | None = None,
+        host_fields: int = 0,
     ) -> None:
-        self.count, self.size, self.device, self.rank, self.world = len(data), size, device, rank, world  # type: ignore[arg-type]
-        self.vary, self.stay = vary, stay
-        indices = range(self.count)
-        whole = BatchSampler(RandomSampler(indices, generator=order) if order else indices, size * world, False)
-        sampler = _Shares(whole, rank, world)
+        self.images: int = len(data)  # type: ignore[arg-type]
+        self.size, self.device, self.rank, self.world_size = size, device, rank, world_size
+        self.transform, self.host_fields = transform, host_fields
+        indices = range(self.images)
+        whole = BatchSampler(RandomSampler(indices, generator=order) if order else indices, size * world_size, False)
+        sampler = _Shares(whole, rank, world_size)
         # A loader draws a seed for workers, though it has none, and must not take it from the caller's random numbers.
-        random = order or torch.Generator()
-        self.stacked = collate is None
-        self.loader: DataLoader[Any]
-        if collate is None and type(_bare(data)) is TensorDataset:
-            self.loader = DataLoader(_Rows(data), None, sampler=sampler, collate_fn=_as_it_is, generator=random)
+        generator = order or torch.Generator()
+        self._stacked = collate is None
+        self._loader: DataLoader[Any]
+        if collate is None and type(_unwrapped(data)) is TensorDataset:
+            self._loader = DataLoader(_Rows(data), None, sampler=sampler, collate_fn=_identity, generator=generator)
         else:
-            self.loader = DataLoader(data, batch_sampler=sampler, collate_fn=collate, generator=random)
+            self._loader = DataLoader(data, batch_sampler=sampler, collate_fn=collate, generator=generator)
 
     def __len__(self) -> int:
-        return -(-self.count // (self.size * self.world))
+        return -(-self.images // (self.size * self.world_size))
 
     def __iter__(self) -> Iterator[Share]:
-        left = self.count
-        for batch in self.loader:
-            whole = min(left, self.size * self.world)
-            left -= whole
-            content = tuple(batch) if self.stacked and isinstance(batch, list) else batch
-            if self.vary is not None:
-                content = self.vary(content)
-            yield Share(moved(content, self.device, self.stay), len(range(self.rank, whole, self.world)), whole)
+        left = self.images
+        for batch in self._loader:
+            batch_images = min(left, self.size * self.world_size)
+            left -= batch_images
+            content = tuple(batch) if self._stacked and isinstance(batch, list) else batch
+            if self.transform is not None:
+                content = self.transform(content)
+            images = len(range(self.rank, batch_images, self.world_size))
+            yield Share(to_device(content, self.device, self.host_fields), images, batch_images)
 
 
 class _Shares(Sampler[list[int]]):
-    """Every so-many-th index of each batch."""
+    """Every ``world_size``-th index of each batch, or its first where there is none left."""
 
-    def __init__(self, batches: BatchSampler, rank: int, world: int) -> None:
-        self.batches, self.rank, self.world = batches, rank, world
+    def __init__(self, batches: BatchSampler, rank: int, world_size: int) -> None:
+        self.batches, self.rank, self.world_size = batches, rank, world_size
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[list[int]]:
         for batch in self.batches:
-            yield batch[self.rank :: self.world] or batch[:1]
+            yield batch[self.rank :: self.world_size] or batch[:1]
 
 
 class _Rows(Dataset[tuple[Tensor, ...]]):
     """A ``TensorDataset``, or a ``Subset`` of one, that is indexed by lists."""
 
     def __init__(self, data: Any) -> None:
-        rows: list[Tensor] = []
+        subsets: list[Tensor] = []
         while type(data) is Subset:
-            rows.append(torch.as_tensor(data.indices))
+            subsets.append(torch.as_tensor(data.indices))
             data = data.dataset
         self.tensors: tuple[Tensor, ...] = data.tensors
         self.rows = torch.arange(len(data))
-        for chosen in reversed(rows):
-            self.rows = self.rows[chosen]
+        for subset in reversed(subsets):
+            self.rows = self.rows[subset]
 
     def __getitem__(self, indices: list[int]) -> tuple[Tensor, ...]:
         rows = self.rows[torch.tensor(indices)]
@@ -113,31 +122,31 @@ class _Rows(Dataset[tuple[Tensor, ...]]):
         return tuple(tensor.index_select(0, rows.to(tensor.device)) for tensor in self.tensors)
 
 
-def moved(batch: Any, device: torch.device, stay: int = 0) -> Any:
-    """A batch with its tensors on ``device``, however nested in tuples, lists and dicts.
+def to_device(batch: Any, device: torch.device, host_fields: int = 0) -> Any:
+    """Return a batch with its tensors on ``device``, however nested in tuples, lists and dicts.
 
-    Of a tuple, so many parts at the end stay where they are.
+    Of a tuple, the last ``host_fields`` fields stay where they are.
     """
-    if stay > 0:
-        return *moved(batch[:-stay], device), *batch[-stay:]
+    if host_fields > 0:
+        return *to_device(batch[:-host_fields], device), *batch[-host_fields:]
     if isinstance(batch, Tensor):
         # From memory that is not pinned, a copy waits until the GPU has done all that was queued before.
         pinned = batch.pin_memory() if device.type == "cuda" and batch.device.type == "cpu" else batch
         return pinned.to(device, non_blocking=True)
     if isinstance(batch, dict):
-        return {name: moved(part, device) for name, part in batch.items()}
+        return {name: to_device(value, device) for name, value in batch.items()}
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(moved(part, device) for part in batch))
+        return type(batch)(*(to_device(value, device) for value in batch))
     if isinstance(batch, tuple | list):
-        return type(batch)(moved(part, device) for part in batch)
+        return type(batch)(to_device(value, device) for value in batch)
     return batch
 
 
-def _bare(data: Any) -> Any:
+def _unwrapped(data: Any) -> Any:
     while type(data) is Subset:
         data = data.dataset
     return data
 
 
-def _as_it_is(batch: Sequence[Any]) -> Sequence[Any]:
+def _identity(batch: Sequence[Any]) -> Sequence[Any]:
     return batch

@@ -1,6 +1,6 @@
-"""Several processes, on one machine or many, that train one model: plain data-parallel training under torchrun.
+"""Several processes, on one machine or many, that train one model: data-parallel training under torchrun.
 
-    torchrun --nproc-per-node 4 script.py         # script.py: with training.distributed.joined("cuda") as device: ...
+    torchrun --nproc-per-node 4 script.py       # script.py: with distributed.process_group("cuda") as device: ...
 
 Each process takes its share of every batch, and gradients are averaged so that N processes with batches of b images
 do what one process does with batches of N x b, up to the rounding of sums. That is exact for models without batch
@@ -17,12 +17,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from splitbench.bench.training.errors import TrainingError
+from splitbench.bench.training.report import TrainingError
 
 
 @contextmanager
-def joined(device: str = "cpu") -> Iterator[torch.device]:
-    """Join the processes that torchrun started, and give this one's device; without torchrun, give ``device``.
+def process_group(device: str = "cpu") -> Iterator[torch.device]:
+    """Join the processes that torchrun started, and yield this one's device; without torchrun, yield ``device``.
 
     Raises:
         TrainingError: more processes on this machine than GPUs.
@@ -32,11 +32,9 @@ def joined(device: str = "cpu") -> Iterator[torch.device]:
         return
     chosen = torch.device(device)
     if chosen.type == "cuda":
-        local, present = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-        if local >= present:
-            raise TrainingError(
-                f"process {local} of this machine finds {present} GPUs; start as many as there are GPUs"
-            )
+        local, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if local >= gpus:
+            raise TrainingError(f"process {local} of this machine finds {gpus} GPUs; start as many as there are GPUs")
         chosen = torch.device("cuda", local)
         torch.cuda.set_device(chosen)
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
@@ -47,46 +45,46 @@ def joined(device: str = "cpu") -> Iterator[torch.device]:
 
 
 def rank() -> int:
-    """This process's number; 0 for the one that saves and draws progress."""
-    return dist.get_rank() if _together() else 0
+    """Return this process's number; process 0 saves and draws progress."""
+    return dist.get_rank() if _initialized() else 0
 
 
-def world() -> int:
-    """The number of processes."""
-    return dist.get_world_size() if _together() else 1
+def world_size() -> int:
+    """Return the number of processes."""
+    return dist.get_world_size() if _initialized() else 1
 
 
-def wrapped(model: nn.Module) -> nn.Module:
-    """The model to call in training: with several processes, their gradients are averaged and start from rank 0's."""
-    return DistributedDataParallel(model) if world() > 1 else model
+def data_parallel(model: nn.Module) -> nn.Module:
+    """Return the model to call in training: several processes average its gradients and begin with rank 0's weights."""
+    return DistributedDataParallel(model) if world_size() > 1 else model
 
 
-def total(values: Tensor) -> Tensor:
-    """The sum over all processes, the same in each."""
-    if world() > 1:
+def all_reduce(values: Tensor) -> Tensor:
+    """Return the sum over all processes, the same in each."""
+    if world_size() > 1:
         values = values.to(_device())
         dist.all_reduce(values)
     return values
 
 
-def gathered(values: Tensor) -> list[Tensor]:
-    """Every process's tensor, all of the same shape, in order of rank, on the CPU."""
-    if world() == 1:
+def all_gather(values: Tensor) -> list[Tensor]:
+    """Return every process's tensor, all of the same shape, in order of rank, on the CPU."""
+    if world_size() == 1:
         return [values.cpu()]
-    here = values.to(_device())
-    found = [torch.empty_like(here) for _ in range(world())]
-    dist.all_gather(found, here)
-    return [one.cpu() for one in found]
+    local = values.to(_device())
+    gathered = [torch.empty_like(local) for _ in range(world_size())]
+    dist.all_gather(gathered, local)
+    return [each.cpu() for each in gathered]
 
 
-def spread(values: Iterable[Tensor]) -> None:
+def broadcast(values: Iterable[Tensor]) -> None:
     """Overwrite tensors with those of rank 0."""
-    if world() > 1:
+    if world_size() > 1:
         for value in values:
             dist.broadcast(value, 0)
 
 
-def _together() -> bool:
+def _initialized() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 

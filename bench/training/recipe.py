@@ -1,15 +1,15 @@
-"""How to train: a recipe's numbers, and what they make of each step."""
+"""How to train: a recipe's numbers, its learning-rate schedule, and the optimizer's parameter groups."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from torch import nn
 
-from splitbench.bench.training.errors import TrainingError
-from splitbench.bench.utils.precision import Precision
+from splitbench.bench.training.report import TrainingError
 
-Schedule = Literal["cosine", "one-cycle"]
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +20,15 @@ class Recipe:
         epochs: Times that every training image is seen.
         batch_size: Images per step and process.
         learning_rate: The highest.
-        weight_decay: For matrices and kernels only: see :func:`groups`.
-        warmup: Share of all steps over which the learning rate rises.
+        weight_decay: For matrices and kernels only: see :func:`parameter_groups`.
+        warmup: Fraction of all steps over which the learning rate rises.
         clip: The largest norm of the gradient; ``math.inf`` for no clipping.
-        ema: Where not None, what is validated and kept are weights averaged over about 1 / (1 - ema) steps.
-        best: The measure on the held-out part by which the best epoch is chosen: the lowest ``loss``, or the highest
-            of any other.
+        ema: Where not None, an exponential moving average of the weights, over about 1 / (1 - ema) steps, is validated
+            and kept.
+        best: The measure on held-out images that chooses the best epoch: the lowest ``loss``, or the highest of any
+            other.
         seed: Of the order, the augmentation and whatever the model draws in training.
-        schedule: ``cosine`` rises as a line, then falls to 0 as half a cosine. ``one-cycle`` (Smith and Topin 2018)
-            rises and falls as half cosines, its momentum falling and rising; 0.3 is a usual warm-up for it.
-        precision: Of the forward pass. Lower ones are for CUDA; float16 scales the loss.
-        compile: Whether to compile the model by ``torch.compile``; needs a C++ compiler, and minutes for large models.
+        precision: Of the forward pass; ``bfloat16`` needs CUDA.
 
     Raises:
         TrainingError: a number that makes no sense.
@@ -45,78 +43,52 @@ class Recipe:
     ema: float | None = None
     best: str = "loss"
     seed: int = 0
-    schedule: Schedule = "cosine"
     precision: Precision = "float32"
-    compile: bool = False
 
     def __post_init__(self) -> None:
-        self._need(self.epochs >= 1, "epochs", "at least 1")
-        self._need(self.batch_size >= 1, "batch_size", "at least 1")
-        self._need(0 < self.learning_rate < math.inf, "learning_rate", "above 0")
-        self._need(0 <= self.weight_decay < math.inf, "weight_decay", "at least 0")
-        self._need(0 <= self.warmup < 1, "warmup", "a share of all steps, at least 0 and below 1")
-        self._need(self.clip > 0, "clip", "above 0 (.inf for no clipping)")
-        self._need(self.ema is None or 0 <= self.ema < 1, "ema", "none, or at least 0 and below 1")
-        self._need(self.schedule in get_args(Schedule), "schedule", " or ".join(get_args(Schedule)))
-        self._need(self.precision in get_args(Precision), "precision", ", ".join(get_args(Precision)))
+        self._require(self.epochs >= 1, "epochs", "at least 1")
+        self._require(self.batch_size >= 1, "batch_size", "at least 1")
+        self._require(0 < self.learning_rate < math.inf, "learning_rate", "above 0")
+        self._require(0 <= self.weight_decay < math.inf, "weight_decay", "at least 0")
+        self._require(0 <= self.warmup < 1, "warmup", "a fraction of all steps, at least 0 and below 1")
+        self._require(self.clip > 0, "clip", "above 0 (.inf for no clipping)")
+        self._require(self.ema is None or 0 <= self.ema < 1, "ema", "none, or at least 0 and below 1")
+        self._require(self.precision in get_args(Precision), "precision", " or ".join(get_args(Precision)))
 
-    def _need(self, good: bool, name: str, what: str) -> None:
-        if not good:
+    def _require(self, valid: bool, name: str, what: str) -> None:
+        if not valid:
             raise TrainingError(f"the recipe's {name} is {getattr(self, name)!r}; it must be {what}")
 
-    def pace(self, done: float) -> tuple[float, float]:
-        """Learning rate and momentum (AdamW's first beta) of the step before which a share ``done`` of all is done."""
-        rising = done < self.warmup
-        if self.schedule == "one-cycle":
-            height = 1 - _fall(done, self.warmup) if rising else _fall(done - self.warmup, 1 - self.warmup)
-            lowest = _START if rising else 0.0
-            return self.learning_rate * (lowest + (1 - lowest) * height), _SLOW + (_QUICK - _SLOW) * height
-        height = done / self.warmup if rising else _fall(done - self.warmup, 1 - self.warmup)
-        return self.learning_rate * height, 0.9
+    def learning_rate_at(self, progress: float) -> float:
+        """Return the learning rate after a fraction ``progress`` of all steps: linear warm-up, then a half cosine."""
+        if progress < self.warmup:
+            return self.learning_rate * (progress / self.warmup)
+        decay = math.pi * (progress - self.warmup) / (1 - self.warmup)
+        return self.learning_rate * (0.5 + 0.5 * math.cos(decay))
 
 
-# One-cycle's first learning rate as a share of the highest, and its momentum at the ends of the cycle and at its top;
-# PyTorch's OneCycleLR has the same.
-_START, _SLOW, _QUICK = 1 / 25, 0.95, 0.85
+ParameterGroups = list[dict[str, Any]]
+"""For an optimizer; ``lr_scale`` multiplies the recipe's learning rate."""
 
 
-def _fall(gone: float, whole: float) -> float:
-    """Half a cosine, from 1 to 0."""
-    return 0.5 + 0.5 * math.cos(math.pi * gone / whole)
+def parameter_groups(
+    parameters: Iterable[nn.Parameter],
+    weight_decay: float,
+    *,
+    without_decay: Iterable[nn.Parameter] = (),
+    lr_scale: float = 1.0,
+) -> ParameterGroups:
+    """Group the parameters that require a gradient into those that decay and those that do not.
 
-
-def groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """The parameters that require a gradient, for an optimizer: those that decay and those that do not.
-
-    Norms, biases and single numbers (anything of fewer than two axes) do not decay, nor do the parameters that a
-    module names in its attribute ``no_decay``, a tuple of names of its own parameters:
-
-        entropy_bottleneck.no_decay = ("quantiles",)
-
-    A module's attribute ``share`` is what part of the learning rate its parameters get: all, where nothing says so.
+    Weight decay spares norms, biases and single numbers (fewer than two axes), and all of ``without_decay``.
     """
-    spared: set[int] = set()
-    for module in model.modules():
-        own = dict(module.named_parameters(recurse=False))
-        names = getattr(module, "no_decay", ())
-        unknown = [name for name in names if name not in own]
-        if unknown:
-            raise TrainingError(f"{type(module).__name__}.no_decay names no parameters of it: {', '.join(unknown)}")
-        spared |= {id(own[name]) for name in names}
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not trained:
-        raise TrainingError("nothing to train: no parameter of the model requires a gradient")
-    shares: dict[int, float] = {}
-    for module in model.modules():  # inner ones after those that they are in
-        if (share := getattr(module, "share", None)) is not None:
-            shares |= {id(parameter): float(share) for parameter in module.parameters()}
-    found: dict[tuple[float, bool], list[nn.Parameter]] = {
-        (share, decays): [] for share in sorted({1.0, *shares.values()}, reverse=True) for decays in (True, False)
-    }
-    for parameter in trained:
-        decays = parameter.ndim > 1 and id(parameter) not in spared
-        found[shares.get(id(parameter), 1.0), decays].append(parameter)
+    spared = set(without_decay)
+    decayed: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for parameter in parameters:
+        if parameter.requires_grad:
+            (decayed if parameter.ndim > 1 and parameter not in spared else others).append(parameter)
     return [
-        {"params": parameters, "weight_decay": weight_decay if decays else 0.0, "share": share}
-        for (share, decays), parameters in found.items()
+        {"params": decayed, "weight_decay": weight_decay, "lr_scale": lr_scale},
+        {"params": others, "weight_decay": 0.0, "lr_scale": lr_scale},
     ]

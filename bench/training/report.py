@@ -1,11 +1,10 @@
-"""What a training run did, and its learning curve as a CSV."""
+"""What a training run did, its learning curve as a CSV, and the error that ends one."""
 
 import csv
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from splitbench.bench.training.errors import TrainingError
 from splitbench.bench.utils.files import write_whole
 
 
@@ -16,7 +15,7 @@ class Report:
     Attributes:
         history: One row per epoch: ``epoch`` (from 1), ``images`` seen and ``seconds`` taken since the beginning,
             ``learning_rate`` of its last step, the step's measures averaged over the epoch as ``train_<name>``, and
-            those on the held-out part under their own names.
+            those on held-out images under their own names.
         best_epoch: The index in ``history`` of the epoch whose weights were kept; -1 where there is none.
         images: Seen in training, by all processes; an image counts every time.
         seconds: Taken for training and validation, without what a killed run did after its last checkpoint.
@@ -28,10 +27,10 @@ class Report:
     seconds: float = 0.0
 
     def write_csv(self, path: Path) -> None:
-        """Write the learning curve, ``history`` as a table. Numbers read back as they were.
+        """Write the learning curve, ``history`` as a table, complete or not at all. Numbers read back exactly.
 
         Raises:
-            TrainingError: the file cannot be written; one that was there is as it was.
+            TrainingError: the file cannot be written.
         """
         columns = list(dict.fromkeys(name for row in self.history for name in row))
         text = io.StringIO()
@@ -43,3 +42,14 @@ class Report:
             write_whole(path, text.getvalue().encode())
         except OSError as error:
             raise TrainingError(f"cannot write the learning curve {path}: {error.strerror or error}") from None
+
+
+class TrainingError(Exception):
+    """Training cannot go on; the message says why and what to do.
+
+    ``report`` is what was done up to there, where training had begun; the model then holds the best weights so far.
+    """
+
+    def __init__(self, message: str, report: Report | None = None) -> None:
+        super().__init__(message)
+        self.report = report

@@ -1,4 +1,4 @@
-"""Units that learn: lightweight encoders and decoders for a cut, shared by the methods that train them."""
+"""Trainable units: lightweight encoders and decoders for a cut, shared by the methods that train them."""
 
 from splitbench.methods.units.settings import Settings, learning
 from splitbench.methods.units.unit import CutUnit, deployed

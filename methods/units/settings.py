@@ -9,12 +9,12 @@ from splitbench.methods import base
 from splitbench.methods.base import Context, Learning
 from splitbench.methods.units.unit import CutUnit
 
-_RECIPE = ("epochs", "batch_size", "learning_rate", "weight_decay", "schedule", "ema", "precision", "compile")
-"""Settings that are the trainer's."""
+_RECIPE = ("epochs", "batch_size", "learning_rate", "weight_decay", "ema", "precision")
+"""Settings that are fields of the trainer's ``Recipe``."""
 
 
 class Settings(base.Settings):
-    """What can be set; ``lmbda`` (lambda, as CompressAI spells it) is the knob: the weight of bits per pixel.
+    """Settings of units; ``lmbda`` (lambda, as CompressAI spells it) is the knob: the weight of bits per pixel.
 
     The unit: ``channels`` of the latent (a quarter of the tensor's by default), ``stride`` of encoder and decoder, and
     the quantizer's ``step``, fixed or learned per channel. ``coder`` is range coding with a table per channel, or
@@ -22,8 +22,9 @@ class Settings(base.Settings):
 
     Training: ``distortion`` is the task's loss or label-free distillation. ``start: neighbour`` begins with the weights
     of the rate point before this one in the sweep, and trains for ``next_epochs``. ``flip`` adds mirrored pictures.
-    A unit that begins anew first learns for ``restore_epochs``, at ``restore_rate``, to give back what the frozen head
-    sends. ``half`` rounds what was trained to float16, for smaller files. The rest is the trainer's ``Recipe``.
+    A unit that begins anew is first trained for ``restore_epochs``, at ``restore_rate``, to reproduce what the frozen
+    head sends. ``half`` rounds what was trained to float16, for smaller files. The rest is the trainer's ``Recipe``;
+    ``schedule`` and ``compile`` have one value each.
     """
 
     lmbda: float = Field(gt=0)
@@ -40,35 +41,39 @@ class Settings(base.Settings):
     batch_size: int = Field(default=64, ge=2)
     learning_rate: float = Field(default=1e-2, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
-    schedule: Literal["cosine", "one-cycle"] = "cosine"
+    schedule: Literal["cosine"] = "cosine"  # in the keys of all trainings, as is ``compile``
     ema: float | None = Field(default=None, ge=0, lt=1)
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    compile: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: Literal[False] = False
     flip: bool = True
     half: bool = False
 
 
 def learning(settings: Settings, context: Context, **more: Any) -> Learning:
-    """The untrained unit for a context's cut and how to train it; ``more`` are further fields of ``Learning``."""
+    """Return the untrained unit for a context's cut and how to train it; ``more`` are further fields of ``Learning``.
+
+    Raises:
+        MethodError: no unit can code this cut.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(context.seed)
-        unit = CutUnit(context.specs, settings.channels, settings.stride, settings.step, settings.coder)
-    recipe = {name: getattr(settings, name) for name in _RECIPE} | {"seed": context.seed}
+        unit = CutUnit(
+            context.specs,
+            channels=settings.channels,
+            stride=settings.stride,
+            step=settings.step,
+            coder=settings.coder,
+        )
+    warm_up = {"epochs": settings.restore_epochs, "learning_rate": settings.restore_rate, "weight_decay": 0.0}
     return Learning(
-        unit,
-        settings.lmbda,
-        settings.distortion,
-        recipe,
+        unit=unit,
+        lmbda=settings.lmbda,
+        distortion=settings.distortion,
+        recipe={name: getattr(settings, name) for name in _RECIPE} | {"seed": context.seed},
         flip=settings.flip,
-        half=settings.half,
+        float16=settings.half,
         start=settings.start,
-        next_epochs=settings.next_epochs,
-        restore=_restoring(settings),
+        neighbour_epochs=settings.next_epochs,
+        warm_up=warm_up if settings.restore_epochs > 0 else None,
         **more,
     )
-
-
-def _restoring(settings: Settings) -> dict[str, Any] | None:
-    if settings.restore_epochs == 0:
-        return None
-    return {"epochs": settings.restore_epochs, "learning_rate": settings.restore_rate, "weight_decay": 0.0}

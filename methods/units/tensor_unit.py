@@ -13,6 +13,7 @@ that the many zeros after a ReLU stay one symbol: the density's medians are not 
 """
 
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -28,7 +29,17 @@ _DENSITY_SCALE = 4.0  # of the density before training, in steps
 
 
 class TensorUnit(nn.Module):
-    """Encoder, density and decoder for tensors of one shape (without the batch axis; sizes may vary, channels not)."""
+    """Encoder, density and decoder for tensors of one shape, the sizes of whose spatial axes may vary.
+
+    Args:
+        spec: The tensor: (C,), (N, C) or (C, H, W), in whatever order its axis of channels says.
+        channels: Of the latent; where None, a quarter of C, at least two.
+        stride: Along each spatial axis.
+        step: The quantizer's step, or ``learned`` for one per channel that is trained.
+
+    Raises:
+        MethodError: a tensor of another number of axes.
+    """
 
     floor: Tensor
 
@@ -55,8 +66,6 @@ class TensorUnit(nn.Module):
         )
         self.density = Density(self.channels, init_scale=_DENSITY_SCALE)
         self.density.quantiles.requires_grad_(False)
-        for module in self.density.modules():  # the trainer's weight decay would narrow the density
-            module.no_decay = tuple(name for name, _ in module.named_parameters(recurse=False))
         self.widen = nn.Sequential(conv(self.channels, width, 1, bias=False), norm(width), nn.ReLU())
         self.grow = transposed(
             width, width, self.kernel_back, self.stride, self.kernel_back // 2, groups=width, bias=False
@@ -66,19 +75,23 @@ class TensorUnit(nn.Module):
         first = 1.0 if step == "learned" else step
         log_step = torch.full((1, self.channels, *[1] * self.axes), math.log(first))
         self.log_step = nn.Parameter(log_step, requires_grad=step == "learned")
-        self.no_decay = ("log_step",)
 
     @torch.no_grad()
     def begin(self, x: Tensor) -> None:
-        """Let the decoder's output begin with the mean and deviation of each channel, and note whether all are >= 0."""
+        """Fit the decoder to x, (B, *shape): mean and deviation by channel, and whether any is < 0."""
         values = channels_first(x, self.axis).transpose(0, 1).flatten(1)
         self.last.weight.copy_(values.std(1).clamp_min(1e-3))
         self.last.bias.copy_(values.mean(1))
         if bool((values >= 0).all()):
             self.floor.zero_()
 
+    def parameters_without_decay(self) -> Iterator[nn.Parameter]:
+        """Yield the density's parameters, which weight decay would narrow, and the quantizer's steps."""
+        yield from self.density.parameters()
+        yield self.log_step
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, *shape) to its reconstruction, and the estimated bits of each image, (B,)."""
+        """Return the reconstruction of x, (B, *shape), and the estimated bits of each image, (B,)."""
         latent = self.latent(x)
         symbols = latent + (latent.round() - latent).detach()
         with torch.autocast(latent.device.type, enabled=False):  # half precision loses the tails of densities
@@ -90,25 +103,25 @@ class TensorUnit(nn.Module):
         return self.decoded(symbols, tuple(x.shape[1:])), bits
 
     def latent(self, x: Tensor) -> Tensor:
-        """(B, *shape) to latents (B, c, *smaller) in steps, at least 0."""
+        """Return latents (B, c, *smaller) of x, (B, *shape), in units of the step; none is negative."""
         latent: Tensor = self.encoder(channels_first(x, self.axis)) / self.log_step.exp()
         return latent
 
     def decoded(self, symbols: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """Symbols (B, c, *smaller) to a tensor (B, *shape)."""
+        """Return the tensor (B, *shape) that symbols (B, c, *smaller) decode to."""
         sizes = channels_first(torch.empty(1, *shape, device="meta"), self.axis).shape[2:]
         wide = self.widen(symbols * self.log_step.exp())
         values = self.last(self.grow(wide, output_size=list(sizes)))
         return restored(torch.maximum(values, self.floor), self.axis, len(shape))
 
     def latent_sizes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """(c, *smaller) for a tensor of this shape."""
+        """Return the latent's shape, (c, *smaller), for a tensor of this shape."""
         sizes = channels_first(torch.empty(1, *shape, device="meta"), self.axis).shape[2:]
         return self.channels, *(-(-size // self.stride) for size in sizes)
 
     @torch.no_grad()
     def masses(self, lowest: int, highest: int) -> Tensor:
-        """The density's probability of symbols from ``lowest`` to ``highest``, (c, highest - lowest + 1), float64."""
+        """Return the probabilities of symbols ``lowest`` to ``highest``, (c, highest - lowest + 1), float64."""
         symbols = torch.arange(lowest, highest + 1, device=self.log_step.device).float()
         # The public way in: one "image" whose only axis runs over the symbols.
         _, likelihood = self.density(symbols.expand(1, self.channels, -1).contiguous(), training=False)

@@ -1,7 +1,7 @@
 """The unit for a whole cut: one unit per tensor, and one bitstream per image without framing between them."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -11,21 +11,32 @@ from torch import Tensor, nn
 from splitbench.methods.base import Bitstream, Codec, Context, Cut, Deployment, MethodError, Specs, Unit
 from splitbench.methods.coding.counts import Counts
 from splitbench.methods.coding.tables import Tables
-from splitbench.methods.units.coders import CODERS, Coder
-from splitbench.methods.units.tables import StoredTables
+from splitbench.methods.units.coders import CODERS, Coder, StoredTables
 from splitbench.methods.units.tensor_unit import TensorUnit
 
-_HIGHEST = 1023
-"""Symbols above this have no place in a table; the coders' escapes cover them."""
+_HIGHEST_IN_TABLE = 1023
+"""Larger symbols are coded by the coders' escapes."""
 _LARGEST = 2**30
 
 
 class CutUnit(Unit):
-    """See :class:`TensorUnit` for what is done to each tensor."""
+    """A :class:`TensorUnit` for each tensor of a cut.
+
+    Args:
+        specs: The cut's tensors, all of floating point.
+        channels: Channels of each latent; where None, a quarter of the tensor's, at least two.
+        stride: Of encoder and decoder along each spatial axis.
+        step: The quantizer's step, or ``learned`` for one per channel that is trained.
+        coder: A name in :data:`~splitbench.methods.units.coders.CODERS`.
+
+    Raises:
+        MethodError: a tensor of integers, or of a shape that no unit takes.
+    """
 
     def __init__(
         self,
         specs: Specs,
+        *,
         channels: int | None,
         stride: int,
         step: float | Literal["learned"],
@@ -40,7 +51,7 @@ class CutUnit(Unit):
 
     @property
     def units(self) -> list[TensorUnit]:
-        """One for each tensor of the cut."""
+        """The unit of each tensor of the cut."""
         return [part for part in self.parts if isinstance(part, TensorUnit)]
 
     def begin(self, cut: Cut) -> None:
@@ -55,12 +66,12 @@ class CutUnit(Unit):
 
     @torch.no_grad()
     def finish(self, cuts: Iterable[Cut]) -> None:
-        """Count the symbols of training images, and make the coder's tables of the counts.
+        """Build the coder's tables from the counts of symbols in training images.
 
-        The learned density is what training needs: a rate with a gradient. What is sent takes fewer bytes by counts.
+        The learned density gives training a differentiable rate; tables of counts give smaller bitstreams.
         """
         self.eval()
-        counts = [Counts(unit.channels, 0, _HIGHEST) for unit in self.units]
+        counts = [Counts(unit.channels, 0, _HIGHEST_IN_TABLE) for unit in self.units]
         for cut in cuts:
             for unit, count, x in zip(self.units, counts, cut, strict=True):
                 count.add(unit.latent(x).round().flatten(2).to(torch.int32))
@@ -80,7 +91,7 @@ class CutUnit(Unit):
         return _Codec(self, self.coder.build([Tables.from_tensors(tensors) for tensors in stored]))
 
     def sides(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
-        """The device stores the encoders, the server the decoders, both the quantizer's steps and the tables."""
+        """Return the encoders for the device and the decoders for the server, and steps and tables for both."""
         both = {f"tables.{name}": tensor for name, tensor in self.tables.state_dict().items()}
         device, server = dict(both), dict(both)
         for index, unit in enumerate(self.units):
@@ -91,6 +102,11 @@ class CutUnit(Unit):
                 if part in ("widen", "grow", "last", "floor", "log_step") and "num_batches" not in name:
                     server[f"{index}.{name}"] = tensor
         return device, server
+
+    def parameters_without_decay(self) -> Iterator[nn.Parameter]:
+        """See the base class."""
+        for unit in self.units:
+            yield from unit.parameters_without_decay()
 
 
 class _Codec:
@@ -126,7 +142,7 @@ class _Codec:
 
 
 def deployed(context: Context) -> Deployment:
-    """The deployment of what was trained. Raises MethodError where nothing was."""
+    """Return the deployment of what was trained. Raises MethodError where nothing was."""
     learned = context.learned()
     device, server = learned.unit.sides()
     return Deployment(learned.head, learned.unit.codec(), learned.tail, device, server)

@@ -15,10 +15,9 @@ from splitbench.bench.run.plan import passes
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import read
 from splitbench.bench.tools.speed import QUICK, profile, sweep
-from splitbench.bench.training import trainer
-from splitbench.bench.training.methods import Stage
-from splitbench.bench.training.methods.trained import Trainings
-from splitbench.bench.training.validation import Means
+from splitbench.bench.training import Recipe
+from splitbench.bench.training.methods import MethodTrainer, TrainingInputs, Trainings
+from splitbench.bench.training.metrics import Means
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods.coding import linear
 from tests.helpers import cuda_support, training_samples
@@ -116,10 +115,16 @@ def trained(task, folder, device):
     path = folder / "learning.yaml"
     path.write_text(LEARNING[task])
     (one,) = passes(read(path), replace(Sources(), device=device))
-    store = Trainings(folder / device.type, None)
-    stage = Stage(task, one.backbone(), one.untrained, one.train, store, device, 2**28, progress=False)
+    store = Trainings(folder / device.type, bundled=False)
+    trainer = MethodTrainer(
+        inputs=TrainingInputs(task=task, backbone=one.backbone(), untrained=one.untrained, images=one.train),
+        trainings=store,
+        device=device,
+        memory=2**28,
+        show_progress=False,
+    )
     trainings = [cell.training for cell in one.planned if cell.training is not None]
-    assert stage.run(trainings) == len(one.planned)
+    assert trainer.run(trainings) == len(one.planned)
     keys = [training.key for training in trainings]
     return [store.weights(key) for key in keys], [timeless(store.report(key)["history"]) for key in keys]
 
@@ -128,13 +133,13 @@ def trained(task, folder, device):
 def test_methods_learn_there_what_they_learn_here(task, tmp_path, monkeypatch):
     expected, curves = trained(task, tmp_path, torch.device("cpu"))
     begun = []
-    pace = trainer._set_pace
+    schedule = Recipe.learning_rate_at
 
-    def noted(now, recipe, done):
-        begun.append((done, replace(traffic)))
-        return pace(now, recipe, done)
+    def noted(recipe, progress):
+        begun.append((progress, replace(traffic)))
+        return schedule(recipe, progress)
 
-    monkeypatch.setattr(trainer, "_set_pace", noted)
+    monkeypatch.setattr(Recipe, "learning_rate_at", noted)
     with pretended() as traffic:
         found, there = trained(task, tmp_path, CUDA)
     assert there == curves
@@ -151,7 +156,7 @@ def test_all_measures_are_read_at_once():
         means = Means()
         for value in (1.0, 3.0):
             means.add({"loss": torch.full((), value, device=CUDA), "none": torch.zeros(())}, 2)
-        for read in (means.here, means.everywhere):
+        for read in (means.local, means.all_processes):
             before = traffic.copies + traffic.numbers
             assert read() == {"loss": 2.0, "none": 0.0}
             assert traffic.copies + traffic.numbers == before + 1

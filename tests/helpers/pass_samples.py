@@ -51,7 +51,8 @@ def material_of(task, device="cpu"):
     dataset = open_dataset(spec, sources, "evaluation")
     calibration = open_dataset(few, sources, "calibration")
 
-    def learned(cell, place):
+    def learned(name, place):
+        cell = cells[name]
         method = methods.get(cell.method)
         assert isinstance(method, LearningMethod)
         learning = method.learn(cell.settings, Context(place.head, place.tail, place.specs, list, cell.seed))
@@ -61,7 +62,7 @@ def material_of(task, device="cpu"):
         unit = learning.unit.to(device).train()
         unit.begin(cut)
         unit.finish([cut])
-        head, tail = (copy.deepcopy(half) if learning.everything else half for half in (place.head, place.tail))
+        head, tail = (copy.deepcopy(side) if learning.train_backbone else side for side in (place.head, place.tail))
         return Learned(head, unit.eval().requires_grad_(False), tail)
 
     cells = {str(cell): cell for cell in expand(sweep)}

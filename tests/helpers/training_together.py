@@ -4,15 +4,15 @@ torchrun --nproc-per-node 2 -m tests.helpers.training_together FOLDER     writes
 """
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 
 from splitbench.bench import training
-from splitbench.bench.training import TrainingError, checkpoint, distributed
-from tests.helpers.training_samples import blobs, fit, jitter, network
+from splitbench.bench.training import TrainingError, distributed
+from tests.helpers.training_samples import blobs, fit, full_disk, jitter, network
 
 IMAGES = 257
 """Four batches of 64 and one image, so that one process of two has none in the last step."""
@@ -67,9 +67,9 @@ def raised(call: Any, *args: Any) -> str:
 def main(folder: Path) -> None:
     """All that is tested, in one start of the processes."""
     torch.set_num_threads(1)
-    with distributed.joined() as device:
+    with distributed.process_group() as device:
         rank = distributed.rank()
-        found: dict[str, Any] = {"rank": rank, "world": distributed.world(), "device": str(device)}
+        found: dict[str, Any] = {"rank": rank, "world": distributed.world_size(), "device": str(device)}
         model = network(norm=False)
         with torch.no_grad():
             next(model.parameters()).add_(rank)  # the first process's weights count
@@ -87,14 +87,13 @@ def main(folder: Path) -> None:
         step = failing(10, explode) if rank == 1 else None
         found["exploded"] = raised(drawn, None, step)
 
-        def full(*args: Any) -> None:
-            raise TrainingError("the disk is full")
-
-        with mock.patch.object(checkpoint, "write", full):
+        with full_disk(2000) if rank == 0 else nullcontext():
             found["full"] = raised(drawn, folder / "full.pt")
 
         found["apart"] = raised(drawn, folder / ("state.pt" if rank == 0 else "elsewhere.pt"))
-        found["alone"] = training.validate(whole, training.classify(), blobs(seed=1), 32) if rank == 0 else None
+        found["alone"] = (
+            training.validate(whole, training.classify(), blobs(seed=1), batch_size=32) if rank == 0 else None
+        )
         torch.save(found, folder / f"{rank}.pt")
 
 

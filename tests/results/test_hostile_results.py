@@ -19,9 +19,8 @@ from splitbench.bench.results.table import read
 from splitbench.bench.run import runner
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import read as read_sweep
-from splitbench.bench.training import TrainingError, checkpoint
-from splitbench.bench.training.methods import curves
-from splitbench.bench.training.methods.trained import Trainings
+from splitbench.bench.training import TrainingError, checkpointing
+from splitbench.bench.training.methods.trainings import Trainings, write_learning_curve
 from splitbench.bench.utils.errors import UserError
 from tests.helpers import csv_samples as samples
 from tests.helpers.command_line import rows, splitbench
@@ -186,7 +185,7 @@ def test_checkpoints_that_hold_objects_are_refused(tmp_path, harm):
     path = tmp_path / "state.checkpoint"
     torch.save({"format": 1, "facts": {}, "state": harm}, path)
     with pytest.raises(TrainingError, match="damaged or no checkpoint"):
-        checkpoint.read(path, {})
+        checkpointing.read(path, {})
 
 
 def test_trained_weights_that_are_a_pickle_are_refused(tmp_path, harm):
@@ -215,7 +214,7 @@ def test_learning_curves_stay_in_their_folder(word, tmp_path):
     from splitbench.bench.sweep.schema import expand
 
     (cell,) = expand(read_sweep(path))
-    curves.write(run, cell, {"history": [{"epoch": 1, "images": 8, "loss": 0.5}]})
+    write_learning_curve(run, cell, {"history": [{"epoch": 1, "images": 8, "loss": 0.5}]})
     (written,) = tmp_path.rglob("*.csv")
     assert written.resolve().is_relative_to(run / "learning")
     assert len(written.relative_to(run / "learning").parts) == 6
@@ -233,7 +232,7 @@ def test_learning_curves_of_different_cells_do_not_overwrite_one_another(tmp_pat
     }
     cells = list(expand(Sweep.model_validate(spec)))
     for cell in cells:
-        curves.write(tmp_path, cell, {"history": [{"epoch": 1, "images": 8, "loss": 0.5}]})
+        write_learning_curve(tmp_path, cell, {"history": [{"epoch": 1, "images": 8, "loss": 0.5}]})
     assert len(list(tmp_path.rglob("*.csv"))) == len(cells) == 8
 
 

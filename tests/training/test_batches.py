@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
-from splitbench.bench.training import batches
-from splitbench.bench.training.batches import Batches, moved
+from splitbench.bench.training.batches import Batches, to_device
 
 CPU = torch.device("cpu")
 
@@ -47,41 +47,53 @@ def test_all_kinds_of_data_come_in_a_loaders_order(kind, make, count):
         for share, (points, numbers) in zip(passed, expected, strict=True):
             assert isinstance(share.content, tuple)
             assert torch.equal(share.content[0], points) and torch.equal(share.content[1], numbers)
-            assert share.images == share.whole == len(numbers)
+            assert share.images == share.batch_images == len(numbers)
 
 
-def test_data_in_memory_is_asked_for_whole_batches_only(monkeypatch):
-    asked, usual = [], batches._Rows.__getitem__
+class Reads(TorchFunctionMode):
+    """Notes the rows that are read from tensors, and how many reads there are."""
 
-    def watched(rows, indices):
-        asked.append(indices)
-        return usual(rows, indices)
+    def __init__(self):
+        super().__init__()
+        self.rows = []
 
-    monkeypatch.setattr(batches._Rows, "__getitem__", watched)
-    list(Batches(tensors(10), 4, CPU))
-    assert asked == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function is torch.Tensor.index_select:
+            self.rows.append(args[2].tolist())
+        elif function is torch.Tensor.__getitem__ and args[0].dtype is torch.int64 and isinstance(args[1], int):
+            raise AssertionError("read item by item")
+        return function(*args, **(kwargs or {}))
+
+
+def test_data_in_memory_is_read_in_whole_batches():
+    with Reads() as reads:
+        list(Batches(tensors(10), 4, CPU))
+    batches = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert reads.rows == [rows for rows in batches for _ in range(2)]  # inputs and targets
 
 
 @pytest.mark.parametrize("count", [12, 13, 15])
 def test_processes_share_each_batch_of_one_process(count):
     one = Batches(Items(count), 6, CPU, order=torch.Generator().manual_seed(5))
-    three = [Batches(Items(count), 2, CPU, order=torch.Generator().manual_seed(5), rank=i, world=3) for i in range(3)]
+    three = [
+        Batches(Items(count), 2, CPU, order=torch.Generator().manual_seed(5), rank=i, world_size=3) for i in range(3)
+    ]
     for whole, *shares in zip(one, *three, strict=True):
         counted = [int(n) for share in shares for n in share.content[1][: share.images]]
         assert sorted(counted) == sorted(whole.content[1].tolist())
         assert all(len(share.content[1]) >= 1 for share in shares)
-        assert {share.whole for share in shares} == {whole.images}
+        assert {share.batch_images for share in shares} == {whole.images}
 
 
-def test_a_batch_is_varied_before_it_is_moved_and_its_end_may_stay():
-    met = []
+def test_a_batch_is_transformed_before_it_is_moved_and_its_last_fields_may_stay():
+    devices = []
 
     def vary(batch):
-        met.append(batch[0].device.type)
+        devices.append(batch[0].device.type)
         return batch[0], batch[1] + 7
 
-    (share,) = Batches(tensors(3), 4, torch.device("meta"), vary=vary, stay=1)
-    assert met == ["cpu"] and share.content[0].is_meta and share.content[1].tolist() == [7, 8, 9]
+    (share,) = Batches(tensors(3), 4, torch.device("meta"), transform=vary, host_fields=1)
+    assert devices == ["cpu"] and share.content[0].is_meta and share.content[1].tolist() == [7, 8, 9]
 
 
 class Pair(NamedTuple):
@@ -92,7 +104,7 @@ class Pair(NamedTuple):
 def test_tensors_are_moved_however_nested():
     tensor = torch.zeros(2)
     batch = ([tensor, (tensor, "name")], {"boxes": [tensor], "pair": Pair(tensor, 3)})
-    images, targets = moved(batch, torch.device("meta"))
+    images, targets = to_device(batch, torch.device("meta"))
     assert images[0].is_meta and images[1][0].is_meta and targets["boxes"][0].is_meta
     assert images[1][1] == "name"
     assert isinstance(targets["pair"], Pair) and targets["pair"].one.is_meta and targets["pair"].other == 3

@@ -3,14 +3,14 @@
 import json
 import subprocess
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import torch
 
 from splitbench.bench import training
-from splitbench.bench.training import TrainingError, checkpoint
+from splitbench.bench.training import TrainingError
 from tests.helpers import training_killed
 from tests.helpers.training_samples import blobs, fit, full_disk, jitter, network, same, timeless
 
@@ -56,8 +56,8 @@ def stops_after(steps):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"ema": 0.9}, {"schedule": "one-cycle", "best": "loss"}],
-    ids=["plain", "average", "one-cycle"],
+    [{}, {"ema": 0.9}, {"warmup": 0.5, "best": "loss"}],
+    ids=["plain", "average", "warm-up"],
 )
 @pytest.mark.parametrize("steps", [1, 8, 17])
 def test_an_interrupted_run_goes_on_exactly(tmp_path, changes, steps):
@@ -83,21 +83,21 @@ def test_a_run_that_was_done_returns_its_weights_at_once(tmp_path):
     def never(net, batch):
         raise AssertionError
 
-    again, told = fit(step=never, options=options)
+    again, repeated = fit(step=never, options=options)
     assert same(again, model)
-    assert told == report
+    assert repeated == report
     assert not again.training
 
 
 OTHERS = {
-    "recipe's learning_rate is 0.02, not 0.01": {"learning_rate": 0.01},
-    "recipe's epochs is 4, not 5": {"epochs": 5},
-    "number of training images is 256, not 255": {"images": 255},
-    r"model is one of 9 tensors \(digest .*\), not one of 4 tensors": {
+    "recipe's learning_rate: 0.02 in the file, 0.01 here": {"learning_rate": 0.01},
+    "recipe's epochs: 4 in the file, 5 here": {"epochs": 5},
+    "number of training images: 256 in the file, 255 here": {"images": 255},
+    r"model: one of 9 tensors \(digest .*\) in the file, one of 4 tensors": {
         "model": torch.nn.Sequential(torch.nn.Linear(2, 16), torch.nn.Linear(16, 3))
     },
-    "rate point is lambda=1, not lambda=2": {"point": "lambda=2"},
-    "rate point is lambda=1, not told": {"point": None},
+    "rate point: lambda=1 in the file, lambda=2 here": {"point": "lambda=2"},
+    "rate point: lambda=1 in the file, none here": {"point": None},
 }
 
 
@@ -107,7 +107,7 @@ def test_the_checkpoint_of_another_training_is_refused(tmp_path, what):
     fit(options={"checkpoint": path, "identity": {"rate point": "lambda=1"}})
     changes = {"point": "lambda=1"} | OTHERS[what]
     point = changes.pop("point")
-    with pytest.raises(TrainingError, match=f"{path} is the checkpoint of another training: .*{what}.*remove it"):
+    with pytest.raises(TrainingError, match=f"{path} is the checkpoint of another training .*{what}.*remove it"):
         fit(options={"checkpoint": path, "identity": {"rate point": point} if point else None}, **changes)
 
 
@@ -122,7 +122,7 @@ def test_the_checkpoint_of_another_backbone_is_refused_by_its_frozen_weights(tmp
     other = unit()
     with torch.no_grad():
         other[4].weight[0, 0] += 1
-    with pytest.raises(TrainingError, match="its frozen weights is 2 tensors"):
+    with pytest.raises(TrainingError, match="frozen weights: 2 tensors"):
         fit(other, options=options)
     fit(unit(), options=options)
 
@@ -152,23 +152,23 @@ def test_a_checkpoint_executes_nothing(tmp_path):
     assert not (tmp_path / "harm").exists()
 
 
-def test_a_full_disk_keeps_the_last_checkpoint_and_training_goes_on_from_it(tmp_path, monkeypatch):
+def test_a_full_disk_keeps_the_last_checkpoint_and_training_goes_on_from_it(tmp_path):
     whole, _ = fit()
     path = tmp_path / "state.pt"
-    written, write = [], checkpoint.write
+    model, steps = network(), []
+    with ExitStack() as full:
 
-    def third_fails(*args):
-        written.append(args)
-        with full_disk(2000) if len(written) == 3 else nullcontext():
-            write(*args)
+        def fills_the_disk_in_epoch_2(net, batch):
+            steps.append(net.training)
+            if steps.count(True) == 2 * 8:
+                full.enter_context(full_disk(2000))
+            return training.classify()(net, batch)
 
-    monkeypatch.setattr(checkpoint, "write", third_fails)
-    model = network()
-    with pytest.raises(TrainingError, match=r"cannot save .*state.pt: .*; the last one is intact. Free") as caught:
-        fit(model, options={"checkpoint": path})
+        with pytest.raises(TrainingError, match=r"cannot save .*state.pt: .*; the last one is intact. Free") as caught:
+            fit(model, step=fills_the_disk_in_epoch_2, options={"checkpoint": path})
     assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
     assert len(caught.value.report.history) == 2
-    found = training.validate(model, training.classify(), blobs(seed=1), 32)
+    found = training.validate(model, training.classify(), blobs(seed=1), batch_size=32)
     assert found["accuracy"] == max(row["accuracy"] for row in caught.value.report.history)
     again, _ = fit(options={"checkpoint": path})
     assert same(again, whole)

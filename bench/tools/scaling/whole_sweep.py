@@ -28,7 +28,7 @@ from splitbench.bench.sweep.auto_splits import resolved
 from splitbench.bench.sweep.configs import find
 from splitbench.bench.sweep.schema import BackboneSpec, Cell, Sweep, expand, read
 from splitbench.bench.tools.scaling.workers import Measured, PassTime, enough, number, time
-from splitbench.bench.training.methods.trained import Trainings
+from splitbench.bench.training.methods.trainings import Trainings
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import write_text
 from splitbench.bench.utils.text import format_count
@@ -51,7 +51,7 @@ class Rates:
 
 def rates(run: Path) -> Rates:
     """What a run tells, all its passes together. Raises UserError where it holds no good cell."""
-    reports = Trainings(run / "trainings", None)
+    reports = Trainings(run / "trainings", bundled=False)
     halves: dict[Any, list[Halves]] = defaultdict(list)
     passes: dict[Any, tuple[float, float, float]] = {}
     spent: dict[tuple[str, bool], list[tuple[float, float]]] = defaultdict(list)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from splitbench.bench.results.store import Store
 from splitbench.bench.run.partition import LEAST_BATCHES, chains
-from splitbench.bench.training.methods.trained import Trainings
+from splitbench.bench.training.methods.trainings import Trainings
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.text import format_count, format_duration
 
@@ -49,7 +49,7 @@ class Measured:
 
 def measured(run: Path) -> Measured:
     """What a run's folder tells. Raises UserError where it holds no good cell."""
-    store, reports = Store(run), Trainings(run / "trainings", None)
+    store, reports = Store(run), Trainings(run / "trainings", bundled=False)
     trainings: dict[str, float] = {}
     passes: dict[tuple[str, str], PassTime] = {}
     for content in store.cells():

@@ -79,10 +79,12 @@ def fit(
     out.parent.mkdir(parents=True, exist_ok=True)
     checkpoint = out.with_suffix(".checkpoint")
     with _one_thread():
-        found = training.train(model, step, *parts, recipe, augment, checkpoint=checkpoint, identity={"network": name})
+        found = training.train(
+            model, step, *parts, recipe, augment=augment, checkpoint=checkpoint, identity={"network": name}
+        )
     some = tuple(tensor[: recipe.batch_size] for tensor in images.tensors)
     macs = count_step_macs(model, lambda: step(model, some)["loss"])
-    training.save(network, out, half=True)
+    training.save(network, out, float16=True)
     checkpoint.unlink(missing_ok=True)
 
     # What is reported is what the file holds, read as everyone reads it.

@@ -1,6 +1,9 @@
-"""Trains what methods that learn ask for: a unit between frozen halves, or the whole model with it."""
+"""Trains what methods ask for: a unit between frozen head and tail, or the whole model with it.
 
-from splitbench.bench.training.methods import curves
-from splitbench.bench.training.methods.stage import Stage
+``method_trainer.py`` trains the cells of one pass, by ``rate_point.py`` for each rate point.
+"""
 
-__all__ = ["Stage", "curves"]
+from splitbench.bench.training.methods.method_trainer import MethodTrainer, TrainingInputs
+from splitbench.bench.training.methods.trainings import Training, Trainings
+
+__all__ = ["MethodTrainer", "Training", "TrainingInputs", "Trainings"]

@@ -1,7 +1,7 @@
-"""Trained rate points that ship with the project: packed, which saves a seventh of their float16 weights.
+"""Trained rate points that come with the project, compressed, which saves a seventh of their float16 weights.
 
-``python -m splitbench.bench.training.methods.bundled results/classification results/detection`` packs those of two
-runs anew.
+``python -m splitbench.bench.training.methods.bundled results/classification results/detection`` replaces them by those
+of two runs.
 """
 
 import lzma
@@ -12,35 +12,35 @@ from pathlib import Path
 
 from splitbench.bench.backbones.zoo import WEIGHTS
 
-SHIPPED = WEIGHTS / "trained"
-PACKED = ".safetensors.xz"
+FOLDER = WEIGHTS / "trained"
+SUFFIX = ".safetensors.xz"
 
 _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lp": 1, "pb": 1}]
-"""Told that values are two bytes long."""
+"""For values of two bytes."""
 
 
-def contents(path: Path) -> bytes:
-    """A safetensors file, unpacked where it ships. Raises LZMAError or EOFError where it is damaged."""
-    packed = path.read_bytes()
-    return lzma.decompress(packed) if path.name.endswith(PACKED) else packed
+def read(path: Path) -> bytes:
+    """Return a safetensors file's content, decompressed if bundled. Raises LZMAError or EOFError for a damaged file."""
+    content = path.read_bytes()
+    return lzma.decompress(content) if path.name.endswith(SUFFIX) else content
 
 
 def keys() -> set[str]:
-    """Of the trainings that ship."""
-    return {path.name.removesuffix(PACKED) for path in SHIPPED.glob(f"*{PACKED}")}
+    """Return the keys of the bundled trainings."""
+    return {path.name.removesuffix(SUFFIX) for path in FOLDER.glob(f"*{SUFFIX}")}
 
 
-def ship(runs: Sequence[Path]) -> None:
-    """Let the trainings of these runs ship, with their reports, instead of those that ship now."""
+def bundle(runs: Sequence[Path]) -> None:
+    """Replace the bundled trainings and their reports by those of these runs."""
     trained = sorted(path for run in runs for path in run.glob("trainings/*.safetensors"))
     if not trained:
         sys.exit("no trained weights there: run `splitbench train SWEEP --retrain --out RUN` first")
-    for path in SHIPPED.iterdir():
+    for path in FOLDER.iterdir():
         path.unlink()
     for path in trained:
-        (SHIPPED / f"{path.stem}{PACKED}").write_bytes(lzma.compress(path.read_bytes(), filters=_FILTERS))
-        shutil.copy(path.with_suffix(".json"), SHIPPED)
+        (FOLDER / f"{path.stem}{SUFFIX}").write_bytes(lzma.compress(path.read_bytes(), filters=_FILTERS))
+        shutil.copy(path.with_suffix(".json"), FOLDER)
 
 
 if __name__ == "__main__":
-    ship([Path(run) for run in sys.argv[1:]])
+    bundle([Path(run) for run in sys.argv[1:]])

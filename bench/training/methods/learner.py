@@ -1,4 +1,4 @@
-"""Head, unit and tail as one module for the trainer: what is frozen is kept out of its parameters and its modes."""
+"""Head, unit and tail as one module for the trainer, which keeps frozen parts out of its parameters and modes."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -7,51 +7,50 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from splitbench.bench.backbones.split_model import Place
 from splitbench.bench.training import Measures
-from splitbench.bench.training.methods.losses import Objective
+from splitbench.bench.training.methods.losses import Loss, LossInputs, relative_error
+from splitbench.bench.training.recipe import ParameterGroups, parameter_groups
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods.base import Learning
 
 Sent = tuple[Any, ...]
 """What a head returns: the cut's tensors, then sizes that follow from the input's size."""
 
-
-class _Own(nn.ModuleDict):
-    share: float = 1.0
-    """Of the learning rate: the trainer looks for it."""
+_WARM_UP_RATE = 0.05
+"""Weight in the warm-up of a bit per element of the cut, against errors relative to the cut's variance. A rate point's
+own lambda weighs bits against another distortion, and means nothing there."""
 
 
 class Learner(nn.Module):
-    """Maps a batch to the measures of one rate point.
+    """Computes the measures of a batch for one rate point.
+
+    Args:
+        learning: What the method asks for; its unit is trained where it lies.
+        place: The backbone's own head and tail.
+        pixels: Pixels of a training picture, on average.
+        loss: The distortion.
 
     Attributes:
         unit: The unit in training.
+        own: Copies of head and tail, where they are trained, too; the names of stored weights begin with ``own``.
         frozen: The backbone's own head and tail, in a tuple that hides them from ``nn.Module``: they are in no state
             dict, and never leave evaluation mode.
+        tensors: Number of tensors of the cut.
     """
 
-    def __init__(
-        self,
-        learning: Learning,
-        head: nn.Module,
-        tail: nn.Module,
-        tensors: int,
-        pixels: float,
-        objective: Objective,
-    ) -> None:
+    def __init__(self, learning: Learning, place: Place, pixels: float, loss: Loss) -> None:
         super().__init__()
         self.unit = learning.unit
-        self.rate_weight = learning.rate
-        self.tensors = tensors
+        self.learning = learning
+        self.tensors = len(place.specs)
         self.pixels = pixels
-        self.objective = objective
-        self.halved = learning.half
-        self.frozen = (head, tail)
-        self.own = _Own()
-        if learning.everything:
-            self.own.update({"head": copy.deepcopy(head), "tail": copy.deepcopy(tail)})
+        self.loss = loss
+        self.frozen = (place.head, place.tail)
+        self.own = nn.ModuleDict()
+        if learning.train_backbone:
+            self.own.update({"head": copy.deepcopy(place.head), "tail": copy.deepcopy(place.tail)})
             self.own.requires_grad_(True)
-            self.own.share = learning.share
 
     @property
     def head(self) -> nn.Module:
@@ -63,12 +62,12 @@ class Learner(nn.Module):
         """The tail of this rate point."""
         return self.own["tail"] if self.own else self.frozen[1]
 
-    def forward(self, inputs: Any, truth: Callable[[], Any], sent: Sent | None = None) -> Measures:
-        """Measures of a batch.
+    def forward(self, inputs: Any, targets: Callable[[], Any], sent: Sent | None = None) -> Measures:
+        """Return the measures of a batch.
 
         Args:
             inputs: What the head takes; unused where ``sent`` is given.
-            truth: Gives the targets, to a loss that needs them.
+            targets: Returns the targets, for a loss that needs them.
             sent: What the frozen head made of the inputs, where that is known already.
         """
 
@@ -80,41 +79,89 @@ class Learner(nn.Module):
         values: Sent = self.own["head"](inputs) if self.own else uncompressed()
         decoded, bits = self.unit(*values[: self.tensors])
         rate = bits.mean() / self.pixels
-        teacher = uncompressed if self.own else lambda: values
-        measures = self.objective(self.tail, (*decoded, *values[self.tensors :]), truth, self.frozen[1], teacher)
-        loss: Tensor = self.rate_weight * rate + measures["distortion"]
+        measures = self.loss(
+            LossInputs(
+                tail=self.tail,
+                values=(*decoded, *values[self.tensors :]),
+                teacher=self.frozen[1],
+                teacher_values=uncompressed if self.own else lambda: values,
+                targets=targets,
+            )
+        )
+        loss: Tensor = self.learning.lmbda * rate + measures["distortion"]
         return {"loss": loss, "bits_per_pixel": rate.detach()} | {k: v.detach() for k, v in measures.items()}
 
-    def forget(self, head: nn.Module, tail: nn.Module) -> None:
-        """Begin with the weights of these halves, of a backbone that was never trained, instead of the pretrained."""
-        self.own["head"].load_state_dict(head.state_dict())
-        self.own["tail"].load_state_dict(tail.state_dict())
+    def parameter_groups(self, weight_decay: float) -> ParameterGroups:
+        """Return the optimizer's groups: the unit's, and the backbone's at its own learning rate."""
+        groups = parameter_groups(
+            self.unit.parameters(), weight_decay, without_decay=self.unit.parameters_without_decay()
+        )
+        if self.own:
+            groups += parameter_groups(self.own.parameters(), weight_decay, lr_scale=self.learning.backbone_lr_scale)
+        return groups
 
-    def state(self) -> dict[str, Tensor]:
-        """What is stored of a finished training, nothing of it sharing memory; halved kernels as float16."""
+    def reset_backbone(self, untrained: Place) -> None:
+        """Begin with the weights of a backbone that was never trained, instead of the pretrained ones."""
+        self.own["head"].load_state_dict(untrained.head.state_dict())
+        self.own["tail"].load_state_dict(untrained.tail.state_dict())
+
+    def trained_weights(self) -> dict[str, Tensor]:
+        """Return a copy of what is stored of a finished training, kernels as float16 if the method asks."""
         trained = {name for name, value in self.named_parameters() if value.ndim > 1}
         return {
-            name: value.detach().half() if self.halved and name in trained else value.detach().clone()
+            name: value.detach().half() if self.learning.float16 and name in trained else value.detach().clone()
             for name, value in self.state_dict().items()
             if not name.endswith("num_batches_tracked")
         }
 
-    def restore(self, state: Mapping[str, Tensor], name: str) -> None:
-        """Put a stored training's tensors in. Raises UserError where they are another learner's."""
+    def load_trained(self, weights: Mapping[str, Tensor], name: str) -> None:
+        """Load weights of :meth:`trained_weights`. Raises UserError where they are another learner's."""
         try:
-            found = self.load_state_dict(dict(state), strict=False)
+            result = self.load_state_dict(dict(weights), strict=False)
         except RuntimeError as error:
             raise UserError(f"trained weights {name} do not fit: {' '.join(str(error).split())[:300]}") from None
-        missing = [key for key in found.missing_keys if not key.endswith("num_batches_tracked")]
-        if missing or found.unexpected_keys:
-            wrong = ", ".join([*missing, *found.unexpected_keys][:3])
+        missing = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]
+        if missing or result.unexpected_keys:
+            wrong = ", ".join([*missing, *result.unexpected_keys][:3])
             raise UserError(f"trained weights {name} are of another backbone, split or unit ({wrong})")
 
     @torch.no_grad()
-    def halve(self) -> None:
-        """Round trained matrices and kernels to what float16 holds, where the method asked for it."""
-        if not self.halved:
-            return
-        for parameter in self.parameters():
-            if parameter.ndim > 1:
-                parameter.copy_(parameter.half())
+    def round_to_float16(self) -> None:
+        """Round trained matrices and kernels to float16, where the method asks for it."""
+        if self.learning.float16:
+            for parameter in self.parameters():
+                if parameter.ndim > 1:
+                    parameter.copy_(parameter.half())
+
+
+class WarmUp(nn.Module):
+    """Trains a learner's new unit to reproduce the cut that the frozen head sends, before the tail is considered.
+
+    It needs no tail nor, where the head's outputs are in memory, the head. The training that follows begins near the
+    uncompressed model, instead of with a unit that passes nothing on.
+    """
+
+    def __init__(self, learner: Learner) -> None:
+        super().__init__()
+        self.unit, self.tensors, self.pixels = learner.unit, learner.tensors, learner.pixels
+        self.frozen = (learner.frozen[0],)
+
+    def forward(self, inputs: Any, targets: Any, sent: Sent | None = None) -> Measures:
+        """Return the measures of a batch; ``inputs`` and ``sent`` as for :class:`Learner`, ``targets`` unused."""
+        with torch.no_grad():
+            values: Sent = sent or self.frozen[0](inputs)
+        cut = values[: self.tensors]
+        decoded, bits = self.unit(*cut)
+        elements = sum(x[0].numel() for x in cut)
+        error = relative_error(list(decoded), list(cut))
+        return {
+            "loss": error + _WARM_UP_RATE * bits.mean() / elements,
+            "bits_per_pixel": (bits.mean() / self.pixels).detach(),
+            "distortion": error.detach(),
+        }
+
+    def parameter_groups(self, weight_decay: float) -> ParameterGroups:
+        """Return the optimizer's groups."""
+        return parameter_groups(
+            self.unit.parameters(), weight_decay, without_decay=self.unit.parameters_without_decay()
+        )

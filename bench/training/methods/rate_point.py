@@ -1,175 +1,209 @@
-"""Trains one rate point: examples, the trainer, the coder's tables, and what it cost."""
+"""Trains one rate point: read :func:`train_rate_point` from top to bottom."""
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Subset
 
 from splitbench.bench import training
 from splitbench.bench.metrics.macs import count_macs, count_step_macs
 from splitbench.bench.training import Measures, Recipe, Report, Step, distributed
-from splitbench.bench.training.methods.examples import STAY, Examples, listed
-from splitbench.bench.training.methods.learner import Learner
-from splitbench.bench.training.methods.training_data import Pool
-from splitbench.bench.training.methods.warm_up import Restorer
+from splitbench.bench.training.methods.examples import HOST_FIELDS, Examples, FrozenHead
+from splitbench.bench.training.methods.learner import Learner, WarmUp
+from splitbench.bench.training.methods.training_data import TrainingData
 from splitbench.bench.utils import provenance
-from splitbench.methods.base import Cut, Learning
+from splitbench.methods.base import Cut
 
 _TABLE_IMAGES = 2000
-"""Training images whose symbols the coder's tables are made from."""
+"""Training images whose symbols the coder's tables are made of."""
 
 
 def train_rate_point(
-    learner: Learner, learning: Learning, recipe: Recipe, pool: Pool, checkpoint: Path, key: str, fresh: bool
+    learner: Learner,
+    data: TrainingData,
+    recipe: Recipe,
+    *,
+    checkpoint: Path,
+    key: str,
+    new_unit: bool,
+    show_progress: bool,
 ) -> dict[str, Any]:
-    """Train ``learner`` where it lies, until it can be deployed.
+    """Train ``learner`` in place, until it can be deployed.
 
     Args:
         learner: With the weights that it begins with.
-        learning: What its method asked for.
+        data: The training images.
         recipe: How to train.
-        pool: The training images.
-        checkpoint: Where the state is kept; a killed training goes on from there.
+        checkpoint: The file of the state, from which a killed training resumes.
         key: Of the training; a checkpoint of another is refused.
-        fresh: Whether the unit is new: its scales are fitted, and it learns to restore the cut if ``learning`` asks so.
+        new_unit: Whether the unit's scales are to be fitted, and the unit warmed up if the method asks for it.
+        show_progress: Whether to draw bars.
 
     Returns:
-        What it took: ``train_seconds``, running a frozen head for examples that are kept included where this training
-        did it, ``train_images``, ``train_macs``, as if it had been trained alone, ``best_epoch``, ``processor``,
-        ``processes``, ``versions``, the ``history``, and that of ``restoring`` where the unit learned that first.
+        What it took: ``train_seconds``, including the frozen head's run over all examples where this training did it,
+        ``train_images``, ``train_macs``, as if it had been trained alone, ``best_epoch``, ``processor``,
+        ``processes``, ``versions``, the ``history``, and that of the ``warm_up`` where there was one.
 
     Raises:
         TrainingError: it diverged, or its checkpoint cannot be written; what was reached stays in the checkpoint.
     """
-    begun = time.perf_counter()
+    learning = learner.learning
+    started = time.perf_counter()
     with torch.no_grad():
-        sent = learner.frozen[0](pool.example)
+        sent = learner.frozen[0](data.example)
+        head = FrozenHead(learner.frozen[0], learner.tensors, sizes=len(sent) > learner.tensors)
         cut = sent[: learner.tensors]
-        if fresh:
+        if new_unit:
             learner.unit.begin(cut)
-    kept = pool.examples(None if learner.own else learner.frozen[0], cut, learning.flip)
-    lesson = _Lesson(pool, learner.frozen[0], learner.tensors, len(sent) > learner.tensors)
-    restored: Report | None = None
-    macs = 0
-    if fresh and learning.restore and not learning.scratch:
-        # The pretrained head's outputs may be kept here even where it is trained afterwards.
-        shown = pool.examples(learner.frozen[0], cut, learning.flip)
-        first = checkpoint.with_name(f"{checkpoint.stem}.restoring{checkpoint.suffix}")
-        identity = {"training": key, "lesson": "restoring"}
-        restored, spent = lesson.give(Restorer(learner), shown, replace(recipe, **learning.restore), first, identity)
-        macs += spent + (_head_macs(learner.frozen[0], shown, pool) if shown is not kept else 0)
-    aside = time.perf_counter() - begun - (restored.seconds if restored else 0)
-    report, spent = lesson.give(learner, kept, recipe, checkpoint, {"training": key})
-    macs += spent + _head_macs(learner.frozen[0], kept, pool)
-    begun = time.perf_counter()
-    learner.halve()
+    examples = data.pictures(learning.flip) if learning.train_backbone else data.cuts(head, cut, learning.flip)
+    macs, reports = 0, []
+    if new_unit and learning.warm_up and not learning.from_scratch:
+        warm_up_examples = data.cuts(head, cut, learning.flip)  # even where the head is trained afterwards
+        report, step_macs = _train(
+            WarmUp(learner),
+            warm_up_examples,
+            data,
+            head,
+            replace(recipe, **learning.warm_up),
+            checkpoint=checkpoint.with_name(f"{checkpoint.stem}.warm-up{checkpoint.suffix}"),
+            identity={"training": key, "stage": "warm-up"},
+            show_progress=show_progress,
+        )
+        macs += step_macs + (_head_macs(head, warm_up_examples, data) if warm_up_examples is not examples else 0)
+        reports.append(report)
+    seconds = time.perf_counter() - started - sum(report.seconds for report in reports)
+
+    report, step_macs = _train(
+        learner,
+        examples,
+        data,
+        head,
+        recipe,
+        checkpoint=checkpoint,
+        identity={"training": key},
+        show_progress=show_progress,
+    )
+    macs += step_macs + _head_macs(head, examples, data)
+    reports.append(report)
+
+    started = time.perf_counter()
+    learner.round_to_float16()
     learner.eval()
     with torch.no_grad():
-        learner.unit.finish(_cuts(learner, kept, pool, recipe.batch_size))
-    aside += time.perf_counter() - begun
-    reports = [report, *([restored] if restored else [])]
+        learner.unit.finish(_cuts(learner, examples, data, recipe.batch_size))
+    seconds += time.perf_counter() - started
     return {
-        "train_seconds": round(sum(one.seconds for one in reports) + aside, 2),
-        "train_images": sum(one.images for one in reports),
+        "train_seconds": round(seconds + sum(report.seconds for report in reports), 2),
+        "train_images": sum(report.images for report in reports),
         "train_macs": macs,
         "best_epoch": report.best_epoch,
-        "processor": provenance.processor(pool.device),
-        "processes": distributed.world(),
+        "processor": provenance.processor(data.device),
+        "processes": distributed.world_size(),
         "versions": provenance.versions(),
         "history": report.history,
-        **({"restoring": restored.history} if restored else {}),
+        **({"warm_up": reports[0].history} if len(reports) > 1 else {}),
     }
 
 
-@dataclass(frozen=True)
-class _Lesson:
-    """Gives batches of a pool to a learner or its unit; ``numbers`` says that the head sends sizes besides the cut."""
-
-    pool: Pool
-    head: nn.Module
-    tensors: int
-    numbers: bool
-
-    def give(
-        self, model: nn.Module, shown: Examples, recipe: Recipe, checkpoint: Path, identity: Mapping[str, str]
-    ) -> tuple[Report, int]:
-        """Train ``model``; returns the report, and the MACs of all its steps."""
-
-        def step(model: nn.Module, batch: Any) -> Measures:
-            *inputs, index, version = batch
-            if shown.cuts:
-                sizes = self.pool.sizes(self.head, self.tensors, len(index)) if self.numbers else ()
-                kept: Measures = model(None, lambda: self.pool.truth(index, version), (*inputs, *sizes))
-                return kept
-            (pixels,) = inputs
-            groups = self.pool.backbone.alike(pixels)
-            if len(groups) == 1:
-                return self._seen(model, pixels, index, version)
-            parts = []
-            for places in groups:
-                rows = torch.tensor(places, device=index.device)
-                parts.append(self._seen(model, [pixels[place] for place in places], index[rows], version[rows]))
-            shares = [len(places) / len(index) for places in groups]
-            return {
-                name: torch.stack([part[name] * share for part, share in zip(parts, shares, strict=True)]).sum()
-                for name in parts[0]
-            }
-
-        macs = _step_macs(model, step, shown, self.pool, recipe.batch_size)
-        report = training.train(
-            model,
-            step,
-            _without_rest(shown.train, recipe.batch_size * distributed.world()),
-            shown.held_out,
-            recipe,
-            shown.augment,
-            self.pool.progress,
-            checkpoint=checkpoint,
-            identity=identity,
-            collate=None if shown.cuts or self.pool.in_memory else listed,
-            stay=STAY,
-        )
-        return report, macs * report.images
-
-    def _seen(self, model: nn.Module, pixels: Any, index: Tensor, version: Tensor) -> Measures:
-        out: Measures = model(self.pool.inputs(pixels), lambda: self.pool.truth(index, version))
-        return out
+def _train(
+    model: Learner | WarmUp,
+    examples: Examples,
+    data: TrainingData,
+    head: FrozenHead,
+    recipe: Recipe,
+    *,
+    checkpoint: Path,
+    identity: Mapping[str, str],
+    show_progress: bool,
+) -> tuple[Report, int]:
+    """Train a learner or its unit; return the report, and the MACs of all steps."""
+    step = _cut_step(data, head) if examples.are_cuts else _picture_step(data)
+    batch = next(data.batches(examples, min(data.example_images, recipe.batch_size)))
+    macs_per_image = count_step_macs(model, lambda: step(model, batch)["loss"]) // len(batch[-1])
+    report = training.train(
+        model,
+        step,
+        _without_single_images(examples.train, recipe.batch_size * distributed.world_size()),
+        examples.held_out,
+        recipe,
+        augment=examples.augment,
+        groups=model.parameter_groups(recipe.weight_decay),
+        collate=examples.collate,
+        host_fields=HOST_FIELDS,
+        checkpoint=checkpoint,
+        identity=identity,
+        show_progress=show_progress,
+    )
+    return report, macs_per_image * report.images
 
 
-def _head_macs(head: nn.Module, shown: Examples, pool: Pool) -> int:
-    """MACs of running a frozen head once for all examples that are kept."""
-    return count_macs(head, pool.example) // pool.count * shown.head_runs if shown.cuts else 0
+def _cut_step(data: TrainingData, head: FrozenHead) -> Step:
+    """The step for batches of a frozen head's outputs."""
+
+    def step(model: nn.Module, batch: Any) -> Measures:
+        *cut, index, version = batch
+        sent = (*cut, *data.sizes(head, len(index)))
+        measures: Measures = model(None, lambda: data.targets(index, version), sent)
+        return measures
+
+    return step
 
 
-def _without_rest(data: TorchDataset[Any], batch: int) -> TorchDataset[Any]:
+def _picture_step(data: TrainingData) -> Step:
+    """The step for batches of pictures; where they differ in size, the mean over groups that the head takes at once."""
+
+    def step(model: nn.Module, batch: Any) -> Measures:
+        pixels, index, version = batch
+        groups = data.backbone.alike(pixels)
+        if len(groups) == 1:
+            return measure(model, pixels, index, version)
+        measured, fractions = [], []
+        for group in groups:
+            rows = torch.tensor(group, device=index.device)
+            measured.append(measure(model, [pixels[row] for row in group], index[rows], version[rows]))
+            fractions.append(len(group) / len(index))
+        return {
+            name: torch.stack([each[name] * share for each, share in zip(measured, fractions, strict=True)]).sum()
+            for name in measured[0]
+        }
+
+    def measure(model: nn.Module, pixels: Any, index: torch.Tensor, version: torch.Tensor) -> Measures:
+        measures: Measures = model(data.inputs(pixels), lambda: data.targets(index, version))
+        return measures
+
+    return step
+
+
+def _head_macs(head: FrozenHead, examples: Examples, data: TrainingData) -> int:
+    """MACs of running a frozen head once for all examples that are its outputs."""
+    if not examples.are_cuts:
+        return 0
+    return count_macs(head.module, data.example) // data.example_images * examples.head_runs
+
+
+def _without_single_images(data: TorchDataset[Any], batch: int) -> TorchDataset[Any]:
     """The data without the last few, where they would leave a process a batch of one image: no batch norm can."""
     count = len(data)  # type: ignore[arg-type]
     rest = count % batch
-    return Subset(data, range(count - rest)) if 0 < rest < 2 * distributed.world() and rest < count else data
+    return Subset(data, range(count - rest)) if 0 < rest < 2 * distributed.world_size() and rest < count else data
 
 
-def _step_macs(model: nn.Module, step: Step, shown: Examples, pool: Pool, batch_size: int) -> int:
-    """MACs per image of one training step, forward and backward."""
-    batch = next(pool.loader(shown, min(pool.count, batch_size)))
-    return count_step_macs(model, lambda: step(model, batch)["loss"]) // len(batch[-1])
-
-
-def _cuts(learner: Learner, shown: Examples, pool: Pool, batch_size: int) -> Iterator[Cut]:
+def _cuts(learner: Learner, examples: Examples, data: TrainingData, batch_size: int) -> Iterator[Cut]:
     """Cuts of training images as the trained head makes them."""
-    seen = 0
-    for *inputs, index, _ in pool.loader(shown, batch_size):
-        if shown.cuts:
-            yield tuple(inputs[: learner.tensors])
+    images = 0
+    for *inputs, index, _ in data.batches(examples, batch_size):
+        if examples.are_cuts:
+            yield tuple(inputs)
         else:
-            for places in pool.backbone.alike(inputs[0]):
-                rows = pool.inputs([inputs[0][place] for place in places])
+            for group in data.backbone.alike(inputs[0]):
+                rows = data.inputs([inputs[0][row] for row in group])
                 yield tuple(learner.head(rows)[: learner.tensors])
-        seen += len(index)
-        if seen >= _TABLE_IMAGES:
+        images += len(index)
+        if images >= _TABLE_IMAGES:
             return

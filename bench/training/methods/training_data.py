@@ -4,100 +4,162 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.training import TrainingError
-from splitbench.bench.training.batches import moved
-from splitbench.bench.training.methods.examples import STAY, Examples, listed, of_cuts, of_pictures, pictures
-from splitbench.bench.training.methods.targets import Truth, Truths
+from splitbench.bench.training.batches import to_device
+from splitbench.bench.training.methods.examples import HOST_FIELDS, Examples, FrozenHead, Pictures, of_cuts, of_pictures
 from splitbench.datasets.base import Dataset
 from splitbench.datasets.formats.boxes import DetectionDataset
 
-_EXAMPLES, _EXAMPLE_PIXELS = 32, 2_000_000
-"""How many pictures an example has: fewer where they are large, since models are measured on it."""
+_EXAMPLE_IMAGES, _EXAMPLE_PIXELS = 32, 2_000_000
+"""Pictures in ``example``: fewer where they are large, since models are measured on it."""
 
 
-class Pool:
-    """Examples in either form; those of the split point that was asked for last are kept.
+class TrainingData:
+    """Training images as examples for any split point; those of the last split point stay in memory.
+
+    Args:
+        images: The dataset's training images.
+        backbone: Makes pixels and batches of them.
+        device: Where models run.
+        memory: Bytes that pictures may take, and examples of a split point again.
+        show_progress: Whether decoding draws a bar.
+        skip_unreadable: Whether another picture stands for one that cannot be read.
 
     Attributes:
-        example: A batch of a few training pictures, as the head takes it.
-        count: How many pictures it holds.
+        example: A batch of a few pictures, as the head takes it.
+        example_images: How many.
         pixels: Pixels of a picture, the mean over the example.
+
+    Raises:
+        TrainingError: fewer than two images, or none that can be read.
+        ImageError: an image that cannot be read.
     """
 
     def __init__(
         self,
         images: Dataset,
         backbone: Backbone,
+        *,
         device: torch.device,
-        budget: int,
-        progress: bool = True,
+        memory: int,
+        show_progress: bool = True,
         skip_unreadable: bool = False,
     ) -> None:
         if len(images) < 2:
             raise TrainingError(f"{len(images)} training images: at least two are needed")
-        self.images, self.backbone, self.device, self.budget, self.progress = images, backbone, device, budget, progress
-        self.data = pictures(images, backbone, budget, progress, skip_unreadable)
-        first = self.data[0][0]
+        self.images, self.backbone, self.device, self.memory = images, backbone, device, memory
+        pictures = Pictures(images, backbone, skip_unreadable)
+        in_memory = pictures.in_memory(memory, show_progress)
+        self._pictures: TorchDataset[Any] = pictures if in_memory is None else in_memory
+        first = self._pictures[0][0]
         most = max(2, _EXAMPLE_PIXELS // (first.shape[-1] * first.shape[-2]))
-        rows = [self.data[index][0] for index in range(min(_EXAMPLES, most, len(images)))]
-        rows = [rows[place] for place in backbone.alike(rows)[0]]
-        self.example = moved(backbone.together(rows), device)
-        self.count = len(rows)
+        rows = [self._pictures[index][0] for index in range(min(_EXAMPLE_IMAGES, most, len(images)))]
+        rows = [rows[index] for index in backbone.alike(rows)[0]]
+        self.example = to_device(backbone.together(rows), device)
+        self.example_images = len(rows)
         self.pixels = sum(x.shape[-1] * x.shape[-2] for x in rows) / len(rows)
-        self.in_memory = isinstance(self.data, TensorDataset)
-        self.one_size = self.in_memory or self._one_size(rows)
-        self._truths = Truths(images)
+        self._one_size = in_memory is not None or self._have_one_size(rows)
+        self._targets = _Targets(images)
         self._sizes: dict[int, tuple[Any, ...]] = {}
-        self._kept: tuple[tuple[int, bool], Examples] | None = None
+        self._cuts: tuple[tuple[int, bool], Examples] | None = None
 
-    def _one_size(self, rows: list[Tensor]) -> bool:
+    def _have_one_size(self, rows: list[Tensor]) -> bool:
         if self.images.task == "detection":
             images = cast(DetectionDataset, self.images)
             return len({images.size(index) for index in range(len(images))}) == 1
         return all(x.shape == rows[0].shape for x in rows)
 
-    def examples(self, head: nn.Module | None, cut: tuple[Tensor, ...], flip: bool) -> Examples:
-        """Examples for one split point.
+    def pictures(self, flip: bool) -> Examples:
+        """Return examples that are pictures, mirrored at random with ``flip``."""
+        return of_pictures(self._pictures, flip)
+
+    def cuts(self, head: FrozenHead, cut: tuple[Tensor, ...], flip: bool) -> Examples:
+        """Return examples that are a frozen head's outputs, or pictures where those would not fit into memory.
 
         Args:
-            head: The frozen head whose outputs may be kept; None where the head is trained, too.
+            head: The frozen head.
             cut: What it makes of ``example``.
             flip: Whether training sees mirrored pictures, too.
         """
-        size = sum(x.nbytes for x in cut) // self.count * len(self.images) * (2 if flip else 1)
-        if head is None or not self.one_size or size > self.budget:
-            return of_pictures(self.data, flip)
-        # Not by the head itself: each rate point splits the backbone anew.
+        size = sum(x.nbytes for x in cut) // self.example_images * len(self.images) * (2 if flip else 1)
+        if not self._one_size or size > self.memory:
+            return self.pictures(flip)
+        # By its outputs and not by the head itself: each rate point splits the backbone anew.
         key = (hash(tuple((x.shape, float(x.float().sum())) for x in cut)), flip)
-        if self._kept is None or self._kept[0] != key:
-            self._kept = None  # two would not fit
+        if self._cuts is None or self._cuts[0] != key:
+            self._cuts = None  # two would not fit
             self._sizes.clear()
-            self._kept = key, of_cuts(self.data, self.backbone, head, len(cut), flip, self.device)
-        return self._kept[1]
+            examples = of_cuts(self._pictures, self.backbone, head, flip=flip, device=self.device)
+            self._cuts = key, examples
+        return self._cuts[1]
 
     @torch.no_grad()
-    def sizes(self, head: nn.Module, tensors: int, batch: int) -> tuple[Any, ...]:
-        """What a head sends besides the cut for a batch of pictures of the one size: it follows from the size alone."""
+    def sizes(self, head: FrozenHead, batch: int) -> tuple[Any, ...]:
+        """Return the sizes that a head sends for a batch of so many pictures, which all have one size."""
+        if not head.sizes:
+            return ()
         if batch not in self._sizes:
-            self._sizes[batch] = tuple(head(self.inputs([self.data[0][0].to(self.device)] * batch))[tensors:])
+            pixels = self._pictures[0][0].to(self.device)
+            self._sizes[batch] = tuple(head.module(self.inputs([pixels] * batch))[head.tensors :])
         return self._sizes[batch]
 
     def inputs(self, pixels: Any) -> Any:
-        """A batch of pixels as the head takes it."""
+        """Return a batch of pixels as the head takes it."""
         return self.backbone.together(list(pixels))
 
-    def truth(self, index: Tensor, version: Tensor) -> Truth:
-        """The targets of images, mirrored where their version is 1, on the device."""
-        return moved(self._truths(index, version), self.device)
+    def targets(self, index: Tensor, version: Tensor) -> Any:
+        """Return the targets of images, mirrored where their version is 1, on the device.
 
-    def loader(self, shown: Examples, size: int) -> Iterator[Any]:
-        """Batches of training examples in random order, varied as in training, always the same."""
+        They are class indices (B,) for classification, and a dict of ``boxes`` and ``labels`` per image for detection.
+        """
+        return to_device(self._targets(index, version), self.device)
+
+    def batches(self, examples: Examples, size: int) -> Iterator[Any]:
+        """Yield batches of training examples in random order, varied as in training, always the same."""
         random = torch.Generator().manual_seed(0)
-        collate = None if shown.cuts else listed
-        for batch in DataLoader(shown.train, size, shuffle=True, generator=random, collate_fn=collate):
-            varied = shown.augment(tuple(batch), random) if shown.augment else tuple(batch)
-            yield moved(varied, self.device, STAY)
+        loader = DataLoader(examples.train, size, shuffle=True, generator=random, collate_fn=examples.collate)
+        for batch in loader:
+            varied = examples.augment(tuple(batch), random) if examples.augment else tuple(batch)
+            yield to_device(varied, self.device, HOST_FIELDS)
+
+
+class _Targets:
+    """Targets by index; each is asked of the data set once."""
+
+    def __init__(self, images: Dataset) -> None:
+        self.images = images
+        self._known: dict[int, Any] = {}
+        self._collate = _boxes if images.task == "detection" else _classes
+
+    def __call__(self, index: Tensor, version: Tensor) -> Any:
+        pairs = zip(index.tolist(), version.tolist(), strict=True)
+        return self._collate([(self._target(int(i)), bool(mirrored)) for i, mirrored in pairs])
+
+    def _target(self, index: int) -> Any:
+        if index not in self._known:
+            target = self.images.target(index)
+            if isinstance(target, dict):
+                boxes = torch.as_tensor(target["boxes"], dtype=torch.float32).reshape(-1, 4)
+                _, width = cast(DetectionDataset, self.images).size(index)
+                target = boxes, torch.as_tensor(target["labels"]), width
+            self._known[index] = target
+        return self._known[index]
+
+
+def _classes(targets: list[tuple[int, bool]]) -> Tensor:
+    return torch.tensor([label for label, _ in targets])
+
+
+def _boxes(targets: list[tuple[tuple[Tensor, Tensor, int], bool]]) -> list[dict[str, Tensor]]:
+    """Boxes as (left, top, right, bottom) in pixels, mirrored where asked for."""
+    images = []
+    for (boxes, labels, width), mirrored in targets:
+        if mirrored:
+            boxes = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
+        images.append({"boxes": boxes, "labels": labels})
+    return images

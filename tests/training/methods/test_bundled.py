@@ -1,4 +1,4 @@
-"""The trained rate points that ship are those that the synthetic sweeps ask for, and all together are small."""
+"""The bundled trainings are those that the synthetic sweeps ask for, and all together are small."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.configs import find
 from splitbench.bench.sweep.schema import read
 from splitbench.bench.training.methods import bundled
-from splitbench.bench.training.methods.trained import Trainings
+from splitbench.bench.training.methods.trainings import Trainings
 
 MOST = 12_000_000
 SWEEPS = ("classification", "detection")
@@ -19,7 +19,7 @@ def trainings(name):
 
 
 @pytest.mark.parametrize("name", SWEEPS)
-def test_every_rate_point_of_the_synthetic_sweeps_ships_trained(name, tmp_path):
+def test_every_rate_point_of_the_synthetic_sweeps_is_bundled(name, tmp_path):
     store = Trainings(tmp_path)
     needed = trainings(name)
     assert len(needed) >= 2 * 2 * 4  # two methods at two splits and four rate points
@@ -31,7 +31,7 @@ def test_every_rate_point_of_the_synthetic_sweeps_ships_trained(name, tmp_path):
         assert report["train_images"] > 0 and report["train_macs"] > 0 and report["train_seconds"] > 0
 
 
-def test_nothing_else_ships():
+def test_nothing_else_is_bundled():
     needed = {one.key for name in SWEEPS for one in trainings(name)}
-    assert bundled.keys() == needed == {path.stem for path in bundled.SHIPPED.glob("*.json")}
+    assert bundled.keys() == needed == {path.stem for path in bundled.FOLDER.glob("*.json")}
     assert sum(path.stat().st_size for path in WEIGHTS.rglob("*.safetensors*")) < MOST

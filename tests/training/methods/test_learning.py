@@ -1,4 +1,4 @@
-"""Trained methods from sweep to table: what is trained, what stays frozen, what is kept, and what goes wrong."""
+"""Trained methods from sweep to table: what is trained, what stays frozen, what is stored, and what goes wrong."""
 
 import errno
 import json
@@ -16,9 +16,8 @@ from safetensors.torch import load_file
 from splitbench.bench.run.plan import passes
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import read
-from splitbench.bench.training.methods import Stage
-from splitbench.bench.training.methods import trained as trainings_module
-from splitbench.bench.training.methods.trained import Trainings
+from splitbench.bench.training.methods import MethodTrainer, TrainingInputs, Trainings
+from splitbench.bench.training.methods import trainings as trainings_module
 from splitbench.bench.utils import files
 from tests.helpers.command_line import rows, splitbench
 
@@ -45,10 +44,17 @@ def planned(path: Path, **changes):
     return one
 
 
-def stage(one, folder: Path) -> Stage:
-    backbone = one.backbone()
-    store, device = Trainings(folder, None), torch.device("cpu")
-    return Stage("classification", backbone, one.untrained, one.train, store, device, 2**28, progress=False)
+def trainer(pass_, folder: Path, memory: int = 2**28) -> MethodTrainer:
+    inputs = TrainingInputs(
+        task="classification", backbone=pass_.backbone(), untrained=pass_.untrained, images=pass_.train
+    )
+    return MethodTrainer(
+        inputs=inputs,
+        trainings=Trainings(folder, bundled=False),
+        device=torch.device("cpu"),
+        memory=memory,
+        show_progress=False,
+    )
 
 
 def test_a_run_trains_once_and_tells_what_it_cost(sweep, tmp_path, capsys, request):
@@ -91,17 +97,17 @@ def test_validate_tells_how_many_rate_points_are_trained(sweep, capsys):
 
 def test_frozen_stays_frozen_and_retrained_does_not(sweep, tmp_path):
     one = planned(sweep)
-    here = stage(one, tmp_path / "trainings")
-    before = {name: x.clone() for name, x in here.backbone.model.state_dict().items()}
+    here = trainer(one, tmp_path / "trainings")
+    before = {name: x.clone() for name, x in here.inputs.backbone.model.state_dict().items()}
     here.run([p.training for p in one.planned if p.training])
     assert not here.failed
-    assert all(torch.equal(x, before[name]) for name, x in here.backbone.model.state_dict().items())
+    assert all(torch.equal(x, before[name]) for name, x in here.inputs.backbone.model.state_dict().items())
 
     place = one.places["layer3"]
-    for cell in (p.cell for p in one.planned if p.training):
-        learned = here.learned(cell, place)
+    for training in (p.training for p in one.planned if p.training):
+        learned = here.learned(training, place)
         frozen = learned.head is place.head
-        assert frozen == (cell.method == "bottleneck")
+        assert frozen == (training.cell.method == "bottleneck")
         assert frozen == (learned.tail is place.tail)
         changed = [
             name
@@ -116,12 +122,12 @@ def test_from_scratch_nothing_is_left_of_the_pretrained_weights(sweep, tmp_path)
         SWEEP.replace("lmbda: [1], epochs: 1", "lmbda: [1], epochs: 1, weights: scratch, learning_rate: 1.0e-9")
     )
     one = planned(sweep)
-    here = stage(one, tmp_path / "trainings")
-    cell, training = next((p.cell, p.training) for p in one.planned if p.cell.method == "retrained")
+    here = trainer(one, tmp_path / "trainings")
+    training = next(p.training for p in one.planned if p.cell.method == "retrained")
     here.run([training])
     place = one.places["layer3"]
-    learned = here.learned(cell, place)
-    fresh = one.untrained(0).split("layer3", here.backbone.together([torch.zeros(3, 96, 96, dtype=torch.uint8)]))
+    learned = here.learned(training, place)
+    fresh = one.untrained(0).split("layer3", here.inputs.backbone.together([torch.zeros(3, 96, 96, dtype=torch.uint8)]))
     for mine, pretrained, untrained in ((learned.head, place.head, fresh.head), (learned.tail, place.tail, fresh.tail)):
         for name, x in mine.named_parameters():
             assert torch.allclose(x, dict(untrained.named_parameters())[name], atol=1e-6), name
@@ -135,7 +141,7 @@ def test_a_last_batch_of_one_image_is_left_out(sweep, tmp_path):
     text = SWEEP.replace("splits: [layer3]", "splits: [avgpool]").replace("limit: 48", "limit: 18")
     sweep.write_text(text)
     one = planned(sweep)
-    here = stage(one, tmp_path / "trainings")
+    here = trainer(one, tmp_path / "trainings")
     here.run([p.training for p in one.planned if p.training])
     assert not here.failed
 
@@ -144,7 +150,7 @@ def test_training_lowers_the_loss(sweep, tmp_path):
     text = SWEEP.replace("lmbda: [0.1, 10], epochs: 2", "lmbda: [0.1], epochs: 15")
     sweep.write_text(text.replace("limit: 48", "limit: 96"))
     one = planned(sweep)
-    here = stage(one, tmp_path / "trainings")
+    here = trainer(one, tmp_path / "trainings")
     bottleneck = next(p for p in one.planned if p.cell.method == "bottleneck")
     here.run([bottleneck.training])
     history = here.trainings.report(bottleneck.training.key)["history"]
@@ -156,8 +162,7 @@ def test_training_lowers_the_loss(sweep, tmp_path):
 def test_every_way_to_train(sweep, tmp_path, distortion, kept):
     sweep.write_text(SWEEP.replace("epochs: 2,", f"epochs: 1, distortion: {distortion},"))
     one = planned(sweep)
-    here = stage(one, tmp_path / "trainings")
-    here.budget = 2**28 if kept else 0
+    here = trainer(one, tmp_path / "trainings", memory=2**28 if kept else 0)
     here.run([p.training for p in one.planned if p.training])
     assert not here.failed
     # The head of frozen backbones runs for every example once where outputs are kept, and in every step otherwise.
@@ -166,24 +171,23 @@ def test_every_way_to_train(sweep, tmp_path, distortion, kept):
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_new_unit_learns_to_restore_the_cut_first(sweep, tmp_path, kept):
+def test_a_new_unit_is_warmed_up(sweep, tmp_path, kept):
     sweep.write_text(
         SWEEP.replace(
             "lmbda: [1], epochs: 1, batch_size: 16, restore_epochs: 0", "lmbda: [1], epochs: 1, batch_size: 4"
         )
     )
     one = planned(sweep)
-    here = stage(one, tmp_path / "trainings")
-    here.budget = 2**28 if kept else 0
+    here = trainer(one, tmp_path / "trainings", memory=2**28 if kept else 0)
     here.run([p.training for p in one.planned if p.training])
     assert not here.failed
     new, neighbour, whole = (here.trainings.report(p.training.key) for p in one.planned if p.training)
-    assert len(new["restoring"]) == 1
-    assert "restoring" not in neighbour
-    assert len(whole["restoring"]) == 3
-    assert whole["restoring"][-1]["train_distortion"] < 0.9 * whole["restoring"][0]["train_distortion"]
+    assert len(new["warm_up"]) == 1
+    assert "warm_up" not in neighbour
+    assert len(whole["warm_up"]) == 3
+    assert whole["warm_up"][-1]["train_distortion"] < 0.9 * whole["warm_up"][0]["train_distortion"]
     assert whole["train_images"] == 4 * 44
-    # Restoring takes no tail, and no head either where its outputs are kept.
+    # The warm-up takes no tail, and no head either where its outputs are in memory.
     assert new["train_macs"] < 3 * neighbour["train_macs"]
     assert not list((tmp_path / "trainings").glob("*.checkpoint"))
 
@@ -191,9 +195,8 @@ def test_a_new_unit_learns_to_restore_the_cut_first(sweep, tmp_path, kept):
 def test_kept_outputs_train_the_same_unit(sweep, tmp_path):
     one = planned(sweep)
     weights = []
-    for budget in (2**28, 0):
-        here = stage(one, tmp_path / f"trainings{budget}")
-        here.budget = budget
+    for memory in (2**28, 0):
+        here = trainer(one, tmp_path / f"trainings{memory}", memory)
         here.run([one.planned[1].training])
         weights.append(here.trainings.weights(one.planned[1].training.key))
     for name, x in weights[0].items():

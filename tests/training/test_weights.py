@@ -1,4 +1,4 @@
-"""Weights in files: whole, or as they were before."""
+"""Weights in files: complete, or as they were before."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def test_saved_weights_come_back_and_nothing_else_is_left(tmp_path):
     training.save(model, path)
     loaded = load_file(path)
     assert all(torch.equal(value, loaded[name]) for name, value in model.state_dict().items())
-    training.save(model, path, half=True)
+    training.save(model, path, float16=True)
     loaded = load_file(path)
     assert loaded["0.weight"].dtype == torch.float16
     assert loaded["1.running_var"].dtype == loaded["0.bias"].dtype == torch.float32
