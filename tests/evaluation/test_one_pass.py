@@ -288,8 +288,11 @@ def test_a_pass_says_its_precision_and_runs_heads_and_tails_in_it(prepared, monk
         return real(device, torch.bfloat16, enabled=False)
 
     monkeypatch.setattr(torch, "autocast", noted)
-    material = dataclasses.replace(prepared.material, precision="bfloat16")
     (name, cell) = next(iter(prepared.cells.items()))
+    learned = prepared.material.learned
+    material = dataclasses.replace(
+        prepared.material, precision="bfloat16", learned=lambda _, place: learned(name, place)
+    )
     (outcome,) = evaluate([cell], material, lambda _: None)
     assert not outcome.reason and name == str(cell)
     assert outcome.columns["precision"] == "bfloat16"
