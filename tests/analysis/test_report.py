@@ -9,9 +9,10 @@ import pytest
 from splitbench.bench.analysis.compare import examine
 from splitbench.bench.analysis.compare.interpolation import bytes_at_drops
 from splitbench.bench.analysis.figures import draw_all
-from splitbench.bench.analysis.report import html, write_report
-from splitbench.bench.analysis.report.provenance import provenance
-from splitbench.bench.analysis.report.sentences import sentences, too_few
+from splitbench.bench.analysis.report import write_report
+from splitbench.bench.analysis.report.contents import environment, runs_table
+from splitbench.bench.analysis.report.elements import make_table
+from splitbench.bench.analysis.report.sentences import sentences, too_few_images
 from splitbench.bench.results.table import read
 from splitbench.bench.utils.errors import UserError
 from tests.helpers import csv_samples as samples
@@ -76,7 +77,7 @@ def test_the_report_has_all_parts_and_the_tables_rows(tmp_path):
     _, page = written(tmp_path, rows)
     for words in (
         *("In short", "Best method per question", "Figures", "Tables", "All rate points", "Failed cells", "Notes"),
-        *("torch=2.9", "abc123", "out of memory", "nothing is told of links", "no paired tests"),
+        *("torch=2.9", "abc123", "out of memory", "no latencies over links", "no paired tests"),
     ):
         assert words in page.text
     assert page.rows > len(rows)
@@ -113,7 +114,7 @@ def test_sentences_give_the_numbers_of_the_tables(tmp_path):
     assert line.startswith("At layer2, good needs fewest bytes at a drop of 1 point: 2,000 [")
     assert "50 % fewer than poor with 4,000" in line
     assert line.endswith("the intervals do not overlap.")
-    assert too_few(frame) == []
+    assert too_few_images(frame) == []
 
 
 def test_sentences_tell_bounds_as_such(tmp_path):
@@ -127,32 +128,37 @@ def test_sentences_tell_bounds_as_such(tmp_path):
 
 def test_too_few_images_and_nothing_reached_are_told(tmp_path):
     frame = read([samples.save(tmp_path / "cells.csv", samples.curve([1000, 2000], [60.0, 65.0], images=50))])
-    (warning,) = too_few(frame)
+    (warning,) = too_few_images(frame)
     assert "over 50 images an accuracy is known to ± 13." in warning
     (line,) = sentences(frame, bytes_at_drops(frame))["torchvision/resnet50 on val"]
     assert line == "At layer2, nothing measured stays within a drop of 1 point."
 
 
+def table(frame: pd.DataFrame, title: str) -> str:
+    template = environment().from_string('{% from "macros.html.j2" import table %}{{ table(content) }}')
+    return template.render(content=make_table(frame, title))
+
+
 def test_tables_sort_by_full_numbers_and_long_ones_can_be_filtered():
-    short = html.table(pd.DataFrame({"name": ["a", "b"], "bytes": [1234567.25, float("nan")]}), "sizes")
+    short = table(pd.DataFrame({"name": ["a", "b"], "bytes": [1234567.25, float("nan")]}), "sizes")
     assert 'data-n="1234567">1,234,567</td>' in short
     assert '<td class="right"></td>' in short
     assert "(2 rows)" in short
     assert "filter" not in short
-    assert 'class="filter"' in html.table(pd.DataFrame({"name": list("abcdefgh")}), "letters")
+    assert 'class="filter"' in table(pd.DataFrame({"name": list("abcdefgh")}), "letters")
 
 
 def test_long_names_wrap_so_that_the_last_columns_stay_in_sight():
     name = "retrained channels=32 stride=1 distortion=distill"
-    table = html.table(pd.DataFrame({"best": [name, "image format=webp"], "clear": ["yes", "no"]}), "best")
-    assert f'<td class="long">{name}</td><td>yes</td>' in table
-    assert "<td>image format=webp</td>" in table
+    content = table(pd.DataFrame({"best": [name, "image format=webp"], "clear": ["yes", "no"]}), "best")
+    assert f'<td class="long">{name}</td><td>yes</td>' in content
+    assert "<td>image format=webp</td>" in content
 
 
 def test_provenance_names_all_circumstances(tmp_path):
     rows = run(device="cpu", commit="abc")
     rows[0] |= {"commit": "def", "date": "2026-11-20T01:02:03Z"}
-    (row,) = provenance(read([samples.save(tmp_path / "cells.csv", rows)])).to_dict("records")
+    (row,) = runs_table(read([samples.save(tmp_path / "cells.csv", rows)])).to_dict("records")
     assert (row["commit"], row["device"], row["cells"], row["images"]) == ("abc, def", "cpu", len(rows), "650")
     assert (row["from (UTC)"], row["to (UTC)"]) == ("2026-11-20T01:02", "2026-11-21T05:00")
 

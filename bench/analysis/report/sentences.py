@@ -1,4 +1,4 @@
-"""The short answer in words, made from a comparison's numbers."""
+"""The findings of a comparison in sentences."""
 
 from collections.abc import Iterator
 
@@ -10,38 +10,38 @@ from splitbench.bench.analysis.table_formats import format_percent
 from splitbench.bench.results.table import Row, curve_name, points
 
 DROP = 1.0
-"""The tolerated drop that the sentences are about, in points."""
+"""The tolerated drop, in points."""
 
 
 def sentences(frame: pd.DataFrame, needs: pd.DataFrame) -> dict[str, list[str]]:
-    """Per dataset and backbone, under their names: which curve needs fewest bytes at each split, and how clearly.
+    """Say per backbone and dataset which curve needs fewest bytes at each split, and how clearly.
 
     Args:
         frame: as :func:`splitbench.bench.results.table.read` returns it.
         needs: :func:`~splitbench.bench.analysis.compare.interpolation.bytes_at_drops` of it, at :data:`DROP` at least.
     """
-    found = {}
+    lines = {}
     for (dataset, backbone), rows in points(frame).groupby(["dataset", "backbone"], sort=True):
         here = needs[(needs["dataset"] == dataset) & (needs["backbone"] == backbone)]
         here = here[here["tolerated_drop"] == DROP]
-        found[f"{backbone} on {dataset}"] = list(_told(rows, here))
-    return found
+        lines[f"{backbone} on {dataset}"] = list(_fewest_bytes(rows, here))
+    return lines
 
 
-def too_few(frame: pd.DataFrame) -> list[str]:
-    """Warns of results over so few images that a difference of a point cannot show."""
+def too_few_images(frame: pd.DataFrame) -> list[str]:
+    """Warn of results over so few images that a difference of a point cannot show."""
     lines = []
     for (dataset, backbone), rows in points(frame).groupby(["dataset", "backbone"], sort=True):
-        half = ((rows["accuracy_high"] - rows["accuracy_low"]) / 2).median()
-        if half > DROP:
+        radius = ((rows["accuracy_high"] - rows["accuracy_low"]) / 2).median()
+        if radius > DROP:
             lines.append(
                 f"{backbone} on {dataset}: over {rows['images'].iloc[0]:,.0f} images an accuracy is known to "
-                f"± {half:.1f} points only (95 %, median); differences of a point need more images or a paired test"
+                f"± {radius:.1f} points only (95 %, median); differences of a point need more images or a paired test"
             )
     return lines
 
 
-def _told(rows: pd.DataFrame, needs: pd.DataFrame) -> Iterator[str]:
+def _fewest_bytes(rows: pd.DataFrame, needs: pd.DataFrame) -> Iterator[str]:
     for split in splits_in_order(rows) or ["input"]:
         order = needs[needs["split"].isin([split, "input"])].dropna(subset=["bytes"])
         order = order.sort_values("bytes", kind="stable").reset_index(drop=True)
@@ -49,27 +49,27 @@ def _told(rows: pd.DataFrame, needs: pd.DataFrame) -> Iterator[str]:
         if order.empty:
             yield f"{at}, nothing measured stays within a drop of {DROP:g} point."
             continue
-        one = order.iloc[0]
-        line = f"{at}, {_name(one)} needs fewest bytes at a drop of {DROP:g} point: {_size(one)}"
+        best = order.iloc[0]
+        line = f"{at}, {_name(best)} needs fewest bytes at a drop of {DROP:g} point: {_size(best)}"
         if len(order) > 1:
             other = order.iloc[1]
-            line += f", {_fewer(one, other)}{_name(other)} with {_size(other)}"
-            line += f"; the intervals {_overlap(one, other)}"
+            line += f", {_fewer(best, other)}{_name(other)} with {_size(other)}"
+            line += f"; the intervals {_overlap(best, other)}"
         yield line + "."
 
 
-def _overlap(one: Row, other: Row) -> str:
-    if intervals_apart(one, other):
+def _overlap(best: Row, other: Row) -> str:
+    if intervals_apart(best, other):
         return "do not overlap"
-    return "may overlap" if other["how_low"] == "at most" or one["how_high"] == "not reached" else "overlap"
+    return "may overlap" if other["how_low"] == "at most" or best["how_high"] == "not reached" else "overlap"
 
 
-def _fewer(one: Row, other: Row) -> str:
-    bounds = one["how"] == "at most", other["how"] == "at most"
+def _fewer(best: Row, other: Row) -> str:
+    bounds = best["how"] == "at most", other["how"] == "at most"
     sign = {(False, True): "at most ", (True, False): "at least "}.get(bounds, "")
-    less = 1 - one["bytes"] / other["bytes"]
+    less = 1 - best["bytes"] / other["bytes"]
     if all(bounds):
-        return "before "  # it is not known which of them is the less
+        return "before "  # it is not known which of the two is less
     return "about as many as " if less < 0.01 and not any(bounds) else f"{sign}{format_percent(less)} fewer than "
 
 

@@ -1,0 +1,147 @@
+"""The report: findings in sentences, figures, tables, what was run, what failed; all in one HTML file."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from splitbench.bench.analysis.compare import Findings
+from splitbench.bench.analysis.figures import draw_all, draw_learning
+from splitbench.bench.analysis.report.elements import make_pictures, make_table
+from splitbench.bench.analysis.report.links import link_section
+from splitbench.bench.analysis.report.sentences import sentences, too_few_images
+from splitbench.bench.analysis.table_formats import readable
+from splitbench.bench.results.table import failures, over_seeds, points
+from splitbench.bench.utils.files import write_text
+
+MOST_CELLS = 2000
+"""Rate points that the report lists; the CSV has all."""
+
+_CELLS = [
+    *("dataset", "backbone", "split", "method", "variant", "knob", "value", "images"),
+    *("bytes_mean", "bytes_p95", "bits_per_pixel", "accuracy", "accuracy_low", "accuracy_high"),
+    *("drop", "drop_low", "drop_high", "seeds", "device_macs", "head_ms", "encode_ms", "decode_ms", "tail_ms"),
+]
+_PROVENANCE = {
+    "fingerprint": "images' digest",
+    "weights": "weights' digest",
+    "seed": "seed",
+    "precision": "precision",
+    "device": "device",
+    "batch": "batch",
+    "image_decoder": "image decoder",
+    "commit": "commit",
+    "versions": "versions",
+}
+
+
+def write_report(findings: Findings, file: Path, figures: Sequence[Path] | None = None) -> Path:
+    """Write the report of a comparison.
+
+    Args:
+        findings: as :func:`splitbench.bench.analysis.compare.examine` returns them.
+        file: the file to write.
+        figures: existing figures of the same runs; None to draw them for the report alone.
+
+    Returns:
+        ``file``.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    notes = list(findings.frame.attrs["notes"])
+    with tempfile.TemporaryDirectory() as folder:
+        if figures is None:
+            figures = _draw(findings.frame, Path(folder), notes)
+        contents = gather(findings, figures) | {"links": link_section(findings.frame, Path(folder), notes)}
+    return write_text(file, environment().get_template("report.html.j2").render(contents, notes=notes))
+
+
+def environment() -> Environment:
+    """Return the environment of the report's templates, which escapes whatever a table holds."""
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        finalize=_keep_units,
+        lstrip_blocks=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
+
+
+def _keep_units(value: object) -> object:
+    """Keep percent signs on the line of their numbers."""
+    return value.replace(" %", "\u00a0%") if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _draw(frame: pd.DataFrame, folder: Path, notes: list[str]) -> list[Path]:
+    files = draw_all(frame, folder, notes.append)
+    for source in sorted(set(frame["source"])):
+        files += draw_learning(Path(source).parent, folder)
+    return files
+
+
+def gather(findings: Findings, figures: Sequence[Path]) -> dict[str, Any]:
+    """Return the template's variables, all but those on links and the notes."""
+    frame, tables = findings.frame, findings.tables
+    cells = points(frame)
+    all_or_first = f"the first {MOST_CELLS:,} of {len(cells):,}; the CSV has all" if len(cells) > MOST_CELLS else "all"
+    notes = frame.attrs["notes"]
+    return {
+        "title": _title(cells),
+        "source": _source(frame),
+        "sentences": sentences(frame, tables["bytes-at-drop"]),
+        "warnings": too_few_images(frame),
+        "remarks": [line for line in findings.remarks["What else to know"] if line not in notes],
+        "summary": make_table(readable(tables["summary"]), findings.title("summary")),
+        "pictures": make_pictures(file for file in figures if not _is_learning(file)),
+        "learning": make_pictures(filter(_is_learning, figures)),
+        "tables": [
+            make_table(readable(table), findings.title(name))
+            for name, table in tables.items()
+            if name != "summary" and len(table)
+        ],
+        "cells_title": f"Rate points ({all_or_first})",
+        "cells": make_table(readable(cells[_CELLS].head(MOST_CELLS)), "Rate points"),
+        "runs": make_table(runs_table(frame), "Runs"),
+        "failed": failures(frame),
+    }
+
+
+def _is_learning(figure: Path) -> bool:
+    return figure.name.startswith("learning_")
+
+
+def _title(cells: pd.DataFrame) -> str:
+    backbones = sorted(set(cells["backbone"]))
+    named = ", ".join(backbones) if len(backbones) <= 3 else f"{len(backbones)} backbones"
+    return f"Split computing compared: {cells['method'].nunique()} methods, {named}"
+
+
+def _source(frame: pd.DataFrame) -> str:
+    dates = sorted(date[:10] for date in set(frame["date"]) - {""})
+    when = f", measured {dates[0]}" + (f" to {dates[-1]}" if dates[-1] != dates[0] else "") if dates else ""
+    seeds = over_seeds(points(frame))
+    return f"from {', '.join(sorted(set(frame['source'])))}{when}" + f"; {seeds}" * bool(seeds)
+
+
+def runs_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the provenance of the cells, a row per run, dataset and backbone; several values are all named."""
+    rows = []
+    for (source, dataset, backbone), cells in frame.groupby(["source", "dataset", "backbone"], sort=True):
+        good = cells[cells["status"] == "ok"]
+        dates = sorted(date[:16] for date in set(cells["date"]) - {""})
+        row = {"run": source, "dataset": dataset, "backbone": backbone}
+        row |= {"cells": len(good), "failed": len(cells) - len(good), "images": _distinct(good["images"])}
+        row |= {title: _distinct(cells[name]) for name, title in _PROVENANCE.items()}
+        rows.append(row | {"from (UTC)": dates[0] if dates else "", "to (UTC)": dates[-1] if dates else ""})
+    return pd.DataFrame(rows)
+
+
+def _distinct(values: "pd.Series[Any]") -> str:
+    texts = (f"{value:g}" if isinstance(value, float) else str(value) for value in values.dropna())
+    return ", ".join(sorted(set(texts) - {""}))

@@ -1,0 +1,89 @@
+"""The tables and pictures of the report, prepared for its templates."""
+
+import base64
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from splitbench.bench.analysis.table_formats import format_number, is_numeric
+
+_FILTERED_FROM = 8
+"""Rows from which on a table has a field to filter them."""
+_LONG = 30
+"""Letters from which on a cell's text wraps."""
+_PIXELS_PER_POINT = 1.9
+
+
+class Cell(NamedTuple):
+    """A cell's text; ``number`` is its value for sorting where it holds one."""
+
+    text: str
+    style: str
+    number: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose columns sort by a click, with a field to filter its rows where there are many."""
+
+    title: str
+    caption: str
+    columns: list[tuple[str, str]]
+    rows: list[tuple[Cell, ...]]
+
+    @property
+    def filtered(self) -> bool:
+        """Whether there are enough rows to filter."""
+        return len(self.rows) >= _FILTERED_FROM
+
+
+class Picture(NamedTuple):
+    """A picture as a data URI, its width in pixels where it is known, and its description for screen readers."""
+
+    source: str
+    width: int | None
+    description: str
+
+
+def make_table(frame: pd.DataFrame, title: str) -> Table:
+    """Prepare a table; where all rows are of one dataset and backbone, the caption names them instead of columns."""
+    caption = title
+    place = [name for name in ("backbone", "dataset") if name in frame and frame[name].nunique() == 1]
+    if len(place) == 2:
+        caption += f"; {' on '.join(str(frame[name].iloc[0]) for name in place)}"
+        frame = frame.drop(columns=place)
+    numeric = is_numeric(frame)
+    columns = [(str(name), "right" if number else "") for name, number in zip(frame, numeric, strict=True)]
+    cells = [
+        [_number_cell(float(value)) if number else _text_cell(str(value)) for value in frame[name]]
+        for name, number in zip(frame, numeric, strict=True)
+    ]
+    return Table(title, caption, columns, list(zip(*cells, strict=True)))
+
+
+def _number_cell(number: float) -> Cell:
+    return Cell(format_number(number), "right", "" if number != number else f"{number:.7g}")
+
+
+def _text_cell(text: str) -> Cell:
+    return Cell(text, "long" if len(text) > _LONG else "", "")
+
+
+def make_pictures(files: Iterable[Path]) -> list[Picture]:
+    """Embed figures given as SVG, each as this or as the PNG beside it, whichever is smaller."""
+    return [_make_picture(file) for file in files if file.suffix == ".svg"]
+
+
+def _make_picture(svg: Path) -> Picture:
+    png = svg.with_suffix(".png")
+    file, kind = min((svg, "svg+xml"), (png, "png"), key=lambda pair: pair[0].stat().st_size)
+    data = base64.b64encode(file.read_bytes()).decode("ascii")
+    points = re.search(r'<svg[^>]* width="([0-9.]+)pt"', svg.read_text(encoding="utf-8"))
+    width = round(_PIXELS_PER_POINT * float(points[1])) if points else None
+    kind_of_figure, _, place = svg.stem.partition("_")
+    description = f"{kind_of_figure.replace('-', ' ')}: {place.replace('--', '/')}"
+    return Picture(f"data:image/{kind};base64,{data}", width, description)
