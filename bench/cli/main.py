@@ -12,6 +12,7 @@ import typer
 from splitbench.bench.cli import data as data_commands
 from splitbench.bench.cli import info
 from splitbench.bench.cli import results as results_commands
+from splitbench.bench.utils import renamed
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import folder_for
 from splitbench.bench.utils.renamed import RenamedWarning, current
@@ -107,9 +108,10 @@ def run(
     ] = None,
     address: Annotated[str | None, typer.Option(help="The Ray cluster's; `auto` is the one on this machine.")] = None,
     gpus: Annotated[float, typer.Option(help="GPUs for each of Ray's tasks, or a share of one.", min=0.01)] = 1,
-    patience: Annotated[
+    time_limit: Annotated[
         float, typer.Option(help="Seconds that preparing a cell, or a batch of it, may take; 0: no limit.", min=0)
     ] = 3600,
+    patience: Annotated[float | None, typer.Option(hidden=True, min=0)] = None,
     naive: Annotated[bool, typer.Option("--naive", help="Each cell by itself, nothing shared: slow; a check.")] = False,
     keep_images: Annotated[
         Path | None, typer.Option(help="Keep decoded evaluation pictures in this folder; other runs find them there.")
@@ -117,13 +119,17 @@ def run(
     keep_gib: Annotated[float, typer.Option(help="GiB that --keep-images may take.", min=0)] = 20,
 ) -> None:
     """Run a sweep: all cells that are not stored yet; then the CSV, a comparison, figures and a report."""
-    from splitbench.bench.run.executors import Choice, opened
+    from splitbench.bench.run.executors import ExecutorOptions, open_executor
     from splitbench.bench.utils.log import FOLDER
 
-    chosen = opened(Choice(executor, workers, address, gpus), device)
+    if patience is not None:
+        time_limit = patience
+        renamed.current("option", "--patience")
+    chosen = open_executor(ExecutorOptions(executor, workers, address, gpus), device)
     here = "auto" if executor == "ray" and device != "cpu" else device  # the GPUs are the cluster's
     path, checked, sources = _opened(sweep, data, weights, here, only, method)
     from splitbench.bench.results.store import Store
+    from splitbench.bench.run.runner import RunOptions
     from splitbench.bench.run.runner import run as run_sweep
     from splitbench.bench.sweep.configs import title
 
@@ -141,12 +147,14 @@ def run(
         checked,
         sources,
         Store(folder),
-        overwrite,
-        part=bool(only or method),
+        RunOptions(
+            overwrite=overwrite,
+            keep_other_rows=bool(only or method),
+            retrain=retrain,
+            executor=chosen,
+            time_limit=time_limit,
+        ),
         say=print,
-        retrain=retrain,
-        executor=chosen,
-        patience=patience,
     )
     for name, reason in result.failed:
         print(f"failed: {name}: {reason}", file=sys.stderr)
@@ -241,14 +249,13 @@ def _opened(
     only: list[str] | None,
     method: list[str] | None,
 ) -> tuple[Path, "Sweep", "Sources"]:
-    from splitbench.bench.run.plan import check_data
-    from splitbench.bench.run.sources import Sources
+    from splitbench.bench.run.sources import Sources, check_data
     from splitbench.bench.sweep.configs import find
     from splitbench.bench.sweep.schema import read
-    from splitbench.bench.utils import provenance
+    from splitbench.bench.utils import devices
 
     path = find(sweep)
-    checked, sources = read(path).only(only or (), method or ()), Sources(data, weights, provenance.device(device))
+    checked, sources = read(path).only(only or (), method or ()), Sources(data, weights, devices.select(device))
     check_data(checked, sources)
     return path, checked, sources
 
@@ -266,14 +273,14 @@ def benchmark(
     """Measure how fast splitbench is here: against the naive way, what is least, and other coders. Takes minutes."""
     from splitbench.bench.tools.speed import FULL, PARTS, QUICK
     from splitbench.bench.tools.speed import benchmark as measured
-    from splitbench.bench.utils import provenance
+    from splitbench.bench.utils import devices
     from splitbench.bench.utils.errors import nearest
 
     parts = tuple(part or PARTS)
     for name in parts:
         if name not in PARTS:
             raise UserError(f"no part {name!r} of the benchmark{nearest(name, PARTS)}: there are {', '.join(PARTS)}")
-    for line in measured(QUICK if quick else FULL, provenance.device(device), out, parts):
+    for line in measured(QUICK if quick else FULL, devices.select(device), out, parts):
         print(line, flush=True)
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 
 from splitbench.bench.sweep.schema import Cell
-from splitbench.bench.utils import provenance
+from splitbench.bench.utils import devices
 from splitbench.bench.utils.failure import Failure
 from splitbench.bench.utils.time_limit import limited
 
@@ -44,5 +44,5 @@ def isolated(
         if spare_memory and lacks_memory(error):
             raise torch.OutOfMemoryError(str(error)) from error
         reason = Failure.from_error(error, ", ".join(f"{cell} ({name})" for name, cell in cells.items())).reason
-        provenance.refuse_stopped(device, f"{next(iter(cells.values()))}: {reason}")
+        devices.refuse_stopped(device, f"{next(iter(cells.values()))}: {reason}")
         failed.update(dict.fromkeys(cells, reason))

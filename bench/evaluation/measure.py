@@ -13,7 +13,7 @@ from splitbench.bench.evaluation.pipeline import Done, Shown, run
 from splitbench.bench.evaluation.prepare import Prepared
 from splitbench.bench.evaluation.shards import Shard, ShardError
 from splitbench.bench.metrics.records import Records, concatenated
-from splitbench.bench.utils import provenance
+from splitbench.bench.utils import devices
 
 Advance = Callable[[int], None]
 
@@ -146,4 +146,4 @@ class _Measuring:
 
     def _halve(self) -> None:
         self.prepared.batch = max(self.prepared.batch // 2, self.prepared.material.smallest)
-        provenance.forget(self.prepared.material.device)
+        devices.free_memory(self.prepared.material.device)

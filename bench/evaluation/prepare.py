@@ -14,7 +14,7 @@ from splitbench.bench.evaluation.inputs import KEPT_BYTES, Material
 from splitbench.bench.evaluation.loader import Batch
 from splitbench.bench.evaluation.shared_heads import Network
 from splitbench.bench.sweep.schema import Cell
-from splitbench.bench.utils import provenance
+from splitbench.bench.utils import devices
 from splitbench.bench.utils.failure import Failure
 from splitbench.bench.utils.precision import running
 from splitbench.methods.base import Context, Cut, Deployment, MethodError
@@ -163,7 +163,7 @@ class _CalibrationCuts:
                     raise
             self.batch = max(self.batch // 2, self.material.smallest)  # the error is forgotten, and what it holds
             self.kept = []
-            provenance.forget(self.material.device)
+            devices.free_memory(self.material.device)
 
     def _run(self) -> Iterator[Cut]:
         for batch in self.material.calibration_batches():

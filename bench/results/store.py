@@ -37,7 +37,7 @@ from splitbench.bench.results.columns import NAMES
 from splitbench.bench.results.validation import is_plan, is_result
 from splitbench.bench.utils import provenance
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.files import no_formula, read_json, write_whole
+from splitbench.bench.utils.files import no_formula, read_json, write_file
 
 _CURVE = ("dataset", "backbone", "split", "method", "variant", "seed")
 
@@ -50,11 +50,6 @@ class Store:
 
     def open(self) -> None:
         """Create the folder and make sure that it can be written. Raises UserError where it cannot."""
-        try:
-            for name in ("cells", "records", "images"):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(_unwritable(self.folder, error)) from None
         self._write(self.folder / ".writable", b"")
         (self.folder / ".writable").unlink(missing_ok=True)
 
@@ -144,12 +139,12 @@ class Store:
         content = read_json(self.folder / "runs.json")
         return [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []
 
-    def put_plan(self, rows: Sequence[Mapping[str, Any]], part: bool = False) -> None:
+    def put_plan(self, rows: Sequence[Mapping[str, Any]], keep_others: bool = False) -> None:
         """Store the sweep's keys with the labels that the tables use.
 
-        A ``part`` of a sweep leaves the cells of other backbones and methods in the table.
+        With ``keep_others``, the cells of other backbones and methods stay in the table.
         """
-        if part:
+        if keep_others:
             renewed = {(row["backbone"], row.get("method")) for row in rows}
             others = [row for row in self._plan() or [] if (row["backbone"], row.get("method")) not in renewed]
             rows = list({(row["key"], row.get("dataset"), row["backbone"]): row for row in (*others, *rows)}.values())
@@ -195,17 +190,8 @@ class Store:
         return content if is_plan(content) else None
 
     def _write(self, path: Path, content: bytes) -> None:
-        try:
-            write_whole(path, content)
-        except OSError as error:
-            raise UserError(_unwritable(self.folder, error)) from None
-
-
-def _unwritable(folder: Path, error: OSError) -> str:
-    return (
-        f"cannot write results to {folder} ({error.strerror}): choose another folder by OUT= (--out) or make room; "
-        "what is already stored stays valid"
-    )
+        advice = "choose another folder by OUT= (--out) or make room; what is already stored stays valid"
+        write_file(path, content, advice)
 
 
 def _smallest(values: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":

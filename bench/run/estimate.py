@@ -6,8 +6,8 @@ import torch
 
 from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.metrics.macs import count_macs
-from splitbench.bench.run.plan import Pass, first_readable, passes
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.plan import Pass, passes
+from splitbench.bench.run.sources import Sources, first_readable
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training.methods import bundled
 from splitbench.bench.utils.text import format_count, format_duration
@@ -20,14 +20,14 @@ def described(sweep: Sweep, sources: Sources) -> Iterator[str]:
     cells = images = 0
     macs = seconds = 0.0
     trainings: set[str] = set()
-    for one in passes(sweep, sources):
-        yield f"{one.title}: {format_count(len(one.dataset), 'image')}, {format_count(len(one.planned), 'cell')}"
-        for planned in one.planned:
+    for pass_ in passes(sweep, sources):
+        yield f"{pass_.title}: {format_count(len(pass_.dataset), 'image')}, {format_count(len(pass_.planned), 'cell')}"
+        for planned in pass_.planned:
             yield f"  {planned.key}  {planned.cell}"
             trainings |= {planned.training.key} if planned.training else set()
-        pass_macs, pass_seconds = _work(one, sources)
-        cells += len(one.planned)
-        images += len(one.dataset) * len(one.planned)
+        pass_macs, pass_seconds = _work(pass_, sources)
+        cells += len(pass_.planned)
+        images += len(pass_.dataset) * len(pass_.planned)
         macs += pass_macs
         seconds += pass_seconds
     yield (
@@ -40,18 +40,18 @@ def described(sweep: Sweep, sources: Sources) -> Iterator[str]:
         yield f"{points}; {len(trainings & bundled.keys())} of them ship trained"
 
 
-def _work(one: Pass, sources: Sources) -> tuple[float, float]:
+def _work(pass_: Pass, sources: Sources) -> tuple[float, float]:
     """MACs and seconds of the pass: each head once per image, each cell's tail, and the uncompressed backbone."""
-    backbone = one.backbone()
-    pixels = backbone.together([backbone.pixels(first_readable(one.dataset)).to(sources.device)])
+    backbone = pass_.backbone()
+    pixels = backbone.together([backbone.pixels(first_readable(pass_.dataset)).to(sources.device)])
     whole = backbone.whole().to(sources.device)
     macs = seconds = 0.0
     with torch.no_grad():
         modules = [(whole, (pixels,), 1)]
-        for at, place in one.places.items():
-            tails = sum(planned.cell.split == at for planned in one.planned)
+        for at, place in pass_.places.items():
+            tails = sum(planned.cell.split == at for planned in pass_.planned)
             modules += [(place.head, (pixels,), 1), (place.tail, tuple(place.head(pixels)), tails)]
         for module, inputs, times in modules:
             macs += times * count_macs(module, *inputs)
             seconds += times * median_ms(module, [inputs] * _TRIES, sources.device) / 1000
-    return macs * len(one.dataset), seconds * len(one.dataset)
+    return macs * len(pass_.dataset), seconds * len(pass_.dataset)

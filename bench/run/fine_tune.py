@@ -12,15 +12,15 @@ from torch import nn
 
 from splitbench.bench import training
 from splitbench.bench.metrics.macs import count_step_macs
-from splitbench.bench.run.plan import open_backbone, passes
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.plan import passes
+from splitbench.bench.run.sources import Sources, open_backbone
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training import Measures, Recipe
 from splitbench.bench.training.methods.examples import HOST_FIELDS
 from splitbench.bench.training.methods.planning import class_number_problem
 from splitbench.bench.training.methods.training_data import TrainingData
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.files import write_whole
+from splitbench.bench.utils.files import write_file
 
 
 def fine_tune(sweep: Sweep, sources: Sources, recipe: Recipe, out: Path) -> dict[str, Any]:
@@ -42,19 +42,19 @@ def fine_tune(sweep: Sweep, sources: Sources, recipe: Recipe, out: Path) -> dict
         raise UserError(f"{out}: the weights are written as .safetensors; name such a file")
     if sweep.task != "classification":
         raise UserError("fine-tuning is for classification; a detector's own training code serves it better")
-    (one,) = passes(sweep, sources)
-    if not one.labelled:
+    (pass_,) = passes(sweep, sources)
+    if not pass_.labelled:
         raise UserError("another dataset's images are no use for fine-tuning: leave `name` out of `train`")
-    if reason := class_number_problem(one.dataset, one.train()):
+    if reason := class_number_problem(pass_.dataset, pass_.train()):
         raise UserError(reason)
     (spec,), (named,) = sweep.datasets, sweep.backbones
     backbone = open_backbone(named, spec, sources)
     data = TrainingData(
-        one.train(),
+        pass_.train(),
         backbone,
         device=sources.device,
         memory=sources.memory,
-        skip_unreadable=one.skip_unreadable,
+        skip_unreadable=pass_.skip_unreadable,
     )
     model = backbone.whole().to(sources.device).requires_grad_(True)
     examples = data.pictures(flip=True)
@@ -78,7 +78,7 @@ def fine_tune(sweep: Sweep, sources: Sources, recipe: Recipe, out: Path) -> dict
         collate=examples.collate,
         host_fields=HOST_FIELDS,
         checkpoint=checkpoint,
-        identity={"backbone": backbone.weights, "images": one.fingerprint},
+        identity={"backbone": backbone.weights, "images": pass_.fingerprint},
     )
     training.save(backbone.model, out)
     report.write_csv(out.with_suffix(".csv"))
@@ -93,6 +93,6 @@ def fine_tune(sweep: Sweep, sources: Sources, recipe: Recipe, out: Path) -> dict
         "train_seconds": round(report.seconds, 1),
         "train_macs": macs * report.images,
     }
-    write_whole(out.with_suffix(".json"), json.dumps(result, indent=2).encode() + b"\n")
+    write_file(out.with_suffix(".json"), json.dumps(result, indent=2) + "\n")
     checkpoint.unlink(missing_ok=True)
     return result

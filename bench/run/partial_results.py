@@ -4,8 +4,8 @@
     <run>/unfinished/<pass>/description.json     costs of every cell
     <run>/unfinished/<pass>/<first>-<last>.npz   the records of these batches
 
-A cell's key covers all that its records follow from, so that what is found under it can be used. All is removed when
-the pass's cells are stored; where the whole pass broke, it serves the next run.
+A cell's key covers everything that its records follow from, so whatever is found under it can be used. A folder is
+removed when the cells of its pass are stored; if the whole pass failed, it serves the next run.
 """
 
 import hashlib
@@ -19,49 +19,58 @@ from typing import Any
 
 from splitbench.bench.evaluation import Description, Shard, ShardError, joined
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.files import read_json, write_whole
+from splitbench.bench.utils.files import read_json, write_file
 
 FOLDER = "unfinished"
 
 
 @dataclass(frozen=True)
-class Unfinished:
-    """One pass's folder. What is read from it is about the cells of these keys only."""
+class PartialResults:
+    """One pass's folder; what is read from it is restricted to the cells of these keys."""
 
     folder: Path
     keys: frozenset[str]
 
     @classmethod
-    def of(cls, run: Path, keys: Collection[str], batch: int, taken: Collection[Path] = ()) -> "Unfinished":
-        """The folder that has these cells, with batches of that size, already; else a new one.
+    def find_or_create(
+        cls, run: Path, keys: Collection[str], batch: int, taken: Collection[Path] = ()
+    ) -> "PartialResults":
+        """Return the partial results that hold these cells already, or new ones.
 
-        A folder that is one of ``taken`` is another pass's by now. Raises UserError where none can be made.
+        Args:
+            run: The run's folder.
+            keys: The keys of the cells.
+            batch: Images that are run at once: batches of another size do not fit.
+            taken: Folders of other passes of this run.
+
+        Raises:
+            UserError: The folder cannot be made.
         """
         wanted = frozenset(keys)
         for folder, content in _passes(run):
             if wanted <= set(content["keys"]) and content["batch"] == batch and folder not in taken:
                 return cls(folder, wanted)
-        about = {"batch": batch, "keys": sorted(wanted)}
-        digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:20]
-        one = cls(run / FOLDER / digest, wanted)
-        one._write("pass.json", json.dumps(about).encode())
-        return one
+        content = {"batch": batch, "keys": sorted(wanted)}
+        digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:20]
+        created = cls(run / FOLDER / digest, wanted)
+        created._write("pass.json", json.dumps(content).encode())
+        return created
 
-    def of_cells(self, keys: Iterable[str]) -> "Unfinished":
-        """The same of these cells only."""
-        return Unfinished(self.folder, frozenset(keys))
+    def of_cells(self, keys: Iterable[str]) -> "PartialResults":
+        """Return the same, restricted to fewer cells."""
+        return PartialResults(self.folder, frozenset(keys))
 
     def put(self, shard: Shard) -> None:
-        """Store a shard. Raises UserError where it cannot be written."""
+        """Store a shard. Raises UserError if it cannot be written."""
         self._write(f"{shard.first:08}-{shard.last:08}.npz", shard.to_bytes())
 
-    def put_descriptions(self, descriptions: dict[str, Description], circumstances: dict[str, Any]) -> None:
-        """Store the descriptions, and what is told of the process that made them."""
-        content = {"cells": {key: asdict(one) for key, one in descriptions.items()}, "circumstances": circumstances}
-        self._write("description.json", json.dumps(content).encode())
+    def put_descriptions(self, descriptions: dict[str, Description], provenance: dict[str, Any]) -> None:
+        """Store the descriptions, and the provenance columns of the process that made them."""
+        cells = {key: asdict(description) for key, description in descriptions.items()}
+        self._write("description.json", json.dumps({"cells": cells, "circumstances": provenance}).encode())
 
     def descriptions(self) -> tuple[dict[str, Description], dict[str, Any]] | None:
-        """What :meth:`put_descriptions` stored; None where that is missing or damaged."""
+        """Return what :meth:`put_descriptions` stored; None if it is missing or damaged."""
         content = read_json(self.folder / "description.json")
         try:
             cells = {key: Description(**content["cells"][key]) for key in self.keys}
@@ -70,20 +79,21 @@ class Unfinished:
             return None
 
     def shards(self) -> list[Shard]:
-        """All shards that fit together, in order; damaged ones and those of other batches are passed over."""
-        found: list[Shard] = []
+        """Return all shards that fit together, in order, without damaged ones and those of other batches."""
+        fitting: list[Shard] = []
         for path in sorted(self.folder.glob("*-*.npz")):
             try:
                 shard = Shard.from_bytes(path.read_bytes())
             except (OSError, ShardError):
                 continue
-            met = found[-1].last if found else 0
-            if shard.names >= self.keys and shard.first >= met and (not found or shard.total == found[0].total):
-                found.append(shard.only(self.keys))
-        return found
+            end = fitting[-1].last if fitting else 0
+            same_pass = not fitting or shard.total == fitting[0].total
+            if shard.names >= self.keys and shard.first >= end and same_pass:
+                fitting.append(shard.only(self.keys))
+        return fitting
 
     def gaps(self, first: int, last: int) -> Iterator[tuple[int, int]]:
-        """The ranges of batches among ``first`` up to ``last`` that no shard has."""
+        """Yield the ranges of batches from number ``first`` up to ``last`` that no shard holds."""
         at = first
         for shard in self.shards():
             if shard.last > at and shard.first < last:
@@ -94,13 +104,17 @@ class Unfinished:
             yield at, last
 
     def whole(self) -> Shard:
-        """All shards as one. Raises ShardError where batches are missing."""
+        """Return all shards joined. Raises ShardError if batches are missing."""
         return joined(self.shards())
 
     def end(self, stored: Callable[[str], bool]) -> None:
-        """Remove the folder. Where not all its cells are stored, but these are, keep what serves the others."""
-        about = next((content for folder, content in _passes(self.folder.parents[1]) if folder == self.folder), None)
-        if about is None or all(map(stored, about["keys"])):
+        """Remove the folder when these cells are stored; keep what serves cells that are not.
+
+        Args:
+            stored: Whether the cell of a key is stored, or not wanted any more.
+        """
+        content = next((content for folder, content in _passes(self.folder.parents[1]) if folder == self.folder), None)
+        if content is None or all(map(stored, content["keys"])):
             shutil.rmtree(self.folder, ignore_errors=True)
             return
         # What failed is tried again by the next run, and must not be found here.
@@ -114,13 +128,7 @@ class Unfinished:
                     self._write(path.name, shard.only(shard.names - failed).to_bytes())
 
     def _write(self, name: str, content: bytes) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(self.folder / name, content)
-        except OSError as error:
-            raise UserError(
-                f"cannot write to {self.folder} ({error.strerror}): make room and run again; what is there stays valid"
-            ) from None
+        write_file(self.folder / name, content, advice="make room and run again; what is stored stays valid")
 
 
 def _passes(run: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -133,17 +141,17 @@ def _passes(run: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         yield path.parent, content
 
 
-def forget(run: Path, keys: Collection[str]) -> None:
-    """Remove all that is left of an earlier try of any of these cells."""
+def discard(run: Path, keys: Collection[str]) -> None:
+    """Remove the partial results of any of these cells, which are measured anew."""
     for folder, content in _passes(run):
         if not set(keys).isdisjoint(content["keys"]):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def tidy(run: Path, stored: Callable[[str], bool]) -> None:
-    """Remove the folders whose cells are all stored, and that of all passes where nothing is left.
+def clean_up(run: Path, stored: Callable[[str], bool]) -> None:
+    """Remove the folders whose cells are all stored, and the folder of all passes if it is empty then.
 
-    A folder that does not tell its cells is what a run left that was killed while it made or removed it.
+    A folder without a list of its cells is the rest of a run that was killed while it made or removed it.
     """
     passes = {folder: content["keys"] for folder, content in _passes(run)}
     for folder in (run / FOLDER).glob("*"):

@@ -1,22 +1,89 @@
-"""How the work of a run is cut for several workers: chains of trainings, and parts of a pass."""
+"""How a pass is partitioned into tasks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+
+from splitbench.bench.evaluation.loader import chunks
+from splitbench.bench.run.plan import Pass, PassSpec
+from splitbench.bench.run.tasks import DescribeTask, MeasureTask, Resource, ScoreTask, Task, TrainTask
 
 LEAST_BATCHES = 4
-"""Of a pass that is shared out among workers: each of them has to split the backbone and to fit tables first."""
+"""The fewest batches of a pass per worker: each worker has to split the backbone and to fit tables first."""
+
+
+def partition(specs: Sequence[PassSpec], passes: Sequence[Pass], workers: int, in_process: bool) -> list[list[Task]]:
+    """Return the tasks of each pass.
+
+    Args:
+        specs: The passes.
+        passes: The same, opened.
+        workers: How many tasks run at a time.
+        in_process: Whether they run in this process, one after the other: then each pass is trained right before it is
+            measured. Several workers train for all passes first.
+    """
+    trained: set[str] = set()
+    tasks: list[list[Task]] = []
+    for number, (spec, pass_) in enumerate(zip(specs, passes, strict=True)):
+        training = list(_training_tasks(spec, number, trained, in_process))
+        trained |= {key for task in training for key in task.keys}
+        measuring = list(_measuring_tasks(spec, number, pass_, workers))
+        measured = tuple(resource for task in measuring for resource in task.provides)
+        tasks.append([*training, *measuring, *_scoring_tasks(spec, number, measured, workers)])
+    return tasks
+
+
+def _training_tasks(spec: PassSpec, number: int, trained: set[str], in_process: bool) -> Iterator[TrainTask]:
+    missing = [(training.key, training.neighbour) for training in spec.trainings if training.key not in trained]
+    if not missing:
+        return
+    for keys in [[key for key, _ in missing]] if in_process else chains(missing):
+        priority = (number, 0) if in_process else (-1, number)
+        yield TrainTask(spec=spec, pass_number=number, priority=priority, keys=tuple(keys))
 
 
 def chains(pairs: Iterable[tuple[str, str | None]]) -> list[list[str]]:
-    """Trainings (key, key of the one that it begins with) as chains: each can be done by itself, in its order.
+    """Return trainings, as pairs of a key and the key that it begins with, in chains that can run independently.
 
     >>> chains([("a", None), ("b", "a"), ("c", None), ("d", "b")])
     [['a', 'b', 'd'], ['c']]
     """
-    found: list[list[str]] = []
+    result: list[list[str]] = []
     for key, neighbour in pairs:
-        chain = next((chain for chain in found if neighbour is not None and chain[-1] == neighbour), None)
+        chain = next((chain for chain in result if neighbour is not None and chain[-1] == neighbour), None)
         if chain is None:
-            found.append([key])
+            result.append([key])
         else:
             chain.append(key)
-    return found
+    return result
+
+
+def _measuring_tasks(spec: PassSpec, number: int, pass_: Pass, workers: int) -> Iterator[DescribeTask | MeasureTask]:
+    """Describe the cells, and measure the batches that no shard holds."""
+    if spec.partial.descriptions() is None:
+        yield DescribeTask(spec=spec, pass_number=number, priority=(number, 1))
+    batches = chunks(pass_.dataset, pass_.backbone(), spec.run.batch)
+    parts = max(1, min(workers, len(batches) // LEAST_BATCHES))
+    size = -(-len(batches) // parts)
+    for begin, end in spec.partial.gaps(0, len(batches)):
+        for first in range(begin, end, size):
+            last = min(first + size, end)
+            yield MeasureTask(
+                spec=spec,
+                pass_number=number,
+                priority=(number, 2),
+                first=first,
+                last=last,
+                images=sum(map(len, batches[first:last])),
+            )
+
+
+def _scoring_tasks(spec: PassSpec, number: int, measured: tuple[Resource, ...], workers: int) -> Iterator[ScoreTask]:
+    keys = [planned.key for planned in spec.planned]
+    shares = min(workers, len(keys))
+    for share in range(shares):
+        yield ScoreTask(
+            spec=spec,
+            pass_number=number,
+            priority=(number, 3),
+            keys=tuple(keys[share::shares]),
+            measured=measured,
+        )

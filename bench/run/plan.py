@@ -1,46 +1,34 @@
-"""From a sweep to passes: open the data, load the backbones, and name every cell.
+"""From a sweep to passes: open the data, load the backbones, check every cell and give it a key."""
 
-A cell's key is a hash of what its row is asked for: settings, weights' content, images' content, preprocessing, split,
-the method's version, seed, precision, and the source of a model or method of one's own. It is not one of order, host,
-paths or labels, nor of batch size, threads, device and libraries' versions, which can change last bits and stand in the
-row.
-"""
-
-import hashlib
-import json
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from pydantic import ValidationError
 
-from splitbench import datasets, methods
-from splitbench.bench.backbones import registry
-from splitbench.bench.backbones.preprocessing import Preprocessing
+from splitbench import methods
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.backbones.split_model import Place, place_of
 from splitbench.bench.evaluation import tasks
-from splitbench.bench.run.sources import Sources
-from splitbench.bench.run.subsets import Parts, in_folder
+from splitbench.bench.run.keys import cell_ingredients, key_of, training_of
+from splitbench.bench.run.partial_results import PartialResults
+from splitbench.bench.run.sources import Sources, first_readable, open_backbone
+from splitbench.bench.run.subsets import Subsets
 from splitbench.bench.sweep.auto_splits import resolved
 from splitbench.bench.sweep.schema import BackboneSpec, Cell, DatasetSpec, Sweep, expand
+from splitbench.bench.training.methods import Training, Trainings
 from splitbench.bench.training.methods.planning import planned_learning, task_loss_problem
-from splitbench.bench.training.methods.trainings import Training
 from splitbench.bench.utils import user_code
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.precision import Precision
-from splitbench.bench.utils.validation_errors import format_validation_error
-from splitbench.datasets.base import DataError, Dataset, Part
-
-SCHEMA = 1
+from splitbench.datasets.base import Dataset, Part
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A cell with its key, what the key is made of, and the training that it needs, if any."""
+class PlannedCell:
+    """A cell with its key, the key's ingredients, and the training that it needs, if any."""
 
     cell: Cell
     key: str
@@ -48,209 +36,203 @@ class Planned:
     training: Training | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pass:
-    """Cells that share dataset and backbone, and how to load both.
+    """The cells that share a dataset and a backbone, with both opened in this process.
 
-    ``spec`` and ``model`` are what the sweep says of the two. ``untrained(seed)`` has random weights; ``labelled``
-    tells whether the training images' labels are the evaluation's.
+    Attributes:
+        dataset_spec: The sweep's entry of the dataset.
+        backbone_spec: The sweep's entry of the backbone.
+        dataset: The evaluation images.
+        calibration: Opens the calibration images.
+        train: Opens the training images.
+        labelled: Whether the training images have the evaluation's labels.
+        backbone: Loads the backbone.
+        untrained: Builds the backbone with random weights of a seed.
+        fingerprint: The hash of the evaluation images.
+        weights: The hash of the backbone's weights.
+        places: The backbone split at every split point; only while the sweep is planned.
+        planned: The cells.
     """
 
-    spec: DatasetSpec
-    model: BackboneSpec
+    dataset_spec: DatasetSpec
+    backbone_spec: BackboneSpec
     dataset: Dataset
     calibration: Callable[[], Dataset]
     train: Callable[[], Dataset]
     labelled: bool
     backbone: Callable[[], Backbone]
     untrained: Callable[[int], Backbone]
-    skip_unreadable: bool
     fingerprint: str = ""
     weights: str = ""
     places: dict[str, Place] = field(default_factory=dict)
-    planned: tuple[Planned, ...] = ()
+    planned: tuple[PlannedCell, ...] = ()
+
+    @property
+    def skip_unreadable(self) -> bool:
+        """Whether images that cannot be decoded are left out; otherwise they fail the cells."""
+        return self.dataset_spec.unreadable == "skip"
 
     @property
     def title(self) -> str:
-        """For progress: dataset and backbone."""
-        cell = self.planned[0].cell
-        return f"{cell.dataset_label} {cell.backbone_label}"
+        """Dataset and backbone, as progress shows them."""
+        return _title(self.planned)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """What all passes of a run share, as it travels between processes.
+
+    Attributes:
+        folder: The run's folder.
+        token: A file in it that exists while the run does: a process that sees it sees the same folder.
+        sources: Data and weights; the device is that of the process that works.
+        batch: Images that are run at once.
+        retrain: Whether to train here what is bundled with the project, too.
+        threads: Threads that torch takes: last bits can differ with their number.
+        time_limit: Seconds that one step of a cell may take; 0 sets no limit.
+        shard_seconds: Seconds after which measured batches are stored: as much work as a killed process loses.
+    """
+
+    folder: Path
+    token: Path
+    sources: Sources
+    batch: int
+    retrain: bool
+    threads: int
+    time_limit: float
+    shard_seconds: float
+
+    @property
+    def trainings(self) -> Trainings:
+        """The run's trainings."""
+        return Trainings(self.folder / "trainings", bundled=not self.retrain)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassSpec:
+    """A pass as it travels between processes: names, numbers and keys, nothing opened.
+
+    Attributes:
+        run: What it shares with the run's other passes.
+        dataset: The sweep's entry of the dataset.
+        backbone: The sweep's entry of the backbone.
+        fingerprint: The hash of the evaluation images.
+        weights: The hash of the backbone's weights.
+        planned: The cells that are to be run.
+        trainings: The trainings that these need and that are missing, each behind the one that it begins with.
+        partial: What was measured of the pass.
+    """
+
+    run: RunSpec
+    dataset: DatasetSpec
+    backbone: BackboneSpec
+    fingerprint: str
+    weights: str
+    planned: tuple[PlannedCell, ...]
+    trainings: tuple[Training, ...]
+    partial: PartialResults
+
+    @property
+    def title(self) -> str:
+        """Dataset and backbone, as progress shows them."""
+        return _title(self.planned)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the process that works on it computes."""
+        return self.run.sources.device
+
+    def on(self, device: str) -> "PassSpec":
+        """Return the same pass, to be run on another device."""
+        sources = replace(self.run.sources, device=torch.device(device))
+        return replace(self, run=replace(self.run, sources=sources))
+
+
+def _title(planned: tuple[PlannedCell, ...]) -> str:
+    return f"{planned[0].cell.dataset_label} {planned[0].cell.backbone_label}"
 
 
 def passes(sweep: Sweep, sources: Sources) -> Iterator[Pass]:
-    """All passes of a sweep; checks data, weights, split points and settings as it goes.
+    """Plan all passes of a sweep, checking data, weights, split points and settings on the way.
 
     Raises:
-        UserError: anything that would make a cell impossible for a reason that the user can mend.
-        DataError: data that is missing or does not fit.
+        UserError: A cell is impossible for a reason that the user can fix.
+        DataError: Data is missing or does not fit.
     """
     sweep = resolved(sweep)
     cells = list(expand(sweep))
-    for spec in sweep.datasets:
-        parts = Parts(spec, sources)
-        parts.fingerprint("evaluation")
+    for dataset in sweep.datasets:
+        subsets = Subsets(dataset, sources)
+        subsets.fingerprint("evaluation")
         for backbone in sweep.backbones:
-            chosen = [cell for cell in cells if cell.dataset is spec and cell.backbone is backbone]
-            yield _pass(parts, backbone, chosen, sweep.precision)
+            chosen = [cell for cell in cells if cell.dataset is dataset and cell.backbone is backbone]
+            yield _plan_pass(subsets, backbone, chosen, sweep.precision)
 
 
-def _pass(parts: Parts, backbone: BackboneSpec, cells: list[Cell], precision: Precision) -> Pass:
-    spec, sources = parts.spec, parts.sources
-    dataset, fingerprint = parts.of("evaluation"), parts.fingerprint("evaluation")
-    loaded = open_backbone(backbone, spec, sources)
-    example = loaded.together([loaded.pixels(first_readable(dataset)).to(sources.device)])
-    places: dict[str, Place] = {}
-    with torch.no_grad():
-        reason = tasks.get(dataset.task).mismatch(dataset, loaded, example)
-        if reason:
-            raise UserError(f"{backbone.label or backbone.name} with {spec.label or spec.name}: {reason}")
-        for at in dict.fromkeys(cell.split for cell in cells):
-            places[at] = place_of(loaded, at, example)
-    one = _opened(parts, backbone)
+def _plan_pass(subsets: Subsets, spec: BackboneSpec, cells: list[Cell], precision: Precision) -> Pass:
+    pass_ = _open(subsets, spec)
+    backbone = pass_.backbone()
+    places = _check_splits(pass_, backbone, cells, subsets.sources.device)
     planned = []
     previous: dict[str, str] = {}
     for cell in cells:
-        needed = methods.get(cell.method).needs(cell.settings)
-        ingredients = _ingredients(cell, spec, fingerprint, loaded) | {"precision": precision}
-        if "calibration" in needed:
-            ingredients["calibration"] = parts.fingerprint("calibration")
+        needs = methods.get(cell.method).needs(cell.settings)
+        ingredients = cell_ingredients(cell, subsets.spec, subsets.fingerprint("evaluation"), backbone)
+        ingredients |= {"precision": precision}
+        if "calibration" in needs:
+            ingredients["calibration"] = subsets.fingerprint("calibration")
         training = None
-        if "train" in needed:
+        if "train" in needs:
             learning = planned_learning(cell, places[cell.split])
             if learning is not None and learning.distortion == "task":
-                reason = task_loss_problem(cell, loaded, dataset, one.train, one.labelled)
+                reason = task_loss_problem(cell, backbone, pass_.dataset, pass_.train, pass_.labelled)
                 if reason:
                     raise UserError(f"{cell}: {reason}")
             warm_start = learning is not None and learning.start == "neighbour"
-            trained_on = ingredients | {"images": parts.fingerprint("train")}
-            training = _training(cell, trained_on, previous, warm_start)
+            training = training_of(cell, ingredients | {"images": subsets.fingerprint("train")}, previous, warm_start)
             ingredients["training"] = training.key
-        planned.append(Planned(cell, _key(ingredients), ingredients, training))
-    return replace(one, fingerprint=fingerprint, places=places, weights=loaded.weights, planned=tuple(planned))
-
-
-def reopened(
-    spec: DatasetSpec,
-    backbone: BackboneSpec,
-    sources: Sources,
-    fingerprint: str,
-    weights: str,
-    planned: tuple[Planned, ...],
-) -> Pass:
-    """A pass that another process has checked, with the data as this process finds it. Raises UserError, DataError."""
-    for name in {one.cell.method for one in planned}:
-        user_code.method(name)
-    for part in get_args(Part):
-        user_code.dataset(spec.source(part))
-    one = _opened(Parts(spec, sources, compared=False), backbone)
-    return replace(one, fingerprint=fingerprint, weights=weights, planned=planned)
-
-
-def _opened(parts: Parts, backbone: BackboneSpec) -> Pass:
-    spec, sources = parts.spec, parts.sources
-    return Pass(
-        spec=spec,
-        model=backbone,
-        dataset=parts.of("evaluation"),
-        calibration=partial(parts.of, "calibration"),
-        train=partial(parts.of, "train"),
-        labelled=spec.source("train") == spec.name,
-        backbone=lambda: open_backbone(backbone, spec, sources),
-        untrained=lambda seed: open_backbone(backbone.model_copy(update={"weights": "none"}), spec, sources, seed),
-        skip_unreadable=spec.unreadable == "skip",
+        planned.append(PlannedCell(cell, key_of(ingredients), ingredients, training))
+    return replace(
+        pass_,
+        fingerprint=subsets.fingerprint("evaluation"),
+        weights=backbone.weights,
+        places=places,
+        planned=tuple(planned),
     )
 
 
-def _key(ingredients: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:20]
+@torch.no_grad()
+def _check_splits(pass_: Pass, backbone: Backbone, cells: list[Cell], device: torch.device) -> dict[str, Place]:
+    """Split the backbone at every split point, on the first image that can be read."""
+    example = backbone.together([backbone.pixels(first_readable(pass_.dataset)).to(device)])
+    reason = tasks.get(pass_.dataset.task).mismatch(pass_.dataset, backbone, example)
+    if reason:
+        names = [spec.label or spec.name for spec in (pass_.backbone_spec, pass_.dataset_spec)]
+        raise UserError(f"{' with '.join(names)}: {reason}")
+    return {at: place_of(backbone, at, example) for at in dict.fromkeys(cell.split for cell in cells)}
 
 
-def _training(cell: Cell, ingredients: dict[str, Any], previous: dict[str, str], warm_start: bool) -> Training:
-    """Return the training behind a cell.
-
-    Args:
-        cell: The cell.
-        ingredients: Those of the cell, with training images in place of evaluation images.
-        previous: The key of the last training of each curve so far; this training's is added.
-        warm_start: Whether the training begins with the weights of that one.
-    """
-    ingredients = ingredients | {"precision": "float32"}
-    ingredients.pop("unreadable")
-    settings = dict(ingredients["settings"])
-    settings.pop(cell.knob)
-    curve = _key(ingredients | {"settings": settings})
-    neighbour = previous.get(curve) if warm_start else None
-    if neighbour is not None:
-        ingredients["neighbour"] = neighbour
-    key = _key(ingredients)
-    previous[curve] = key
-    return Training(cell, key, ingredients, neighbour)
+def reopen(spec: PassSpec) -> Pass:
+    """Open a pass that another process has checked, as this process finds it. Raises UserError, DataError."""
+    for name in {planned.cell.method for planned in spec.planned}:
+        user_code.method(name)
+    for subset in get_args(Part):
+        user_code.dataset(spec.dataset.source(subset))
+    opened = _open(Subsets(spec.dataset, spec.run.sources, compare=False), spec.backbone)
+    return replace(opened, fingerprint=spec.fingerprint, weights=spec.weights, planned=spec.planned)
 
 
-def _ingredients(cell: Cell, spec: DatasetSpec, fingerprint: str, loaded: Backbone) -> dict[str, Any]:
-    method = methods.get(cell.method)
-    ingredients = {
-        "schema": SCHEMA,
-        "images": fingerprint,
-        "unreadable": spec.unreadable,
-        "backbone": cell.backbone.name,
-        "args": cell.backbone.args,
-        "weights": loaded.weights,
-        "preprocessing": loaded.recipe,
-        "split": cell.split,
-        "method": cell.method,
-        "version": method.version,
-        "settings": cell.settings.model_dump(mode="json"),
-        "seed": cell.seed,
-    }
-    if user_code.is_import_path(cell.backbone.name):
-        ingredients["code"] = user_code.digest(cell.backbone.name)
-    version = registry.version_of(cell.backbone.name)
-    if version > 1:  # the first is left out: keys from before networks had versions stay
-        ingredients["backbone_version"] = version
-    code = user_code.method_digest(cell.method)
-    return ingredients if code is None else ingredients | {"method_code": code}
-
-
-def check_data(sweep: Sweep, sources: Sources) -> None:
-    """Raises UserError for a data folder that is not there, or that no dataset of the sweep reads."""
-    if sources.data is not None and not sources.data.is_dir():
-        raise UserError(f"data folder not found: {sources.data}")
-    names = {spec.source(part) for spec in sweep.datasets for part in get_args(Part)}
-    if sources.data is not None and not any(map(in_folder, names)):
-        others = [name for name in _loadable() if datasets.get(name).task == sweep.task and in_folder(name)]
-        raise UserError(
-            f"DATA= (--data) {sources.data} would not be read: the sweep's images come from no folder "
-            f"({', '.join(sorted(names))}). Leave it out, or run a sweep over {' or '.join(others)} "
-            "(see `splitbench sweeps`); a dataset of your own takes a folder where its Options have a `root`"
-        )
-
-
-def _loadable() -> Iterator[str]:
-    for name in datasets.names():
-        with suppress(DataError):  # a file there that cannot be imported is no one's concern who does not use it
-            datasets.get(name)
-            yield name
-
-
-def open_backbone(backbone: BackboneSpec, dataset: DatasetSpec, sources: Sources, seed: int = 0) -> Backbone:
-    """A backbone with its preprocessing as the dataset wants it; ``seed`` is of random weights. Raises UserError."""
-    overrides = backbone.preprocessing | dataset.preprocessing
-    try:
-        return registry.build(
-            backbone.name, backbone.args, backbone.weights, overrides, sources.weights, sources.device, seed
-        )
-    except ValidationError as error:
-        raise UserError(
-            format_validation_error(error, f"{backbone.label or backbone.name}: preprocessing", Preprocessing)
-        ) from None
-
-
-def first_readable(dataset: Dataset) -> Any:
-    """The first image that can be decoded. Raises DataError where none can."""
-    for index in range(len(dataset)):
-        try:
-            return dataset.image(index)
-        except DataError as error:
-            fault = error
-    raise DataError(f"none of the {len(dataset)} images can be read: {fault}")
+def _open(subsets: Subsets, backbone: BackboneSpec) -> Pass:
+    dataset, sources = subsets.spec, subsets.sources
+    random = backbone.model_copy(update={"weights": "none"})
+    return Pass(
+        dataset_spec=dataset,
+        backbone_spec=backbone,
+        dataset=subsets.get("evaluation"),
+        calibration=partial(subsets.get, "calibration"),
+        train=partial(subsets.get, "train"),
+        labelled=dataset.source("train") == dataset.name,
+        backbone=partial(open_backbone, backbone, dataset, sources),
+        untrained=partial(open_backbone, random, dataset, sources),
+    )

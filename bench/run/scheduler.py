@@ -1,75 +1,75 @@
-"""Gives errands to an executor as they become ready; what was lost with a worker is given out again, a few times."""
+"""Gives tasks to an executor as they become ready; what is lost with a worker is run again, a few times."""
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from typing import Any
+from graphlib import TopologicalSorter
 
-from splitbench.bench.run.executors.base import Call, Executor, LostError
-from splitbench.bench.run.worker import Job
+from splitbench.bench.run.executors.base import Executor, LostError
+from splitbench.bench.run.tasks import Resource, Task, TaskResult
+from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.failure import Failure
 
 _TRIES = 3
 _POLL = 0.5  # seconds: Ctrl-C is heard between waits
 
 
-@dataclass(eq=False)
-class Errand:
-    """``call(job, failed, *args)``, to be done when all of ``after`` is there; then ``gives`` is, if only as failed.
+@dataclass(frozen=True)
+class Ended:
+    """A task that has ended, with its result, or why it has none."""
 
-    Lower ``rank`` goes first. ``work`` is its size in (image, cell) pairs.
+    task: Task
+    result: TaskResult
+    failure: Failure | None = None
+
+
+def run_tasks(tasks: Sequence[Task], executor: Executor) -> Iterator[Ended]:
+    """Run all tasks, each when what it requires is there, and yield them as they end.
+
+    Raises:
+        UserError: A task raised it: it concerns the whole run.
     """
-
-    job: Job
-    call: Call
-    args: tuple[Any, ...] = ()
-    after: frozenset[str] = frozenset()
-    gives: tuple[str, ...] = ()
-    rank: tuple[int, ...] = ()
-    work: int = 0
-    owner: int = 0
-    tries: int = 0
-
-
-Done = Callable[[Errand, Any, Exception | None], None]
-
-
-def drive(errands: Sequence[Errand], executor: Executor, failed: dict[str, str], done: Done) -> None:
-    """Do all errands. ``done(errand, result, error)`` is called in this thread when one has ended.
-
-    ``failed`` holds the reasons of trainings that failed; it goes to every errand, and ``done`` adds to it.
-    """
-    ready: list[tuple[tuple[int, ...], int, Errand]] = []
-    waiting = list(errands)
-    there: set[str] = set()
-    running: dict[Future[Any], Errand] = {}
-    number = 0
-
-    def release() -> None:
-        nonlocal number
-        for errand in [errand for errand in waiting if errand.after <= there]:
-            waiting.remove(errand)
-            heapq.heappush(ready, (errand.rank, number, errand))
-            number += 1
-
-    release()
-    while ready or running:
+    entries = {task: (task.priority, number, task) for number, task in enumerate(tasks)}
+    sorter = TopologicalSorter(_dependencies(tasks))
+    sorter.prepare()
+    ready: list[tuple[tuple[int, ...], int, Task]] = []  # a heap
+    running: dict[Future[TaskResult], Task] = {}
+    tries: Counter[Task] = Counter()
+    failures: dict[Resource, Failure] = {}
+    while sorter.is_active():
+        for task in sorter.get_ready():
+            heapq.heappush(ready, entries[task])
         while ready and len(running) < executor.workers:
-            _, _, errand = heapq.heappop(ready)
-            errand.tries += 1
-            running[executor.submit(errand.call, errand.job, dict(failed), *errand.args)] = errand
-        ended, _ = wait(running, _POLL, FIRST_COMPLETED)
-        for future in ended:
-            errand = running.pop(future)
-            error = future.exception()
-            if isinstance(error, LostError) and errand.tries < _TRIES:
-                waiting.append(errand)
+            _, _, task = heapq.heappop(ready)
+            tries[task] += 1
+            missing = {resource: failures[resource] for resource in task.requires if resource in failures}
+            running[executor.submit(task, missing)] = task
+        for future in wait(running, _POLL, FIRST_COMPLETED).done:
+            task = running.pop(future)
+            if isinstance(future.exception(), LostError) and tries[task] < _TRIES:
+                heapq.heappush(ready, entries[task])
                 continue
-            if error is not None and not isinstance(error, Exception):
-                raise error
-            result = None if error is not None else future.result()
-            done(errand, result, error if isinstance(error, Exception) else None)
-            there |= set(errand.gives)
-        release()
-    if waiting:
-        raise RuntimeError(f"{len(waiting)} errands wait for what nobody makes")
+            ended = _end(task, future)
+            failures |= ended.result.failures
+            yield ended
+            sorter.done(task)
+
+
+def _dependencies(tasks: Sequence[Task]) -> dict[Task, set[Task]]:
+    """Return each task with those that provide what it requires."""
+    providers = {resource: task for task in tasks for resource in task.provides}
+    if unmet := {resource for task in tasks for resource in task.requires} - providers.keys():
+        raise RuntimeError(f"no task provides {sorted(map(str, unmet))}")
+    return {task: {providers[resource] for resource in task.requires} for task in tasks}
+
+
+def _end(task: Task, future: "Future[TaskResult]") -> Ended:
+    error = future.exception()
+    if error is None:
+        return Ended(task, future.result())
+    if isinstance(error, UserError) or not isinstance(error, Exception):
+        raise error
+    failure = Failure.from_error(error, task.spec.title)
+    return Ended(task, TaskResult(dict.fromkeys(task.provides, failure)), failure)

@@ -1,85 +1,75 @@
-"""Scores a pass's cells, and stores each as soon as it is known."""
+"""Scores a pass's cells, and stores each one as soon as it is known."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import torch
-
 from splitbench.bench.evaluation import Outcome, ShardError, score, tasks
 from splitbench.bench.results.store import Store
-from splitbench.bench.run.partial_results import Unfinished
-from splitbench.bench.run.plan import Pass, Planned
-from splitbench.bench.training.methods.trainings import Trainings
+from splitbench.bench.run.plan import Pass, PassSpec, PlannedCell
 from splitbench.bench.utils import progress, provenance
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.failure import Failure
 
-_TRAINING = ("train_macs", "train_images", "train_seconds")
-_SOON = 5.0  # seconds that pass before progress is worth a bar
+_TRAINING_COLUMNS = ("train_macs", "train_images", "train_seconds")
+_BAR_AFTER = 5.0
+"""Seconds after which progress is worth a bar."""
 
 
-def store_cells(
-    one: Pass,
-    cells: Collection[Planned],
-    unfinished: Unfinished,
-    store: Store,
-    trainings: Trainings,
-    device: torch.device,
-    broken: str = "",
-    quiet: bool = False,
+def score_and_store(
+    cells: Collection[PlannedCell], spec: PassSpec, pass_: Pass, *, failure: Failure | None = None, bars: bool = True
 ) -> float | None:
-    """Score these cells of a pass from its shards, and store them; all fail where the pass is ``broken``.
+    """Score cells from their pass's shards, and store them.
 
-    ``device`` is told of where nothing was measured. With ``quiet``, no progress is shown.
+    Args:
+        cells: The cells.
+        spec: Their pass.
+        pass_: The same, opened.
+        failure: Why the pass could not be measured: all cells fail for this reason.
+        bars: Whether to show progress.
 
     Returns:
-        The uncompressed backbone's accuracy, in percent; None where no cell could be scored.
+        The uncompressed backbone's accuracy in percent; None if no cell could be scored.
 
     Raises:
-        UserError: a result cannot be written.
+        UserError: A result cannot be written.
     """
     left = {planned.key: planned for planned in cells}
-    there: Mapping[str, Any] = {}
+    measured_on: Mapping[str, Any] = {}
     baseline: float | None = None
 
-    def put(planned: Planned, outcome: Outcome) -> None:
-        report = {} if planned.training is None else trainings.report(planned.training.key)
-        columns = outcome.columns | {name: report.get(name) for name in _TRAINING}
-        columns |= there or provenance.columns(device)
-        _put(planned, outcome, columns, one, store)
-
     try:
-        told = unfinished.descriptions()
-        if broken or told is None:
-            raise ShardError(broken or "the description of its cells is missing: run again")
-        descriptions, there = told
-        shard = unfinished.of_cells(left).whole()
+        stored = spec.partial.descriptions()
+        if failure is not None or stored is None:
+            raise ShardError(failure.reason if failure else "the description of its cells is missing: run again")
+        descriptions, measured_on = stored
+        shard = spec.partial.of_cells(left).whole()
         named = {key: planned.cell for key, planned in left.items()}
-        outcomes = score(named, shard, descriptions, one.dataset, one.skip_unreadable)
-        shown = {"total": len(named), "leave": False, "delay": _SOON, "disable": quiet}
-        for key, outcome in progress.track(outcomes, "scoring", unit="cells", **shown):
-            put(left.pop(key), outcome)
+        outcomes = score(named, shard, descriptions, pass_.dataset, pass_.skip_unreadable)
+        settings = {"total": len(named), "leave": False, "delay": _BAR_AFTER, "disable": not bars}
+        for key, outcome in progress.track(outcomes, "scoring", unit="cells", **settings):
+            _put(left.pop(key), outcome, measured_on, spec, pass_)
             baseline = outcome.columns.get("baseline", baseline)
     except UserError:
         raise
     except Exception as error:  # whatever breaks a whole pass must not take the other passes with it
-        reason = str(error) if isinstance(error, ShardError) else Failure.from_error(error, one.title).reason
+        failure = Failure(str(error)) if isinstance(error, ShardError) else Failure.from_error(error, pass_.title)
         for planned in left.values():
-            put(planned, Outcome(planned.cell, reason=reason))
+            _put(planned, Outcome(planned.cell, reason=failure.reason), measured_on, spec, pass_)
     return baseline
 
 
-def doubt(one: Pass, baseline: float | None) -> str:
-    """What is to be said where the uncompressed backbone tells next to nothing."""
-    return "" if baseline is None else tasks.get(one.dataset.task).doubt(baseline, one.dataset)
+def describe_doubt(pass_: Pass, baseline: float | None) -> str:
+    """Return a warning if the uncompressed backbone is hardly better than chance; empty if all is well."""
+    return "" if baseline is None else tasks.get(pass_.dataset.task).doubt(baseline, pass_.dataset)
 
 
-def _put(planned: Planned, outcome: Outcome, columns: Mapping[str, Any], one: Pass, store: Store) -> None:
+def _put(planned: PlannedCell, outcome: Outcome, measured_on: Mapping[str, Any], spec: PassSpec, pass_: Pass) -> None:
     cell = planned.cell
+    report = {} if planned.training is None else spec.run.trainings.report(planned.training.key)
     row = {
-        "task": one.dataset.task,
-        "fingerprint": one.fingerprint,
-        "weights": one.weights,
+        "task": pass_.dataset.task,
+        "fingerprint": spec.fingerprint,
+        "weights": spec.weights,
         "split": cell.split,
         "method": cell.method,
         "variant": cell.variant,
@@ -89,7 +79,9 @@ def _put(planned: Planned, outcome: Outcome, columns: Mapping[str, Any], one: Pa
         "status": "failed" if outcome.reason else "ok",
         "reason": outcome.reason,
         "precision": planned.ingredients["precision"],
-        **columns,
+        **outcome.columns,
+        **{name: report.get(name) for name in _TRAINING_COLUMNS},
+        **(measured_on or provenance.columns(spec.device)),
         "date": provenance.now(),
     }
-    store.put(planned.key, planned.ingredients, row, outcome.stored, outcome.records)
+    Store(spec.run.folder).put(planned.key, planned.ingredients, row, outcome.stored, outcome.records)

@@ -1,17 +1,36 @@
-"""Where a run finds what it needs on this machine."""
+"""Where a run finds its data and weights on this machine, and how it opens them."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, get_args
 
 import torch
+from pydantic import ValidationError
+
+from splitbench import datasets
+from splitbench.bench.backbones import registry
+from splitbench.bench.backbones.preprocessing import Preprocessing
+from splitbench.bench.backbones.registry import Backbone
+from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, Sweep
+from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.validation_errors import format_validation_error
+from splitbench.datasets.base import DataError, Dataset, Part, UnknownIdsError
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where things are on this machine: none of it is part of a cell's key.
+    """What differs between machines: the key of a cell excludes all of it.
 
-    ``memory`` is what training may use to keep pictures or a frozen head's outputs, in bytes. ``pictures`` is a folder
-    for decoded evaluation pictures, of at most ``pictures_limit`` bytes. ``naive`` evaluates each cell by itself.
+    Attributes:
+        data: Folder of the data, or None.
+        weights: Folder of weights files, or None.
+        device: Where the process computes.
+        memory: Bytes in which training may keep images or a frozen head's outputs.
+        pictures: Folder for decoded evaluation images, or None.
+        pictures_limit: Bytes that this folder may take.
+        naive: Whether each cell is evaluated by itself, with nothing shared.
     """
 
     data: Path | None = None
@@ -21,3 +40,86 @@ class Sources:
     pictures: Path | None = None
     pictures_limit: int = 20 * 2**30
     naive: bool = False
+
+
+def check_data(sweep: Sweep, sources: Sources) -> None:
+    """Check that the data folder exists, and that some dataset of the sweep reads it.
+
+    Raises:
+        UserError: The folder does not exist, or would not be read.
+    """
+    if sources.data is not None and not sources.data.is_dir():
+        raise UserError(f"data folder not found: {sources.data}")
+    names = {spec.source(subset) for spec in sweep.datasets for subset in get_args(Part)}
+    if sources.data is not None and not any(map(reads_folder, names)):
+        others = [name for name in _loadable() if datasets.get(name).task == sweep.task and reads_folder(name)]
+        raise UserError(
+            f"DATA= (--data) {sources.data} would not be read: the sweep's images come from no folder "
+            f"({', '.join(sorted(names))}). Leave it out, or run a sweep over {' or '.join(others)} "
+            "(see `splitbench sweeps`); a dataset of your own takes a folder where its Options have a `root`"
+        )
+
+
+def _loadable() -> Iterator[str]:
+    for name in datasets.names():
+        with suppress(DataError):  # a file there that cannot be imported only concerns those who use it
+            datasets.get(name)
+            yield name
+
+
+def reads_folder(name: str) -> bool:
+    """Return whether the dataset ``name`` reads its images from a folder. Raises DataError for an unknown name."""
+    return "root" in datasets.get(name).Options.model_fields
+
+
+def open_dataset(spec: DatasetSpec, sources: Sources, subset: Part) -> Dataset:
+    """Open one subset of a dataset; its ``root`` is relative to the data folder. Raises DataError."""
+    kind = datasets.get(spec.source(subset))
+    options = spec.options(subset)
+    if reads_folder(spec.source(subset)) and (sources.data is not None or "root" in options):
+        options["root"] = (sources.data or Path()) / (options.get("root") or "")
+    try:
+        return kind.load(kind.Options.model_validate(options), subset)
+    except UnknownIdsError as error:
+        # What the evaluation images exclude goes for the other subsets, too, which may lie elsewhere.
+        if subset == "evaluation" or "exclude" in getattr(spec, subset):
+            raise
+        options["exclude"] = {*options["exclude"]} - {*error.names}
+        return kind.load(kind.Options.model_validate(options), subset)
+
+
+def open_backbone(spec: BackboneSpec, dataset: DatasetSpec, sources: Sources, seed: int = 0) -> Backbone:
+    """Build a backbone with the preprocessing that the dataset asks for.
+
+    Args:
+        spec: The backbone.
+        dataset: The dataset whose images it will see.
+        sources: Where its weights lie, and the device it goes to.
+        seed: Seed of the weights, if they are random.
+
+    Raises:
+        UserError: The name, weights or preprocessing are wrong.
+    """
+    try:
+        return registry.build(
+            name=spec.name,
+            args=spec.args,
+            weights=spec.weights,
+            overrides=spec.preprocessing | dataset.preprocessing,
+            folder=sources.weights,
+            device=sources.device,
+            seed=seed,
+        )
+    except ValidationError as error:
+        place = f"{spec.label or spec.name}: preprocessing"
+        raise UserError(format_validation_error(error, place, Preprocessing)) from None
+
+
+def first_readable(dataset: Dataset) -> Any:
+    """Return the first image that can be decoded. Raises DataError if none can."""
+    for index in range(len(dataset)):
+        try:
+            return dataset.image(index)
+        except DataError as error:
+            fault = error
+    raise DataError(f"none of the {len(dataset)} images can be read: {fault}")

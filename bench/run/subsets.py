@@ -1,87 +1,76 @@
-"""A dataset's images in their three uses: evaluation, calibration and training; each is opened and read once."""
+"""The evaluation, calibration and training images of a dataset; each subset is opened and read once."""
 
 from collections.abc import Iterable
 from functools import cache, cached_property
-from pathlib import Path
 
 from splitbench import datasets
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.sources import Sources, open_dataset
 from splitbench.bench.sweep.schema import DatasetSpec
 from splitbench.bench.utils import progress
-from splitbench.datasets.base import DataError, Dataset, Part, UnknownIdsError, each, named
+from splitbench.datasets.base import DataError, Dataset, Part, each, named
 
-_MANY = 20_000  # images whose reading is shown
+_MANY = 20_000
+"""Reading that many images is worth a progress bar."""
+
+_ADJECTIVES: dict[Part, str] = {"evaluation": "evaluation", "calibration": "calibration", "train": "training"}
 
 
-class Parts:
-    """The images that a sweep's entry names. With ``compared``, none may be an evaluation image and another, too."""
+class Subsets:
+    """The images that a sweep's dataset entry names.
 
-    def __init__(self, spec: DatasetSpec, sources: Sources, compared: bool = True) -> None:
-        self.spec, self.sources, self.compared = spec, sources, compared
+    Args:
+        spec: The entry.
+        sources: Where the data lies.
+        compare: Whether to refuse calibration and training images that are evaluation images, too.
+    """
+
+    def __init__(self, spec: DatasetSpec, sources: Sources, compare: bool = True) -> None:
+        self.spec, self.sources, self.compare = spec, sources, compare
         self.label = spec.label or spec.name
-        self.of = cache(self._of)
+        self.get = cache(self._get)
         self.fingerprint = cache(self._fingerprint)
 
-    def _of(self, part: Part) -> Dataset:
-        """Raises DataError for no images, or for calibration or training images that are evaluation images."""
-        dataset = open_dataset(self.spec, self.sources, part)
+    def _get(self, subset: Part) -> Dataset:
+        """Open a subset.
+
+        Raises:
+            DataError: It has no images, names that are not unique, or images that are evaluation images.
+        """
+        dataset = open_dataset(self.spec, self.sources, subset)
         if len(dataset) == 0:
-            raise DataError(f"{self.label}: no {_NAMES[part]} images")
+            raise DataError(f"{self.label}: no {_ADJECTIVES[subset]} images")
         if len({*dataset.ids}) != len(dataset):
             raise DataError(f"{self.label}: {len(dataset)} images have {len({*dataset.ids})} different names in `ids`")
-        if part != "evaluation" and self.compared:
-            self._compare(dataset, part)
+        if subset != "evaluation" and self.compare:
+            self._refuse_evaluation_images(dataset, subset)
         return dataset
 
-    def _fingerprint(self, part: Part) -> str:
-        """Of all images of a part. Raises DataError."""
-        return datasets.fingerprint(self.of(part), lambda digests: self._shown(digests, len(self.of(part)), part))
+    def _fingerprint(self, subset: Part) -> str:
+        """Return the hash of all images of a subset. Raises DataError."""
+        dataset = self.get(subset)
+        return datasets.fingerprint(dataset, lambda digests: self._track(digests, len(dataset), subset))
 
     @cached_property
-    def _evaluated(self) -> frozenset[str]:
-        evaluation = self.of("evaluation")
-        return frozenset(self._shown(each(evaluation.content, len(evaluation)), len(evaluation), "evaluation"))
+    def _evaluation_contents(self) -> frozenset[str]:
+        evaluation = self.get("evaluation")
+        return frozenset(self._track(each(evaluation.content, len(evaluation)), len(evaluation), "evaluation"))
 
-    def _compare(self, dataset: Dataset, part: Part) -> None:
-        evaluation = self.of("evaluation")
+    def _refuse_evaluation_images(self, dataset: Dataset, subset: Part) -> None:
+        evaluation = self.get("evaluation")
         names = set(evaluation.ids) if dataset.global_ids and evaluation.global_ids else set()
-        contents = self._shown(each(dataset.content, len(dataset)), len(dataset), part)
+        contents = self._track(each(dataset.content, len(dataset)), len(dataset), subset)
         same = [
             name
             for name, content in zip(dataset.ids, contents, strict=True)
-            if name in names or content in self._evaluated
+            if name in names or content in self._evaluation_contents
         ]
         if same:
             raise DataError(
-                f"{self.label}: {len(same)} {_NAMES[part]} images are evaluation images ({named(same)}): "
-                f"name other images, as by `{part}: {{root: FOLDER}}`, or leave "
-                f"them out by `{part}: exclude`"
+                f"{self.label}: {len(same)} {_ADJECTIVES[subset]} images are evaluation images ({named(same)}): "
+                f"name other images, as by `{subset}: {{root: FOLDER}}`, or leave "
+                f"them out by `{subset}: exclude`"
             )
 
-    def _shown(self, digests: Iterable[str], count: int, part: Part) -> Iterable[str]:
-        what = f"{self.label}: reading {_NAMES[part]} images"
-        return progress.track(digests, what, unit="images", total=count, disable=count < _MANY)
-
-
-_NAMES: dict[Part, str] = {"evaluation": "evaluation", "calibration": "calibration", "train": "training"}
-
-
-def in_folder(name: str) -> bool:
-    """Whether a dataset of this name is read from a folder. Raises DataError where there is none."""
-    return "root" in datasets.get(name).Options.model_fields
-
-
-def open_dataset(spec: DatasetSpec, sources: Sources, part: Part) -> Dataset:
-    """A dataset's images for one use, its folder taken relative to the data folder. Raises DataError."""
-    kind = datasets.get(spec.source(part))
-    options = spec.options(part)
-    if in_folder(spec.source(part)) and (sources.data is not None or "root" in options):
-        options["root"] = (sources.data or Path()) / (options.get("root") or "")
-    try:
-        return kind.load(kind.Options.model_validate(options), part)
-    except UnknownIdsError as error:
-        # What the evaluation images exclude goes for the other subsets, too, which may lie elsewhere.
-        if part == "evaluation" or "exclude" in getattr(spec, part):
-            raise
-        options["exclude"] = {*options["exclude"]} - {*error.names}
-        return kind.load(kind.Options.model_validate(options), part)
+    def _track(self, digests: Iterable[str], count: int, subset: Part) -> Iterable[str]:
+        title = f"{self.label}: reading {_ADJECTIVES[subset]} images"
+        return progress.track(digests, title, unit="images", total=count, disable=count < _MANY)

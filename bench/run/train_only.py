@@ -33,17 +33,17 @@ def train_all(
         if not quiet:
             store.open()
             folder.enter_context(store.held())
-        folder.enter_context(log.kept(store.folder))
+        folder.enter_context(log.log_to(store.folder))
         trainings = Trainings(store.folder / "trainings", bundled=not retrain)
-        for one in passes(sweep, replace(sources, device=device)):
-            wanted = [p.training for p in one.planned if p.training is not None]
+        for pass_ in passes(sweep, replace(sources, device=device)):
+            wanted = [p.training for p in pass_.planned if p.training is not None]
             trainer = MethodTrainer(
                 inputs=TrainingInputs(
-                    task=one.dataset.task,
-                    backbone=one.backbone(),
-                    untrained=one.untrained,
-                    images=one.train,
-                    skip_unreadable=one.skip_unreadable,
+                    task=pass_.dataset.task,
+                    backbone=pass_.backbone(),
+                    untrained=pass_.untrained,
+                    images=pass_.train,
+                    skip_unreadable=pass_.skip_unreadable,
                 ),
                 trainings=trainings,
                 device=device,

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and what is taken from files that may be anybody's."""
+"""Atomic writes, and careful reads of files that are untrusted input."""
 
 import json
 import os
@@ -11,8 +11,30 @@ from splitbench.bench.utils.errors import UserError
 _FORMULA = tuple("=+-@\t\r\n")
 
 
+def write_file(path: Path, content: bytes | str, advice: str = "make room, or choose another folder") -> Path:
+    """Write a file so that it is there whole or not at all: under a temporary name first, then moved into place.
+
+    Args:
+        path: The file; its folder is made.
+        content: Text is written in UTF-8.
+        advice: What the user can do if it cannot be written.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        UserError: The file cannot be written; one that was there is unchanged.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise UserError(f"cannot write {path} ({error.strerror or error}): {advice}") from None
+    return path
+
+
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name beside ``path`` and move it into place. Raises OSError, leaving no trace."""
+    """Write a file as :func:`write_file` does, for callers with a message of their own. Raises OSError."""
     temporary = None
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
@@ -29,17 +51,8 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a text file, ending in a line's end, whole or not at all; makes its folder, and returns ``path``.
-
-    Raises:
-        UserError: the folder or file cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, (text if text.endswith("\n") else text + "\n").encode())
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
-    return path
+    """Write a text file by :func:`write_file`, with a newline at its end."""
+    return write_file(path, text if text.endswith("\n") else text + "\n")
 
 
 def remove(path: Path) -> None:

@@ -1,9 +1,9 @@
-"""What a run's folder keeps for whoever looks for a fault: tracebacks, and what workers do that no screen shows.
+"""The log of a run: tracebacks of what failed, training progress, and worker log messages.
 
     results/<run>/log/<machine>-<process>.txt
 
-Python's own logging, under the name ``splitbench``. Every process writes a file of its own, and none where it has
-nothing to tell.
+Python's own logging, under the name ``splitbench``. Every process writes a file of its own, and none if it logs
+nothing.
 """
 
 import logging
@@ -15,13 +15,13 @@ from pathlib import Path
 
 LOG = logging.getLogger("splitbench")
 LOG.setLevel(logging.INFO)
-LOG.addHandler(logging.NullHandler())  # where no run keeps it, it is not for the screen
+LOG.addHandler(logging.NullHandler())  # outside of a run nothing is logged, not even on the screen
 
 FOLDER = "log"
 
 
-class _File(logging.Handler):
-    """Opened for every record, since there are few: a disk that is full, or a folder that is gone, stops nothing."""
+class _RunHandler(logging.Handler):
+    """Opens its file for every record, since there are few: neither a full disk nor a removed folder stops a run."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -35,23 +35,12 @@ class _File(logging.Handler):
                 stream.write(self.format(record) + "\n")
 
 
-def keep(folder: Path) -> None:
-    """From now on, what this process logs goes into a run's folder, and to no other run's."""
-    leave()
-    LOG.addHandler(_File(folder))
-
-
-def leave() -> None:
-    """Keep nothing any more."""
-    for handler in [handler for handler in LOG.handlers if isinstance(handler, _File)]:
-        LOG.removeHandler(handler)
-
-
 @contextmanager
-def kept(folder: Path) -> Iterator[None]:
-    """Keep it for as long as what is within runs."""
-    keep(folder)
+def log_to(folder: Path) -> Iterator[None]:
+    """Write what this process logs into a run's folder for as long as the context is open."""
+    handler = _RunHandler(folder)
+    LOG.addHandler(handler)
     try:
         yield
     finally:
-        leave()
+        LOG.removeHandler(handler)

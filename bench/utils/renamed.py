@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Literal
 
-Kind = Literal["backbone", "command", "dataset"]
+Kind = Literal["backbone", "command", "dataset", "option"]
 
 RENAMED: Mapping[Kind, Mapping[str, str]] = {
     "backbone": {
@@ -19,6 +19,7 @@ RENAMED: Mapping[Kind, Mapping[str, str]] = {
     },
     "command": {"train-embedded": "train-synthetic"},
     "dataset": {"embedded": "synthetic", "embedded-detection": "synthetic-detection"},
+    "option": {"--patience": "--time-limit"},
 }
 """By kind, the old words and what they are called now."""
 

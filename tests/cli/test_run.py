@@ -12,7 +12,8 @@ import pytest
 
 from splitbench.bench.evaluation import Prepared, measure
 from splitbench.bench.results.columns import NAMES
-from splitbench.bench.run import worker
+from splitbench.bench.run import runner, tasks
+from splitbench.bench.utils.renamed import RenamedWarning
 from splitbench.methods import MethodError, quantize_rle
 from tests.helpers.command_line import rows, splitbench
 from tests.helpers.photographs import photographs_in
@@ -212,7 +213,7 @@ def unwritable(tmp_path: Path) -> Path:
         (("{resize: 64, crop: 64}", "{resiz: 64}"), {}, "did you mean resize"),
         (("", ""), {"--device": "cuda:99"}, "DEVICE="),
         (("", ""), {"--device": "tpu"}, "DEVICE="),
-        (("", ""), {"--out": unwritable}, "cannot write results to"),
+        (("", ""), {"--out": unwritable}, "choose another folder by OUT= (--out)"),
     ],
 )
 def test_bad_input_is_one_sentence_and_code_2(sweep, photographs, tmp_path, capsys, change, words, sentence):
@@ -262,7 +263,7 @@ def test_an_interrupted_run_keeps_finished_passes(sweep, photographs, tmp_path, 
 
     out = tmp_path / "out"
     with monkeypatch.context() as patched:
-        patched.setattr(worker, "measure", interrupted)
+        patched.setattr(tasks, "measure", interrupted)
         assert splitbench("run", sweep, "--data", photographs, "--out", out, "--device", "cpu") == 130
     assert "goes on from there" in capsys.readouterr().err
     assert len(rows(out)) == CELLS
@@ -272,11 +273,28 @@ def test_an_interrupted_run_keeps_finished_passes(sweep, photographs, tmp_path, 
         starts.append(first)
         return original(prepared, first, *rest)
 
-    monkeypatch.setattr(worker, "measure", noted)
+    monkeypatch.setattr(tasks, "measure", noted)
     assert splitbench("run", sweep, "--data", photographs, "--out", out, "--device", "cpu") == 0
     assert f"{CELLS} kept" in capsys.readouterr().out
     assert min(starts) == 1  # the first batch of the second pass was stored before
     assert not (out / "unfinished").exists()
+
+
+@pytest.mark.usefixtures("bare")
+def test_patience_is_taken_for_time_limit_and_the_new_name_is_told(sweep, photographs, tmp_path, monkeypatch):
+    limits = []
+
+    def noted(checked, sources, store, options, say):
+        limits.append(options.time_limit)
+        return runner.Result(0, 0, ())
+
+    monkeypatch.setattr(runner, "run", noted)
+    words = ("run", sweep, "--data", photographs, "--out", tmp_path / "out", "--device", "cpu")
+    with pytest.warns(RenamedWarning, match="option --patience is called --time-limit now"):
+        assert splitbench(*words, "--patience", 7) == 0
+    assert splitbench(*words, "--time-limit", 8) == 0
+    assert splitbench(*words) == 0
+    assert limits == [7, 8, 3600]
 
 
 def test_python_m_and_lists_work():

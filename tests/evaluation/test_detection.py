@@ -10,9 +10,7 @@ from splitbench import methods
 from splitbench.bench.backbones import detectors, registry
 from splitbench.bench.backbones.split_model import place_of
 from splitbench.bench.evaluation import Material, evaluate
-from splitbench.bench.run.plan import open_backbone
-from splitbench.bench.run.sources import Sources
-from splitbench.bench.run.subsets import open_dataset
+from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.split import same
 from splitbench.bench.sweep.schema import expand, read
 from splitbench.bench.utils.errors import UserError

@@ -222,11 +222,8 @@ def test_a_codec_that_never_ends_fails_its_cell_only(prepared, monkeypatch):
     first, other, *_ = prepared.candidates
     endless = dataclasses.replace(first.deployment, codec=Endless(first.deployment.codec))
     few = dataclasses.replace(prepared, candidates=[dataclasses.replace(first, deployment=endless), other], failed={})
-    time_limit.allow(1.5)
-    try:
+    with time_limit.allowed(1.5):
         shard = measure(few)
-    finally:
-        time_limit.allow(0)
     assert "gave up" in shard.failed[first.name].reason
     assert len(shard.cells[other.name]["image"]) == IMAGES
 

@@ -10,7 +10,7 @@ import torch
 
 from splitbench.bench.evaluation import costs, describe, measure, pipeline, prepare
 from splitbench.bench.metrics.latency import median_ms
-from splitbench.bench.run.executors.base import in_worker
+from splitbench.bench.run.executors.base import run_in_process
 from splitbench.bench.run.plan import passes
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import read
@@ -230,15 +230,15 @@ def test_a_gpu_that_stops_working_ends_the_run_and_fails_no_cell(calls, monkeypa
 
 
 def test_a_worker_whose_gpu_stops_working_ends_and_its_work_is_done_elsewhere(monkeypatch):
-    job = mock.Mock(sources=Sources(device=CUDA))
+    task = mock.Mock(**{"run.side_effect": lost, "spec.device": CUDA})
     ended = mock.Mock(side_effect=SystemExit)
     monkeypatch.setattr(os, "_exit", ended)
     with pretended():
         with pytest.raises(RuntimeError):  # a fault of the work's own
-            in_worker(lost, job)
+            run_in_process(task, {})
         monkeypatch.setattr(torch.cuda, "synchronize", lost)
         with pytest.raises(SystemExit):
-            in_worker(lost, job)
+            run_in_process(task, {})
     ended.assert_called_once_with(1)
 
 

@@ -8,9 +8,7 @@ import torch
 
 from splitbench import methods
 from splitbench.bench.evaluation import Material, prepare
-from splitbench.bench.run.plan import open_backbone
-from splitbench.bench.run.sources import Sources
-from splitbench.bench.run.subsets import open_dataset
+from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep.schema import Sweep, expand
 from splitbench.methods.base import Context, Learned, LearningMethod
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from splitbench.bench.evaluation import measure
 from splitbench.bench.results.store import Store
-from splitbench.bench.run import runner, worker
+from splitbench.bench.run import runner, tasks
+from splitbench.bench.run.partial_results import PartialResults
+from splitbench.bench.run.plan import Pass, PassSpec, RunSpec
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import read
 
@@ -15,6 +17,31 @@ methods:
   - {name: quantize-rle, bits: [2, 4]}
 batch: 4
 """
+
+
+def spec_of(pass_: Pass, folder: Path) -> PassSpec:
+    """A planned pass as it travels to another process, with nothing trained."""
+    keys = [planned.key for planned in pass_.planned]
+    run = RunSpec(
+        folder=folder,
+        token=folder,
+        sources=Sources(),
+        batch=4,
+        retrain=False,
+        threads=1,
+        time_limit=0,
+        shard_seconds=5,
+    )
+    return PassSpec(
+        run=run,
+        dataset=pass_.dataset_spec,
+        backbone=pass_.backbone_spec,
+        fingerprint=pass_.fingerprint,
+        weights=pass_.weights,
+        planned=pass_.planned,
+        trainings=(),
+        partial=PartialResults.find_or_create(folder, keys, run.batch),
+    )
 
 
 def ran(path: Path, out: Path) -> tuple[int, int]:
@@ -32,7 +59,7 @@ def stop(monkeypatch, batch, error):
             raise error
         return measure(prepared, first, first + 1)
 
-    monkeypatch.setattr(worker, "measure", stopped)
+    monkeypatch.setattr(tasks, "measure", stopped)
 
 
 def starts(monkeypatch):
@@ -43,5 +70,5 @@ def starts(monkeypatch):
         seen.append(first)
         return measure(prepared, first, *rest)
 
-    monkeypatch.setattr(worker, "measure", noted)
+    monkeypatch.setattr(tasks, "measure", noted)
     return seen

@@ -6,14 +6,17 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import psutil
 import pytest
 
-from splitbench.bench.run.executors import Choice, Here, LostError, local, opened
+from splitbench.bench.run.executors import ExecutorOptions, Here, LostError, local, open_executor
 from splitbench.bench.run.partition import chains
-from splitbench.bench.run.scheduler import Errand, drive
+from splitbench.bench.run.scheduler import run_tasks
+from splitbench.bench.run.tasks import Task, TaskResult, Trained
 from splitbench.bench.utils.errors import UserError
 from tests.helpers.command_line import splitbench
 from tests.helpers.results_samples import difference
@@ -112,77 +115,112 @@ def test_without_ray_one_sentence_says_what_to_install(sweep, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("choice", "device", "sentence"),
+    ("options", "device", "sentence"),
     [
-        (Choice(address="auto"), "cpu", "add --executor ray"),
-        (Choice(workers=2), "cuda:0", "one per GPU"),
+        (ExecutorOptions(address="auto"), "cpu", "add --executor ray"),
+        (ExecutorOptions(workers=2), "cuda:0", "one per GPU"),
     ],
 )
-def test_a_choice_that_cannot_be_is_refused(choice, device, sentence):
+def test_a_choice_that_cannot_be_is_refused(options, device, sentence):
     with pytest.raises(UserError, match=sentence):
-        opened(choice, device)
+        open_executor(options, device)
 
 
 def test_one_worker_is_this_process():
-    assert isinstance(opened(Choice(), "cpu"), Here)
+    assert isinstance(open_executor(ExecutorOptions(), "cpu"), Here)
 
 
-class Flaky:
-    """An executor that loses the work of a task the first few times."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Noting(Task):
+    """A task that notes when it was run, and what failed of what it requires; where it ``breaks``, it raises."""
 
-    here = False
+    name: str
+    order: list[tuple[str, list[str]]]
+    needs: frozenset[str] = frozenset()
+    gives: tuple[str, ...] = ()
+    breaks: bool = False
+
+    @property
+    def requires(self):
+        return frozenset(map(Trained, self.needs))
+
+    @property
+    def provides(self):
+        return tuple(map(Trained, self.gives))
+
+    def run(self, worker, failures):
+        self.order.append((self.name, sorted(resource.key for resource in failures)))
+        if self.breaks:
+            raise RuntimeError("it broke")
+        return TaskResult()
+
+    def _run(self, opened, failures):
+        raise AssertionError("run does it")
+
+
+def noting(name, order, priority=0, **settings):
+    return Noting(
+        spec=mock.Mock(title="a pass"), pass_number=0, priority=(priority,), name=name, order=order, **settings
+    )
+
+
+class Flaky(Here):
+    """An executor that loses a task the first few times."""
+
     workers = 2
 
     def __init__(self, losses):
-        self.losses, self.calls = losses, []
+        super().__init__()
+        self.losses, self.calls = losses, 0
 
-    def submit(self, call, job, *args):
-        future: Future[object] = Future()
-        self.calls.append(args[1:])
-        if self.losses > 0:
-            self.losses -= 1
-            future.set_exception(LostError("gone"))
-        else:
-            future.set_result(call(job, *args))
+    def submit(self, task, failures):
+        self.calls += 1
+        if self.losses == 0:
+            return super().submit(task, failures)
+        self.losses -= 1
+        future: Future[TaskResult] = Future()
+        future.set_exception(LostError("gone"))
         return future
-
-    def close(self):
-        pass
 
 
 @pytest.mark.parametrize(("losses", "calls", "error"), [(0, 1, False), (2, 3, False), (3, 3, True), (9, 3, True)])
-def test_lost_work_is_done_again_a_bounded_number_of_times(losses, calls, error):
-    executor, ended = Flaky(losses), []
-    task = Errand(None, lambda job, failed: "done")
-    drive([task], executor, {}, lambda task, result, fault: ended.append((result, fault)))
-    assert len(executor.calls) == calls
-    ((result, fault),) = ended
-    assert (result is None) == error == isinstance(fault, LostError)
+def test_a_lost_task_is_run_again_a_bounded_number_of_times(losses, calls, error):
+    executor = Flaky(losses)
+    order: list[tuple[str, list[str]]] = []
+    (ended,) = run_tasks([noting("a", order)], executor)
+    assert executor.calls == calls
+    assert (order == []) == error == (ended.failure is not None)
+    assert not error or ended.failure.reason == "LostError: gone"
 
 
-def test_tasks_wait_for_what_they_need_and_go_by_rank():
-    order = []
-
-    def call(job, failed, name):
-        order.append((name, sorted(failed)))
-
-    def task(name, after=(), gives=(), rank=(0,)):
-        return Errand(None, call, (name,), frozenset(after), gives, rank)
-
-    def done(task, result, error):
-        if task.gives:
-            failed[task.gives[0]] = "it broke"
-
-    failed: dict[str, str] = {}
+def test_tasks_wait_for_what_they_require_and_go_by_priority():
+    order: list[tuple[str, list[str]]] = []
     tasks = [
-        task("c", after=["y"], rank=(0,)),
-        task("b", after=["x"], gives=("y",)),
-        task("a", gives=("x",), rank=(9,)),
+        noting("d", order, priority=1),
+        noting("c", order, needs=frozenset({"x", "y"})),
+        noting("b", order, needs=frozenset({"x"}), gives=("y",), breaks=True),
+        noting("a", order, priority=9, gives=("x",)),
     ]
-    drive(tasks, Here(), failed, done)
-    assert order == [("a", []), ("b", ["x"]), ("c", ["x", "y"])]
-    with pytest.raises(RuntimeError, match="wait for what nobody makes"):
-        drive([task("d", after=["z"])], Here(), {}, done)
+    ended = list(run_tasks(tasks, Here()))
+    assert order == [("d", []), ("a", []), ("b", []), ("c", ["y"])]
+    assert [one.failure is not None for one in ended] == [False, False, True, False]
+    assert ended[2].failure.reason.startswith("RuntimeError: it broke")
+
+
+def test_a_task_that_requires_what_no_task_provides_is_refused():
+    with pytest.raises(RuntimeError, match="no task provides"):
+        list(run_tasks([noting("a", [], needs=frozenset({"z"}))], Here()))
+
+
+def test_what_concerns_the_whole_run_ends_it():
+    class Wrong(Here):
+        def submit(self, task, failures):
+            future: Future[TaskResult] = Future()
+            future.set_exception(UserError("the disk is full"))
+            return future
+
+    with pytest.raises(UserError, match="the disk is full"):
+        list(run_tasks([noting("a", []), noting("b", [])], Wrong()))
 
 
 def test_chains_follow_neighbours():

@@ -43,7 +43,7 @@ def test_folders_of_other_names_are_refused_where_the_backbone_tells_another_num
         planned(tmp_path, ["square", "triangle"], ["circle", "square", "triangle"], classes=3)
 
 
-def test_parts_in_two_roots_must_have_the_same_folders_where_labels_are_learned(tmp_path):
+def test_subsets_in_two_roots_must_have_the_same_folders_where_labels_are_learned(tmp_path):
     here, there = ["cat", "dog"], ["bird", "cat", "dog"]
     with pytest.raises(UserError, match=r"some are in one only \(bird\).*; or set `distortion: distill`"):
         planned(tmp_path, here, there)
@@ -86,4 +86,4 @@ def test_names_that_are_not_one_per_image_are_refused(monkeypatch):
     several = mock.MagicMock(ids=["a", "b", "a"], __len__=lambda _: 3)
     monkeypatch.setattr(subsets, "open_dataset", lambda *_: several)
     with pytest.raises(DataError, match="3 images have 2 different names"):
-        subsets.Parts(mock.Mock(label="mine"), Sources()).of("evaluation")
+        subsets.Subsets(mock.Mock(label="mine"), Sources()).get("evaluation")

@@ -5,9 +5,11 @@ import yaml
 
 from splitbench.bench.evaluation import score
 from splitbench.bench.results.store import Store
-from splitbench.bench.run import runner, score_and_store, worker
-from splitbench.bench.run.executors import Choice, LostError, opened
+from splitbench.bench.run import runner, score_and_store
+from splitbench.bench.run.executors import ExecutorOptions, LostError, open_executor
+from splitbench.bench.run.runner import RunOptions
 from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.tasks import ScoreTask
 from splitbench.bench.sweep.schema import read
 from splitbench.bench.utils.errors import UserError
 from tests.helpers.small_sweep import SMALL, ran, starts, stop
@@ -60,12 +62,15 @@ def test_a_part_that_ends_leaves_what_was_measured_of_the_others(small, tmp_path
         ran(small, out)
     seen = starts(monkeypatch)
     one = read(small).only((), ("raw",))
-    assert runner.run(one, Sources(), Store(out), part=True).done == 2 and seen[0] == 2
+    assert runner.run(one, Sources(), Store(out), RunOptions(keep_other_rows=True)).done == 2 and seen[0] == 2
     seen.clear()
     assert ran(small, out) == (2, 2) and seen[0] == 2
     assert not (out / "unfinished").exists()
     seen.clear()
-    assert runner.run(one, Sources(), Store(out), "all", part=True).done == 2 and seen[0] == 0
+    assert (
+        runner.run(one, Sources(), Store(out), RunOptions(overwrite="all", keep_other_rows=True)).done == 2
+        and seen[0] == 0
+    )
 
 
 def test_a_failure_that_was_mended_is_not_found_again(small, tmp_path):
@@ -82,7 +87,7 @@ def test_overwriting_all_takes_nothing_from_an_interrupted_run(small, tmp_path, 
         ran(small, out)
 
     seen = starts(monkeypatch)
-    assert runner.run(read(small), Sources(), Store(out), "all").done == 2 and seen[0] == 0
+    assert runner.run(read(small), Sources(), Store(out), RunOptions(overwrite="all")).done == 2 and seen[0] == 0
 
 
 def test_a_cell_that_fails_costs_a_broken_pass_nothing(small, tmp_path, monkeypatch):
@@ -109,8 +114,8 @@ def test_one_folder_of_an_interrupted_run_serves_one_pass_only(small, tmp_path, 
     monkeypatch.undo()
     content["backbones"] = [backbone | {"splits": [at], "label": at} for at in ("layer2", "layer3")]
     small.write_text(yaml.safe_dump(content))
-    executor = opened(Choice(workers=2), "cpu")
-    result = runner.run(read(small), Sources(), Store(out), executor=executor)
+    executor = open_executor(ExecutorOptions(workers=2), "cpu")
+    result = runner.run(read(small), Sources(), Store(out), RunOptions(executor=executor))
     assert result.done == 4 and not result.failed and not (out / "unfinished").exists()
 
 
@@ -137,15 +142,15 @@ def test_cells_whose_workers_die_fail_and_those_that_were_scored_before_stay(sma
         yield next(score(*args))
         raise UserError("not in this process")
 
-    def lost(job, failed, keys, parts):
+    def lost(task, worker, failures):
         with pytest.raises(UserError):
-            do_score(job, failed, keys, parts)
+            run(task, worker, failures)
         raise LostError("its process died")
 
-    do_score = worker.do_score
+    run = ScoreTask.run
     with monkeypatch.context() as patched:
         patched.setattr(score_and_store, "score", dying)
-        patched.setattr(worker, "do_score", lost)
+        patched.setattr(ScoreTask, "run", lost)
         result = runner.run(read(small), Sources(), Store(out))
     ((_, reason),) = result.failed
     assert reason.startswith("LostError: its process died")

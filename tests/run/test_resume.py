@@ -21,8 +21,9 @@ from torchvision.models import squeezenet1_1
 from splitbench.bench.evaluation import measure
 from splitbench.bench.results.store import Store
 from splitbench.bench.results.table import read as read_table
-from splitbench.bench.run import runner, worker
+from splitbench.bench.run import runner, tasks
 from splitbench.bench.run.plan import passes
+from splitbench.bench.run.runner import RunOptions
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import read
 from splitbench.bench.utils.errors import UserError
@@ -205,8 +206,8 @@ def test_what_overwrite_runs_again(overwrite, small, tmp_path, monkeypatch):
         measured.update(cell.value for cell in prepared.cells.values())
         return measure(prepared, *rest)
 
-    monkeypatch.setattr(worker, "measure", noted)
-    again = runner.run(read(small), Sources(), Store(out), overwrite)
+    monkeypatch.setattr(tasks, "measure", noted)
+    again = runner.run(read(small), Sources(), Store(out), RunOptions(overwrite=overwrite))
     expected = OVERWRITTEN[overwrite]
     assert measured == expected
     assert (again.done, again.kept, len(again.failed)) == (len(expected), 2 - len(expected), not expected)
@@ -240,7 +241,7 @@ def test_a_changed_cell_is_run_and_no_other(small, tmp_path, monkeypatch):
         measured.append(sorted(cell.value for cell in prepared.cells.values()))
         return measure(prepared, *rest)
 
-    monkeypatch.setattr(worker, "measure", noted)
+    monkeypatch.setattr(tasks, "measure", noted)
     out = tmp_path / "out"
     assert ran(small, out) == (2, 0)
     small.write_text(SMALL.replace("[2, 4]", "[2, 4, 3]"))

@@ -38,7 +38,7 @@ SWEEP = Sweep.model_validate(
         "batch": 8,
     }
 )
-PATIENCE = 30.0  # a busy machine must not be taken for a hang
+TIME_LIMIT = 30.0  # a busy machine must not be taken for a hang
 
 
 def _raises(cut: Cut) -> Cut:
@@ -71,7 +71,7 @@ FAULTS: dict[str, tuple[Callable[[Cut], Cut], str]] = {
     "runs out of memory": (_memory, "MemoryError"),
     "runs out of the GPU's memory": (_gpu_memory, "OutOfMemoryError"),
     "gives NaN": (_nan, "NaN"),
-    "hangs": (_hangs, f"gave up after {PATIENCE:g} s"),
+    "hangs": (_hangs, f"gave up after {TIME_LIMIT:g} s"),
     "gives another shape": (_shape, "the codec decoded"),
 }
 
@@ -101,10 +101,10 @@ def _opened() -> tuple[Pass, ...]:
     return tuple(passes(SWEEP, Sources()))
 
 
-def run(out: Path, patience: float = 0) -> runner.Result:
+def run(out: Path, time_limit: float = 0) -> runner.Result:
     """The sweep as it is run everywhere here."""
     with mock.patch.object(runner, "passes", lambda *_: _opened()):
-        return runner.run(SWEEP, Sources(), Store(out), patience=patience)
+        return runner.run(SWEEP, Sources(), Store(out), runner.RunOptions(time_limit=time_limit))
 
 
 def cell_fails(name: str, out: Path, undisturbed: Path) -> None:
@@ -116,7 +116,7 @@ def cell_fails(name: str, out: Path, undisturbed: Path) -> None:
     change, reason = FAULTS[name]
     for images in (0, 40):  # at the first decoding, and in the middle of the pass
         with fault(change, images):
-            result = run(out / str(images), PATIENCE if change is _hangs else 0)
+            result = run(out / str(images), TIME_LIMIT if change is _hangs else 0)
         if [bool(reason in why) and "bits=4" in cell for cell, why in result.failed] != [True] or result.done != 3:
             raise AssertionError(f"a codec that {name}: {result}")
         mended = run(out / str(images))

@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from splitbench.bench.results.store import Store
-from splitbench.bench.run import runner, worker
+from splitbench.bench.run import runner
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import Sweep
 from tests.helpers.results_samples import difference
@@ -50,7 +50,8 @@ SWEEP = Sweep.model_validate(
 
 
 def _run(out: Path) -> None:
-    result = runner.run(SWEEP, Sources(), Store(out))
+    options = runner.RunOptions(shard_seconds=0.05)  # a shard every few batches, so that kills meet many of them
+    result = runner.run(SWEEP, Sources(), Store(out), options)
     if result.failed:
         raise AssertionError(result.failed)
 
@@ -85,7 +86,6 @@ def torture(count: int, folder: Path, seed: int = 0) -> dict[str, int]:
         AssertionError: a life ended by itself with an error, or results differ from the undisturbed run's.
     """
     rng = random.Random(seed)
-    worker._SHARD_SECONDS = 0.05  # a shard every few batches, so that kills meet many of them
     undisturbed = folder / "undisturbed"
     folder.mkdir(parents=True, exist_ok=True)
     begun = time.perf_counter()
@@ -97,9 +97,9 @@ def torture(count: int, folder: Path, seed: int = 0) -> dict[str, int]:
     out = folder / "killed-0"
     while counts["kills"] < count:
         child = _life(out)
-        patience = time.perf_counter() + rng.uniform(0, 0.7 * whole)
+        end = time.perf_counter() + rng.uniform(0, 0.7 * whole)
         ended = 0
-        while ended == 0 and time.perf_counter() < patience:
+        while ended == 0 and time.perf_counter() < end:
             time.sleep(0.002)
             ended, status = os.waitpid(child, os.WNOHANG)
         if ended:

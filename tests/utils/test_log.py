@@ -58,7 +58,7 @@ def test_every_epoch_is_a_line(tmp_path):
 
 def test_a_log_that_cannot_be_written_stops_nothing(tmp_path):
     (tmp_path / "log").touch()
-    with log.kept(tmp_path):
+    with log.log_to(tmp_path):
         log.LOG.error("no folder can be made for this")
-    with log.kept(tmp_path / "gone"):
+    with log.log_to(tmp_path / "gone"):
         log.LOG.error("nor for this")

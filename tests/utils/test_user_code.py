@@ -13,6 +13,7 @@ from splitbench.bench.utils import user_code
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods import MethodError
 from tests.helpers.command_line import rows, splitbench
+from tests.helpers.small_sweep import spec_of
 
 METHOD = """
 from splitbench.methods import raw
@@ -91,7 +92,7 @@ def test_another_process_finds_them_too(folder):
     (one,) = plan.passes(schema.read(folder / "own.yaml"), Sources())
     methods.registry._added.clear()
     datasets.registry._added.clear()  # as in a process that has not read the sweep
-    again = plan.reopened(one.spec, one.model, Sources(), one.fingerprint, one.weights, one.planned)
+    again = plan.reopen(spec_of(one, folder))
     assert len(again.dataset) == 6
     assert methods.get("mine.codecs:METHOD").summary == "as it is"
 

@@ -1,4 +1,4 @@
-"""From the command line's words to an executor."""
+"""From command-line options to an executor."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,11 +12,14 @@ from splitbench.bench.utils.text import format_count
 
 
 @dataclass(frozen=True)
-class Choice:
+class ExecutorOptions:
     """Which executor, and how many workers.
 
-    By default that is one per GPU, one in all without, or as many as a cluster has room for. ``address`` is that of a
-    Ray cluster (``auto``: the one on this machine), ``gpus`` what each of its tasks asks for.
+    Attributes:
+        name: This machine or a Ray cluster.
+        workers: By default one per GPU, one without GPUs, or as many as the cluster has room for.
+        address: The Ray cluster's; ``auto`` is the one on this machine.
+        gpus: GPUs that each task on the cluster takes.
     """
 
     name: Literal["local", "ray"] = "local"
@@ -25,21 +28,26 @@ class Choice:
     gpus: float = 1.0
 
 
-def opened(choice: Choice, device: str) -> Executor:
-    """The executor for a device as the command line names it (``auto``, ``cpu``, ``cuda`` or ``cuda:1``).
+def open_executor(options: ExecutorOptions, device: str) -> Executor:
+    """Return the executor for a device as the command line names it (``auto``, ``cpu``, ``cuda`` or ``cuda:1``).
 
     Raises:
-        UserError: Ray is not installed or not there, or more workers than GPUs are asked for.
+        UserError: Ray is not installed or cannot be reached, or there are fewer GPUs than workers.
     """
-    threads = torch.get_num_threads()
-    if choice.name == "ray":
+    if options.name == "ray":
         from splitbench.bench.run.executors.ray import Ray
 
-        return Ray(choice.address, device, choice.gpus, choice.workers, threads)
-    if choice.address is not None:
+        return Ray(
+            address=options.address,
+            device=device,
+            gpus=options.gpus,
+            workers=options.workers,
+            threads=torch.get_num_threads(),
+        )
+    if options.address is not None:
         raise UserError("--address is a Ray cluster's: add --executor ray")
     count = torch.cuda.device_count() if device in ("auto", "cuda") and torch.cuda.is_available() else 0
-    workers = choice.workers or max(1, count)
+    workers = options.workers or max(1, count)
     if workers == 1:
         return Here()
     if count == 0 and device not in ("auto", "cpu"):

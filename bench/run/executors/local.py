@@ -7,63 +7,74 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
-from typing import Any
 
-from splitbench.bench.run.executors.base import Call, LostError, in_worker
-from splitbench.bench.run.worker import Job
+from splitbench.bench.run.executors.base import LostError, run_in_process
+from splitbench.bench.run.tasks import Failures, Task, TaskResult
+from splitbench.bench.run.worker import Worker
 
 
 class Here:
-    """In this process, one thing after the other."""
+    """In this process, one task after the other."""
 
     workers = 1
-    here = True
+    in_process = True
 
-    def submit(self, call: Call, job: Job, *args: Any) -> "Future[Any]":
+    def __init__(self) -> None:
+        self._worker = Worker()
+
+    def start(self, worker: Worker) -> None:
+        """See the protocol."""
+        self._worker = worker
+
+    def submit(self, task: Task, failures: Failures) -> "Future[TaskResult]":
         """See the protocol; the future is done when it is returned."""
-        future: Future[Any] = Future()
+        future: Future[TaskResult] = Future()
         try:
-            future.set_result(call(job, *args))
+            future.set_result(task.run(self._worker, failures))
         except Exception as error:
             future.set_exception(error)
         return future
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Close the pass that is open."""
+        self._worker.close()
 
 
 class Processes:
     """One process for each of ``devices`` (``["cuda:0", "cuda:1"]``, or ``["cpu"] * 4``)."""
 
-    here = False
+    in_process = False
 
     def __init__(self, devices: Sequence[str]) -> None:
         self.workers = len(devices)
         self._lanes = [_Lane(device) for device in devices]
 
-    def submit(self, call: Call, job: Job, *args: Any) -> "Future[Any]":
-        """See the protocol; at most as many at a time as there are workers."""
+    def start(self, worker: Worker) -> None:
+        """See the protocol; processes start with their first task."""
+
+    def submit(self, task: Task, failures: Failures) -> "Future[TaskResult]":
+        """See the protocol; at most as many tasks at a time as there are workers."""
         lane = next(lane for lane in self._lanes if not lane.busy)
         lane.busy = True
         pool = lane.pool = lane.pool or _process()
-        told: Future[Any] = Future()
+        result: Future[TaskResult] = Future()
 
-        def finished(done: "Future[Any]") -> None:
+        def finish(done: "Future[TaskResult]") -> None:
             error = done.exception()
             if isinstance(error, BrokenProcessPool):
                 lane.pool, error = None, LostError("its process died (killed, or out of memory)")
             lane.busy = False
             if error is None:
-                told.set_result(done.result())
+                result.set_result(done.result())
             else:
-                told.set_exception(error)
+                result.set_exception(error)
 
         with _uninterrupted():
-            future = pool.submit(in_worker, call, job.on(lane.device), *args)
-        future.add_done_callback(finished)
-        return told
+            future = pool.submit(run_in_process, replace(task, spec=task.spec.on(lane.device)), failures)
+        future.add_done_callback(finish)
+        return result
 
     def close(self) -> None:
         """See the protocol."""
@@ -87,23 +98,23 @@ class _Lane:
 
 
 def _process() -> ProcessPoolExecutor:
-    """A pool of one: where its process dies, no other work dies with it."""
+    """Return a pool of one process: if it dies, no other task is lost with it."""
     return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
 
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits, so that no process is half started; those that are never hear it: it is for who started them."""
+    """Hold Ctrl-C back, so that no process is left half started; the new one never receives it, but its parent does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard: list[tuple[int, FrameType | None]] = []
-    handler = signal.signal(signal.SIGINT, lambda number, frame: heard.append((number, frame)))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what is started now begins with it
+    received: list[tuple[int, FrameType | None]] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: received.append((number, frame)))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by what is started now
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, handler)
-    if heard and callable(handler):
-        handler(*heard[0])
+    if received and callable(handler):
+        handler(*received[0])

@@ -1,24 +1,25 @@
 """On a Ray cluster: one that runs already (``address``), or one that is started on this machine.
 
-Ray retries nothing by itself here: work that was lost with its worker or machine is given out again by the scheduler,
-a bounded number of times, as with every executor.
+Ray retries nothing by itself here: a task that is lost with its worker or machine is run again by the scheduler, a
+bounded number of times, as with every executor.
 """
 
 import logging
 from concurrent.futures import Future
-from typing import Any
+from dataclasses import replace
 
-from splitbench.bench.run.executors.base import Call, LostError, in_worker
-from splitbench.bench.run.worker import Job
+from splitbench.bench.run.executors.base import LostError, run_in_process
+from splitbench.bench.run.tasks import Failures, Task, TaskResult
+from splitbench.bench.run.worker import Worker
 from splitbench.bench.utils.errors import UserError
 
 
 class Ray:
     """Tasks with ``gpus`` GPUs each, or with as many CPUs as torch takes threads where there are no GPUs."""
 
-    here = False
+    in_process = False
 
-    def __init__(self, address: str | None, device: str, gpus: float, workers: int | None, threads: int) -> None:
+    def __init__(self, *, address: str | None, device: str, gpus: float, workers: int | None, threads: int) -> None:
         try:
             import ray
         except ModuleNotFoundError:
@@ -46,25 +47,29 @@ class Ray:
             )
         self.workers = workers or sum(int(machine.get(kind, 0) / needed) for machine in machines)
         needs: dict[str, float] = {"num_gpus": gpus, "num_cpus": 0} if kind == "GPU" else {"num_cpus": needed}
-        self._remote = ray.remote(max_retries=0, **needs)(in_worker)
+        self._remote = ray.remote(max_retries=0, **needs)(run_in_process)
 
-    def submit(self, call: Call, job: Job, *args: Any) -> "Future[Any]":
-        """See the protocol. Work beyond what the cluster has room for waits in Ray's queue."""
-        told: Future[Any] = Future()
+    def start(self, worker: Worker) -> None:
+        """See the protocol; Ray starts its own processes."""
 
-        def finished(done: "Future[Any]") -> None:
+    def submit(self, task: Task, failures: Failures) -> "Future[TaskResult]":
+        """See the protocol. Tasks beyond what the cluster has room for wait in Ray's queue."""
+        result: Future[TaskResult] = Future()
+
+        def finish(done: "Future[TaskResult]") -> None:
             error = done.exception()
             if error is None:
-                told.set_result(done.result())
+                result.set_result(done.result())
             elif isinstance(error, self._ray.exceptions.RayTaskError):
-                told.set_exception(error.cause if isinstance(error.cause, Exception) else error)
+                result.set_exception(error.cause if isinstance(error.cause, Exception) else error)
             elif isinstance(error, self._ray.exceptions.RayError):
-                told.set_exception(LostError(f"its worker or machine is gone ({type(error).__name__})"))
+                result.set_exception(LostError(f"its worker or machine is gone ({type(error).__name__})"))
             else:
-                told.set_exception(error)
+                result.set_exception(error)
 
-        self._remote.remote(call, job.on(self._device), *args).future().add_done_callback(finished)
-        return told
+        task = replace(task, spec=task.spec.on(self._device))
+        self._remote.remote(task, failures).future().add_done_callback(finish)
+        return result
 
     def close(self) -> None:
         """Leave the cluster; Ray ends what this program has running there."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from splitbench.bench.utils import progress
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.files import write_whole
+from splitbench.bench.utils.files import write_file
 from splitbench.datasets import synthetic, synthetic_detection
 from splitbench.datasets.base import Dataset, Part, Task
 from splitbench.datasets.formats.boxes import DetectionDataset
@@ -60,8 +60,7 @@ def _classes(dataset: synthetic.SyntheticClassification, images: Path, out: Path
         folder.mkdir(exist_ok=True)
         _write(dataset, index, folder)
     names = out / "classes.txt"
-    write_whole(names, "".join(f"{n:02} {name}\n" for n, name in enumerate(dataset.class_names)).encode())
-    return names
+    return write_file(names, "".join(f"{n:02} {name}\n" for n, name in enumerate(dataset.class_names)))
 
 
 def _coco(dataset: synthetic_detection.SyntheticDetection, images: Path, out: Path) -> Path:
@@ -84,9 +83,7 @@ def _coco(dataset: synthetic_detection.SyntheticDetection, images: Path, out: Pa
         ],
     }
     file = out / "annotations" / f"instances_{images.name}.json"
-    file.parent.mkdir(exist_ok=True)
-    write_whole(file, json.dumps(content).encode())
-    return file
+    return write_file(file, json.dumps(content))
 
 
 def _write(dataset: Dataset | DetectionDataset, index: int, folder: Path) -> Path:

@@ -20,8 +20,8 @@ import torch
 
 from splitbench.bench.tools.speed import coders, drawing, intervals, memory, profile, splits, sweep
 from splitbench.bench.tools.speed.measured import Measured
-from splitbench.bench.utils import provenance
-from splitbench.bench.utils.files import write_whole
+from splitbench.bench.utils import devices, provenance
+from splitbench.bench.utils.files import write_file
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,12 @@ def benchmark(size: Size, device: torch.device, out: Path, parts: tuple[str, ...
         "processor": provenance.processor(device),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "device": provenance.device_name(device),
+        "device": devices.display_name(device),
         "load": os.getloadavg(),
         "versions": provenance.versions(),
         "commit": provenance.commit(),
         "date": provenance.now(),
     }
     content = {"machine": machine, "measured": [asdict(one) | one.summary() for one in found]}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(out, json.dumps(content, indent=1).encode())
+    write_file(out, json.dumps(content, indent=1))
     yield f"wrote {out}"

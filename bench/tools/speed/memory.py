@@ -13,7 +13,7 @@ import torch
 from splitbench.bench.evaluation import measure
 from splitbench.bench.tools.speed import sweep
 from splitbench.bench.tools.speed.measured import Measured
-from splitbench.bench.utils import provenance
+from splitbench.bench.utils import devices
 
 _FEW: dict[str, list[object]] = {"bits": [2, 4, 6, 8]}
 _MANY: dict[str, list[object]] = {
@@ -57,7 +57,7 @@ def _measured(size: Size, points: str, device: torch.device) -> float:
 
 def _main(backbone: str, crop: str, images: str, batch: str, points: str, threads: str, device: str) -> None:
     torch.set_num_threads(int(threads))
-    chosen = provenance.device(device)
+    chosen = devices.select(device)
     size = sweep.Size(backbone, int(crop), (), int(images), int(batch))
     with tempfile.TemporaryDirectory() as folder:
         settings = _FEW if points == "few" else _MANY

@@ -11,7 +11,7 @@ from pathlib import Path
 from splitbench.bench.tools.support.models import DETECTORS
 from splitbench.bench.tools.support.splittable import Support, support_table
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.files import write_whole
+from splitbench.bench.utils.files import write_file
 
 COLUMNS = [*(field.name for field in fields(Support)), "versions"]
 
@@ -73,12 +73,8 @@ def write(path: Path, rows: Sequence[Row]) -> None:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(ordered)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text.getvalue().encode())
-        write_whole(path.with_suffix(".md"), summary(ordered).encode())
-    except OSError as error:
-        raise UserError(f"the table cannot be written to {path} ({error})") from None
+    write_file(path, text.getvalue())
+    write_file(path.with_suffix(".md"), summary(ordered))
 
 
 def summary(rows: Sequence[Row]) -> str:

@@ -18,7 +18,7 @@ from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.metrics.macs import count_macs, count_step_macs
 from splitbench.bench.training import Augment, Batch, Recipe, Step
 from splitbench.bench.utils import progress, provenance
-from splitbench.bench.utils.files import write_whole
+from splitbench.bench.utils.files import write_file
 from splitbench.datasets.base import Dataset
 
 HELD_OUT = 1000
@@ -128,5 +128,5 @@ def report(trained: Trained, command: str, example: Any, accuracy: Mapping[str, 
         "parameters": sum(parameter.numel() for parameter in backbone.model.parameters()),
         "macs": count_macs(backbone.model, example),
     }
-    write_whole(out.with_suffix(".json"), (json.dumps(written, indent=2) + "\n").encode())
+    write_file(out.with_suffix(".json"), json.dumps(written, indent=2) + "\n")
     return written

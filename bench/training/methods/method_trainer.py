@@ -16,7 +16,7 @@ from splitbench.bench.training.methods.planning import learning_of
 from splitbench.bench.training.methods.rate_point import train_rate_point
 from splitbench.bench.training.methods.training_data import TrainingData
 from splitbench.bench.training.methods.trainings import Training, Trainings
-from splitbench.bench.utils import provenance
+from splitbench.bench.utils import devices
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.failure import Failure
 from splitbench.datasets.base import Dataset
@@ -85,9 +85,9 @@ class MethodTrainer:
                 if distributed.world_size() > 1:
                     raise  # the other processes would wait for this one for ever
                 reason = Failure.from_error(error, f"training {training.cell}").reason
-                provenance.refuse_stopped(self.device, f"{training.cell}: {reason}")
+                devices.refuse_stopped(self.device, f"{training.cell}: {reason}")
                 self.failed[training.key] = reason
-            provenance.forget(self.device)  # frees the memory of the model that was trained
+            devices.free_memory(self.device)  # frees the memory of the model that was trained
         return sum(training.key not in self.failed for training in missing)
 
     def close(self) -> None:

@@ -1,0 +1,191 @@
+"""The four kinds of task that a run consists of: train, describe, measure, score.
+
+A task travels to a worker as keys and numbers, and leaves what it makes in the run's folder. What one task provides is
+what another requires; a task that fails provides it, too, as failed.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from splitbench.bench.evaluation import describe, measure
+from splitbench.bench.run.plan import PassSpec
+from splitbench.bench.run.score_and_store import score_and_store
+from splitbench.bench.run.worker import OpenedPass, Worker
+from splitbench.bench.utils import provenance, time_limit
+from splitbench.bench.utils.failure import Failure
+
+
+class Trained(NamedTuple):
+    """The weights of a training."""
+
+    key: str
+
+
+class Described(NamedTuple):
+    """The descriptions of a pass's cells."""
+
+    pass_number: int
+
+
+class Measured(NamedTuple):
+    """The shards of a range of a pass's batches, by the first one's number."""
+
+    pass_number: int
+    first: int
+
+
+Resource = Trained | Described | Measured
+Failures = Mapping[Resource, Failure]
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What the scheduler learns from a task that has ended.
+
+    Attributes:
+        failures: What the task should have provided and could not.
+        baseline: The uncompressed backbone's accuracy in percent, if the task scored a cell.
+    """
+
+    failures: Failures = field(default_factory=dict)
+    baseline: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task(ABC):
+    """A piece of work on one pass.
+
+    Attributes:
+        spec: The pass.
+        pass_number: Its place in the run.
+        priority: Of the tasks that are ready, the one with the smallest starts first.
+    """
+
+    spec: PassSpec
+    pass_number: int
+    priority: tuple[int, ...]
+
+    @property
+    def requires(self) -> frozenset[Resource]:
+        """What must be there, if only as failed, before the task starts: by default all of the pass's trainings."""
+        return frozenset(Trained(training.key) for training in self.spec.trainings)
+
+    @property
+    def provides(self) -> tuple[Resource, ...]:
+        """What is there, if only as failed, when the task has ended."""
+        return ()
+
+    @property
+    def pairs(self) -> int:
+        """How many (image, cell) pairs it measures."""
+        return 0
+
+    def run(self, worker: Worker, failures: Failures) -> TaskResult:
+        """Do the task in this process.
+
+        Args:
+            worker: What this process keeps between tasks.
+            failures: What it requires, and is there as failed only.
+        """
+        opened = worker.open(self.spec)
+        opened.failed_trainings |= {
+            resource.key: failure.reason for resource, failure in failures.items() if isinstance(resource, Trained)
+        }
+        with time_limit.allowed(self.spec.run.time_limit):
+            return self._run(opened, failures)
+
+    @abstractmethod
+    def _run(self, opened: OpenedPass, failures: Failures) -> TaskResult: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainTask(Task):
+    """Train these keys, one after the other."""
+
+    keys: tuple[str, ...]
+
+    @property
+    def requires(self) -> frozenset[Resource]:
+        """The trainings that these begin with, if they are missing and not among them."""
+        neighbours = {training.key: training.neighbour for training in self.spec.trainings}
+        needed = {neighbours[key] for key in self.keys} - set(self.keys)
+        return frozenset(Trained(key) for key in neighbours if key in needed)
+
+    @property
+    def provides(self) -> tuple[Resource, ...]:
+        """Their weights."""
+        return tuple(Trained(key) for key in self.keys)
+
+    def _run(self, opened: OpenedPass, failures: Failures) -> TaskResult:
+        trainings = {training.key: training for training in self.spec.trainings}
+        opened.trainer.run([trainings[key] for key in self.keys])
+        failed = opened.failed_trainings
+        return TaskResult({Trained(key): Failure(failed[key]) for key in self.keys if key in failed})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DescribeTask(Task):
+    """Measure what the pass's cells cost, and store it."""
+
+    @property
+    def provides(self) -> tuple[Resource, ...]:
+        """The descriptions."""
+        return (Described(self.pass_number),)
+
+    def _run(self, opened: OpenedPass, failures: Failures) -> TaskResult:
+        self.spec.partial.put_descriptions(describe(opened.prepared), provenance.columns(self.spec.device))
+        return TaskResult()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MeasureTask(Task):
+    """Measure the batches from number ``first`` up to ``last`` that no shard holds, and store them as shards."""
+
+    first: int
+    last: int
+    images: int
+
+    @property
+    def provides(self) -> tuple[Resource, ...]:
+        """The shards."""
+        return (Measured(self.pass_number, self.first),)
+
+    @property
+    def pairs(self) -> int:
+        """Every image with every cell."""
+        return self.images * len(self.spec.planned)
+
+    def _run(self, opened: OpenedPass, failures: Failures) -> TaskResult:
+        partial, target = self.spec.partial, self.spec.run.shard_seconds
+        for first, last in list(partial.gaps(self.first, self.last)):
+            size = 1
+            while first < last:
+                started = time.perf_counter()
+                shard = measure(opened.prepared, first, min(first + size, last), opened.display.advance)
+                partial.put(shard)
+                seconds = time.perf_counter() - started
+                first = shard.last
+                size = max(1, min(4 * size, round(size * target / max(seconds, 1e-3))))
+        return TaskResult()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScoreTask(Task):
+    """Score these cells and store them, when all of their pass is measured; if some of it failed, they fail."""
+
+    keys: tuple[str, ...]
+    measured: tuple[Resource, ...]
+
+    @property
+    def requires(self) -> frozenset[Resource]:
+        """The pass's trainings, descriptions and shards."""
+        return super().requires | frozenset(self.measured)
+
+    def _run(self, opened: OpenedPass, failures: Failures) -> TaskResult:
+        failure = next((failures[resource] for resource in self.measured if resource in failures), None)
+        cells = [planned for planned in self.spec.planned if planned.key in self.keys]
+        baseline = score_and_store(cells, self.spec, opened.pass_, failure=failure, bars=opened.display.bars)
+        return TaskResult(baseline=baseline)
