@@ -280,7 +280,7 @@ def test_an_interrupted_run_keeps_finished_passes(sweep, photographs, tmp_path, 
     assert not (out / "unfinished").exists()
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("no_figures")
 def test_patience_is_taken_for_time_limit_and_the_new_name_is_told(sweep, photographs, tmp_path, monkeypatch):
     limits = []
 
