@@ -9,9 +9,12 @@
 #   SWEEP=name     a sweep that ships (see `splitbench sweeps`) or a .yaml file
 #   OUT=/path      folder of the results (default results/<sweep's name>)
 #   RUNS="a b"     runs that compare, figures and report read (default OUT, or the classification run)
-PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The newest Python that runs (shims of other versions do not) and can make an environment; PYTHON=... takes another.
+PYTHONS := python3.14 python3.13 python3.12 python3.11 python3
+SUITABLE := 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))'
+PYTHON ?= $(shell for python in $(PYTHONS); do $$python -c $(SUITABLE) 2>/dev/null && echo $$python && break; done)
 READY := $(VENV)/.ready
 
 # With DATA the published sweep over ImageNet or COCO; without, the synthetic one.
@@ -34,7 +37,9 @@ help: ## list the targets
 setup: $(READY) ## create .venv with pinned versions (does nothing where it is up to date)
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"error: splitbench needs Python 3.11 or 3.12, and $(PYTHON) is {v[0]}.{v[1]}: set PYTHON=python3.12, say")'
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 to 3.14 with venv was found as one of $(PYTHONS): install one, or set PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c $(SUITABLE) || { echo "error: PYTHON=$(PYTHON) is no Python 3.11 to 3.14 with venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; print("using Python", sys.version.split()[0], "at", sys.executable)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@# mypy does not follow editable installs: it finds the package through links.

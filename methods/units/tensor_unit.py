@@ -7,9 +7,8 @@
 The decoder's depthwise kernel is 5 x 5 at stride 4, where 3 x 3 would leave gaps. The last ReLU is there where the
 tensor has no negative values. Tokens (B, N, C) get the same unit along their one axis; a vector gets 1 x 1 kernels.
 
-The rate is that of a learned density per channel (Balle et al., ICLR 2018, appendix 6.1: CompressAI's
-``EntropyBottleneck``), in training with uniform noise in place of rounding. Rounding stays on multiples of the step, so
-that the many zeros after a ReLU stay one symbol: the density's medians are not trained and remain 0.
+The rate is that of a learned density per channel (``density.py``), in training with uniform noise in place of rounding.
+Rounding stays on multiples of the step, so that the many zeros after a ReLU stay one symbol.
 """
 
 import math
@@ -64,8 +63,7 @@ class TensorUnit(nn.Module):
             norm(self.channels),
             nn.ReLU(),
         )
-        self.density = Density(self.channels, init_scale=_DENSITY_SCALE)
-        self.density.quantiles.requires_grad_(False)
+        self.density = Density(self.channels, _DENSITY_SCALE)
         self.widen = nn.Sequential(conv(self.channels, width, 1, bias=False), norm(width), nn.ReLU())
         self.grow = transposed(
             width, width, self.kernel_back, self.stride, self.kernel_back // 2, groups=width, bias=False
@@ -95,7 +93,7 @@ class TensorUnit(nn.Module):
         latent = self.latent(x)
         symbols = latent + (latent.round() - latent).detach()
         with torch.autocast(latent.device.type, enabled=False):  # half precision loses the tails of densities
-            _, likelihood = self.density(latent.float())
+            likelihood = self.density(latent.float())
         bits = -likelihood.log2().flatten(1).sum(1)
         if not self.training:  # no symbol is below 0, and the tables spend nothing on what the density has there
             below = self.masses(-_BELOW, -1).sum(1)
@@ -123,7 +121,4 @@ class TensorUnit(nn.Module):
     def masses(self, lowest: int, highest: int) -> Tensor:
         """Return the probabilities of symbols ``lowest`` to ``highest``, (c, highest - lowest + 1), float64."""
         symbols = torch.arange(lowest, highest + 1, device=self.log_step.device).float()
-        # The public way in: one "image" whose only axis runs over the symbols.
-        _, likelihood = self.density(symbols.expand(1, self.channels, -1).contiguous(), training=False)
-        masses: Tensor = likelihood[0].double()
-        return masses
+        return self.density.likelihood(symbols.expand(self.channels, 1, -1))[:, 0].double()

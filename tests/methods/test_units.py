@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from splitbench import methods
 from splitbench.methods import Context, Learned, MethodError, TensorSpec
 from splitbench.methods.coding.layout import channel_axis, channels_first, restored
-from splitbench.methods.units.density import Density, EntropyBottleneck
 
 BOTTLENECK: Any = methods.get("bottleneck")
 
@@ -79,21 +78,6 @@ def test_pictures_of_another_size_have_the_same_channels(name):
     for x, its in ((first, spec), (second, other)):
         (decoded,) = codec.decode([stream.data for stream in codec.encode((x,))], (its,))
         assert decoded.shape == x.shape
-
-
-@pytest.mark.parametrize("shape", [(5, 3), (5, 3, 7), (5, 3, 4, 6), (1, 3, 1, 1)])
-def test_the_density_is_compressais(shape):
-    found = []
-    for kind in (EntropyBottleneck, Density):
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            density = kind(shape[1], init_scale=4.0)
-            x = (4 * torch.randn(shape)).requires_grad_()
-            values, likelihood = density(x)  # with noise
-            (likelihood.log2().sum() + values.square().sum()).backward()
-            gradients = [p.grad for p in (x, *density.parameters()) if p.grad is not None]
-            found.append([values, likelihood, *gradients, *density(x, training=False), *density.eval()(x)])
-    assert all(torch.equal(x, y) for x, y in zip(*found, strict=True))
 
 
 @pytest.mark.parametrize("shape", [(), (2, 3, 4, 5)])

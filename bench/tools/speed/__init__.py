@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from splitbench.bench.tools.speed import coders, drawing, intervals, memory, profile, splits, sweep
-from splitbench.bench.tools.speed.measured import Measured
+from splitbench.bench.tools.speed.measured import Measured, UnavailableError
 from splitbench.bench.utils import devices, provenance
 from splitbench.bench.utils.files import write_file
 
@@ -67,9 +67,12 @@ def benchmark(size: Size, device: torch.device, out: Path, parts: tuple[str, ...
     }
     found: list[Measured] = []
     for part in parts:
-        for one in measure[part]():
-            found.append(one)
-            yield str(one)
+        try:
+            for one in measure[part]():
+                found.append(one)
+                yield str(one)
+        except UnavailableError as error:
+            yield f"skipped {part}: {error}"
     machine = {
         "processor": provenance.processor(device),
         "cores": os.cpu_count(),

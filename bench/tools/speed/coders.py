@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from splitbench.bench.tools.speed.measured import Measured, in_turn, ratios
+from splitbench.bench.tools.speed.measured import Measured, UnavailableError, in_turn, ratios
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods.coding import zero_runs, zero_runs_decoder
 from splitbench.methods.coding.entropy import RangeCoder
@@ -73,8 +73,17 @@ def _zstd() -> _Coder:
 
 @torch.no_grad()
 def range_compared(channels: int, rounds: int) -> Iterator[Measured]:
-    """A latent of Gaussian channels: rounding and range coding, with tables that CompressAI made of its density."""
-    from splitbench.methods.units.density import EntropyBottleneck
+    """A latent of Gaussian channels: rounding and range coding, with tables that CompressAI made of its density.
+
+    Raises:
+        UnavailableError: CompressAI is not installed, as on Python 3.13 and later.
+    """
+    try:
+        from compressai.entropy_models import EntropyBottleneck
+    except ImportError:
+        raise UnavailableError(
+            "range coding is compared with CompressAI's, which is not installed (there are no wheels for Python 3.13)"
+        ) from None
 
     torch.manual_seed(0)
     theirs = EntropyBottleneck(channels).eval()

@@ -7,6 +7,10 @@ from statistics import median
 from typing import Any
 
 
+class UnavailableError(Exception):
+    """What a part of the benchmark compares with is not here; the message says what and why."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """Values of one quantity, one per round, and what is aimed at: at least, or at most where ``below``."""
