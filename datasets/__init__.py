@@ -1,10 +1,9 @@
-"""Datasets: one file each, found by being there.
+"""Datasets: every module of this folder other than ``base`` is one, found by its name.
 
-A dataset's name is its file's, with ``-`` for ``_``: ``imagenet.py`` holds ``imagenet`` in a module-level ``DATASET``.
-One that lies elsewhere is named by its import path (:mod:`splitbench.bench.utils.user_code`).
+``imagenet.py`` holds the dataset ``imagenet`` in a module-level ``DATASET``. What datasets share lies in the
+subfolders. A dataset that lies elsewhere is named by its import path (:mod:`splitbench.bench.utils.user_code`).
 """
 
 from splitbench.datasets.base import DataError, Dataset, ImageError, Part, fingerprint
-from splitbench.datasets.registry import add, checked, get, names
 
-__all__ = ["DataError", "Dataset", "ImageError", "Part", "add", "checked", "fingerprint", "get", "names"]
+__all__ = ["DataError", "Dataset", "ImageError", "Part", "fingerprint"]

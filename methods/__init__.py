@@ -1,8 +1,7 @@
-"""Methods: families of codecs, one file each, found by being there.
+"""Methods: families of codecs. Every module of this folder other than ``base`` is a method, found by its name.
 
-A method's name is its file's name with ``-`` for ``_``: ``quantize_rle.py`` holds ``quantize-rle`` in a module-level
-``METHOD``. Nothing is imported before it is asked for, so a file that cannot be imported troubles nobody else. A method
-that lies elsewhere is named by its import path (:mod:`splitbench.bench.utils.user_code`).
+``quantize_rle.py`` holds the method ``quantize-rle`` in a module-level ``METHOD``. What methods share lies in the
+subfolders. A method that lies elsewhere is named by its import path (:mod:`splitbench.bench.utils.user_code`).
 """
 
 from splitbench.methods.base import (
@@ -20,10 +19,8 @@ from splitbench.methods.base import (
     TensorSpec,
     Unit,
 )
-from splitbench.methods.registry import SHIPPED, add, checked, get, module_of, names
 
 __all__ = [
-    "SHIPPED",
     "Bitstream",
     "BitstreamError",
     "Codec",
@@ -37,9 +34,4 @@ __all__ = [
     "MethodError",
     "TensorSpec",
     "Unit",
-    "add",
-    "checked",
-    "get",
-    "module_of",
-    "names",
 ]

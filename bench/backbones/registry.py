@@ -6,7 +6,8 @@ A backbone comes with its own preprocessing: that of torchvision's weights, of t
 registry of the networks that come along (:mod:`splitbench.bench.backbones.zoo`). A sweep may replace single fields.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +28,8 @@ from splitbench.bench.backbones.zoo import NETWORKS
 from splitbench.bench.split import Halves
 from splitbench.bench.split.detection import is_torchvisions
 from splitbench.bench.utils import user_code, weight_files
-from splitbench.bench.utils.errors import UserError, nearest
+from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.registry import Registry
 from splitbench.datasets.base import Dataset, Task
 
 
@@ -92,8 +94,8 @@ class Backbone(Protocol):
 
 
 Built = tuple[nn.Module, Preprocessing | None]
-Builder = Callable[[str, dict[str, Any], str, bool], Built]
-"""(model's name, constructor's arguments, the weights' name, whether to get them from the hub) -> model; preprocessing,
+Builder = Callable[[dict[str, Any], str, bool], Built]
+"""(constructor's arguments, the weights' name, whether to get them from the hub) -> model; preprocessing,
 None for detectors. The weights' name is ``default``, or one of torchvision's."""
 
 
@@ -153,46 +155,67 @@ def _zoo(name: str, args: dict[str, Any], weights: str, download: bool) -> Built
 def _own(path: str, overrides: dict[str, Any]) -> Builder:
     factory = user_models.find(path)  # here, since an import may draw random numbers, and only the first one does
 
-    def builder(name: str, args: dict[str, Any], weights: str, download: bool) -> Built:
+    def builder(args: dict[str, Any], weights: str, download: bool) -> Built:
         if weights != named_weights.DEFAULT:
             raise named_weights.unknown(path, weights, "give `weights: FILE` or `weights: none`")
         if download:
-            raise named_weights.missing(path, name)
+            raise named_weights.missing(path, path.rpartition(":")[2])
         return user_models.build(path, factory, args, overrides)
 
     return builder
 
 
-def _torchvisions() -> list[str]:
+class Source(Registry[Builder]):
+    """The backbones of one source: ``torchvision/...``, ``timm/...`` or ``splitbench/...``.
+
+    Args:
+        source: The part of the names before the slash.
+        list_models: Returns what may follow it.
+        build: Makes a model, given its name and a ``Builder``'s arguments.
+        hint: How to list the names; for messages.
+    """
+
+    def __init__(
+        self, source: str, list_models: Callable[[], Iterable[str]], build: Callable[..., Built], hint: str = ""
+    ) -> None:
+        super().__init__(f"backbone of {source}", hint)
+        self.list_models, self.build = list_models, build
+
+    def find_names(self) -> Iterable[str]:
+        """Return the models' names, without the source."""
+        return self.list_models()
+
+    def load(self, name: str) -> Builder:
+        """Return what builds the model."""
+        return partial(self.build, name)
+
+
+def _torchvision_models() -> list[str]:
     kinds = torchvision.models, torchvision.models.detection
     return [name for kind in kinds for name in torchvision.models.list_models(module=kind)]
 
 
-_SOURCES: dict[str, Builder] = {"torchvision": _torchvision, "timm": _timm, "splitbench": _zoo}
-_NAMES: dict[str, tuple[Callable[[], Iterable[str]], str]] = {
-    "torchvision": (_torchvisions, "`torchvision.models.list_models()` lists the names"),
-    "timm": (timm.list_models, "`timm.list_models()` lists the names"),
-    "splitbench": (lambda: NETWORKS, f"there are {', '.join(NETWORKS)}"),
+SOURCES: Mapping[str, Source] = {
+    "torchvision": Source(
+        "torchvision", _torchvision_models, _torchvision, "`torchvision.models.list_models()` lists the names"
+    ),
+    "timm": Source("timm", timm.list_models, _timm, "`timm.list_models()` lists the names"),
+    "splitbench": Source("splitbench", lambda: NETWORKS, _zoo),
 }
 
 
 def check_name(name: str) -> None:
-    """Raises UserError for a name that no source knows. Import paths pass: only importing tells, and that runs code."""
+    """Raise UserError for a name that no source knows. Import paths pass: only importing tells, and that runs code."""
     if user_code.is_import_path(name):
         return
-    source, _, short = name.partition("/")
-    if source not in _SOURCES:
-        sources = ", ".join(f"{known}/" for known in _SOURCES)
+    source, _, model = name.partition("/")
+    if source not in SOURCES:
+        sources = ", ".join(f"{known}/" for known in SOURCES)
         raise UserError(
             f"unknown backbone {name!r}: names begin with {sources} as in torchvision/resnet50, or are import paths "
             "as in my_package.my_module:factory"
         )
-    listed, how = _NAMES[source]
-    names = list(listed())
-    model = short.partition(".")[0] if source == "timm" else short  # what follows tells timm's weights
-    if model not in names:
-        hint = nearest(model, names) or f": {how}"
-        raise UserError(f"unknown backbone {name}{hint}")
+    SOURCES[source].check(model.partition(".")[0] if source == "timm" else model)  # timm/NAME.TAG: weights' tag
 
 
 def task_of(name: str) -> Task | None:
@@ -212,7 +235,7 @@ def _builder(name: str, overrides: dict[str, Any]) -> tuple[Builder, str]:
     if user_code.is_import_path(name):
         return _own(name, overrides), name.rpartition(":")[2]
     source, _, short = name.partition("/")
-    return _SOURCES[source], short
+    return SOURCES[source].load(short), short
 
 
 def build(
@@ -241,7 +264,7 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            model, preprocessing = builder(short, args, wanted, download)
+            model, preprocessing = builder(args, wanted, download)
         except (TypeError, ValueError, AssertionError) as error:
             raise UserError(f"{name}: `args` do not fit its constructor or weights ({error})") from None
         except (OSError, RuntimeError, HTTPException) as error:

@@ -22,11 +22,10 @@ def methods(
 ) -> None:
     """List the methods with their knobs; of one, tell its settings, or whether it does what a method must."""
     from splitbench.bench.sweep import key_help
-    from splitbench.bench.utils import user_code
-    from splitbench.methods import MethodError, get, names
+    from splitbench.bench.utils.plugins import METHODS
 
     if name is not None:
-        method = user_code.method(name)
+        method = METHODS.get(name)
         if check:
             _check(name, method)
         else:
@@ -34,10 +33,10 @@ def methods(
         return
     if check:
         raise UserError("--check takes the name of a method")
-    for name in names():
+    for name in METHODS.names():
         try:
-            method = get(name)
-        except MethodError as error:
+            method = METHODS.get(name)
+        except UserError as error:
             print(f"{name:16} {'-':8} not here: {error}")
         else:
             print(f"{name:16} {method.knob:8} {method.summary}")
@@ -63,17 +62,17 @@ def datasets(
 ) -> None:
     """List the datasets; of one, tell its options."""
     from splitbench.bench.sweep import key_help
-    from splitbench.bench.utils import renamed, user_code
-    from splitbench.datasets import DataError, get, names
+    from splitbench.bench.utils import renamed
+    from splitbench.bench.utils.plugins import DATASETS
 
     if name is not None:
         name = renamed.current("dataset", name)
-        print("\n".join(key_help.of_dataset(name, user_code.dataset(name))))
+        print("\n".join(key_help.of_dataset(name, DATASETS.get(name))))
         return
-    for name in names():
+    for name in DATASETS.names():
         try:
-            print(f"{name:20} {key_help.summary(get(name))}")
-        except DataError as error:
+            print(f"{name:20} {key_help.summary(DATASETS.get(name))}")
+        except UserError as error:
             print(f"{name:20} not here: {error}")
 
 
@@ -135,7 +134,7 @@ def support(
 @app.command()
 def sweeps() -> None:
     """List the sweeps that ship."""
-    from splitbench.bench.sweep.configs import find, names, title
+    from splitbench.bench.sweep.configs import SWEEPS, title
 
-    for name in names():
-        print(f"{name:16} {title(find(name))}")
+    for name in SWEEPS.names():
+        print(f"{name:16} {title(SWEEPS.get(name))}")

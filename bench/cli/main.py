@@ -250,11 +250,11 @@ def _opened(
     method: list[str] | None,
 ) -> tuple[Path, "Sweep", "Sources"]:
     from splitbench.bench.run.sources import Sources, check_data
-    from splitbench.bench.sweep.configs import find
+    from splitbench.bench.sweep.configs import SWEEPS
     from splitbench.bench.sweep.schema import read
     from splitbench.bench.utils import devices
 
-    path = find(sweep)
+    path = SWEEPS.get(sweep)
     checked, sources = read(path).only(only or (), method or ()), Sources(data, weights, devices.select(device))
     check_data(checked, sources)
     return path, checked, sources

@@ -74,13 +74,13 @@ def what_if(
 
     Speeds of 0.1 to 100 Mbit/s are looked at, and those of --mbps. An earlier answer in the same folder is replaced.
     """
-    from splitbench.bench.analysis.latency import Question, find_profile, read_profile
+    from splitbench.bench.analysis.latency import PROFILES, Question, read_profile
     from splitbench.bench.analysis.latency import what_if as answer_what_if
 
     for name, given in (("--drop", drop), ("--rtt", rtt), ("--mbps", mbps)):
         if not all(map(math.isfinite, given or ())):
             raise UserError(f"{name} takes a number, and not {', '.join(map(str, given or ()))}")
-    computed = None if profile is None else read_profile(find_profile(profile))
+    computed = None if profile is None else read_profile(PROFILES.get(profile))
     question = Question(
         drops=tuple(drop or [1.0]),
         rtts=tuple(rtt or [20.0]),

@@ -7,7 +7,6 @@ from functools import cached_property, partial
 
 import torch
 
-from splitbench import methods
 from splitbench.bench.backbones.split_model import Place, place_of
 from splitbench.bench.evaluation.failures import isolated, lacks_memory
 from splitbench.bench.evaluation.inputs import KEPT_BYTES, Material
@@ -16,6 +15,7 @@ from splitbench.bench.evaluation.shared_heads import Network
 from splitbench.bench.sweep.schema import Cell
 from splitbench.bench.utils import devices
 from splitbench.bench.utils.failure import Failure
+from splitbench.bench.utils.plugins import METHODS
 from splitbench.bench.utils.precision import running
 from splitbench.methods.base import Context, Cut, Deployment, MethodError
 
@@ -126,7 +126,7 @@ def _deploy(prepared: Prepared, example: object) -> None:
                 calibrations = {cell.split: _CalibrationCuts(place, material)}
             calibration = calibrations[cell.split]
             context = Context(place.head, place.tail, place.specs, calibration, cell.seed, learned)
-            deployment = calibration.halved_for(partial(methods.get(cell.method).deploy, cell.settings, context))
+            deployment = calibration.halved_for(partial(METHODS.get(cell.method).deploy, cell.settings, context))
             prepared.candidates.append(Candidate(name, place, deployment))
     prepared.fail(failed)
 

@@ -9,12 +9,12 @@ import hashlib
 import json
 from typing import Any
 
-from splitbench import methods
 from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.sweep.schema import Cell, DatasetSpec
 from splitbench.bench.training.methods import Training
 from splitbench.bench.utils import user_code
+from splitbench.bench.utils.plugins import METHODS, method_digest
 
 SCHEMA = 1
 
@@ -43,7 +43,7 @@ def cell_ingredients(cell: Cell, dataset: DatasetSpec, fingerprint: str, backbon
         "preprocessing": backbone.recipe,
         "split": cell.split,
         "method": cell.method,
-        "version": methods.get(cell.method).version,
+        "version": METHODS.get(cell.method).version,
         "settings": cell.settings.model_dump(mode="json"),
         "seed": cell.seed,
     }
@@ -52,7 +52,7 @@ def cell_ingredients(cell: Cell, dataset: DatasetSpec, fingerprint: str, backbon
     version = registry.version_of(cell.backbone.name)
     if version > 1:  # the first is left out: keys from before networks had versions stay
         ingredients["backbone_version"] = version
-    code = user_code.method_digest(cell.method)
+    code = method_digest(cell.method)
     return ingredients if code is None else ingredients | {"method_code": code}
 
 

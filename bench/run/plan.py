@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
-from splitbench import methods
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.backbones.split_model import Place, place_of
 from splitbench.bench.evaluation import tasks
@@ -20,10 +19,10 @@ from splitbench.bench.sweep.auto_splits import resolved
 from splitbench.bench.sweep.schema import BackboneSpec, Cell, DatasetSpec, Sweep, expand
 from splitbench.bench.training.methods import Training, Trainings
 from splitbench.bench.training.methods.planning import planned_learning, task_loss_problem
-from splitbench.bench.utils import user_code
 from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.plugins import METHODS
 from splitbench.bench.utils.precision import Precision
-from splitbench.datasets.base import Dataset, Part
+from splitbench.datasets.base import Dataset
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ def _plan_pass(subsets: Subsets, spec: BackboneSpec, cells: list[Cell], precisio
     planned = []
     previous: dict[str, str] = {}
     for cell in cells:
-        needs = methods.get(cell.method).needs(cell.settings)
+        needs = METHODS.get(cell.method).needs(cell.settings)
         ingredients = cell_ingredients(cell, subsets.spec, subsets.fingerprint("evaluation"), backbone)
         ingredients |= {"precision": precision}
         if "calibration" in needs:
@@ -215,10 +214,6 @@ def _check_splits(pass_: Pass, backbone: Backbone, cells: list[Cell], device: to
 
 def reopen(spec: PassSpec) -> Pass:
     """Open a pass that another process has checked, as this process finds it. Raises UserError, DataError."""
-    for name in {planned.cell.method for planned in spec.planned}:
-        user_code.method(name)
-    for subset in get_args(Part):
-        user_code.dataset(spec.dataset.source(subset))
     opened = _open(Subsets(spec.dataset, spec.run.sources, compare=False), spec.backbone)
     return replace(opened, fingerprint=spec.fingerprint, weights=spec.weights, planned=spec.planned)
 

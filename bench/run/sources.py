@@ -9,12 +9,12 @@ from typing import Any, get_args
 import torch
 from pydantic import ValidationError
 
-from splitbench import datasets
 from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, Sweep
 from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.plugins import DATASETS
 from splitbench.bench.utils.validation_errors import format_validation_error
 from splitbench.datasets.base import DataError, Dataset, Part, UnknownIdsError
 
@@ -52,7 +52,7 @@ def check_data(sweep: Sweep, sources: Sources) -> None:
         raise UserError(f"data folder not found: {sources.data}")
     names = {spec.source(subset) for spec in sweep.datasets for subset in get_args(Part)}
     if sources.data is not None and not any(map(reads_folder, names)):
-        others = [name for name in _loadable() if datasets.get(name).task == sweep.task and reads_folder(name)]
+        others = [name for name in _loadable() if DATASETS.get(name).task == sweep.task and reads_folder(name)]
         raise UserError(
             f"DATA= (--data) {sources.data} would not be read: the sweep's images come from no folder "
             f"({', '.join(sorted(names))}). Leave it out, or run a sweep over {' or '.join(others)} "
@@ -61,20 +61,20 @@ def check_data(sweep: Sweep, sources: Sources) -> None:
 
 
 def _loadable() -> Iterator[str]:
-    for name in datasets.names():
-        with suppress(DataError):  # a file there that cannot be imported only concerns those who use it
-            datasets.get(name)
+    for name in DATASETS.names():
+        with suppress(UserError):  # a file there that cannot be imported only concerns those who use it
+            DATASETS.get(name)
             yield name
 
 
 def reads_folder(name: str) -> bool:
-    """Return whether the dataset ``name`` reads its images from a folder. Raises DataError for an unknown name."""
-    return "root" in datasets.get(name).Options.model_fields
+    """Return whether the dataset ``name`` reads its images from a folder. Raises UserError for an unknown name."""
+    return "root" in DATASETS.get(name).Options.model_fields
 
 
 def open_dataset(spec: DatasetSpec, sources: Sources, subset: Part) -> Dataset:
-    """Open one subset of a dataset; its ``root`` is relative to the data folder. Raises DataError."""
-    kind = datasets.get(spec.source(subset))
+    """Open one subset of a dataset; its ``root`` is relative to the data folder. Raises UserError, DataError."""
+    kind = DATASETS.get(spec.source(subset))
     options = spec.options(subset)
     if reads_folder(spec.source(subset)) and (sources.data is not None or "root" in options):
         options["root"] = (sources.data or Path()) / (options.get("root") or "")

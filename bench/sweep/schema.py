@@ -20,15 +20,15 @@ from pydantic import (
     model_validator,
 )
 
-from splitbench import datasets, methods
 from splitbench.bench.backbones import registry
-from splitbench.bench.utils import renamed, user_code
+from splitbench.bench.utils import renamed
 from splitbench.bench.utils.errors import UserError, nearest
+from splitbench.bench.utils.plugins import DATASETS, METHODS
 from splitbench.bench.utils.precision import Precision
 from splitbench.bench.utils.validation_errors import format_validation_error, shorten
 from splitbench.bench.utils.yaml_file import read_yaml
-from splitbench.datasets.base import DataError, Part, Task
-from splitbench.methods.base import MethodError, Settings
+from splitbench.datasets.base import Part, Task
+from splitbench.methods.base import Settings
 
 
 class _Strict(BaseModel):
@@ -214,7 +214,7 @@ class Cell:
     @property
     def knob(self) -> str:
         """The setting that moves the rate."""
-        return methods.get(self.method).knob
+        return METHODS.get(self.method).knob
 
     @property
     def value(self) -> Any:
@@ -281,22 +281,18 @@ def _faults(sweep: Sweep, path: Path) -> Iterator[str]:
                 told = told or isinstance(error, _OtherTaskError)
 
 
-def _nearest(name: str, names: Sequence[str]) -> str:
-    return "" if name in names else nearest(name, names)
-
-
 def _check_dataset(spec: DatasetSpec, place: str, task: str) -> None:
     try:
-        kind = user_code.dataset(spec.name)
-    except (DataError, UserError) as error:
-        raise UserError(f"{place}.name: {error}{_nearest(spec.name, datasets.names())}") from None
+        kind = DATASETS.get(spec.name)
+    except UserError as error:
+        raise UserError(f"{place}.name: {error}") from None
     if kind.task != task:
         raise _OtherTaskError(f"{place}.name: {spec.name} is a dataset for {kind.task}, but the sweep's task is {task}")
     for part in get_args(Part):
         try:
-            kind = user_code.dataset(spec.source(part))
-        except (DataError, UserError) as error:
-            raise UserError(f"{place}.{part}.name: {error}{_nearest(spec.source(part), datasets.names())}") from None
+            kind = DATASETS.get(spec.source(part))
+        except UserError as error:
+            raise UserError(f"{place}.{part}.name: {error}") from None
         try:
             kind.Options.model_validate(spec.options(part))
         except ValidationError as error:
@@ -315,11 +311,11 @@ def _check_backbone(spec: BackboneSpec, place: str, task: str) -> None:
 
 def _check_method(spec: MethodSpec, place: str, task: str) -> None:
     try:
-        method = user_code.method(spec.name)
-    except (MethodError, UserError) as error:
-        raise UserError(f"{place}.name: {error}{_nearest(spec.name, methods.names())}") from None
+        method = METHODS.get(spec.name)
+    except UserError as error:
+        raise UserError(f"{place}.name: {error}") from None
     if task not in method.tasks:
-        fitting = ", ".join(name for name in methods.names() if _is_for(name, task))
+        fitting = ", ".join(name for name in METHODS.names() if _is_for(name, task))
         raise _OtherTaskError(
             f"{place}.name: {spec.name} is a method for {' and '.join(method.tasks)}, but the sweep's task is {task}: "
             f"leave it out, or take another ({fitting})"
@@ -337,14 +333,14 @@ def _check_method(spec: MethodSpec, place: str, task: str) -> None:
 def _is_for(name: str, task: str) -> bool:
     """Whether a method of the folder serves a task; not where it cannot be imported."""
     try:
-        return task in methods.get(name).tasks
-    except MethodError:
+        return task in METHODS.get(name).tasks
+    except UserError:
         return False
 
 
 def _settings(spec: MethodSpec) -> Iterator[Settings]:
     """Every combination of the values given; the method's own rate points where the knob is not."""
-    method = methods.get(spec.name)
+    method = METHODS.get(spec.name)
     given = spec.others if method.knob in spec.others else spec.others | {method.knob: list(method.rates)}
     values = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
     for combination in itertools.product(*values.values()):
@@ -358,7 +354,7 @@ def expand(sweep: Sweep) -> Iterator[Cell]:
         if not isinstance(backbone.splits, list):
             raise TypeError("`splits: auto` is resolved before a sweep is expanded: see auto_splits")
         for split, spec, seed in itertools.product(backbone.splits, sweep.methods, sweep.seeds):
-            place = methods.get(spec.name).only_at or split
+            place = METHODS.get(spec.name).only_at or split
             for settings in _settings(spec):
                 identity = (id(dataset), id(backbone), place, spec.name, settings, seed)
                 if identity not in seen:

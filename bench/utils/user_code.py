@@ -24,10 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from splitbench import datasets, methods
 from splitbench.bench.utils.errors import UserError, format_error, nearest
-from splitbench.datasets.base import DatasetKind
-from splitbench.methods.base import Method
 
 T = TypeVar("T")
 
@@ -52,44 +49,21 @@ def imported(name: str, checked: Callable[[Any, str], T]) -> T:
     return fitting
 
 
-def method(name: str) -> Method:
-    """A method by name or import path, under which ``splitbench.methods`` knows it from then on.
-
-    Raises:
-        UserError: nothing of that import path can be imported, or it is not trusted.
-        MethodError: there is no such method, or what is there is none.
-    """
-    if is_import_path(name):
-        methods.add(name, imported(name, methods.checked))
-    return methods.get(name)
-
-
-def dataset(name: str) -> DatasetKind:
-    """The same for datasets. Raises UserError, DataError."""
-    if is_import_path(name):
-        datasets.add(name, imported(name, datasets.checked))
-    return datasets.get(name)
-
-
 def digest(name: str) -> str:
     """A digest of the source files that an import path names, and that what it names is written in.
 
     Raises:
         UserError: nothing of that name can be imported, or it comes from no file.
     """
-    return _digest(name, *_imported(name))
+    return source_digest(name, *_imported(name))
 
 
-def method_digest(name: str) -> str | None:
-    """The same for a method of one's own, wherever it lies; None for one that ships, whose ``version`` tells."""
-    if name in methods.SHIPPED:
-        return None
-    if is_import_path(name):
-        return digest(name)
-    return _digest(name, import_module(methods.module_of(name)), methods.get(name))
+def source_digest(name: str, module: ModuleType, found: Any) -> str:
+    """Return a digest of the files of ``module`` and of the module that defines ``found``.
 
-
-def _digest(name: str, module: ModuleType, found: Any) -> str:
+    Raises:
+        UserError: Either comes from no file; the message begins with ``name``.
+    """
     total = hashlib.sha256()
     for one in dict.fromkeys((module, inspect.getmodule(found) or module)):
         file = getattr(one, "__file__", None)

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitbench.bench.analysis.latency import Profile, Question, answer, find_profile, read_profile, what_if
+from splitbench.bench.analysis.latency import PROFILES, Profile, Question, answer, read_profile, what_if
 from splitbench.bench.analysis.latency.best import SPEEDS, regions
-from splitbench.bench.analysis.latency.device_profile import profile_names
 from splitbench.bench.analysis.latency.end_to_end import Link, latency_ms, send_ms, timed
 from splitbench.bench.analysis.latency.region_map import areas, borders
 from splitbench.bench.results.table import points, read
@@ -93,12 +92,12 @@ def test_a_profile_that_is_none_is_a_sentence(tmp_path, content, wrong):
 
 
 def test_profiles_that_ship_are_found_and_read(tmp_path):
-    for name in profile_names():
-        assert read_profile(find_profile(name)).device.macs_per_second > 0
+    for name in PROFILES.names():
+        assert read_profile(PROFILES.get(name)).device.macs_per_second > 0
     (tmp_path / "own.yaml").write_text("name: x\ndevice: {macs_per_second: 1e9}\nserver: {macs_per_second: 2.0e+9}")
-    assert read_profile(find_profile(str(tmp_path / "own.yaml"))).device.macs_per_second == 1e9
-    with pytest.raises(UserError, match=r"no profile 'slow-devise'.*did you mean slow-device"):
-        find_profile("slow-devise")
+    assert read_profile(PROFILES.get(str(tmp_path / "own.yaml"))).device.macs_per_second == 1e9
+    with pytest.raises(UserError, match=r"unknown device profile 'slow-devise'.*did you mean slow-device"):
+        PROFILES.get("slow-devise")
 
 
 lines = st.lists(

@@ -87,7 +87,7 @@ def test_other_depths_are_arguments():
 def test_unknown_names_are_answered_with_the_known():
     with pytest.raises(UserError, match=r"did you mean .*resnet20"):
         registry.check_name("splitbench/resnet21")
-    with pytest.raises(UserError, match=r"there are small_resnet, small_detector, .*resnet20.*, fastestdet"):
+    with pytest.raises(UserError, match=r"there are cifar_resnet, fastestdet, .*resnet20.*, yolox_nano"):
         registry.check_name("splitbench/xyz")
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from splitbench import datasets, methods
 from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.sweep.schema import AutoSplits, BackboneSpec, DatasetSpec, MethodSpec, Sweep
+from splitbench.bench.utils.plugins import DATASETS, METHODS
 from tests.helpers.command_line import splitbench
 from tests.helpers.photographs import write_photographs
 
@@ -57,7 +57,7 @@ def test_train_synthetic_writes_weights_that_load(capsys, tmp_path: Path):
 def test_methods_tells_one_methods_settings(capsys):
     assert splitbench("methods", "quantize-rle") == 0
     told = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("    ")}
-    fields = methods.get("quantize-rle").Settings.model_fields
+    fields = METHODS.get("quantize-rle").Settings.model_fields
     assert list(told) == list(fields)
     assert told["range"][1:] == ["image", "|", "calibrated", str(fields["range"].default)]
     assert told["bits"][1:] == ["whole", "number", "at", "least", "1", "and", "at", "most", "8", "no", "default"]
@@ -67,11 +67,11 @@ def test_methods_tells_one_methods_settings(capsys):
 
 def test_datasets_are_listed_and_their_options_told(capsys):
     assert splitbench("datasets") == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == datasets.names()
-    for name in datasets.names():
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == DATASETS.names()
+    for name in DATASETS.names():
         assert splitbench("datasets", name) == 0
         told = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
-        assert told == list(datasets.get(name).Options.model_fields)
+        assert told == list(DATASETS.get(name).Options.model_fields)
     assert splitbench("datasets", "imagenets") == 2
 
 

@@ -177,7 +177,7 @@ def test_all_names_and_settings_are_told_at_once(here, told):
 
 
 def test_where_names_of_backbones_are_listed(told, capsys):
-    assert told("splits", "timm/zzzz") == "unknown backbone timm/zzzz: `timm.list_models()` lists the names"
+    assert told("splits", "timm/zzzz") == "unknown backbone of timm 'zzzz' (`timm.list_models()` lists the names)"
     assert splitbench("support", "timm/zzzz") == 0
     assert "'timm/zzzz': `timm.list_models()` and" in capsys.readouterr().out
 

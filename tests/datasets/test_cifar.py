@@ -12,10 +12,11 @@ from PIL import Image
 
 from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.zoo.cifar_resnet import cifar_resnet
-from splitbench.datasets import DataError, ImageError, fingerprint, get
+from splitbench.bench.utils.plugins import DATASETS
+from splitbench.datasets import DataError, ImageError, fingerprint
 from splitbench.datasets.cifar10 import CALIBRATION_IMAGES, CLASSES
 
-KIND = get("cifar10")
+KIND = DATASETS.get("cifar10")
 RESNET = "splitbench/resnet20"
 
 

@@ -4,11 +4,12 @@ import pytest
 from PIL import Image
 
 from splitbench.bench.tools.data.check import check
-from splitbench.datasets import DataError, get
+from splitbench.bench.utils.plugins import DATASETS
+from splitbench.datasets import DataError
 from splitbench.datasets.base import UnknownIdsError
 from splitbench.datasets.formats.folders import PassedOver, pictures
 
-KIND = get("imagenet")
+KIND = DATASETS.get("imagenet")
 
 
 def load(root, part="evaluation", **options):
@@ -109,7 +110,7 @@ def test_coco_s_too(tmp_path):
     from tests.helpers.coco_samples import write_coco
 
     write_coco(tmp_path)
-    coco = get("coco")
+    coco = DATASETS.get("coco")
     for option in ("ids", "exclude"):
         with pytest.raises(DataError, match=f"1 of the 1 images of `{option}` are not in .*: 999"):
             coco.load(coco.Options(root=tmp_path, **{option: {999}}), "evaluation")

@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from splitbench.datasets import DataError, ImageError, fingerprint, get
+from splitbench.bench.utils.plugins import DATASETS
+from splitbench.datasets import DataError, ImageError, fingerprint
 from tests.helpers.photographs import write_photographs
 
-KIND = get("imagenet")
+KIND = DATASETS.get("imagenet")
 
 
 def load(root, part="evaluation", **options):

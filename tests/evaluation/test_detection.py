@@ -14,6 +14,7 @@ from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.split import same
 from splitbench.bench.sweep.schema import expand, read
 from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods.base import Context, nothing_learned
 from tests.helpers.coco_samples import SIZES, Squares, write_coco
 
@@ -58,7 +59,7 @@ def test_uncompressed_results_are_the_models_own_box_for_box(name, places):
     assert same(backbone.whole()(images), expected)
     for at in places:
         place = place_of(backbone, at, images[:1])
-        codec = methods.get("raw").deploy(methods.get("raw").Settings(dtype="float32"), context_of(place)).codec
+        codec = METHODS.get("raw").deploy(METHODS.get("raw").Settings(dtype="float32"), context_of(place)).codec
         streams, received = place.transfer(codec, place.head(images))
         found = place.tail(*received)
         assert len(streams) == len(images)
@@ -81,7 +82,7 @@ def context_of(place):
 def test_the_tail_learns_sizes_from_the_bytes():
     """What the head said of the picture's size is replaced by what was sent."""
     place = place_of(built(OWN), "stem", pictures((80, 96)))
-    codec = methods.get("raw").deploy(methods.get("raw").Settings(dtype="float32"), context_of(place)).codec
+    codec = METHODS.get("raw").deploy(METHODS.get("raw").Settings(dtype="float32"), context_of(place)).codec
     values = place.head(pictures((80, 96)))
     _, received = place.transfer(codec, values)
     assert received[1:] == (80, 96) == values[1:]
@@ -239,7 +240,7 @@ def naive(cell, material):
     context = Context(
         place.head, place.tail, place.specs, lambda: (place.cut(place.head(x))[0] for x in seen), cell.seed
     )
-    deployment = methods.get(cell.method).deploy(cell.settings, context)
+    deployment = METHODS.get(cell.method).deploy(cell.settings, context)
     for image in images:
         cut, numbers = place.cut(deployment.head(image))
         (stream,) = deployment.codec.encode(cut)
@@ -310,7 +311,7 @@ def test_every_torchvision_detector_works_as_a_backbone(name):
     )
     for at in places:
         place = place_of(backbone, at, images[:1])
-        raw = methods.get("raw")
+        raw = METHODS.get("raw")
         codec = raw.deploy(raw.Settings(dtype="float32"), context_of(place)).codec
         _, received = place.transfer(codec, place.head(images))
         assert same(in_order(place.tail(*received)), expected), at

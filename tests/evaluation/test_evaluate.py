@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from splitbench import methods
 from splitbench.bench.backbones.split_model import place_of
 from splitbench.bench.evaluation import Material, evaluate
 from splitbench.bench.metrics import accuracy
 from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep.schema import expand, read
+from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods.base import Context, nothing_learned
 
 SWEEP = """
@@ -50,7 +50,7 @@ def naive(cell, material):
     ]
     place = place_of(material.backbone, cell.split, normalized[0])
     cuts = lambda: (place.cut(place.head(x))[0] for x in calibration)  # noqa: E731
-    deployment = methods.get(cell.method).deploy(
+    deployment = METHODS.get(cell.method).deploy(
         cell.settings, Context(place.head, place.tail, place.specs, cuts, cell.seed)
     )
     sizes, predictions = [], []

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from splitbench import methods
 from splitbench.bench.backbones.split_model import Place
 from splitbench.bench.evaluation import Material, evaluate, measure, pipeline, prepare
 from splitbench.bench.evaluation.coder_threads import Coders
 from splitbench.bench.utils import time_limit
 from splitbench.bench.utils.failure import Failure
+from splitbench.bench.utils.plugins import METHODS
 from splitbench.bench.utils.precision import narrowed, widened
 from splitbench.methods.base import Bitstream, TensorSpec
 from splitbench.methods.coding.counts import Counts
@@ -30,7 +30,7 @@ def test_every_method_gives_the_same_as_each_cell_by_itself(task, monkeypatch):
     prepared = prepared_for(task)
     assert not prepared.failed
     assert {cell.method for cell in prepared.cells.values()} == {
-        name for name in methods.names() if task in methods.get(name).tasks
+        name for name in METHODS.names() if task in METHODS.get(name).tasks
     }
     monkeypatch.setattr(pipeline, "_threads", lambda one: 0 if one.material.naive else 2)
     shown: list[int] = []

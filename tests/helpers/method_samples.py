@@ -2,16 +2,16 @@
 
 import pytest
 
-from splitbench import methods
 from splitbench.bench.tools.conformance import samples
+from splitbench.bench.utils.plugins import METHODS
 
 TRAINING = {"distortion", "start", "schedule", "precision", "weights"}
 """Settings of how units are trained."""
 
 
 def cases():
-    for name in methods.names():
-        for case in samples.cases(methods.get(name)):
+    for name in METHODS.names():
+        for case in samples.cases(METHODS.get(name)):
             yield pytest.param(name, case.chosen, case.rates, id=f"{name} {case}".strip())
 
 
@@ -28,5 +28,5 @@ def codecs():
 
 def deployed(name, chosen, rate, device="cpu"):
     """The rate point, cuts to try it on, and their specs; what a network gives is on ``device``."""
-    sample = samples.deployed(methods.get(name), chosen, rate, device)
+    sample = samples.deployed(METHODS.get(name), chosen, rate, device)
     return sample.deployment, sample.cut, sample.specs

@@ -6,10 +6,10 @@ from functools import cache
 import numpy as np
 import torch
 
-from splitbench import methods
 from splitbench.bench.evaluation import Material, prepare
 from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep.schema import Sweep, expand
+from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods.base import Context, Learned, LearningMethod
 
 IMAGES, BATCH = 11, 4
@@ -17,8 +17,8 @@ IMAGES, BATCH = 11, 4
 
 def every_method(task):
     """All methods of a task that there are, with the middle one of their rate points and another."""
-    for name in methods.names():
-        method = methods.get(name)
+    for name in METHODS.names():
+        method = METHODS.get(name)
         if task in method.tasks:
             rates = method.rates
             yield {"name": name, method.knob: [rates[len(rates) // 2], rates[0]]}
@@ -51,7 +51,7 @@ def material_of(task, device="cpu"):
 
     def learned(name, place):
         cell = cells[name]
-        method = methods.get(cell.method)
+        method = METHODS.get(cell.method)
         assert isinstance(method, LearningMethod)
         learning = method.learn(cell.settings, Context(place.head, place.tail, place.specs, list, cell.seed))
         cut = place.cut(place.head(built.together([built.pixels(calibration.image(i)).to(device) for i in range(2)])))[

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from splitbench import methods
+from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods import BitstreamError, Context, MethodError, TensorSpec
 
 ROOM = 300
@@ -16,7 +16,7 @@ SPECS = (
 
 
 def codec(**settings):
-    method = methods.get("boxes")
+    method = METHODS.get("boxes")
     nothing = torch.nn.Identity()
     return method.deploy(method.Settings(**{"score": 0.0} | settings), Context(nothing, nothing, SPECS, list)).codec
 
@@ -84,10 +84,10 @@ def test_what_it_cannot_send_is_refused():
         sent(large, step=0.125)
     assert sent(large, step=1.0)[1][0, 2] == 9000
     with pytest.raises(ValueError, match=r"expected one of 0\.125"):
-        methods.get("boxes").Settings(score=0.1, step=0.3)
+        METHODS.get("boxes").Settings(score=0.1, step=0.3)
     scores = (TensorSpec((1000,), torch.float32, "scores"),)
     with pytest.raises(MethodError, match="needs the boxes, labels and scores of a detector"):
-        method = methods.get("boxes")
+        method = METHODS.get("boxes")
         nothing = torch.nn.Identity()
         method.deploy(method.Settings(score=0.1), Context(nothing, nothing, scores, list))
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from splitbench import methods
+from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods import Context, TensorSpec
 
 SCALES = torch.tensor([100.0, 1.0, 0.01])
@@ -18,7 +18,7 @@ def test_each_channel_has_its_own_range(name, chosen, shape):
     scales = SCALES.reshape([3 if i == axis else 1 for i in range(len(shape) + 1)])
     cut = (torch.rand(4, *shape, generator=generator) * scales, torch.rand(4, generator=generator))
     specs = tuple(TensorSpec(tuple(x.shape[1:]), x.dtype) for x in cut)
-    method = methods.get(name)
+    method = METHODS.get(name)
     settings = method.Settings.model_validate({"bits": 6, "granularity": "channel", "range": chosen})
     context = Context(torch.nn.Identity(), torch.nn.Identity(), specs, lambda: [cut])
     codec = method.deploy(settings, context).codec

@@ -2,17 +2,17 @@
 
 import pytest
 
-from splitbench import methods
 from splitbench.bench.tools import conformance
 from splitbench.bench.tools.conformance.samples import Case
+from splitbench.bench.utils.plugins import METHODS
 from tests.helpers.method_samples import cases
 
 
 @pytest.mark.parametrize(("name", "chosen", "rates"), list(cases()))
 def test_conforms(name, chosen, rates):
-    conformance.check(methods.get(name), Case(chosen, rates))
+    conformance.check(METHODS.get(name), Case(chosen, rates))
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", METHODS.names())
 def test_says_what_it_is(name):
-    conformance.check_description(methods.get(name))
+    conformance.check_description(METHODS.get(name))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from splitbench import methods
+from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods.base import BitstreamError, Context, MethodError, TensorSpec
 from splitbench.methods.coding.context_coder import ContextCoder
 from splitbench.methods.coding.context_tables import BUDGET, ContextCounts, ContextTables
@@ -115,7 +115,7 @@ def test_the_cut_is_quantize_rles(bits):
     context = Context(nn.Identity(), nn.Identity(), specs, calibration=lambda: [tuple(x.roll(1) for x in cut)])
     decoded = []
     for name in ("quantize-rle", "quantize-context"):
-        method = methods.get(name)
+        method = METHODS.get(name)
         codec = method.deploy(method.Settings(bits=bits, range="image"), context).codec
         decoded.append(codec.decode([stream.data for stream in codec.encode(cut)], specs))
     assert all(torch.equal(a, b) for a, b in zip(*decoded, strict=True))

@@ -5,9 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from splitbench.methods import Context, MethodError, TensorSpec, get
+from splitbench.bench.utils.plugins import METHODS
+from splitbench.methods import Context, MethodError, TensorSpec
 
-METHODS = {name: get(name) for name in ("quantize-entropy", "quantize-rle")}
+BOTH = {name: METHODS.get(name) for name in ("quantize-entropy", "quantize-rle")}
 CHOICES = st.fixed_dictionaries(
     {
         "bits": st.integers(1, 8),
@@ -24,7 +25,7 @@ def specs_of(cut):
 
 
 def deployment(name, cut, calibration, **chosen):
-    method = METHODS[name]
+    method = BOTH[name]
     context = Context(torch.nn.Identity(), torch.nn.Identity(), specs_of(cut), lambda: calibration)
     return method.deploy(method.Settings(**chosen), context)
 
@@ -111,7 +112,7 @@ def test_tables_are_all_that_decoding_needs_and_are_counted():
 def test_calibration_is_needed():
     cut = (torch.rand(2, 3, 4, 4),)
     for chosen in ({}, {"range": "image"}):
-        assert METHODS["quantize-entropy"].needs(METHODS["quantize-entropy"].Settings(bits=4, **chosen))
+        assert BOTH["quantize-entropy"].needs(BOTH["quantize-entropy"].Settings(bits=4, **chosen))
         with pytest.raises(MethodError, match="calibration"):
             deployment("quantize-entropy", cut, [], bits=4, **chosen)
 

@@ -7,11 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from splitbench.methods import Context, MethodError, TensorSpec, get
+from splitbench.bench.utils.plugins import METHODS
+from splitbench.methods import Context, MethodError, TensorSpec
 from splitbench.methods.coding import linear, ranges
 from splitbench.methods.quantize_rle import QuantizeRLE
 
-METHOD = get("quantize-rle")
+METHOD = METHODS.get("quantize-rle")
 VARIANTS = [
     {"granularity": g, "clip": c, "literals": x, "rounding": r}
     for g, c, x, r in itertools.product(

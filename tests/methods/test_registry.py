@@ -6,16 +6,15 @@ import sys
 import pytest
 
 from splitbench import datasets, methods
-from splitbench.datasets import DataError
-from splitbench.methods import MethodError
+from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.plugins import BUNDLED_METHODS, DATASETS, METHODS
 from tests.helpers.command_line import splitbench
 
 WITHOUT = """
 import sys
 sys.modules |= dict.fromkeys(("compressai", "constriction"))  # as if they were not installed
-from splitbench import datasets, methods
-from splitbench.datasets import DataError
-methods.get("quantize-rle"), methods.get("raw"), methods.get("image")
+from splitbench.bench.utils.plugins import METHODS
+METHODS.get("quantize-rle"), METHODS.get("raw"), METHODS.get("image")
 """
 
 
@@ -26,17 +25,19 @@ def test_what_needs_no_training_needs_no_package_of_those_that_do():
 def test_a_missing_package_is_told_by_name(monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "splitbench.methods.quantize_entropy", raising=False)
     monkeypatch.setitem(sys.modules, "splitbench.methods.coding.entropy", None)
-    with pytest.raises(MethodError, match=r"quantize-entropy needs the package splitbench\.methods\.coding\.entropy"):
-        methods.get("quantize-entropy")
+    with pytest.raises(UserError, match=r"quantize-entropy needs the package splitbench\.methods\.coding\.entropy"):
+        METHODS.get("quantize-entropy")
     assert splitbench("methods") == 0
     told = {line.partition(" ")[0]: "not here:" in line for line in capsys.readouterr().out.splitlines()}
-    assert list(told) == methods.names()
+    assert list(told) == METHODS.names()
     assert told["quantize-entropy"] and not told["quantize-rle"]
 
 
 def test_an_unknown_method_is_told_those_that_there_are():
-    with pytest.raises(MethodError, match="unknown method 'no': the methods are bottleneck, boxes"):
-        methods.get("no")
+    with pytest.raises(
+        UserError, match=r"unknown method 'no' \(there are bottleneck, boxes, .*; one of your own is named by"
+    ):
+        METHODS.get("no")
 
 
 @pytest.mark.parametrize(
@@ -54,11 +55,11 @@ def test_a_faulty_file_is_told_in_a_sentence_and_troubles_nobody_else(tmp_path, 
     (tmp_path / "faulty.py").write_text(source)
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
     try:
-        with pytest.raises(MethodError, match=sentence):
-            methods.get("faulty")
+        with pytest.raises(UserError, match=sentence):
+            METHODS.get("faulty")
         assert splitbench("methods") == 0
         told = {line.partition(" ")[0]: "not here:" in line for line in capsys.readouterr().out.splitlines()}
-        assert [name for name in told if told[name]] == ["faulty"] and set(methods.SHIPPED) < set(told)
+        assert [name for name in told if told[name]] == ["faulty"] and set(BUNDLED_METHODS) < set(told)
         (tmp_path / "other.yaml").write_text(WRONG_TASK)
         assert splitbench("validate", tmp_path / "other.yaml") == 2
         assert "boxes is a method for detection" in capsys.readouterr().err
@@ -78,15 +79,15 @@ methods: [{name: boxes}]
     [
         ("class (:\n", r"datasets/faulty\.py cannot be imported: SyntaxError"),
         ("dataset = 1\n", r"datasets/faulty\.py has no DATASET"),
-        ("DATASET = 1\n", r"DATASET of datasets/faulty\.py lacks task, Options, load to be a dataset"),
+        ("DATASET = 1\n", r"DATASET of datasets/faulty\.py lacks Options, load, task to be a dataset"),
     ],
 )
 def test_so_is_a_faulty_dataset(tmp_path, monkeypatch, capsys, source, sentence):
     (tmp_path / "faulty.py").write_text(source)
     monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path)])
     try:
-        with pytest.raises(DataError, match=sentence):
-            datasets.get("faulty")
+        with pytest.raises(UserError, match=sentence):
+            DATASETS.get("faulty")
         assert splitbench("datasets") == 0
         told = capsys.readouterr().out.splitlines()
         assert [line.partition(" ")[0] for line in told if "not here:" in line] == ["faulty"]

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from splitbench import methods
+from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods import Context, Learned, MethodError, TensorSpec
 from splitbench.methods.coding.layout import channel_axis, channels_first, restored
 
-BOTTLENECK: Any = methods.get("bottleneck")
+BOTTLENECK: Any = METHODS.get("bottleneck")
 
 
 def context(*shapes):
@@ -66,7 +66,7 @@ def test_pictures_of_another_size_have_the_same_channels(name):
     # A first picture whose map looks as if its channels were last, and the same network's map of another picture.
     first, second = torch.rand(4, 6, 6, 9), torch.rand(4, 6, 8, 5)
     spec, other = (TensorSpec(tuple(x.shape[1:]), x.dtype, "", 0) for x in (first, second))
-    method: Any = methods.get(name)
+    method: Any = METHODS.get(name)
     found = Context(None, None, (spec,), lambda: [(first,), (second,)])
     chosen = method.Settings(**({"lmbda": 1.0} if name == "bottleneck" else {"bits": 4}))
     if name == "bottleneck":
@@ -180,7 +180,7 @@ from safetensors.torch import load_file, save_file
 from splitbench import methods
 from splitbench.methods import Context, TensorSpec
 
-method = methods.get("bottleneck")
+method = METHODS.get("bottleneck")
 specs = (TensorSpec((8, 9, 7), torch.float32), TensorSpec((30, 6), torch.float32))
 for coder in sys.argv[2:]:
     folder = sys.argv[1] + "/" + coder

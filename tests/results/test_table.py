@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from splitbench import methods
 from splitbench.bench.results import table as table_module
 from splitbench.bench.results.table import compressors, failures, over_seeds, points, read
 from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods.base import LearningMethod
 from tests.helpers import csv_samples as samples
 
@@ -213,7 +213,7 @@ def test_how_all_of_a_methods_curves_were_trained_is_told_once(tmp_path):
 
 
 def test_what_tells_how_is_all_that_learning_methods_can_set_but_what_they_send():
-    learning = [one for one in map(methods.get, methods.names()) if isinstance(one, LearningMethod)]
+    learning = [one for one in map(METHODS.get, METHODS.names()) if isinstance(one, LearningMethod)]
     settings = {field for method in learning for field in method.Settings.model_fields}
     assert len(learning) >= 2
     assert settings - table_module._HOW == {

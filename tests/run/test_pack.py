@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from splitbench.bench.sweep.configs import find
+from splitbench.bench.sweep.configs import SWEEPS
 from splitbench.bench.sweep.schema import read
 from tests.helpers.command_line import splitbench
 
@@ -27,7 +27,7 @@ FAST = {("val120", "torchvision/squeezenet1_1")}
 )
 def test_uncompressed_scores_equal_the_published_ones(pack, tmp_path, dataset, backbone):
     """The sweep that ships, cut down to one dataset, one backbone and the label alone."""
-    sweep = read(find("photographs"))
+    sweep = read(SWEEPS.get("photographs"))
     chosen = sweep.model_copy(
         update={
             "datasets": [spec for spec in sweep.datasets if spec.label == dataset],

@@ -27,7 +27,7 @@ from splitbench.bench.run.runner import RunOptions
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import read
 from splitbench.bench.utils.errors import UserError
-from splitbench.methods import get
+from splitbench.bench.utils.plugins import METHODS
 from tests.helpers.command_line import splitbench
 from tests.helpers.photographs import write_photographs
 from tests.helpers.results_samples import difference
@@ -165,7 +165,7 @@ def _a_training_image(place, monkeypatch):
 
 
 def _a_version(place, monkeypatch):
-    method = type(get("quantize-rle"))
+    method = type(METHODS.get("quantize-rle"))
     monkeypatch.setattr(method, "version", method.version + 1)
 
 

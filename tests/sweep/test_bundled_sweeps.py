@@ -6,19 +6,19 @@ import sys
 import pytest
 import yaml
 
-from splitbench.bench.sweep import configs
+from splitbench.bench.sweep.configs import SWEEPS
 
 CHECK = """
 import sys
 from pathlib import Path
 from splitbench.bench.backbones import registry
-from splitbench.bench.sweep import configs
+from splitbench.bench.sweep.configs import SWEEPS
 from splitbench.bench.sweep.schema import expand, read
 
-for name in configs.names():
+for name in SWEEPS.names():
     copied = Path(f"{name}.yaml")
-    copied.write_text(configs.find(name).read_text(encoding="utf-8"), encoding="utf-8")
-    bundled = read(configs.find(name))
+    copied.write_text(SWEEPS.get(name).read_text(encoding="utf-8"), encoding="utf-8")
+    bundled = read(SWEEPS.get(name))
     assert [*expand(read(copied))] == [*expand(bundled)], name
     for spec in bundled.backbones:
         if spec.name.startswith("splitbench/"):
@@ -34,7 +34,7 @@ def run(folder, *words):
 def test_every_sweep_and_its_copy_are_read_from_an_empty_folder(tmp_path):
     done = run(tmp_path, "-c", CHECK)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == configs.names() and not done.stderr
+    assert done.stdout.split() == SWEEPS.names() and not done.stderr
 
 
 def test_a_sweep_validates_from_an_empty_folder(tmp_path):
@@ -45,9 +45,9 @@ def test_a_sweep_validates_from_an_empty_folder(tmp_path):
         assert done.returncode == 2 and "needs a folder: set DATA=" in done.stderr
 
 
-@pytest.mark.parametrize("name", configs.names())
+@pytest.mark.parametrize("name", SWEEPS.names())
 def test_no_sweep_names_code_by_import_path(name):
-    sweep = yaml.safe_load(configs.find(name).read_text(encoding="utf-8"))
+    sweep = yaml.safe_load(SWEEPS.get(name).read_text(encoding="utf-8"))
     assert not [
         spec["name"] for kind in ("datasets", "backbones", "methods") for spec in sweep[kind] if ":" in spec["name"]
     ]

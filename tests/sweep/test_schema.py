@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from splitbench.bench.sweep import configs
+from splitbench.bench.sweep.configs import SWEEPS
 from splitbench.bench.sweep.schema import expand, read
 from splitbench.bench.utils.errors import UserError
 
@@ -94,9 +94,9 @@ def test_missing_files_and_names(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         read(tmp_path / "none.yaml")
     with pytest.raises(UserError, match="did you mean classification"):
-        configs.find("clasification")
+        SWEEPS.get("clasification")
 
 
-@pytest.mark.parametrize("name", configs.names())
+@pytest.mark.parametrize("name", SWEEPS.names())
 def test_sweeps_that_ship_are_valid(name):
-    assert list(expand(read(configs.find(name))))
+    assert list(expand(read(SWEEPS.get(name))))

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from splitbench import methods
 from splitbench.bench.tools.conformance import decodes
+from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods import BitstreamError
 from splitbench.methods.coding import linear, ranges, zero_runs, zero_runs_decoder
 from splitbench.methods.coding.entropy import RangeCoder
@@ -84,4 +84,4 @@ def targets(name: str) -> list[Target]:
     return list(of_coders() if name == "coding" else of_method(name))
 
 
-NAMES = (*methods.names(), "coding")
+NAMES = (*METHODS.names(), "coding")

@@ -23,11 +23,11 @@ COMPILED = [f"splitbench.methods.coding.{path.stem}" for path in _CODING.glob("*
 """numba compiles these, and cannot where atheris has put its calls into them."""
 
 with atheris.instrument_imports(include=["splitbench.methods"], exclude=COMPILED):
-    from splitbench import methods
+    from splitbench.bench.utils.plugins import METHODS
     from tests.torture.decoders import targets
 
-    for each in methods.names():  # imported only when asked for, and must be while imports are looked at
-        methods.get(each)
+    for each in METHODS.names():  # imported only when asked for, and must be while imports are looked at
+        METHODS.get(each)
 
 
 def main(name: str, options: list[str]) -> None:

@@ -4,14 +4,14 @@ import sys
 
 import pytest
 
-from splitbench import datasets, methods
+from splitbench import methods
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import plan, runner
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep import schema
-from splitbench.bench.utils import user_code
+from splitbench.bench.utils import plugins
 from splitbench.bench.utils.errors import UserError
-from splitbench.methods import MethodError
+from splitbench.bench.utils.plugins import BUNDLED_METHODS, METHODS
 from tests.helpers.command_line import rows, splitbench
 from tests.helpers.small_sweep import spec_of
 
@@ -66,9 +66,11 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "own.yaml").write_text(SWEEP)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
-    monkeypatch.setattr(methods.registry, "_added", {})
-    monkeypatch.setattr(datasets.registry, "_added", {})
     yield tmp_path
+    forget()
+
+
+def forget():
     for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
         del sys.modules[name]
 
@@ -90,11 +92,10 @@ def test_both_are_run_under_their_names(folder):
 
 def test_another_process_finds_them_too(folder):
     (one,) = plan.passes(schema.read(folder / "own.yaml"), Sources())
-    methods.registry._added.clear()
-    datasets.registry._added.clear()  # as in a process that has not read the sweep
+    forget()  # as in a process that has not read the sweep
     again = plan.reopen(spec_of(one, folder))
     assert len(again.dataset) == 6
-    assert methods.get("mine.codecs:METHOD").summary == "as it is"
+    assert METHODS.get("mine.codecs:METHOD").summary == "as it is"
 
 
 def test_a_change_of_a_methods_own_source_is_another_key(folder):
@@ -107,15 +108,15 @@ def test_a_change_of_a_methods_own_source_is_another_key(folder):
 
 
 def test_what_ships_is_there_and_what_lies_beside_it_has_its_source_in_the_key(tmp_path, monkeypatch):
-    assert set(methods.SHIPPED) <= set(methods.names())
-    assert {user_code.method_digest(name) for name in methods.SHIPPED} == {None}
+    assert set(BUNDLED_METHODS) <= set(METHODS.names())
+    assert {plugins.method_digest(name) for name in BUNDLED_METHODS} == {None}
     (tmp_path / "beside_it.py").write_text(METHOD)
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
     try:
-        assert user_code.method("beside-it").summary == "as it is"
-        before = user_code.method_digest("beside-it")
+        assert METHODS.get("beside-it").summary == "as it is"
+        before = plugins.method_digest("beside-it")
         (tmp_path / "beside_it.py").write_text(METHOD + "# another\n")
-        assert before is not None and user_code.method_digest("beside-it") not in (before, None)
+        assert before is not None and plugins.method_digest("beside-it") not in (before, None)
     finally:
         del sys.modules["splitbench.methods.beside_it"]
 
@@ -128,7 +129,7 @@ def test_what_ships_is_there_and_what_lies_beside_it_has_its_source_in_the_key(t
         (("codecs:METHOD", "codecs:MEHTOD"), "mine.codecs has no 'MEHTOD'; did you mean METHOD?"),
         (("mine.codecs", "mine.codec"), "no module 'mine.codec'"),
         (("pictures:DATASET", "pictures:Few"), "mine.pictures:Few is the class Few"),
-        (("pictures:DATASET", "codecs:METHOD"), "mine.codecs:METHOD lacks task, Options, load to be a dataset"),
+        (("pictures:DATASET", "codecs:METHOD"), "mine.codecs:METHOD lacks Options, load, task to be a dataset"),
         (("mine.codecs:METHOD", "pickle:loads"), "pickle lies outside of the current folder"),
         (("mine.pictures:DATASET", "os:system"), "os lies outside of the current folder"),
     ],
@@ -145,13 +146,11 @@ def test_a_package_elsewhere_is_trusted_by_name(folder, monkeypatch):
     monkeypatch.chdir(folder / "below")
     monkeypatch.syspath_prepend(folder)
     with pytest.raises(UserError, match=r"mine lies outside of the current folder.*SPLITBENCH_TRUST=mine"):
-        user_code.method("mine.codecs:METHOD")
+        METHODS.get("mine.codecs:METHOD")
     monkeypatch.setenv("SPLITBENCH_TRUST", "mine")
-    assert user_code.method("mine.codecs:METHOD").summary == "as it is"
+    assert METHODS.get("mine.codecs:METHOD").summary == "as it is"
 
 
-def test_an_import_path_that_no_sweep_named_is_unknown(folder):
-    with pytest.raises(MethodError, match=r"unknown method 'mine\.codecs:METHOD'"):
-        methods.get("mine.codecs:METHOD")
+def test_a_path_with_folders_is_no_import_path(folder):
     with pytest.raises(UserError, match="is no import path"):
-        user_code.method("mine/codecs.py:METHOD")
+        METHODS.get("mine/codecs.py:METHOD")

@@ -5,7 +5,7 @@ import math
 import pytest
 import yaml
 
-from splitbench.bench.sweep import configs
+from splitbench.bench.sweep.configs import SWEEPS
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.yaml_file import read_yaml
 
@@ -88,7 +88,7 @@ def test_tags_execute_nothing(tmp_path, text):
         read(tmp_path, f"a: {text}")
 
 
-@pytest.mark.parametrize("name", configs.names())
+@pytest.mark.parametrize("name", SWEEPS.names())
 def test_bundled_sweeps_read_as_they_did_in_yaml_1_1(name):
-    path = configs.find(name)
+    path = SWEEPS.get(name)
     assert read_yaml(path) == yaml.safe_load(path.read_text(encoding="utf-8"))

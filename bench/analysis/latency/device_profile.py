@@ -15,10 +15,12 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from splitbench.bench.utils.errors import UserError, nearest
+from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.registry import YamlRegistry
 from splitbench.bench.utils.yaml_file import read_yaml
 
-_BUNDLED = Path(__file__).parent / "profiles"
+PROFILES = YamlRegistry("device profile", Path(__file__).parent / "profiles")
+"""The bundled profiles."""
 
 
 class Side(BaseModel):
@@ -44,25 +46,6 @@ class Profile(BaseModel):
     name: str = Field(min_length=1)
     device: Side
     server: Side
-
-
-def profile_names() -> list[str]:
-    """Return the names of the bundled profiles."""
-    return sorted(path.stem for path in _BUNDLED.glob("*.yaml"))
-
-
-def find_profile(name: str) -> Path:
-    """Return the path of a profile, which is a file or the name of a bundled one.
-
-    Raises:
-        UserError: neither exists.
-    """
-    if Path(name).is_file():
-        return Path(name)
-    names = profile_names()
-    if name in names:
-        return _BUNDLED / f"{name}.yaml"
-    raise UserError(f"no profile {name!r}{nearest(name, names)} (there are {', '.join(names)}, or give a .yaml file)")
 
 
 def read_profile(path: Path) -> Profile:

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from PIL import Image
 
-from splitbench import methods
 from splitbench.bench.analysis.figures import scaling
 from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.registry import Backbone
@@ -25,12 +24,13 @@ from splitbench.bench.results.store import Store
 from splitbench.bench.run.partition import LEAST_BATCHES
 from splitbench.bench.split.points import split_points
 from splitbench.bench.sweep.auto_splits import resolved
-from splitbench.bench.sweep.configs import find
+from splitbench.bench.sweep.configs import SWEEPS
 from splitbench.bench.sweep.schema import BackboneSpec, Cell, Sweep, expand, read
 from splitbench.bench.tools.scaling.workers import Measured, PassTime, enough, number, time
 from splitbench.bench.training.methods.trainings import Trainings
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import write_text
+from splitbench.bench.utils.plugins import METHODS
 from splitbench.bench.utils.text import format_count
 
 Halves = tuple[float, float]
@@ -108,7 +108,7 @@ def foreseen(sweep: Sweep, known: Rates, images: int, train_images: int, speed: 
             previous: dict[tuple[Any, ...], str] = {}
             needs = set()
             for cell in chosen:
-                if "train" in methods.get(cell.method).needs(cell.settings):
+                if "train" in METHODS.get(cell.method).needs(cell.settings):
                     key = str(cell)
                     neighbours[key] = _neighbour(cell, previous)
                     epochs = _epochs(cell, neighbours[key] is None)
@@ -186,7 +186,7 @@ def all_foreseen(
         )
     known = rates(run)
     return {
-        name: foreseen(read(find(name)), known, count, shown, speed)
+        name: foreseen(read(SWEEPS.get(name)), known, count, shown, speed)
         for name, count, shown in zip(sweeps, images, train_images, strict=True)
     }
 

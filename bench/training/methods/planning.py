@@ -2,17 +2,17 @@
 
 from collections.abc import Callable
 
-from splitbench import methods
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.backbones.split_model import Place
 from splitbench.bench.sweep.schema import Cell
+from splitbench.bench.utils.plugins import METHODS
 from splitbench.datasets.base import Dataset, class_names
 from splitbench.methods.base import Context, Learning, LearningMethod, MethodError
 
 
 def learning_of(cell: Cell, place: Place) -> Learning:
     """Return what a cell's method asks to train. Raises MethodError, or whatever else the method raises."""
-    method = methods.get(cell.method)
+    method = METHODS.get(cell.method)
     if not isinstance(method, LearningMethod):
         raise MethodError(f"{cell.method} asks for training images, but has nothing to learn")
     return method.learn(cell.settings, Context(place.head, place.tail, place.specs, seed=cell.seed))

@@ -5,20 +5,20 @@ import pytest
 from splitbench.bench.backbones.zoo import WEIGHTS
 from splitbench.bench.run.plan import passes
 from splitbench.bench.run.sources import Sources
-from splitbench.bench.sweep.configs import find
+from splitbench.bench.sweep.configs import SWEEPS
 from splitbench.bench.sweep.schema import read
 from splitbench.bench.training.methods import bundled
 from splitbench.bench.training.methods.trainings import Trainings
 
 MOST = 12_000_000
-SWEEPS = ("classification", "detection")
+TRAINED = ("classification", "detection")
 
 
 def trainings(name):
-    return [p.training for one in passes(read(find(name)), Sources()) for p in one.planned if p.training]
+    return [p.training for one in passes(read(SWEEPS.get(name)), Sources()) for p in one.planned if p.training]
 
 
-@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_every_rate_point_of_the_synthetic_sweeps_is_bundled(name, tmp_path):
     store = Trainings(tmp_path)
     needed = trainings(name)
@@ -32,6 +32,6 @@ def test_every_rate_point_of_the_synthetic_sweeps_is_bundled(name, tmp_path):
 
 
 def test_nothing_else_is_bundled():
-    needed = {one.key for name in SWEEPS for one in trainings(name)}
+    needed = {one.key for name in TRAINED for one in trainings(name)}
     assert bundled.keys() == needed == {path.stem for path in bundled.FOLDER.glob("*.json")}
     assert sum(path.stat().st_size for path in WEIGHTS.rglob("*.safetensors*")) < MOST
