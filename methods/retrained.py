@@ -15,13 +15,14 @@ from splitbench.methods.base import Context, Deployment, Learning
 class Settings(units.Settings):
     """Settings of units, and of the backbone; ``weights: scratch`` begins with random weights.
 
-    Pretrained weights need smaller steps than a new unit: head and tail are trained at ``share`` times the learning
-    rate. A backbone that has overfitted its training images needs little (0.02 to 0.1) and ``distortion: distill``.
+    Pretrained weights need smaller steps than a new unit: head and tail are trained at ``backbone_lr_scale`` times the
+    learning rate. A backbone that has overfitted its training images needs little (0.02 to 0.1) and
+    ``distortion: distill``.
     """
 
     weights: Literal["pretrained", "scratch"] = "pretrained"
     learning_rate: float = Field(default=4e-3, gt=0)
-    share: float = Field(default=0.25, gt=0)
+    backbone_lr_scale: float = Field(default=0.25, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
 
 
@@ -47,7 +48,7 @@ class Retrained:
             settings,
             context,
             train_backbone=True,
-            backbone_lr_scale=1.0 if scratch else settings.share,
+            backbone_lr_scale=1.0 if scratch else settings.backbone_lr_scale,
             from_scratch=scratch,
         )
 

@@ -292,6 +292,17 @@ def collect(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> No
     print(f"wrote {Store(run).collect()}")
 
 
+@app.command()
+def migrate(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+    """Bring a run of an earlier version up to date: renamed words and the keys that follow; nothing is run again."""
+    from splitbench.bench.tools.migrate import migrate as bring_up_to_date
+
+    done = bring_up_to_date(run)
+    counts = (done.trainings, "training"), (done.cells, "cell"), (done.curves, "learning curve")
+    print(f"renamed {', '.join(format_count(count, word) for count, word in counts)}")
+    print(f"wrote {run / 'cells.csv'}; `splitbench compare`, `figures` and `report` renew what is made of it")
+
+
 @app.command("train-synthetic")
 def train_synthetic(
     network: Annotated[Literal["small_resnet", "small_detector"], typer.Option(help="Which one.")] = "small_resnet",

@@ -31,7 +31,8 @@ _HOW = frozenset(
         "restore_rate",
         "batch_size",
         "learning_rate",
-        "share",
+        "backbone_lr_scale",
+        "share",  # what it was called
         "weight_decay",
         "schedule",
         "ema",

@@ -134,6 +134,13 @@ class MethodSpec(_Open):
 
     name: str
 
+    @model_validator(mode="before")
+    @classmethod
+    def _current_settings(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
+            return given
+        return renamed.with_current_keys(f"setting of {given.get('name')}", given)
+
 
 class Sweep(_Strict):
     """A whole sweep file: every method at every split of every backbone, on every dataset, once for each of ``seeds``.

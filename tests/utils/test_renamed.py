@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from splitbench.bench.sweep.schema import read
+from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.renamed import RENAMED, RenamedWarning, current
 from tests.helpers.command_line import splitbench
 
@@ -46,6 +47,34 @@ def test_a_dataset_is_known_by_its_old_name_wherever_a_sweep_names_one(tmp_path)
     (tmp_path / "new.yaml").write_text(DATASETS.format(synthetic="synthetic"))
     with pytest.warns(RenamedWarning, match="dataset embedded is called synthetic now"):
         assert read(tmp_path / "old.yaml") == read(tmp_path / "new.yaml")
+
+
+SETTINGS = """
+datasets: [{{name: synthetic}}]
+backbones: [{{name: splitbench/small_resnet, splits: [layer2]}}]
+methods: [{{name: {method}, {settings}}}]
+"""
+
+
+def test_a_setting_has_its_old_name_too(tmp_path):
+    (tmp_path / "old.yaml").write_text(SETTINGS.format(method="retrained", settings="share: [0.02, 0.1]"))
+    (tmp_path / "new.yaml").write_text(SETTINGS.format(method="retrained", settings="backbone_lr_scale: [0.02, 0.1]"))
+    with pytest.warns(RenamedWarning, match="setting of retrained share is called backbone_lr_scale now"):
+        assert read(tmp_path / "old.yaml") == read(tmp_path / "new.yaml")
+
+
+def test_an_old_setting_is_refused_beside_the_new_one_and_in_other_methods(tmp_path):
+    for method, settings, sentence in (
+        (
+            "retrained",
+            "share: 0.1, backbone_lr_scale: 0.1",
+            "share is called backbone_lr_scale now, and both",
+        ),
+        ("bottleneck", "share: 0.1", "share: unknown key"),
+    ):
+        (tmp_path / "own.yaml").write_text(SETTINGS.format(method=method, settings=settings))
+        with pytest.raises(UserError, match=sentence):
+            read(tmp_path / "own.yaml")
 
 
 def test_commands_and_names_on_the_command_line_have_their_old_names_too(capsys):
