@@ -13,7 +13,9 @@ from tests.helpers.hostile import Harm
 from tests.helpers.photographs import photographs_in
 from tests.helpers.small_sweep import SMALL
 
-torch.set_num_threads(1)  # small batches: threads that wait for one another cost more than they save
+# As many threads here as in the processes that tests start. Batches are small: threads cost more than they save.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 settings.register_profile("splitbench", deadline=None)  # machines are noisy, and numba compiles at first use
 settings.load_profile("splitbench")
 

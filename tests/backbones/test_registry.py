@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.preprocessing import Normalize
 from splitbench.bench.utils.errors import UserError
+from tests.helpers.closeness import NUMBERS, close
 
 
 def picture(width, height):
@@ -33,7 +34,7 @@ def inputs(backbone, image):
 @pytest.mark.parametrize("name", ["squeezenet1_1", "shufflenet_v2_x0_5", "mobilenet_v3_small"])
 def test_preprocessing_equals_torchvisions(name, size):
     expected = torchvision.models.get_model_weights(name).DEFAULT.transforms()(picture(*size))
-    assert torch.equal(inputs(build(f"torchvision/{name}"), picture(*size)), expected)
+    assert close(inputs(build(f"torchvision/{name}"), picture(*size)), expected, NUMBERS)
 
 
 @pytest.mark.parametrize("size", [(320, 240), (227, 500)])
@@ -41,7 +42,7 @@ def test_preprocessing_equals_torchvisions(name, size):
 def test_preprocessing_equals_timms(name, size):
     model = timm.create_model(name, pretrained=False)
     expected = timm.data.create_transform(**timm.data.resolve_data_config(model=model))(picture(*size))
-    assert torch.allclose(inputs(build(f"timm/{name}"), picture(*size)), expected, atol=1e-6)
+    assert close(inputs(build(f"timm/{name}"), picture(*size)), expected, NUMBERS)
 
 
 def test_single_fields_can_be_replaced():

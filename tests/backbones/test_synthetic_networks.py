@@ -16,6 +16,7 @@ from splitbench.bench.split.detection import is_torchvisions
 from splitbench.bench.tools.synthetic import train_detector
 from splitbench.bench.tools.synthetic.train_detector import Losses, detect, drawn, measured, untrained, vary
 from splitbench.datasets import synthetic, synthetic_detection
+from tests.helpers.closeness import LOSSES
 
 REPORT = json.loads((WEIGHTS / "small_detector.json").read_text())
 
@@ -121,9 +122,9 @@ def test_losses_are_torchvisions_and_the_same_in_both_modes_but_for_batch_norm()
     expected = model(list(pixels.float() / 255), targets)
     assert losses.keys() == expected.keys()
     for name, value in expected.items():
-        assert value.item() == pytest.approx(losses[name].item(), rel=1e-5)
+        assert value.item() == pytest.approx(losses[name].item(), rel=LOSSES)
     measures = detect(Losses(model), batch)
-    assert measures["loss"].item() == pytest.approx(sum(value.item() for value in expected.values()), rel=1e-5)
+    assert measures["loss"].item() == pytest.approx(sum(value.item() for value in expected.values()), rel=LOSSES)
 
 
 def test_training_the_detector_end_to_end_twice_gives_the_same_weights(tmp_path):

@@ -1,4 +1,4 @@
-"""One pass over all cells gives what evaluating each cell alone, image by image, gives."""
+"""One pass over all cells gives what each cell gives alone, its images coded one by one."""
 
 from pathlib import Path
 
@@ -42,24 +42,31 @@ def material(tmp_path_factory):
 
 
 def naive(cell, material):
-    """Bytes and predictions of one cell, every image by itself, with nothing shared."""
-    normalized = [material.backbone.preprocessing.pixels(material.dataset.image(i))[None] for i in range(30)]
-    calibration = [
-        material.backbone.preprocessing.pixels(material.calibration().image(i))[None]
-        for i in range(len(material.calibration()))
-    ]
-    place = place_of(material.backbone, cell.split, normalized[0])
+    """Bytes and predictions of one cell, with nothing shared and every image coded by itself.
+
+    Networks are given the pass's batches: in others, sums may be rounded otherwise.
+    """
+
+    def batches(dataset):
+        pixels = [material.backbone.preprocessing.pixels(dataset.image(i)) for i in range(len(dataset))]
+        return torch.stack(pixels).split(material.batch)
+
+    evaluation, calibration = batches(material.dataset), batches(material.calibration())
+    place = place_of(material.backbone, cell.split, evaluation[0][:1])
     cuts = lambda: (place.cut(place.head(x))[0] for x in calibration)  # noqa: E731
     deployment = METHODS.get(cell.method).deploy(
         cell.settings, Context(place.head, place.tail, place.specs, cuts, cell.seed)
     )
     sizes, predictions = [], []
-    for pixels in normalized:
+    for pixels in evaluation:
         cut, numbers = place.cut(deployment.head(pixels))
-        (stream,) = deployment.codec.encode(cut)
-        decoded = deployment.codec.decode([stream.data], place.specs)
-        sizes.append(len(stream.data))
-        predictions.append(int(deployment.tail(*decoded, *numbers).argmax()))
+        decoded = []
+        for i in range(len(pixels)):
+            (stream,) = deployment.codec.encode(tuple(x[i : i + 1] for x in cut))
+            decoded.append(deployment.codec.decode([stream.data], place.specs))
+            sizes.append(len(stream.data))
+        together = [torch.cat(images) for images in zip(*decoded, strict=True)]
+        predictions += deployment.tail(*together, *numbers).argmax(1).tolist()
     return sizes, predictions
 
 

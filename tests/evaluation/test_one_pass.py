@@ -164,7 +164,8 @@ def test_calibration_batches_that_do_not_fit_are_halved(where, monkeypatch):
     cells, material = material_of("classification")
     first = next(iter(cells.values())).split
     chosen = {name: cell for name, cell in cells.items() if cell.method == "quantize-entropy" and cell.split == first}
-    whole = prepare(chosen, material)
+    _, same = material_of("classification")
+    ones = prepare(chosen, dataclasses.replace(same, batch=1))
     holder, name = {"head": (Place, "cuts"), "tables": (Counts, "add")}[where]
     usual = getattr(holder, name)
     seen = []
@@ -180,8 +181,8 @@ def test_calibration_batches_that_do_not_fit_are_halved(where, monkeypatch):
     monkeypatch.undo()
     assert not again.failed and len(again.candidates) == len(chosen)
     assert seen[:3] == [4, 2, 1] and set(seen[3:]) == {1}
-    cut = [torch.rand(1, *spec.shape) for spec in whole.candidates[0].place.specs]
-    for one, other in zip(whole.candidates, again.candidates, strict=True):
+    cut = [torch.rand(1, *spec.shape) for spec in ones.candidates[0].place.specs]
+    for one, other in zip(ones.candidates, again.candidates, strict=True):
         assert one.deployment.codec.encode(cut)[0].data == other.deployment.codec.encode(cut)[0].data
 
 

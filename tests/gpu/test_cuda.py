@@ -9,6 +9,7 @@ import torch
 from splitbench.bench.evaluation import describe, measure, prepare
 from splitbench.bench.sweep.schema import Cell
 from tests.helpers import training_samples
+from tests.helpers.closeness import ACTIVATIONS, close
 from tests.helpers.method_samples import codecs, deployed
 from tests.helpers.pass_samples import SWEEPS, material_of, prepared_for
 
@@ -29,7 +30,7 @@ def test_every_codec_makes_the_cpus_bytes(name, chosen, rates):
     else:
         assert found == expected
     for x, y in zip(there.codec.decode(expected, specs), here.codec.decode(expected, specs), strict=True):
-        assert torch.allclose(x.cpu(), y, rtol=1e-3, atol=1e-4)
+        assert close(x.cpu(), y, ACTIVATIONS)
 
 
 @pytest.mark.parametrize("task", SWEEPS)

@@ -66,7 +66,6 @@ def raised(call: Any, *args: Any) -> str:
 
 def main(folder: Path) -> None:
     """All that is tested, in one start of the processes."""
-    torch.set_num_threads(1)
     with distributed.process_group() as device:
         rank = distributed.rank()
         found: dict[str, Any] = {"rank": rank, "world": distributed.world_size(), "device": str(device)}

@@ -122,7 +122,8 @@ def test_estimated_and_real_bytes_agree(shape):
     streams = deployment.codec.encode(cut)
     assert min(len(stream.data) for stream in streams) > 100, "too few bytes to tell"
     for stream, estimate in zip(streams, bits.tolist(), strict=True):
-        assert abs(8 * len(stream.data) - estimate) <= 0.01 * estimate + 8 * 16
+        # Tables of counts take less than the density that was learned, and are rounded to whole bytes.
+        assert -0.06 * estimate <= 8 * len(stream.data) - estimate <= 0.01 * estimate + 8 * 16
 
 
 def test_a_higher_price_gives_fewer_bytes():

@@ -1,6 +1,5 @@
 """Two real processes on this machine train as one does."""
 
-import os
 import re
 import socket
 import subprocess
@@ -12,10 +11,8 @@ import torch
 
 from splitbench.bench.training import TrainingError, distributed
 from tests.helpers import training_together
+from tests.helpers.closeness import LOSSES, WEIGHTS, accuracy, close
 from tests.helpers.training_samples import same, timeless
-
-TOLERANCE = 2e-5
-"""Of weights and measures: two sums of halves are rounded differently from one sum, 20 steps long."""
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +27,6 @@ def two(tmp_path_factory):
     done = subprocess.run(  # noqa: S603 - our own
         command,
         cwd=Path(__file__).parents[2],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -53,9 +49,12 @@ def test_two_processes_equal_one_at_twice_the_batch(two):
     model, report = training_together.exact(64)
     weights = model.state_dict()
     assert equal(first["exact"], second["exact"])
-    assert all(torch.allclose(first["exact"][name], weights[name], atol=TOLERANCE, rtol=0) for name in weights)
+    assert all(close(first["exact"][name], weights[name], WEIGHTS) for name in weights)
     for row, expected in zip(timeless(first["report"]), timeless(report.history), strict=True):
-        assert row == pytest.approx(expected, rel=TOLERANCE)
+        assert row.keys() == expected.keys()
+        for name, value in row.items():
+            told = expected[name]
+            assert value == (accuracy(told, 256) if "accuracy" in name else pytest.approx(told, rel=LOSSES)), name
     assert timeless(first["report"]) == timeless(second["report"])
     # The images do matter: with half the batch in one process, the weights are others.
     other, _ = training_together.exact(32)
