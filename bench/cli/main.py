@@ -251,7 +251,7 @@ def _opened(
 ) -> tuple[Path, "Sweep", "Sources"]:
     from splitbench.bench.run.sources import Sources, check_data
     from splitbench.bench.sweep.configs import SWEEPS
-    from splitbench.bench.sweep.schema import read
+    from splitbench.bench.sweep.reading import read
     from splitbench.bench.utils import devices
 
     path = SWEEPS.get(sweep)

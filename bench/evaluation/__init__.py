@@ -18,7 +18,7 @@ from splitbench.bench.evaluation.measure import measure
 from splitbench.bench.evaluation.prepare import Prepared, prepare
 from splitbench.bench.evaluation.score import Outcome, score
 from splitbench.bench.evaluation.shards import Shard, ShardError, joined
-from splitbench.bench.sweep.schema import Cell
+from splitbench.bench.sweep.cells import Cell
 
 __all__ = [
     "Description",

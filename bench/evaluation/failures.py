@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from splitbench.bench.sweep.schema import Cell
+from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.utils import devices
 from splitbench.bench.utils.failure import Failure
 from splitbench.bench.utils.time_limit import limited

@@ -12,7 +12,7 @@ from splitbench.bench.evaluation.failures import isolated, lacks_memory
 from splitbench.bench.evaluation.inputs import KEPT_BYTES, Material
 from splitbench.bench.evaluation.loader import Batch
 from splitbench.bench.evaluation.shared_heads import Network
-from splitbench.bench.sweep.schema import Cell
+from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.utils import devices
 from splitbench.bench.utils.failure import Failure
 from splitbench.bench.utils.plugins import METHODS

@@ -13,7 +13,7 @@ from splitbench.bench.evaluation.shards import Shard
 from splitbench.bench.evaluation.tasks import Scored, Task
 from splitbench.bench.metrics import rate
 from splitbench.bench.metrics.records import Records, joined
-from splitbench.bench.sweep.schema import Cell
+from splitbench.bench.sweep.cells import Cell
 from splitbench.datasets.base import Dataset
 
 _NAMED = 3

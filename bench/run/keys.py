@@ -11,7 +11,8 @@ from typing import Any
 
 from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.sweep.schema import Cell, DatasetSpec
+from splitbench.bench.sweep.cells import Cell
+from splitbench.bench.sweep.schema import DatasetSpec
 from splitbench.bench.training.methods import Training
 from splitbench.bench.utils import user_code
 from splitbench.bench.utils.plugins import METHODS, method_digest

@@ -16,7 +16,8 @@ from splitbench.bench.run.partial_results import PartialResults
 from splitbench.bench.run.sources import Sources, first_readable, open_backbone
 from splitbench.bench.run.subsets import Subsets
 from splitbench.bench.sweep.auto_splits import resolved
-from splitbench.bench.sweep.schema import BackboneSpec, Cell, DatasetSpec, Sweep, expand
+from splitbench.bench.sweep.cells import Cell, expand
+from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, Sweep
 from splitbench.bench.training.methods import Training, Trainings
 from splitbench.bench.training.methods.planning import planned_learning, task_loss_problem
 from splitbench.bench.utils.errors import UserError

@@ -1,15 +1,8 @@
-"""A sweep file: its schema, and its expansion into cells.
+"""The schema of sweep files."""
 
-Expanding is a pure generator: the same file gives the same cells in the same order, whatever is installed or done.
-"""
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
-
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -20,15 +13,11 @@ from pydantic import (
     model_validator,
 )
 
-from splitbench.bench.backbones import registry
 from splitbench.bench.utils import renamed
 from splitbench.bench.utils.errors import UserError, nearest
-from splitbench.bench.utils.plugins import DATASETS, METHODS
 from splitbench.bench.utils.precision import Precision
-from splitbench.bench.utils.validation_errors import format_validation_error, shorten
-from splitbench.bench.utils.yaml_file import read_yaml
+from splitbench.bench.utils.validation_errors import shorten
 from splitbench.datasets.base import Part, Task
-from splitbench.methods.base import Settings
 
 
 class _Strict(BaseModel):
@@ -195,175 +184,3 @@ class Sweep(_Strict):
             return self
         chosen = [spec.model_copy(update={"weights": weights}) for spec in self.backbones]
         return self.model_copy(update={"backbones": chosen})
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One row of the results, resolved: all that a pass needs to know to measure it."""
-
-    dataset: DatasetSpec
-    backbone: BackboneSpec
-    split: str
-    method: str
-    settings: Settings
-    seed: int
-
-    @property
-    def dataset_label(self) -> str:
-        """What the tables call the dataset."""
-        return self.dataset.label or self.dataset.name
-
-    @property
-    def backbone_label(self) -> str:
-        """What the tables call the backbone."""
-        return self.backbone.label or self.backbone.name
-
-    @property
-    def knob(self) -> str:
-        """The setting that moves the rate."""
-        return METHODS.get(self.method).knob
-
-    @property
-    def value(self) -> Any:
-        """The knob's value at this rate point."""
-        return getattr(self.settings, self.knob)
-
-    @property
-    def variant(self) -> str:
-        """The settings, the knob aside, that differ from their defaults: ``granularity=channel range=calibrated``."""
-        fields = type(self.settings).model_fields
-        changed = {name: getattr(self.settings, name) for name in fields if name != self.knob}
-        return " ".join(f"{name}={value}" for name, value in changed.items() if value != fields[name].default)
-
-    def __str__(self) -> str:
-        """For messages: ``val120 timm/resnet50 layer2 quantize-rle bits=4``."""
-        parts = (self.dataset_label, self.backbone_label, self.split, self.method, self.variant)
-        seed = f"seed={self.seed}" if self.seed else ""
-        return " ".join(part for part in (*parts, f"{self.knob}={self.value}", seed) if part)
-
-
-def read(path: Path) -> Sweep:
-    """Read and check a sweep file.
-
-    Raises:
-        UserError: the file, the key, what was expected and the nearest valid name.
-    """
-    try:
-        content = read_yaml(path)
-    except OSError as error:
-        raise UserError(f"sweep file {path} cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected a sweep with the keys {', '.join(Sweep.model_fields)}")
-    try:
-        sweep = Sweep.model_validate(content)
-    except ValidationError as error:
-        raise UserError(format_validation_error(error, str(path), Sweep)) from None
-    faults = [*_faults(sweep, path)]
-    if faults:
-        raise UserError("\n".join(faults))
-    return sweep
-
-
-class _OtherTaskError(UserError):
-    """A dataset, network or method is for another task than the sweep's."""
-
-
-def _faults(sweep: Sweep, path: Path) -> Iterator[str]:
-    """What is wrong with names and settings, one place after the other; neither data nor weights are opened."""
-    checks: list[tuple[str, Sequence[Any], Callable[[Any, str, str], None]]] = [
-        ("datasets", sweep.datasets, _check_dataset),
-        ("backbones", sweep.backbones, _check_backbone),
-        ("methods", sweep.methods, _check_method),
-    ]
-    told = False  # one wrong `task` makes every dataset and method look wrong
-    for kind, specs, check in checks:
-        for index, spec in enumerate(specs):
-            try:
-                check(spec, f"{path}: {kind}.{index}", sweep.task)
-            except UserError as error:
-                if not (isinstance(error, _OtherTaskError) and told):
-                    yield str(error)
-                told = told or isinstance(error, _OtherTaskError)
-
-
-def _check_dataset(spec: DatasetSpec, place: str, task: str) -> None:
-    try:
-        kind = DATASETS.get(spec.name)
-    except UserError as error:
-        raise UserError(f"{place}.name: {error}") from None
-    if kind.task != task:
-        raise _OtherTaskError(f"{place}.name: {spec.name} is a dataset for {kind.task}, but the sweep's task is {task}")
-    for part in get_args(Part):
-        try:
-            kind = DATASETS.get(spec.source(part))
-        except UserError as error:
-            raise UserError(f"{place}.{part}.name: {error}") from None
-        try:
-            kind.Options.model_validate(spec.options(part))
-        except ValidationError as error:
-            raise UserError(format_validation_error(error, place, kind.Options, DatasetSpec)) from None
-
-
-def _check_backbone(spec: BackboneSpec, place: str, task: str) -> None:
-    try:
-        registry.check_name(spec.name)
-    except UserError as error:
-        raise UserError(f"{place}.name: {error}") from None
-    made_for = registry.task_of(spec.name)
-    if made_for not in (None, task):
-        raise _OtherTaskError(f"{place}.name: {spec.name} is a network for {made_for}, but the sweep's task is {task}")
-
-
-def _check_method(spec: MethodSpec, place: str, task: str) -> None:
-    try:
-        method = METHODS.get(spec.name)
-    except UserError as error:
-        raise UserError(f"{place}.name: {error}") from None
-    if task not in method.tasks:
-        fitting = ", ".join(name for name in METHODS.names() if _is_for(name, task))
-        raise _OtherTaskError(
-            f"{place}.name: {spec.name} is a method for {' and '.join(method.tasks)}, but the sweep's task is {task}: "
-            f"leave it out, or take another ({fitting})"
-        )
-    empty = [name for name, value in spec.others.items() if value == []]
-    if empty:
-        raise UserError(f"{place} ({spec.name}): {empty[0]}: an empty list gives no cells")
-    try:
-        for _ in _settings(spec):
-            pass
-    except ValidationError as error:
-        raise UserError(format_validation_error(error, f"{place} ({spec.name})", method.Settings)) from None
-
-
-def _is_for(name: str, task: str) -> bool:
-    """Whether a method of the folder serves a task; not where it cannot be imported."""
-    try:
-        return task in METHODS.get(name).tasks
-    except UserError:
-        return False
-
-
-def _settings(spec: MethodSpec) -> Iterator[Settings]:
-    """Every combination of the values given; the method's own rate points where the knob is not."""
-    method = METHODS.get(spec.name)
-    given = spec.others if method.knob in spec.others else spec.others | {method.knob: list(method.rates)}
-    values = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
-    for combination in itertools.product(*values.values()):
-        yield method.Settings.model_validate(dict(zip(values, combination, strict=True)))
-
-
-def expand(sweep: Sweep) -> Iterator[Cell]:
-    """All cells, by dataset, backbone and split; a method with a split of its own comes once per backbone."""
-    seen: set[tuple[Any, ...]] = set()
-    for dataset, backbone in itertools.product(sweep.datasets, sweep.backbones):
-        if not isinstance(backbone.splits, list):
-            raise TypeError("`splits: auto` is resolved before a sweep is expanded: see auto_splits")
-        for split, spec, seed in itertools.product(backbone.splits, sweep.methods, sweep.seeds):
-            place = METHODS.get(spec.name).only_at or split
-            for settings in _settings(spec):
-                identity = (id(dataset), id(backbone), place, spec.name, settings, seed)
-                if identity not in seen:
-                    seen.add(identity)
-                    yield Cell(dataset, backbone, place, spec.name, settings, seed)

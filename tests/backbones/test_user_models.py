@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from splitbench.bench.backbones import registry
 from splitbench.bench.run import plan
 from splitbench.bench.run.sources import Sources
-from splitbench.bench.sweep import auto_splits, schema
+from splitbench.bench.sweep import auto_splits, reading
 from splitbench.bench.utils import user_code
 from splitbench.bench.utils.errors import UserError
 from tests.helpers.command_line import rows, splitbench
@@ -218,13 +218,13 @@ datasets: [{{name: imagenet, root: val, {told if place == "dataset" else "seed: 
 backbones: [{{name: "own.models:Tiny", {told if place == "backbone" else "label: tiny"}, weights: none, splits: auto}}]
 methods: [{{name: raw}}]
 """)
-    (spec,) = auto_splits.resolved(schema.read(folder / "auto.yaml")).backbones
+    (spec,) = auto_splits.resolved(reading.read(folder / "auto.yaml")).backbones
     assert isinstance(spec.splits, list) and spec.splits[0].startswith("stem")
 
 
 def planned(folder, photographs):
     """Each backbone's one cell."""
-    passes = plan.passes(schema.read(folder / "own.yaml"), Sources(data=photographs))
+    passes = plan.passes(reading.read(folder / "own.yaml"), Sources(data=photographs))
     return {one.planned[0].cell.backbone_label: one.planned[0] for one in passes}
 
 

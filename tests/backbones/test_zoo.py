@@ -12,7 +12,7 @@ from splitbench.bench.backbones.classifiers import Classifier
 from splitbench.bench.backbones.zoo import NETWORKS
 from splitbench.bench.run import plan
 from splitbench.bench.run.sources import Sources
-from splitbench.bench.sweep.schema import read
+from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.errors import UserError
 from tests.helpers.small_sweep import SMALL
 

@@ -10,7 +10,7 @@ from splitbench.bench.evaluation import codec_checks
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
 from splitbench.bench.run.sources import Sources
-from splitbench.bench.sweep.schema import read
+from splitbench.bench.sweep.reading import read
 from splitbench.methods.base import Bitstream, MethodError
 from tests.helpers.command_line import rows
 from tests.helpers.faulty_codecs import Codec, Halving, OfTheBatch, TooFew

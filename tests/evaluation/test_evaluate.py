@@ -10,7 +10,8 @@ from splitbench.bench.backbones.split_model import place_of
 from splitbench.bench.evaluation import Material, evaluate
 from splitbench.bench.metrics import accuracy
 from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
-from splitbench.bench.sweep.schema import expand, read
+from splitbench.bench.sweep.cells import expand
+from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods.base import Context, nothing_learned
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from splitbench.bench.evaluation import Material, Shard, ShardError, describe, joined, measure, prepare, score
 from splitbench.bench.evaluation.costs import Description
 from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
-from splitbench.bench.sweep.schema import expand, read
+from splitbench.bench.sweep.cells import expand
+from splitbench.bench.sweep.reading import read
 from splitbench.datasets.base import ImageError
 from splitbench.methods.base import MethodError, nothing_learned
 from tests.helpers.closeness import ACTIVATIONS, close

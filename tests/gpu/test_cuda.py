@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from splitbench.bench.evaluation import describe, measure, prepare
-from splitbench.bench.sweep.schema import Cell
+from splitbench.bench.sweep.cells import Cell
 from tests.helpers import training_samples
 from tests.helpers.closeness import ACTIVATIONS, close
 from tests.helpers.method_samples import codecs, deployed

@@ -13,7 +13,7 @@ from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.run.executors.base import run_in_process
 from splitbench.bench.run.plan import passes
 from splitbench.bench.run.sources import Sources
-from splitbench.bench.sweep.schema import read
+from splitbench.bench.sweep.reading import read
 from splitbench.bench.tools.speed import QUICK, profile, sweep
 from splitbench.bench.training import Recipe
 from splitbench.bench.training.methods import MethodTrainer, TrainingInputs, Trainings

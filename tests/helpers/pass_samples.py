@@ -8,7 +8,8 @@ import torch
 
 from splitbench.bench.evaluation import Material, prepare
 from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
-from splitbench.bench.sweep.schema import Sweep, expand
+from splitbench.bench.sweep.cells import expand
+from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods.base import Context, Learned, LearningMethod
 

@@ -8,7 +8,7 @@ from splitbench.bench.run import runner, tasks
 from splitbench.bench.run.partial_results import PartialResults
 from splitbench.bench.run.plan import Pass, PassSpec, RunSpec
 from splitbench.bench.run.sources import Sources
-from splitbench.bench.sweep.schema import read
+from splitbench.bench.sweep.reading import read
 
 SMALL = """
 datasets: [{name: synthetic, limit: 24}]

@@ -18,7 +18,7 @@ from splitbench.bench.results.store import Store
 from splitbench.bench.results.table import read
 from splitbench.bench.run import runner
 from splitbench.bench.run.sources import Sources
-from splitbench.bench.sweep.schema import read as read_sweep
+from splitbench.bench.sweep.reading import read as read_sweep
 from splitbench.bench.training import TrainingError, checkpointing
 from splitbench.bench.training.methods.trainings import Trainings, write_learning_curve
 from splitbench.bench.utils.errors import UserError
@@ -211,7 +211,7 @@ def test_learning_curves_stay_in_their_folder(word, tmp_path):
     }
     path = tmp_path / "sweep.yaml"
     path.write_text(json.dumps(spec))
-    from splitbench.bench.sweep.schema import expand
+    from splitbench.bench.sweep.cells import expand
 
     (cell,) = expand(read_sweep(path))
     write_learning_curve(run, cell, {"history": [{"epoch": 1, "images": 8, "loss": 0.5}]})
@@ -221,7 +221,8 @@ def test_learning_curves_stay_in_their_folder(word, tmp_path):
 
 
 def test_learning_curves_of_different_cells_do_not_overwrite_one_another(tmp_path):
-    from splitbench.bench.sweep.schema import Sweep, expand
+    from splitbench.bench.sweep.cells import expand
+    from splitbench.bench.sweep.schema import Sweep
 
     labels = ("val 120", "val-120", "val+120", "val/120")
     spec = {

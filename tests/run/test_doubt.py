@@ -3,7 +3,7 @@
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
 from splitbench.bench.run.sources import Sources
-from splitbench.bench.sweep.schema import read
+from splitbench.bench.sweep.reading import read
 from tests.helpers.photographs import write_photographs
 
 SWEEP = """

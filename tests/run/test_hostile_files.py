@@ -12,7 +12,7 @@ from splitbench.bench.evaluation import Shard, ShardError
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
 from splitbench.bench.run.sources import Sources
-from splitbench.bench.sweep.schema import read
+from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils import weight_files
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets.base import DataError

@@ -8,7 +8,7 @@ from splitbench.bench.evaluation import tasks
 from splitbench.bench.run import subsets
 from splitbench.bench.run.plan import passes
 from splitbench.bench.run.sources import Sources
-from splitbench.bench.sweep.schema import read
+from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets.base import DataError
 from tests.helpers.coco_samples import write_coco

@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from splitbench.bench.sweep.configs import SWEEPS
-from splitbench.bench.sweep.schema import read
+from splitbench.bench.sweep.reading import read
 from tests.helpers.closeness import accuracy
 from tests.helpers.command_line import splitbench
 

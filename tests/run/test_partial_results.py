@@ -10,7 +10,7 @@ from splitbench.bench.run.executors import ExecutorOptions, LostError, open_exec
 from splitbench.bench.run.runner import RunOptions
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.run.tasks import ScoreTask
-from splitbench.bench.sweep.schema import read
+from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.errors import UserError
 from tests.helpers.small_sweep import SMALL, ran, starts, stop
 from tests.torture.faults import FAULTS, fault

@@ -25,7 +25,7 @@ from splitbench.bench.run import runner, tasks
 from splitbench.bench.run.plan import passes
 from splitbench.bench.run.runner import RunOptions
 from splitbench.bench.run.sources import Sources
-from splitbench.bench.sweep.schema import read
+from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import METHODS
 from tests.helpers.command_line import splitbench

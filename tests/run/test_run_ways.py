@@ -9,7 +9,7 @@ import pytest
 from splitbench.bench.cli import main, results
 from splitbench.bench.run.plan import passes
 from splitbench.bench.run.sources import Sources
-from splitbench.bench.sweep.schema import read
+from splitbench.bench.sweep.reading import read
 
 SWEEP = """
 datasets: [{name: imagenet, label: photos, root: val}]

@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 from splitbench.bench.backbones import registry
 from splitbench.bench.sweep.configs import SWEEPS
-from splitbench.bench.sweep.schema import expand, read
+from splitbench.bench.sweep.cells import expand
+from splitbench.bench.sweep.reading import read
 
 for name in SWEEPS.names():
     copied = Path(f"{name}.yaml")

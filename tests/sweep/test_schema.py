@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.configs import SWEEPS
-from splitbench.bench.sweep.schema import expand, read
+from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.errors import UserError
 
 GOOD = """

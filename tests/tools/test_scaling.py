@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splitbench.bench.results.store import Store
-from splitbench.bench.sweep.schema import expand, read
+from splitbench.bench.sweep.cells import expand
+from splitbench.bench.sweep.reading import read
 from splitbench.bench.tools.scaling.whole_sweep import Rates, foreseen, rates
 from splitbench.bench.tools.scaling.workers import (
     Measured,

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from splitbench.bench.sweep.schema import read
+from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.renamed import RENAMED, RenamedWarning, current
 from tests.helpers.command_line import splitbench

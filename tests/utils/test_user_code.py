@@ -8,7 +8,7 @@ from splitbench import methods
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import plan, runner
 from splitbench.bench.run.sources import Sources
-from splitbench.bench.sweep import schema
+from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils import plugins
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import BUNDLED_METHODS, METHODS
@@ -76,12 +76,12 @@ def forget():
 
 
 def planned(folder):
-    (one,) = plan.passes(schema.read(folder / "own.yaml"), Sources())
+    (one,) = plan.passes(read(folder / "own.yaml"), Sources())
     return one.planned
 
 
 def test_both_are_run_under_their_names(folder):
-    result = runner.run(schema.read(folder / "own.yaml"), Sources(), Store(folder / "out"))
+    result = runner.run(read(folder / "own.yaml"), Sources(), Store(folder / "out"))
     assert result.done == 2 and not result.failed
     mine, raw = rows(folder / "out")
     assert (mine["method"], raw["method"], mine["dataset"]) == ("mine.codecs:METHOD", "raw", "few")
@@ -91,7 +91,7 @@ def test_both_are_run_under_their_names(folder):
 
 
 def test_another_process_finds_them_too(folder):
-    (one,) = plan.passes(schema.read(folder / "own.yaml"), Sources())
+    (one,) = plan.passes(read(folder / "own.yaml"), Sources())
     forget()  # as in a process that has not read the sweep
     again = plan.reopen(spec_of(one, folder))
     assert len(again.dataset) == 6

@@ -24,8 +24,10 @@ from splitbench.bench.results.store import Store
 from splitbench.bench.run.partition import LEAST_BATCHES
 from splitbench.bench.split.points import split_points
 from splitbench.bench.sweep.auto_splits import resolved
+from splitbench.bench.sweep.cells import Cell, expand
 from splitbench.bench.sweep.configs import SWEEPS
-from splitbench.bench.sweep.schema import BackboneSpec, Cell, Sweep, expand, read
+from splitbench.bench.sweep.reading import read
+from splitbench.bench.sweep.schema import BackboneSpec, Sweep
 from splitbench.bench.tools.scaling.workers import Measured, PassTime, enough, number, time
 from splitbench.bench.training.methods.trainings import Trainings
 from splitbench.bench.utils.errors import UserError

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from splitbench.bench.backbones.split_model import received
 from splitbench.bench.evaluation import Material, Prepared, measure, prepare
 from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
-from splitbench.bench.sweep.schema import Sweep, expand
+from splitbench.bench.sweep.cells import expand
+from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.tools.speed.measured import Measured, in_turn, ratios
 from splitbench.methods.base import nothing_learned
 

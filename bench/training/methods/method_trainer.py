@@ -8,7 +8,7 @@ import torch
 
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.backbones.split_model import Place, place_of
-from splitbench.bench.sweep.schema import Cell
+from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.training import Recipe, TrainingError, distributed
 from splitbench.bench.training.methods.learner import Learner
 from splitbench.bench.training.methods.losses import LOSSES

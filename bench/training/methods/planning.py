@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.backbones.split_model import Place
-from splitbench.bench.sweep.schema import Cell
+from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.datasets.base import Dataset, class_names
 from splitbench.methods.base import Context, Learning, LearningMethod, MethodError

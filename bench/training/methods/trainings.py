@@ -17,7 +17,7 @@ from typing import Any
 from safetensors.torch import load, save
 from torch import Tensor
 
-from splitbench.bench.sweep.schema import Cell
+from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.training import Report
 from splitbench.bench.training.methods import bundled
 from splitbench.bench.utils.errors import UserError

@@ -6,7 +6,7 @@ from splitbench.bench.backbones.zoo import WEIGHTS
 from splitbench.bench.run.plan import passes
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.configs import SWEEPS
-from splitbench.bench.sweep.schema import read
+from splitbench.bench.sweep.reading import read
 from splitbench.bench.training.methods import bundled
 from splitbench.bench.training.methods.trainings import Trainings
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from splitbench.bench.run.plan import passes
 from splitbench.bench.run.sources import Sources
-from splitbench.bench.sweep.schema import read
+from splitbench.bench.sweep.reading import read
 from splitbench.bench.training.methods import MethodTrainer, TrainingInputs, Trainings
 from splitbench.bench.training.methods import trainings as trainings_module
 from splitbench.bench.utils import files

@@ -1,0 +1,82 @@
+"""A sweep's cells: one per dataset, backbone, split point, method, rate point and seed."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, MethodSpec, Sweep
+from splitbench.bench.utils.plugins import METHODS
+from splitbench.methods.base import Settings
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the results, resolved: all that a pass needs to know to measure it."""
+
+    dataset: DatasetSpec
+    backbone: BackboneSpec
+    split: str
+    method: str
+    settings: Settings
+    seed: int
+
+    @property
+    def dataset_label(self) -> str:
+        """What the tables call the dataset."""
+        return self.dataset.label or self.dataset.name
+
+    @property
+    def backbone_label(self) -> str:
+        """What the tables call the backbone."""
+        return self.backbone.label or self.backbone.name
+
+    @property
+    def knob(self) -> str:
+        """The setting that moves the rate."""
+        return METHODS.get(self.method).knob
+
+    @property
+    def value(self) -> Any:
+        """The knob's value at this rate point."""
+        return getattr(self.settings, self.knob)
+
+    @property
+    def variant(self) -> str:
+        """The settings, the knob aside, that differ from their defaults: ``granularity=channel range=calibrated``."""
+        fields = type(self.settings).model_fields
+        changed = {name: getattr(self.settings, name) for name in fields if name != self.knob}
+        return " ".join(f"{name}={value}" for name, value in changed.items() if value != fields[name].default)
+
+    def __str__(self) -> str:
+        """For messages: ``val120 timm/resnet50 layer2 quantize-rle bits=4``."""
+        parts = (self.dataset_label, self.backbone_label, self.split, self.method, self.variant)
+        seed = f"seed={self.seed}" if self.seed else ""
+        return " ".join(part for part in (*parts, f"{self.knob}={self.value}", seed) if part)
+
+
+def settings_of(spec: MethodSpec) -> Iterator[Settings]:
+    """Yield every combination of a method's values; its default rate points if the sweep does not set its knob."""
+    method = METHODS.get(spec.name)
+    given = spec.others if method.knob in spec.others else spec.others | {method.knob: list(method.rates)}
+    values = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
+    for combination in itertools.product(*values.values()):
+        yield method.Settings.model_validate(dict(zip(values, combination, strict=True)))
+
+
+def expand(sweep: Sweep) -> Iterator[Cell]:
+    """Yield all cells, by dataset, backbone and split; a method with a split point of its own once per backbone.
+
+    The same sweep gives the same cells in the same order, whatever is installed or done. ``splits: auto`` must have
+    been resolved (see ``auto_splits``).
+    """
+    for dataset, backbone in itertools.product(sweep.datasets, sweep.backbones):
+        if not isinstance(backbone.splits, list):
+            raise TypeError("`splits: auto` is resolved before a sweep is expanded: see auto_splits")
+        seen: set[tuple[Any, ...]] = set()
+        for at, spec, seed in itertools.product(backbone.splits, sweep.methods, sweep.seeds):
+            split = METHODS.get(spec.name).only_at or at
+            for settings in settings_of(spec):
+                if (split, spec.name, settings, seed) not in seen:
+                    seen.add((split, spec.name, settings, seed))
+                    yield Cell(dataset, backbone, split, spec.name, settings, seed)

@@ -1,0 +1,125 @@
+"""Reading a sweep file, and checking the names and settings in it; neither data nor weights are opened."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import ValidationError
+
+from splitbench.bench.backbones import registry
+from splitbench.bench.sweep.cells import settings_of
+from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, MethodSpec, Sweep
+from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.plugins import DATASETS, METHODS
+from splitbench.bench.utils.validation_errors import format_validation_error
+from splitbench.bench.utils.yaml_file import read_yaml
+from splitbench.datasets.base import Part
+
+
+def read(path: Path) -> Sweep:
+    """Read and check a sweep file.
+
+    Raises:
+        UserError: the file, the key, what was expected and the nearest valid name.
+    """
+    try:
+        content = read_yaml(path)
+    except OSError as error:
+        raise UserError(f"sweep file {path} cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a sweep with the keys {', '.join(Sweep.model_fields)}")
+    try:
+        sweep = Sweep.model_validate(content)
+    except ValidationError as error:
+        raise UserError(format_validation_error(error, str(path), Sweep)) from None
+    faults = [*_faults(sweep, path)]
+    if faults:
+        raise UserError("\n".join(faults))
+    return sweep
+
+
+class _OtherTaskError(UserError):
+    """A dataset, network or method is for another task than the sweep's."""
+
+
+def _faults(sweep: Sweep, path: Path) -> Iterator[str]:
+    """Yield what is wrong with names and settings, one line per place.
+
+    One wrong ``task`` makes every dataset and method look wrong, so only the first of such faults is yielded.
+    """
+    checks: list[tuple[str, Sequence[Any], Callable[[Any, str, str], None]]] = [
+        ("datasets", sweep.datasets, _check_dataset),
+        ("backbones", sweep.backbones, _check_backbone),
+        ("methods", sweep.methods, _check_method),
+    ]
+    task_differs = False
+    for kind, specs, check in checks:
+        for index, spec in enumerate(specs):
+            try:
+                check(spec, f"{path}: {kind}.{index}", sweep.task)
+            except _OtherTaskError as error:
+                if not task_differs:
+                    yield str(error)
+                task_differs = True
+            except UserError as error:
+                yield str(error)
+
+
+def _check_dataset(spec: DatasetSpec, place: str, task: str) -> None:
+    try:
+        kind = DATASETS.get(spec.name)
+    except UserError as error:
+        raise UserError(f"{place}.name: {error}") from None
+    if kind.task != task:
+        raise _OtherTaskError(f"{place}.name: {spec.name} is a dataset for {kind.task}, but the sweep's task is {task}")
+    for subset in get_args(Part):
+        try:
+            kind = DATASETS.get(spec.source(subset))
+        except UserError as error:
+            raise UserError(f"{place}.{subset}.name: {error}") from None
+        try:
+            kind.Options.model_validate(spec.options(subset))
+        except ValidationError as error:
+            raise UserError(format_validation_error(error, place, kind.Options, DatasetSpec)) from None
+
+
+def _check_backbone(spec: BackboneSpec, place: str, task: str) -> None:
+    try:
+        registry.check_name(spec.name)
+    except UserError as error:
+        raise UserError(f"{place}.name: {error}") from None
+    made_for = registry.task_of(spec.name)
+    if made_for not in (None, task):
+        raise _OtherTaskError(f"{place}.name: {spec.name} is a network for {made_for}, but the sweep's task is {task}")
+
+
+def _check_method(spec: MethodSpec, place: str, task: str) -> None:
+    try:
+        method = METHODS.get(spec.name)
+    except UserError as error:
+        raise UserError(f"{place}.name: {error}") from None
+    if task not in method.tasks:
+        fitting = ", ".join(name for name in METHODS.names() if _is_for(name, task))
+        raise _OtherTaskError(
+            f"{place}.name: {spec.name} is a method for {' and '.join(method.tasks)}, but the sweep's task is {task}: "
+            f"leave it out, or take another ({fitting})"
+        )
+    empty = [name for name, value in spec.others.items() if value == []]
+    if empty:
+        raise UserError(f"{place} ({spec.name}): {empty[0]}: an empty list gives no cells")
+    try:
+        for _ in settings_of(spec):
+            pass
+    except ValidationError as error:
+        raise UserError(format_validation_error(error, f"{place} ({spec.name})", method.Settings)) from None
+
+
+def _is_for(name: str, task: str) -> bool:
+    """Return whether a method serves a task; False if it cannot be imported."""
+    try:
+        return task in METHODS.get(name).tasks
+    except UserError:
+        return False
