@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from splitbench.bench.metrics.records import Records
-from splitbench.bench.results.table import Row
+from splitbench.bench.results.names import Row
 
 
 def read_records(row: Row, names: Iterable[str]) -> Records | None:

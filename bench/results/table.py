@@ -1,61 +1,31 @@
-"""Reads the ``cells.csv`` of one or more runs into one table that comparisons and figures are made from."""
+"""The table that comparisons and figures are made from: one or more runs' ``cells.csv``, read and merged."""
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from splitbench.bench.results.columns import COLUMNS
+from splitbench.bench.results.merge import merge
+from splitbench.bench.results.names import CURVE, cell_name
 from splitbench.bench.utils.errors import UserError
-
-CURVE = ["dataset", "backbone", "split", "method", "variant"]
-"""What names a curve; its points lie along ``knob`` and ``value``."""
-
-Row: TypeAlias = "pd.Series[Any]"
-"""One row of a table."""
-
-UNCUT = ("input", "output")
-"""Split points of methods that do not cut the network: these are measured once and shown beside every split."""
 
 _NUMBERS = frozenset(
     column.name for column in COLUMNS if column.unit or column.name in ("images", "images_unreadable", "ratio", "batch")
 ) | {"train_images", "seed"}
-_HOW = frozenset(
-    [
-        "start",
-        "epochs",
-        "next_epochs",
-        "restore_epochs",
-        "restore_rate",
-        "batch_size",
-        "learning_rate",
-        "backbone_lr_scale",
-        "share",  # what it was called
-        "weight_decay",
-        "schedule",
-        "ema",
-        "precision",
-        "compile",
-        "flip",
-        "half",
-    ]
-)
-"""Settings of how something was trained, which a name need not repeat where all of a method's curves share them."""
 _NEEDED = ("key", "task", "dataset", *CURVE[1:], "knob", "value", "status", "bytes_mean", "accuracy", "baseline")
-_CIRCUMSTANCES = {"fingerprint": "images", "weights": "weights", "precision": "precision"}
 
 
 def read(paths: Iterable[Path | str], allow_mixed: bool = False) -> pd.DataFrame:
-    """Reads and merges runs.
+    """Read and merge runs.
 
     A cell that several runs hold is kept once: the newest by ``date``, but never a failure in place of a result; of
     equally old ones that of the path named last. Where runs disagree about the same cell, and where an older version
     of the same point was left out, a sentence in ``attrs["notes"]`` says so.
 
     Args:
-        paths: files, or run folders with a ``cells.csv`` in them.
+        paths: runs' folders or their ``cells.csv``.
         allow_mixed: put results over different images side by side, although they share a dataset's label.
 
     Returns:
@@ -63,37 +33,31 @@ def read(paths: Iterable[Path | str], allow_mixed: bool = False) -> pd.DataFrame
         it), a ``source`` column, and sentences for the reader in ``attrs["notes"]``.
 
     Raises:
-        UserError: nothing to read, a file that is not a run's table, no cell that succeeded, tasks mixed, or different
+        UserError: nothing to read, a file that is not a run's table, no cell that succeeded, mixed tasks, or different
             images under one dataset's label.
     """
     files = [_file(Path(path)) for path in paths]
     if not files:
         raise UserError("nothing to read: name at least one run folder or cells.csv")
-    frame = pd.concat([_one(file) for file in dict.fromkeys(files)], ignore_index=True)
-    where = ", ".join(str(file) for file in files)
-    _check(frame, where, allow_mixed)
-    notes: list[str] = []
-    frame = _merge(frame, notes)
-    frame = _tell_apart(frame, notes)
-    frame = _shorten(frame, notes)
-    frame.attrs["notes"] = notes
-    return frame
+    frame = pd.concat([_read_file(file) for file in dict.fromkeys(files)], ignore_index=True)
+    _check(frame, ", ".join(map(str, files)), allow_mixed)
+    return merge(frame)
 
 
 def points(frame: pd.DataFrame) -> pd.DataFrame:
-    """The cells that succeeded, ready to compare; seeds of the same point become one row.
+    """Return the cells that succeeded, ready to compare; seeds of the same point become one row.
 
     Returns:
         Rows sorted by curve, then by bytes, with ``drop`` (points) filled in from the baseline where it was empty and
         ``device_macs`` added: MACs of head and encoder, 0 where the picture is sent, empty where not measured; and
-        ``seeds``: how many a row is made of. Over several seeds numbers are means (of ``bytes_max`` the largest, of
-        ``seed`` the lowest), and what is no number is the lowest seed's.
+        ``seeds``: the number that a row is a mean over. Over several seeds numbers are means (of ``bytes_max`` the
+        largest, of ``seed`` the lowest), and what is no number is the lowest seed's.
 
         Intervals then reach from the lowest end of a seed's interval to the highest. That holds the interval from the
         mean of the low ends to the mean of the high ones, which is an interval of the mean over these seeds at 95 % or
-        more, as a mean's standard error is at most the mean of the standard errors, however much the seeds' errors go
-        together (all seeds are measured on the same images). It tells what other images could do, and how far these
-        seeds lie apart, but is no interval for seeds that were not run: two or three tell little of those.
+        more, as a mean's standard error is at most the mean of the standard errors, however correlated the seeds'
+        errors are (all seeds are measured on the same images). It covers other images, and how far these seeds lie
+        apart, but is no interval for seeds that were not run: two or three say little about those.
     """
     whole = frame["accuracy"].notna() & (frame["bytes_mean"] > 0) & frame["baseline"].notna()
     good = frame[(frame["status"] == "ok") & whole].copy()
@@ -118,7 +82,7 @@ def _over_seeds(good: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_seeds(good: pd.DataFrame) -> str:
-    """What rows of :func:`points` are, where seeds were put together: ``means over 2 seeds``; else nothing.
+    """Return ``means over 2 seeds`` where rows of :func:`points` are that; else nothing.
 
     Methods that do not train need no second seed, so that ``means over up to 3 seeds`` may hold single cells, too.
     """
@@ -127,34 +91,23 @@ def over_seeds(good: pd.DataFrame) -> str:
 
 
 def interval_name(good: pd.DataFrame) -> str:
-    """What the intervals of rows of :func:`points` are, for a legend."""
+    """Return what the intervals of rows of :func:`points` are, for a legend."""
     return "95 % intervals, all seeds together" if over_seeds(good) else "95 % interval"
 
 
 def compressors(good: pd.DataFrame) -> pd.DataFrame:
-    """The rate points that compress: without the uncompressed cut, labels and boxes, whose sizes lie far from all else.
+    """Return the rate points that compress, without raw cuts, labels and boxes, whose sizes lie far from all else.
 
-    All of them where there is nothing else.
+    Where there is nothing else, all are returned.
     """
-    some = good[(good["method"] != "raw") & (good["split"] != "output")]
-    return some if len(some) else good
+    compressed = good[(good["method"] != "raw") & (good["split"] != "output")]
+    return compressed if len(compressed) else good
 
 
 def failures(frame: pd.DataFrame) -> list[str]:
-    """One line for every cell that failed: its name and the reason."""
+    """Return one line for every cell that failed: its name and the reason."""
     bad = frame[frame["status"] != "ok"]
     return [f"{cell_name(row)}: {row['reason'] or 'no reason recorded'}" for _, row in bad.iterrows()]
-
-
-def cell_name(row: Row) -> str:
-    """A cell as a reader would name it."""
-    place = " ".join(str(row[name]) for name in ("dataset", "backbone", "split"))
-    return f"{place} {curve_name(str(row['method']), str(row['variant']))} {row['knob']}={row['value']}"
-
-
-def curve_name(method: str, variant: str) -> str:
-    """A curve's name within one split: the method, and its variant where it has one."""
-    return f"{method} {variant}".rstrip()
 
 
 def _file(path: Path) -> Path:
@@ -169,7 +122,7 @@ def _file(path: Path) -> Path:
     return path
 
 
-def _one(file: Path) -> pd.DataFrame:
+def _read_file(file: Path) -> pd.DataFrame:
     try:
         frame = pd.read_csv(file, dtype=str, keep_default_na=False)
     except pd.errors.EmptyDataError:
@@ -183,7 +136,7 @@ def _one(file: Path) -> pd.DataFrame:
         raise UserError(f"{file} is not a run's cells.csv: it lacks the columns {', '.join(missing)}")
     if frame.empty:
         raise UserError(f"{file} has a header but no rows")
-    # Runs of an older version may lack columns that came later; what they did not measure is empty, as ever.
+    # Runs of an older version may lack columns that came later.
     for name in [column.name for column in COLUMNS if column.name not in frame]:
         frame[name] = ""
     for name in _NUMBERS:
@@ -217,61 +170,9 @@ def _check(frame: pd.DataFrame, where: str, allow_mixed: bool) -> None:
     for dataset, rows in good.groupby("dataset"):
         prints = sorted(set(rows["fingerprint"]) - {""})
         if len(prints) > 1:
-            sizes = " and ".join(
-                f"{rows.loc[rows['fingerprint'] == one, 'images'].iloc[0]:g} ({one[:8]})" for one in prints
-            )
+            first = rows.drop_duplicates("fingerprint").set_index("fingerprint")["images"]
+            sizes = " and ".join(f"{first[digest]:g} ({digest[:8]})" for digest in prints)
             raise UserError(
                 f"dataset {dataset} stands for different images in these runs: {sizes}; "
                 "their accuracies do not compare; --allow-mixed puts them side by side all the same"
             )
-
-
-def _merge(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    # Both sorts are stable, so that of equally old rows the one from the path named last comes last and wins.
-    order = frame.assign(
-        _good=frame["status"] == "ok", _date=pd.to_datetime(frame["date"], utc=True, errors="coerce", format="ISO8601")
-    ).sort_values(["_good", "_date"], kind="stable", na_position="first")
-    repeated = order[order["key"].duplicated(keep=False) & order["_good"]]
-    for _, rows in repeated.groupby("key", sort=True):
-        if rows["accuracy"].nunique(dropna=False) > 1 or rows["bytes_mean"].nunique(dropna=False) > 1:
-            kept, told = (
-                rows.iloc[-1],
-                [f"{r.accuracy:g} % at {r.bytes_mean:g} bytes in {r.source}" for r in rows.itertuples()],
-            )
-            notes.append(f"conflict: {cell_name(kept)} is {', '.join(told)}; the last is kept")
-    newest = order.drop_duplicates(["key", "dataset", "backbone"], keep="last")  # a cell may have several labels
-    return newest.drop(columns=["_good", "_date"]).sort_index()
-
-
-def _tell_apart(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """Splits curves that only look alike by what differs, then keeps the newest of points that still coincide."""
-    frame = frame.copy()
-    good = frame["status"] == "ok"
-    for column, word in _CIRCUMSTANCES.items():
-        several = good & (
-            frame[good].groupby(CURVE)[column].transform("nunique").reindex(frame.index, fill_value=0) > 1
-        )
-        marks = f"{word}=" + frame[column].str.slice(0, 8)
-        frame.loc[several, "variant"] = (frame["variant"] + " " + marks).str.strip()[several]
-    same = [*CURVE, "knob", "value", "seed"]
-    dates = pd.to_datetime(frame["date"], utc=True, errors="coerce", format="ISO8601")
-    order = frame.assign(_date=dates)[good].sort_values("_date", kind="stable", na_position="first")
-    older = order[order.duplicated(same, keep="last")]
-    notes.extend(
-        f"left out, as a newer run measured the same point: {cell_name(row)}, {row['source']}"
-        for _, row in older.iterrows()
-    )
-    return frame.drop(index=older.index).reset_index(drop=True)
-
-
-def _shorten(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """Leaves out of a method's variants how it was trained, where that is the same in all of them."""
-    frame = frame.copy()
-    for method, variants in frame.groupby("method")["variant"]:
-        words = [variant.split() for variant in variants.unique()]
-        shared = [word for word in words[0] if word.partition("=")[0] in _HOW and all(word in other for other in words)]
-        if shared:
-            notes.append(f"{method}, throughout: {' '.join(shared)}")
-            kept = variants.map(lambda variant: " ".join(w for w in variant.split() if w not in shared))  # noqa: B023
-            frame.loc[variants.index, "variant"] = kept
-    return frame

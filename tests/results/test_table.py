@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from splitbench.bench.results import table as table_module
+from splitbench.bench.results.merge import TRAINING_SETTINGS
 from splitbench.bench.results.table import compressors, failures, over_seeds, points, read
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import METHODS
@@ -216,11 +216,11 @@ def test_what_tells_how_is_all_that_learning_methods_can_set_but_what_they_send(
     learning = [one for one in map(METHODS.get, METHODS.names()) if isinstance(one, LearningMethod)]
     settings = {field for method in learning for field in method.Settings.model_fields}
     assert len(learning) >= 2
-    assert settings - table_module._HOW == {
+    assert settings - TRAINING_SETTINGS == {
         *("lmbda", "channels", "stride", "step", "coder"),  # the knob, and what is sent
         *("distortion", "weights"),  # what is learned, and from what
     }
-    assert settings > table_module._HOW
+    assert settings > TRAINING_SETTINGS
 
 
 def test_what_compresses_is_without_the_uncompressed_and_what_runs_on_the_device(tmp_path):

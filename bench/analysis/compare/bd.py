@@ -28,7 +28,8 @@ import pandas as pd
 from bjontegaard import bd_psnr, bd_rate
 
 from splitbench.bench.analysis.compare.interpolation import Numbers, envelope
-from splitbench.bench.results.table import CURVE, UNCUT, curve_name, points
+from splitbench.bench.results.names import CURVE, UNCUT, curve_name
+from splitbench.bench.results.table import points
 from splitbench.bench.utils.errors import UserError, nearest
 from splitbench.bench.utils.text import format_count
 

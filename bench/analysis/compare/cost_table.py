@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from splitbench.bench.results.table import CURVE, points
+from splitbench.bench.results.names import CURVE
+from splitbench.bench.results.table import points
 
 _MAXIMUM = [
     *("device_macs", "macs_head", "macs_encoder", "macs_decoder", "macs_tail"),

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from splitbench.bench.results.table import UNCUT, points
+from splitbench.bench.results.names import UNCUT
+from splitbench.bench.results.table import points
 
 _COLUMNS = [
     *("method", "variant", "knob", "value", "bytes_mean"),

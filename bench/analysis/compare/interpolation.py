@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from splitbench.bench.results.table import CURVE, Row, points
+from splitbench.bench.results.names import CURVE, Row
+from splitbench.bench.results.table import points
 
 DROPS = (0.5, 1.0, 2.0)
 """Tolerated drops, in points of accuracy."""

@@ -17,7 +17,8 @@ from splitbench.bench.analysis.image_records import read_records, tables_without
 from splitbench.bench.metrics import resampled
 from splitbench.bench.metrics.average_precision import average_precision
 from splitbench.bench.metrics.records import Records
-from splitbench.bench.results.table import CURVE, Row, curve_name, points
+from splitbench.bench.results.names import CURVE, Row, curve_name
+from splitbench.bench.results.table import points
 
 LEVEL = 0.05
 """The level of significance of corrected p-values."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from splitbench.bench.analysis.compare.bd import WITHIN, Anchor
 from splitbench.bench.analysis.compare.front import beside_every_split
-from splitbench.bench.results.table import CURVE, Row
+from splitbench.bench.results.names import CURVE, Row
 
 FACTOR = 1.25
 """The largest ratio of the bytes of two rate points that are compared."""

@@ -5,7 +5,8 @@ import pandas as pd
 
 from splitbench.bench.analysis.compare.front import splits_in_order
 from splitbench.bench.analysis.table_formats import format_percent
-from splitbench.bench.results.table import CURVE, over_seeds, points
+from splitbench.bench.results.names import CURVE
+from splitbench.bench.results.table import over_seeds, points
 from splitbench.bench.utils.text import format_macs
 
 _SEEDS = (

@@ -14,7 +14,8 @@ from splitbench.bench.analysis.compare.interpolation import (
     format_interval,
     intervals_apart,
 )
-from splitbench.bench.results.table import Row, compressors, curve_name, points
+from splitbench.bench.results.names import Row, curve_name
+from splitbench.bench.results.table import compressors, points
 
 COLUMNS = [
     *("dataset", "backbone", "at_split", "question"),

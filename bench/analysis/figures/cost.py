@@ -19,7 +19,8 @@ from splitbench.bench.analysis.figures.page import Page, new_page
 from splitbench.bench.analysis.figures.placement import name_splits, offsets
 from splitbench.bench.analysis.figures.style import BASELINE, GREY, Looks, arrow
 from splitbench.bench.analysis.figures.titles import heading, metric, set_titles
-from splitbench.bench.results.table import CURVE, UNCUT, curve_name, interval_name
+from splitbench.bench.results.names import CURVE, UNCUT, curve_name
+from splitbench.bench.results.table import interval_name
 
 _WEIGHTS = {
     "storage_device_bytes": "stored on the device",

@@ -16,7 +16,7 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
 
 from splitbench.bench.analysis.figures.style import RC
-from splitbench.bench.results.table import Row
+from splitbench.bench.results.names import Row
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import file_word
 

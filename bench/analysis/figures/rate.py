@@ -16,7 +16,8 @@ from splitbench.bench.analysis.figures.axes import limits, set_log_ticks
 from splitbench.bench.analysis.figures.page import Page, new_page
 from splitbench.bench.analysis.figures.style import BASELINE, GREY, Looks, Style, arrow
 from splitbench.bench.analysis.figures.titles import heading, metric, title_splits
-from splitbench.bench.results.table import UNCUT, curve_name, interval_name
+from splitbench.bench.results.names import UNCUT, curve_name
+from splitbench.bench.results.table import interval_name
 
 _NARROW = 0.02
 """The share of the axis below which a curve has error bars, as a band could not be seen."""

@@ -17,7 +17,8 @@ from splitbench.bench.analysis.figures.page import Page, stacked_page
 from splitbench.bench.analysis.figures.style import GREY, Looks, Style
 from splitbench.bench.analysis.figures.titles import heading
 from splitbench.bench.analysis.image_records import read_records
-from splitbench.bench.results.table import Row, curve_name, over_seeds
+from splitbench.bench.results.names import Row, curve_name
+from splitbench.bench.results.table import over_seeds
 
 ENDS = (5, 25, 50, 75, 95)
 """Percentiles of a box: whiskers, box and median."""

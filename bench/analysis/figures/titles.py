@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from splitbench.bench.analysis.figures.axes import format_bytes
 from splitbench.bench.analysis.figures.page import Page
 from splitbench.bench.analysis.figures.style import GREY
-from splitbench.bench.results.table import Row, over_seeds
+from splitbench.bench.results.names import Row
+from splitbench.bench.results.table import over_seeds
 from splitbench.bench.utils.text import format_macs
 
 _METRIC = {"top1": "top-1 accuracy", "ap": "box AP"}

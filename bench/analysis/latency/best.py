@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from splitbench.bench.analysis.latency.end_to_end import PARTS, Link, latency_ms, send_ms
-from splitbench.bench.results.table import Row
+from splitbench.bench.results.names import Row
 
 SPEEDS = tuple(float(f"{speed:.3g}") for speed in 10 ** np.linspace(-1, 2, 16))
 """The speeds in Mbit/s that tables always have rows for."""

@@ -8,7 +8,8 @@ import pandas as pd
 from splitbench.bench.analysis.latency.best import SPEEDS, TIED, Region, best, best_per_split, regions
 from splitbench.bench.analysis.latency.device_profile import Profile
 from splitbench.bench.analysis.latency.end_to_end import Link, Place, latency_ms, timed
-from splitbench.bench.results.table import cell_name, over_seeds, points
+from splitbench.bench.results.names import cell_name
+from splitbench.bench.results.table import over_seeds, points
 from splitbench.bench.utils.errors import UserError
 
 

@@ -20,7 +20,7 @@ from splitbench.bench.analysis.figures.style import Looks
 from splitbench.bench.analysis.figures.titles import heading
 from splitbench.bench.analysis.latency.best import SPEEDS, regions
 from splitbench.bench.analysis.latency.question import Question
-from splitbench.bench.results.table import UNCUT
+from splitbench.bench.results.names import UNCUT
 
 KIND = "least-latency"
 

@@ -10,7 +10,8 @@ from splitbench.bench.analysis.figures.axes import format_tick
 from splitbench.bench.analysis.latency.link_figure import draw_links
 from splitbench.bench.analysis.latency.question import Answer, Question, answer
 from splitbench.bench.analysis.table_formats import as_csv, as_latex, as_markdown, as_text
-from splitbench.bench.results.table import curve_name, read
+from splitbench.bench.results.names import curve_name
+from splitbench.bench.results.table import read
 from splitbench.bench.utils.files import remove, write_text
 
 _UNCUT = {"input": "send the picture", "output": "all on the device"}

@@ -7,7 +7,8 @@ import pandas as pd
 from splitbench.bench.analysis.compare.front import splits_in_order
 from splitbench.bench.analysis.compare.interpolation import format_interval, intervals_apart
 from splitbench.bench.analysis.table_formats import format_percent
-from splitbench.bench.results.table import Row, curve_name, points
+from splitbench.bench.results.names import Row, curve_name
+from splitbench.bench.results.table import points
 
 DROP = 1.0
 """The tolerated drop, in points."""

@@ -1,0 +1,89 @@
+"""Merges runs' tables: one row per cell, curves distinguished by what differs, and notes on what was left out."""
+
+import pandas as pd
+
+from splitbench.bench.results.names import CURVE, cell_name
+
+TRAINING_SETTINGS = frozenset(
+    [
+        *("start", "epochs", "next_epochs", "restore_epochs", "restore_rate", "batch_size", "learning_rate"),
+        *("backbone_lr_scale", "share"),  # the second is the former name of the first
+        *("weight_decay", "schedule", "ema", "precision", "compile", "flip", "half"),
+    ]
+)
+"""Settings of how something is trained, which a name need not repeat where all of a method's curves share them."""
+
+_DISTINGUISHING = {"fingerprint": "images", "weights": "weights", "precision": "precision"}
+"""Columns by which curves of one name are distinguished where they differ, with the words that names get."""
+
+
+def merge(frame: pd.DataFrame) -> pd.DataFrame:
+    """Merge the rows of several runs, as :func:`splitbench.bench.results.table.read` describes.
+
+    Returns:
+        The merged rows, with sentences for the reader in ``attrs["notes"]``.
+    """
+    notes: list[str] = []
+    for step in (_newest_cells, _distinguish_curves, _newest_points, _shorten_variants):
+        frame = step(frame, notes)
+    frame.attrs["notes"] = notes
+    return frame
+
+
+def _newest_cells(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Keep the newest row of each cell, but never a failure in place of a result."""
+    # Both sorts are stable, so that of equally old rows the one from the path named last comes last and wins.
+    order = frame.assign(_good=frame["status"] == "ok", _date=_dates(frame))
+    order = order.sort_values(["_good", "_date"], kind="stable", na_position="first")
+    repeated = order[order["key"].duplicated(keep=False) & order["_good"]]
+    for _, rows in repeated.groupby("key", sort=True):
+        if rows["accuracy"].nunique(dropna=False) > 1 or rows["bytes_mean"].nunique(dropna=False) > 1:
+            results = [f"{r.accuracy:g} % at {r.bytes_mean:g} bytes in {r.source}" for r in rows.itertuples()]
+            notes.append(f"conflict: {cell_name(rows.iloc[-1])} is {', '.join(results)}; the last is kept")
+    newest = order.drop_duplicates(["key", "dataset", "backbone"], keep="last")  # a cell may have several labels
+    return newest.drop(columns=["_good", "_date"]).sort_index()
+
+
+def _distinguish_curves(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Name in the variants of curves that only look alike what differs between them."""
+    frame = frame.copy()
+    good = frame["status"] == "ok"
+    for column, word in _DISTINGUISHING.items():
+        counts = frame[good].groupby(CURVE)[column].transform("nunique")
+        several = good & (counts.reindex(frame.index, fill_value=0) > 1)
+        marks = f"{word}=" + frame[column].str.slice(0, 8)
+        frame.loc[several, "variant"] = (frame["variant"] + " " + marks).str.strip()[several]
+    return frame
+
+
+def _newest_points(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Keep the newest of the rows that are the same rate point and seed."""
+    order = frame.assign(_date=_dates(frame))[frame["status"] == "ok"]
+    order = order.sort_values("_date", kind="stable", na_position="first")
+    older = order[order.duplicated([*CURVE, "knob", "value", "seed"], keep="last")]
+    notes.extend(
+        f"left out, as a newer run measured the same point: {cell_name(row)}, {row['source']}"
+        for _, row in older.iterrows()
+    )
+    return frame.drop(index=older.index).reset_index(drop=True)
+
+
+def _shorten_variants(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Leave out of a method's variants the settings of training that are the same in all of them."""
+    frame = frame.copy()
+    for method, variants in frame.groupby("method")["variant"]:
+        words = [variant.split() for variant in variants.unique()]
+        shared = {
+            word: None
+            for word in words[0]
+            if word.partition("=")[0] in TRAINING_SETTINGS and all(word in other for other in words)
+        }
+        if shared:
+            notes.append(f"{method}, throughout: {' '.join(shared)}")
+            short = [" ".join(word for word in variant.split() if word not in shared) for variant in variants]
+            frame.loc[variants.index, "variant"] = short
+    return frame
+
+
+def _dates(frame: pd.DataFrame) -> "pd.Series[pd.Timestamp]":
+    return pd.to_datetime(frame["date"], utc=True, errors="coerce", format="ISO8601")
