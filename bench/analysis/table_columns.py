@@ -1,6 +1,6 @@
 """The columns of every table that comparisons and what-ifs write; ``results/columns.py`` has those of a run.
 
-A name alone is a column that a run's table has, too, and means the same.
+A name alone is a column of a run's table with the same meaning.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ accuracy
 accuracy_low
 accuracy_high
 drop
-seeds           |        | how many seeds the numbers are means over; intervals: see below
+seeds           |        | the number of seeds that numbers are means over; intervals: see below
 device_macs     | MAC    | multiply-adds of head and encoder; 0 where the picture is sent
 """
 
@@ -61,7 +61,7 @@ best            |        | the curve (method and variant) that answers best
 answer          |        | its bytes per image or accuracy; ≤: a bound, its smallest rate point
 interval        |        | 95 % interval of the answer: of bytes, where the ends of the drop's are read; ≤: a bound
 next_best       |        | the next best curve
-difference      |        | by how much it is behind
+difference      |        | how far it is behind
 clear           |        | yes: the two intervals do not overlap; no: they do or might; empty: nothing to compare
 """,
     "front-per-split.csv": f"""
@@ -94,7 +94,7 @@ how_low         |        | how bytes_low was read; at most: the interval begins 
 bytes_high      | bytes  | the same for the upper ends; empty where they do not come down to that drop
 how_high        |        | how bytes_high was read
 rate_points     |        | measured rate points of the curve
-seeds           |        | how many seeds each of them is a mean over, at least
+seeds           |        | the number of seeds that each of them is a mean over, at least
 """,
     "accuracy-at-bytes.csv": """
 dataset
@@ -108,7 +108,7 @@ drop            | points | the baseline less this accuracy
 how             |        | measured (what a larger budget allows, too), interpolated or not reached
 accuracy_low    | %      | the lower ends of the 95 % intervals, read likewise
 accuracy_high   | %      | the upper ends, read likewise
-seeds           |        | how many seeds each rate point is a mean over, at least
+seeds           |        | the number of seeds that each rate point is a mean over, at least
 """,
     "bd.csv": """
 dataset
@@ -116,13 +116,13 @@ backbone
 split
 method
 variant
-anchor          |        | the curve that this one is held against
+anchor          |        | the curve that this one is compared with
 bd_rate         | %      | mean difference in bytes at equal accuracy, over the accuracies that both fronts cover
 bd_rate_overlap | %      | those accuracies, of what the two fronts cover together; a number needs 50
 bd_accuracy     | points | mean difference in accuracy at equal bytes, over the bytes that both curves cover
 bd_accuracy_overlap     | %      | those bytes (logarithms), of what the two curves cover together; a number needs 50
 points_near     |        | this curve's rate points with a drop of at most 10 points; both numbers need 3
-points_on_front |        | of these, those that no other takes fewer bytes than and is as accurate; BD-rate needs 3
+points_on_front |        | of these, the undominated ones: no other is as accurate with fewer bytes; BD-rate needs 3
 anchor_points_near      |        | the anchor's points_near
 anchor_points_on_front  |        | the anchor's points_on_front
 reason          |        | why a number is not given
@@ -155,7 +155,7 @@ split
 method
 variant
 rate_points     |        | measured rate points of the curve; costs are the largest over them, training their sum
-seeds           |        | how many seeds each of them is a mean over, at least; training is that of one seed
+seeds           |        | the number of seeds that each of them is a mean over, at least; training is that of one seed
 device_macs     | MAC    | multiply-adds of head and encoder; 0 where the picture is sent
 macs_head
 macs_encoder
@@ -197,7 +197,7 @@ next_latency_ms | ms     | its latency
 """,
     "by-split.csv": f"""
 {_LINK}
-mbps            | Mbit/s | a speed that was asked for (--mbps); a row for the best rate point of every split there
+mbps            | Mbit/s | a speed of the question (--mbps); a row for the best rate point of every split there
 {_ANSWER}""",
 }
 
@@ -205,7 +205,7 @@ INTERVALS = (
     "accuracy, top1: Wilson's score interval (Journal of the American Statistical Association 22, 1927, 209-212)",
     "drop, top1: Newcombe's method 10 for paired shares (Statistics in Medicine 17, 1998, 2635-2650)",
     "accuracy and drop, ap: bootstrap of 1,000 samples of the images, the same for both networks of a drop; their "
-    "percentiles 2.5 and 97.5, moved by what the samples' mean lies beside the estimate",
+    "percentiles 2.5 and 97.5, moved by the difference of the samples' mean from the estimate",
     "paired tests: percentile bootstrap over images, 10,000 samples (ap: 1,000, moved likewise); McNemar's exact test "
     "(Psychometrika 12, 1947, 153-157); Holm's correction (Scandinavian Journal of Statistics 6, 1979, 65-70)",
     "several seeds: numbers are means, and intervals reach from the lowest end of a seed's interval to the highest: "
@@ -213,7 +213,9 @@ INTERVALS = (
     "BD-rate and BD-accuracy: Bjøntegaard's (ITU-T VCEG-M33, 2001), with PCHIP through the measured points (SIAM "
     "Journal on Numerical Analysis 17, 1980, 238-246); they have no interval",
 )
-"""What the intervals and tests are, and where they come from."""
+"""What the intervals and tests are, and their sources."""
+
+_INTERVAL_LINES = ("", "intervals and tests", *INTERVALS)
 
 
 def _column(line: str) -> Column:
@@ -227,8 +229,8 @@ TABLES: Mapping[str, tuple[Column, ...]] = {RUN: COLUMNS} | {
 """The columns of each table, by its file's name."""
 
 
-def told(name: str | None = None) -> Iterator[str]:
-    """Lines on the columns of all tables, of the table of that name, or on the column of that name wherever it is.
+def describe_columns(name: str | None = None) -> Iterator[str]:
+    """Yield lines that describe the columns of all tables, of the table of a name, or the columns of a name.
 
     Raises:
         UserError: no table and no column has that name.
@@ -236,25 +238,27 @@ def told(name: str | None = None) -> Iterator[str]:
     if name is None:
         for table, columns in TABLES.items():
             yield from () if table == RUN else ("", table)
-            yield from map(_line, columns)
-        yield from ("", "intervals and tests", *INTERVALS)
-        return
-    table = name if name in TABLES else f"{name}.csv"
-    if table in TABLES:
-        yield from map(_line, TABLES[table])
-        yield from ("", "intervals and tests", *INTERVALS)
-        return
-    found = [(table, column) for table, columns in TABLES.items() for column in columns if column.name == name]
-    if not found:
-        names = [*(table.removesuffix(".csv") for table in TABLES), *(c.name for some in TABLES.values() for c in some)]
+            yield from (_line(column.name, column) for column in columns)
+        yield from _INTERVAL_LINES
+    elif columns := TABLES.get(name, TABLES.get(f"{name}.csv", ())):
+        yield from (_line(column.name, column) for column in columns)
+        yield from _INTERVAL_LINES
+    else:
+        yield from _describe_column(name)
+
+
+def _describe_column(name: str) -> Iterator[str]:
+    columns = [(table, column) for table, columns in TABLES.items() for column in columns if column.name == name]
+    if not columns:
+        known = [table.removesuffix(".csv") for table in TABLES]
+        known += [column.name for columns in TABLES.values() for column in columns]
         raise UserError(
-            f"`splitbench columns` has no table and no column {name!r}{nearest(name, dict.fromkeys(names))}"
+            f"`splitbench columns` has no table and no column {name!r}{nearest(name, dict.fromkeys(known))}"
         )
-    for table, column in found:
-        yield f"{table:22} {column.unit:7} {column.meaning}"
-    if any("see below" in column.meaning for _, column in found):
-        yield from ("", "intervals and tests", *INTERVALS)
+    yield from (_line(table, column) for table, column in columns)
+    if any("see below" in column.meaning for _, column in columns):
+        yield from _INTERVAL_LINES
 
 
-def _line(column: Column) -> str:
-    return f"{column.name:22} {column.unit:7} {column.meaning}"
+def _line(name: str, column: Column) -> str:
+    return f"{name:22} {column.unit:7} {column.meaning}"

@@ -1,4 +1,4 @@
-"""The verbs on runs that are done: ``compare``, ``figures``, ``what-if`` and ``report``, from their tables alone."""
+"""Commands on completed runs: ``compare``, ``figures``, ``what-if``, ``report``, ``scale`` and ``columns``."""
 
 import math
 import sys
@@ -16,8 +16,8 @@ RunsArgument = Annotated[list[Path], typer.Argument(help="Folders of runs, or th
 OutOption = Annotated[Path | None, typer.Option(help="Folder to write into; default beside the run's table.")]
 AnchorOption = Annotated[str | None, typer.Option(help="The method that BD-rate and paired tests are against.")]
 MixedOption = Annotated[bool, typer.Option("--allow-mixed", help="Compare results over different images all the same.")]
-PairsOption = Annotated[bool, typer.Option("--all-pairs", help="Test every two curves, not only against the anchor.")]
-FactorOption = Annotated[float, typer.Option(help="How far apart bytes of tested rate points may be.", min=1.0)]
+PairsOption = Annotated[bool, typer.Option("--all-pairs", help="Test all pairs of curves, not just with the anchor.")]
+FactorOption = Annotated[float, typer.Option(help="Largest ratio of the bytes of tested rate points.", min=1.0)]
 
 
 @app.command()
@@ -47,8 +47,8 @@ def figures(runs: RunsArgument, out: OutOption = None, allow_mixed: MixedOption 
 
     folder = _into(out, runs, "figures")
     files = draw_all(read(runs, allow_mixed), folder, print)
-    for one in runs:
-        files += draw_learning(one if one.is_dir() else one.parent, folder)
+    for run in runs:
+        files += draw_learning(run if run.is_dir() else run.parent, folder)
     _list(files)
 
 
@@ -59,18 +59,18 @@ def what_if(
     rtt: Annotated[list[float] | None, typer.Option(help="Round trip in ms; repeatable. Default 20.", min=0)] = None,
     profile: Annotated[
         str | None,
-        typer.Option(help="Device profile: a YAML file, or the name of one that ships. Default: as measured."),
+        typer.Option(help="Device profile: a YAML file, or the name of a bundled one. Default: as measured."),
     ] = None,
     mbps: Annotated[
         list[float] | None,
-        typer.Option(help="A link's speed in Mbit/s to tell the best of every split for; repeatable.", min=1e-6),
+        typer.Option(help="A link's speed in Mbit/s to print the best of every split for; repeatable.", min=1e-6),
     ] = None,
     answer: Annotated[Literal["device", "server"], typer.Option(help="Where the answer is wanted.")] = "device",
     offload: Annotated[bool, typer.Option("--offload", help="Leave out running everything on the device.")] = False,
     out: OutOption = None,
     allow_mixed: MixedOption = False,
 ) -> None:
-    """Tell and draw which split, method and rate has the least end-to-end latency at which link speed.
+    """Print and draw which split, method and rate has the least end-to-end latency at which link speed.
 
     Speeds of 0.1 to 100 Mbit/s are looked at, and those of --mbps. An earlier answer in the same folder is replaced.
     """
@@ -103,7 +103,7 @@ def report(
     all_pairs: PairsOption = False,
     factor: FactorOption = 1.25,
 ) -> None:
-    """Write one self-contained HTML file on one or more runs: findings in words, figures, tables, what was run."""
+    """Write one self-contained HTML file on one or more runs: findings, figures, tables, what was run."""
     from splitbench.bench.analysis.compare import ComparisonOptions, examine
     from splitbench.bench.analysis.report import write_report
 
@@ -120,28 +120,28 @@ def scale(
         list[Path] | None, typer.Option(help="Compare with what this run of the same sweep took; repeatable.")
     ] = None,
     sweep: Annotated[
-        list[str] | None, typer.Option(help="Tell it for this whole sweep instead, at the run's rates; repeatable.")
+        list[str] | None, typer.Option(help="Predict this whole sweep instead, at the run's rates; repeatable.")
     ] = None,
     images: Annotated[list[int] | None, typer.Option(help="Evaluation images of each such sweep.", min=1)] = None,
     train_images: Annotated[list[int] | None, typer.Option(help="Training images of each.", min=1)] = None,
     speed: Annotated[float, typer.Option(help="How many times as fast as the one measured a worker is.", min=1e-6)] = 1,
     out: Annotated[Path | None, typer.Option(help="Draw it into this file, and write the text beside it.")] = None,
 ) -> None:
-    """Tell how long a sweep would take with more workers, and where adding them stops helping."""
+    """Predict how long a sweep would take with more workers, and where adding them stops helping."""
     from splitbench.bench.tools.scaling.whole_sweep import all_foreseen, write
     from splitbench.bench.tools.scaling.workers import WORKERS, checked, described, taken
     from splitbench.bench.tools.scaling.workers import measured as measured_by
 
     counts = sorted(workers or WORKERS)
-    told = all_foreseen(run, sweep, images or [], train_images or [], speed) if sweep else {}
-    found = told or {str(run): measured_by(run)}
-    lines = list(described(list(found.values()), counts))
-    runs = [] if told else [run, *(measured or [])]
+    whole_sweeps = all_foreseen(run, sweep, images or [], train_images or [], speed) if sweep else {}
+    times = whole_sweeps or {str(run): measured_by(run)}
+    lines = list(described(list(times.values()), counts))
+    runs = [] if whole_sweeps else [run, *(measured or [])]
     if runs:
-        lines += checked(found[str(run)], runs)
+        lines += checked(times[str(run)], runs)
     print("\n".join(lines))
     if out is not None:
-        _list(write(found, lines, counts, speed, out, [pair for one in runs for pair in taken(one)]))
+        _list(write(times, lines, counts, speed, out, [pair for folder in runs for pair in taken(folder)]))
 
 
 @app.command()
@@ -151,23 +151,23 @@ def columns(
     ] = None,
 ) -> None:
     """Print the columns of cells.csv and of the tables made from it with unit and meaning, and what intervals are."""
-    from splitbench.bench.analysis.table_columns import told
+    from splitbench.bench.analysis.table_columns import describe_columns
 
-    for line in told(name):
+    for line in describe_columns(name):
         print(line)
 
 
 def conclude(folder: Path) -> None:
-    """A run's comparison, figures and report; a run without a single good cell has none."""
+    """Write a run's comparison, figures and report; for a run without a single good cell there are none."""
     from splitbench.bench.analysis.compare import examine, write
     from splitbench.bench.analysis.figures import draw_all, draw_learning
     from splitbench.bench.analysis.report import write_report
 
     try:
-        found = examine([folder])
-        comparison = write(found, folder / "comparison")
-        files = draw_all(found.frame, folder / "figures", print) + draw_learning(folder, folder / "figures")
-        report = write_report(found, folder / "report.html", files)
+        findings = examine([folder])
+        comparison = write(findings, folder / "comparison")
+        files = draw_all(findings.frame, folder / "figures", print) + draw_learning(folder, folder / "figures")
+        report = write_report(findings, folder / "report.html", files)
     except UserError as error:
         print(f"nothing to compare: {error}", file=sys.stderr)
         return
@@ -184,7 +184,7 @@ def _into(out: Path | None, runs: list[Path], name: str) -> Path:
 
 
 def _beside(runs: list[Path], name: str) -> Path:
-    """Next to a single run's CSV; for several runs, below the folder that results lie in."""
+    """Return a path beside a single run's CSV, or in ``results`` for several runs."""
     if len(runs) > 1:
         return Path("results") / name
     return (runs[0] if runs[0].is_dir() else runs[0].parent) / name

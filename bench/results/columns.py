@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Column(NamedTuple):
-    """One column. ``unit`` is empty for names and counts without one."""
+    """A column; ``unit`` is empty for names and counts."""
 
     name: str
     unit: str
@@ -20,7 +20,7 @@ def _columns(text: str) -> tuple[Column, ...]:
 
 
 COLUMNS = _columns("""
-key                   |         | the cell's name: a hash of what is asked for, not of batch, threads, device, versions
+key                   |         | the cell's key: a hash of its settings, without batch, threads, device and versions
 task                  |         | classification or detection
 dataset               |         | the dataset's label in the sweep
 fingerprint           |         | digest of the evaluation images' names, contents and labels
@@ -38,7 +38,7 @@ value                 |         | the knob's value at this rate point
 seed                  |         | the cell's random seed
 status                |         | ok or failed
 reason                |         | why a failed cell failed
-bytes_mean            | bytes   | mean length of one image's bitstream, everything included
+bytes_mean            | bytes   | mean length of an image's bitstream, everything included
 bytes_p50             | bytes   | median of the same
 bytes_p95             | bytes   | 95th percentile of the same
 bytes_max             | bytes   | longest bitstream
@@ -61,15 +61,15 @@ top5_baseline         | %       | the same for the uncompressed backbone
 ap                    | %       | COCO's average precision of boxes, over overlaps of 0.5 to 0.95
 ap50                  | %       | the same at an overlap of 0.5
 ap75                  | %       | the same at an overlap of 0.75
-ap_small              | %       | ap of things below 32 x 32 pixels; empty where there are none
-ap_medium             | %       | ap of things from 32 x 32 to 96 x 96 pixels
-ap_large              | %       | ap of things above 96 x 96 pixels
+ap_small              | %       | ap of objects below 32 x 32 pixels; empty where there are none
+ap_medium             | %       | ap of objects from 32 x 32 to 96 x 96 pixels
+ap_large              | %       | ap of objects above 96 x 96 pixels
 ar1                   | %       | COCO's average recall with one detection per image and category
 ar10                  | %       | the same with 10 detections
 ar100                 | %       | the same with 100 detections
-ar_small              | %       | ar100 of things below 32 x 32 pixels
-ar_medium             | %       | ar100 of things from 32 x 32 to 96 x 96 pixels
-ar_large              | %       | ar100 of things above 96 x 96 pixels
+ar_small              | %       | ar100 of objects below 32 x 32 pixels
+ar_medium             | %       | ar100 of objects from 32 x 32 to 96 x 96 pixels
+ar_large              | %       | ar100 of objects above 96 x 96 pixels
 macs_head             | MAC     | multiply-adds of the head for one image
 macs_encoder          | MAC     | multiply-adds of the encoder
 macs_decoder          | MAC     | multiply-adds of the decoder
@@ -78,11 +78,11 @@ storage_device_bytes  | bytes   | weights and tables on the device for all rate 
 storage_server_bytes  | bytes   | the same on the server
 switch_device_bytes   | bytes   | to be loaded on the device to go from one rate point to another (mean over all pairs)
 switch_server_bytes   | bytes   | the same on the server
-switch_ms             | ms      | measured time to copy what a switch loads into place, both sides, from host memory
+switch_ms             | ms      | measured time to copy what a switch loads from host memory into place, both sides
 switch_mbps_1         | Mbit/s  | bandwidth that loading both sides takes at 1 switch per second
 switch_mbps_10        | Mbit/s  | the same at 10 switches per second
 switch_mbps_30        | Mbit/s  | the same at 30 switches per second
-train_macs            | MAC     | multiply-adds of training this rate point, without those that choose the best epoch
+train_macs            | MAC     | multiply-adds of training this rate point, without those of choosing the best epoch
 train_images          |         | images seen in training, repetitions counted
 train_seconds         | s       | time spent in training
 head_ms               | ms      | median time of the head, batch 1
@@ -91,11 +91,11 @@ decode_ms             | ms      | median time to decode one image
 tail_ms               | ms      | median time of the tail, batch 1
 device                |         | cpu, or the accelerator's name
 precision             |         | arithmetic of the network: float32, bfloat16 or float16
-batch                 |         | images run at once; fewer than the sweep says where memory ran out
+batch                 |         | images per batch; fewer than the sweep says where memory ran out
 image_decoder         |         | library that decoded the images
-seconds               | s       | time of the pass that made this cell, shared by all cells of the pass
-fixed_seconds         | s       | of these, what more images do not add to: fitting tables, measuring times and costs
-versions              |         | versions of what can change results
+seconds               | s       | time of the pass that evaluated this cell, shared by all cells of the pass
+fixed_seconds         | s       | of these, what does not grow with images: fitting tables, measuring times and costs
+versions              |         | versions of the libraries that can change results
 commit                |         | git commit of splitbench, with + where the tree had changes
 date                  |         | when the cell was evaluated, UTC
 """)

@@ -18,7 +18,7 @@ from tests.helpers.command_line import splitbench
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_legends_are_those_of_the_tables_that_are_written(tmp_path):
+def test_the_columns_are_those_of_the_tables_that_are_written(tmp_path):
     times = dict.fromkeys(("head_ms", "encode_ms", "decode_ms", "tail_ms"), 1.0)
     file = samples.save(tmp_path / "cells.csv", samples.curve([1000, 2000, 4000], [70.0, 74.0, 75.5], **times))
     written = [
