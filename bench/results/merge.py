@@ -7,11 +7,13 @@ from splitbench.bench.results.names import CURVE, cell_name
 TRAINING_SETTINGS = frozenset(
     [
         *("start", "epochs", "next_epochs", "restore_epochs", "restore_rate", "batch_size", "learning_rate"),
-        *("backbone_lr_scale", "share"),  # the second is the former name of the first
-        *("weight_decay", "schedule", "ema", "precision", "compile", "flip", "half"),
+        *("backbone_lr_scale", "weight_decay", "schedule", "ema", "precision", "compile", "flip", "half"),
     ]
 )
 """Settings of how something is trained, which a name need not repeat where all of a method's curves share them."""
+
+_FORMER_SETTINGS = frozenset(["share"])
+"""Names that such settings had in earlier versions, whose tables can still be read."""
 
 _DISTINGUISHING = {"fingerprint": "images", "weights": "weights", "precision": "precision"}
 """Columns by which curves of one name are distinguished where they differ, with the words that names get."""
@@ -76,7 +78,7 @@ def _shorten_variants(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
         shared = {
             word: None
             for word in words[0]
-            if word.partition("=")[0] in TRAINING_SETTINGS and all(word in other for other in words)
+            if word.partition("=")[0] in TRAINING_SETTINGS | _FORMER_SETTINGS and all(word in other for other in words)
         }
         if shared:
             notes.append(f"{method}, throughout: {' '.join(shared)}")
