@@ -26,6 +26,8 @@ OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)"
 RUNNING := $(if $(EXECUTOR),--executor "$(EXECUTOR)") $(if $(WORKERS),--workers "$(WORKERS)") $(if $(ADDRESS),--address "$(ADDRESS)")
 MUTATIONS ?= 100000
 KILLS ?= 50
+# Of pytest-xdist: a process per core, each of about 1 GB.
+PARALLEL ?= --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup bench-classification bench-detection validate figures compare report benchmark test test-all torture fuzz lint typecheck format clean
@@ -69,11 +71,11 @@ report: setup ## write one HTML file on RUNS: findings, figures, tables, what wa
 benchmark: setup ## measure how fast splitbench is on this machine; QUICK=1 is a smoke test
 	$(BIN)/splitbench benchmark $(if $(QUICK),--quick) $(if $(DEVICE),--device "$(DEVICE)")
 
-test: setup ## run the tests
-	$(BIN)/python -m pytest -m "not slow"
+test: setup ## run the tests, on all cores
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 test-all: setup ## run the tests that take minutes, too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 torture: NAME = torture
 torture: setup ## damaged bitstreams, kills and faults by the thousand (MUTATIONS=, KILLS=); writes a table

@@ -178,7 +178,7 @@ ELSEWHERE = """
 import json, sys
 import torch
 from safetensors.torch import load_file, save_file
-from splitbench import methods
+from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods import Context, TensorSpec
 
 method = METHODS.get("bottleneck")
