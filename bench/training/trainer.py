@@ -149,18 +149,9 @@ def train(
                         bar.set_postfix({name: f"{value:.3g}" for name, value in shown.items()}, refresh=False)
                     bar.update()
 
-                trained = copy_weights(model)
-                if state.average is not None:
-                    load_weights(model, state.average.weights)
-                distributed.broadcast(model.buffers())
-                measured = evaluate(model, step, validation, recipe.precision).all_processes()
+                measured = _validate(state, step, validation, recipe)
                 if not math.isfinite(measured["loss"]):
                     raise _diverged(state, recipe, number, f"the loss on held-out images is {measured['loss']}")
-                score = -measured["loss"] if recipe.best == "loss" else measured[recipe.best]
-                if score > state.best_score:
-                    state.best_score, state.best_weights, report.best_epoch = score, copy_weights(model), epoch
-                load_weights(model, trained)
-
                 report.seconds = seconds_before + time.perf_counter() - started
                 report.history.append(
                     {"epoch": epoch + 1, "images": report.images, "seconds": report.seconds}
@@ -210,6 +201,22 @@ def _try_validation(model: nn.Module, step: Step, validation: Batches, recipe: R
             f"the step measures {', '.join(measured)}, but training needs its loss and the recipe's best: "
             f"add {' and '.join(sorted(missing))}"
         )
+
+
+def _validate(state: TrainingState, step: Step, validation: Batches, recipe: Recipe) -> dict[str, float]:
+    """Measure the weights after an epoch, averaged if the recipe says so, and keep them if they are the best so far."""
+    model = state.model
+    trained = copy_weights(model)
+    if state.average is not None:
+        load_weights(model, state.average.weights)
+    distributed.broadcast(model.buffers())
+    measured = evaluate(model, step, validation, recipe.precision).all_processes()
+    score = -measured["loss"] if recipe.best == "loss" else measured[recipe.best]
+    if math.isfinite(measured["loss"]) and score > state.best_score:
+        state.best_score, state.best_weights = score, copy_weights(model)
+        state.report.best_epoch = len(state.report.history)
+    load_weights(model, trained)
+    return measured
 
 
 def _last_epoch(report: Report, epochs: int) -> str:

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from splitbench.bench.backbones import registry
 from splitbench.bench.results.store import Store
 from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.reading import read
-from splitbench.bench.tools.scaling.whole_sweep import Rates, foreseen, rates
+from splitbench.bench.tools.scaling.whole_sweep import Rates, foreseen, macs_by_split, rates
 from splitbench.bench.tools.scaling.workers import (
     Measured,
     PassTime,
@@ -113,13 +114,12 @@ def known(tmp_path_factory) -> tuple[Path, Path, Measured]:
 
 
 def _stored(path: Path, run: Path, told: Measured) -> Path:
-    from splitbench.bench.tools.scaling.whole_sweep import _counted
-
     store = Store(run)
     store.open()
     (run / "trainings").mkdir()
     sweep = read(path)
-    at = _counted(sweep.backbones[0])
+    (spec,) = sweep.backbones
+    at = macs_by_split(spec, registry.build(spec.name, spec.args, "none", spec.preprocessing))
     (one,) = told.passes
     for number, cell in enumerate(expand(sweep)):
         name = str(cell)

@@ -19,6 +19,7 @@ from PIL import Image
 from splitbench.bench.analysis.figures import scaling
 from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.registry import Backbone
+from splitbench.bench.backbones.split_model import Place, place_of
 from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.results.store import Store
 from splitbench.bench.run.partition import LEAST_BATCHES
@@ -29,11 +30,13 @@ from splitbench.bench.sweep.configs import SWEEPS
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.sweep.schema import BackboneSpec, Sweep
 from splitbench.bench.tools.scaling.workers import Measured, PassTime, enough, number, time
+from splitbench.bench.training.methods.planning import learning_of
 from splitbench.bench.training.methods.trainings import Trainings
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import write_text
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.bench.utils.text import format_count
+from splitbench.methods.base import Learning
 
 Halves = tuple[float, float]
 """MACs of a head and a tail."""
@@ -104,7 +107,9 @@ def foreseen(sweep: Sweep, known: Rates, images: int, train_images: int, speed: 
     neighbours: dict[str, str | None] = {}
     passes: list[PassTime] = []
     for spec in sweep.backbones:
-        at = _counted(spec)
+        backbone = registry.build(spec.name, spec.args, "none", spec.preprocessing)
+        at = macs_by_split(spec, backbone)
+        places: dict[str, Place] = {}
         for dataset in sweep.datasets:
             chosen = [cell for cell in cells if cell.dataset is dataset and cell.backbone is spec]
             previous: dict[tuple[Any, ...], str] = {}
@@ -112,8 +117,11 @@ def foreseen(sweep: Sweep, known: Rates, images: int, train_images: int, speed: 
             for cell in chosen:
                 if "train" in METHODS.get(cell.method).needs(cell.settings):
                     key = str(cell)
-                    neighbours[key] = _neighbour(cell, previous)
-                    epochs = _epochs(cell, neighbours[key] is None)
+                    if cell.split not in places:
+                        places[cell.split] = _place(backbone, cell.split)
+                    learning = learning_of(cell, places[cell.split])
+                    neighbours[key] = _neighbour(cell, learning, previous)
+                    epochs = _epochs(learning, neighbours[key] is None)
                     rate = _rate(known, cell, neighbours[key] is None)
                     trainings[key] = epochs * train_images * sum(at[cell.split]) * rate / speed
                     needs.add(key)
@@ -124,9 +132,8 @@ def foreseen(sweep: Sweep, known: Rates, images: int, train_images: int, speed: 
     return Measured(trainings, neighbours, passes)
 
 
-def _counted(spec: BackboneSpec) -> dict[str, Halves]:
-    """MACs before and behind every split point."""
-    backbone = registry.build(spec.name, spec.args, "none", spec.preprocessing)
+def macs_by_split(spec: BackboneSpec, backbone: Backbone) -> dict[str, Halves]:
+    """Return the MACs before and behind every split point."""
     points = split_points(backbone.model, backbone.example())
     found = {point.name: (float(point.macs_head), float(point.macs_tail)) for point in points}
     whole = max(map(sum, found.values()))
@@ -139,25 +146,34 @@ def _counted(spec: BackboneSpec) -> dict[str, Halves]:
 
 @torch.no_grad()
 def _of_head(backbone: Backbone, at: str) -> int:
-    pixels = backbone.together([backbone.pixels(Image.new("RGB", (640, 480)))])
-    head, _ = backbone.split(at, pixels)
-    return count_macs(head, pixels)
+    return count_macs(_place(backbone, at).head, _picture(backbone))
 
 
-def _neighbour(cell: Cell, previous: dict[tuple[Any, ...], str]) -> str | None:
+@torch.no_grad()
+def _place(backbone: Backbone, at: str) -> Place:
+    return place_of(backbone, at, _picture(backbone))
+
+
+def _picture(backbone: Backbone) -> Any:
+    """A batch of one picture of the usual size."""
+    return backbone.together([backbone.pixels(Image.new("RGB", (640, 480)))])
+
+
+def _neighbour(cell: Cell, learning: Learning, previous: dict[tuple[Any, ...], str]) -> str | None:
     """The training that this one begins with; ``previous`` holds the last of each curve."""
     settings = cell.settings.model_dump()
     settings.pop(cell.knob)
     curve = cell.split, cell.method, cell.seed, str(settings)
-    before = previous.get(curve) if settings.get("start") == "neighbour" else None
+    before = previous.get(curve) if learning.start == "neighbour" else None
     previous[curve] = str(cell)
     return before
 
 
-def _epochs(cell: Cell, anew: bool) -> int:
-    settings = cell.settings.model_dump()
-    names = ("epochs", "restore_epochs") if anew else ("next_epochs",)
-    return sum(int(settings.get(name, 0)) for name in names)
+def _epochs(learning: Learning, anew: bool) -> int:
+    if not anew:
+        return learning.neighbour_epochs
+    warm_up = {} if learning.from_scratch else learning.warm_up or {}
+    return int(learning.recipe["epochs"]) + int(warm_up.get("epochs", 0))
 
 
 def _rate(known: Rates, cell: Cell, anew: bool) -> float:
