@@ -188,13 +188,13 @@ def train(
     from splitbench.bench.run.train_only import train_all
 
     sources = replace(sources, memory=int(memory * 2**30))
-    trained, kept, failed = train_all(checked, sources, Store(out or Path("results") / path.stem), retrain, print)
+    result = train_all(checked, sources, Store(out or Path("results") / path.stem), retrain=retrain, say=print)
     if int(os.environ.get("RANK", "0")) > 0:
         return  # the first of several processes speaks for all
-    for reason in failed:
+    for reason in result.failed:
         print(f"failed: {reason}", file=sys.stderr)
-    print(f"{format_count(trained, 'rate point')} trained, {kept} kept, {len(failed)} failed")
-    if failed:
+    print(f"{format_count(result.trained, 'rate point')} trained, {result.kept} kept, {len(result.failed)} failed")
+    if result.failed:
         raise SystemExit(1)
 
 
@@ -235,9 +235,9 @@ def validate(
 ) -> None:
     """Check a sweep without running it: data, weights, split points, methods; list its cells and estimate the work."""
     _, checked, sources = _opened(sweep, data, weights, device, only, method)
-    from splitbench.bench.run.estimate import described
+    from splitbench.bench.run.estimate import format_estimate
 
-    for line in described(checked, sources):
+    for line in format_estimate(checked, sources):
         print(line)
 
 

@@ -1,16 +1,16 @@
-"""A run's folder: one JSON and one .npz per cell, each written under a temporary name and moved into place.
+"""A run's folder: one JSON and one .npz file per cell, each written under a temporary name and moved into place.
 
     results/<run>/
         cells/<key>.json      settings, columns, what is stored on each side, status
         records/<key>.npz     per image: bytes and its parts, what the task keeps of the answer (a prediction and hits;
                               boxes and what they were matched to), and the same of the uncompressed backbone; for
                               detection also average precision in bootstrap samples of the images
-        images/<fingerprint>.txt   the images' ids; the record `image` holds places in it
+        images/<fingerprint>.txt   the ids of the images; the record `image` holds indices into it
         plan.json             the keys of the sweep that ran last, in its order
-        runs.json             how long every run took that ended, and with how many workers
+        runs.json             for every run that ended, its duration and number of workers
         cells.csv             derived from the above; can be rebuilt at any time
-        unfinished/           what was measured of passes that have not ended
-        lock, running-*.json  held by the run that writes here; who that is
+        unfinished/           partial results of passes that have not ended
+        lock, running-*.json  held by the run that writes here, and its process
 
 The CSV holds the plan's cells. Nothing is ever appended to a file that two processes could share.
 """
@@ -49,16 +49,19 @@ class Store:
     folder: Path
 
     def open(self) -> None:
-        """Create the folder and make sure that it can be written. Raises UserError where it cannot."""
+        """Create the folder and make sure that it can be written. Raises UserError if it cannot."""
         self._write(self.folder / ".writable", b"")
         (self.folder / ".writable").unlink(missing_ok=True)
 
     @contextmanager
     def held(self) -> Iterator[Path]:
-        """Keep other runs out of the folder; gives a file that is there as long. A killed run holds nothing.
+        """Lock the folder against other runs; a killed run holds no lock.
+
+        Yields:
+            A file in the folder that exists as long as the lock is held.
 
         Raises:
-            UserError: another run holds it, or the file system cannot tell.
+            UserError: Another run holds the lock, or the file system has none.
         """
         lock = FileLock(self.folder / "lock", timeout=0)
         try:
@@ -91,17 +94,17 @@ class Store:
         return ""
 
     def status(self, key: str) -> str | None:
-        """``ok`` or ``failed``, or None for a cell that is not there (or whose file is no result)."""
+        """Return ``ok`` or ``failed``, or None if no valid result of the cell is stored."""
         cell = self.cell(key)
         return None if cell is None else str(cell["columns"]["status"])
 
     def cell(self, key: str) -> dict[str, Any] | None:
-        """What was stored of a cell, or None."""
+        """Return what is stored of a cell, or None."""
         content = read_json(self.folder / "cells" / f"{key}.json")
         return content if is_result(content) else None
 
     def cells(self) -> Iterator[dict[str, Any]]:
-        """All results that are there, of whatever sweep."""
+        """Yield all stored results, of any sweep."""
         for path in sorted((self.folder / "cells").glob("*.json")):
             cell = self.cell(path.stem)
             if cell is not None:
@@ -115,7 +118,15 @@ class Store:
         stored: Mapping[str, Any],
         records: Records,
     ) -> None:
-        """Store a cell's result. Its per-image records go first, so that a result is never there without them."""
+        """Store a cell's result.
+
+        Args:
+            key: The cell's key.
+            settings: The ingredients of the key.
+            columns: The cell's row.
+            stored: Bytes that each side stores.
+            records: Per-image records; written first, so that no result is ever there without them.
+        """
         if records:
             self._put_records(key, records)
         content = {"key": key, "settings": settings, "columns": columns, "stored": stored}
@@ -130,14 +141,14 @@ class Store:
         """Store the ids of the evaluation images."""
         self._write(self.folder / "images" / f"{fingerprint}.txt", "".join(f"{name}\n" for name in ids).encode())
 
-    def put_run(self, about: Mapping[str, Any]) -> None:
-        """Add what is to be told of a run that has ended: how many workers did how much in which time."""
-        self._write(self.folder / "runs.json", json.dumps([*self.runs(), dict(about)], indent=1).encode())
+    def put_run(self, statistics: Mapping[str, Any]) -> None:
+        """Add the statistics of a run that has ended: its workers, cells and seconds."""
+        self._write(self.folder / "runs.json", json.dumps([*self.runs(), dict(statistics)], indent=1).encode())
 
     def runs(self) -> list[dict[str, Any]]:
-        """What :meth:`put_run` was given, run by run."""
+        """Return what :meth:`put_run` was given, run by run."""
         content = read_json(self.folder / "runs.json")
-        return [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []
+        return [run for run in content if isinstance(run, dict)] if isinstance(content, list) else []
 
     def put_plan(self, rows: Sequence[Mapping[str, Any]], keep_others: bool = False) -> None:
         """Store the sweep's keys with the labels that the tables use.
@@ -151,14 +162,14 @@ class Store:
         self._write(self.folder / "plan.json", json.dumps(list(rows), indent=1).encode())
 
     def planned(self) -> set[str]:
-        """The keys of the table's cells, whether they are there or not."""
+        """Return the keys of the table's cells, stored or not."""
         return {entry["key"] for entry in self._plan() or []}
 
     def collect(self) -> Path:
-        """Rebuild ``cells.csv`` from the plan's cells that are there, and return its path.
+        """Rebuild ``cells.csv`` from the plan's cells that are stored, and return its path.
 
         Raises:
-            UserError: the folder holds no run.
+            UserError: The folder holds no run.
         """
         plan = self._plan()
         if plan is None:
@@ -195,14 +206,14 @@ class Store:
 
 
 def _smallest(values: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """Integers in the smallest type that holds them all."""
+    """Return integers in the smallest type that holds them all."""
     if values.dtype.kind != "i" or values.size == 0:
         return values
     return values.astype(np.result_type(np.min_scalar_type(int(values.min())), np.min_scalar_type(int(values.max()))))
 
 
 def _text(value: Any) -> str:
-    """A CSV cell: empty for what does not apply, numbers with seven significant digits."""
+    """Format a CSV cell: empty for what does not apply, numbers with seven significant digits."""
     if value is None:
         return ""
     if isinstance(value, float):

@@ -1,19 +1,19 @@
-"""What the JSON files of a run's folder must hold to be used, since the folder may be anybody's.
+"""Checks of the JSON files in a run's folder, which is untrusted input.
 
-A cell whose file holds something else counts as missing, and is run again.
+A cell whose file does not pass counts as missing, and is run again.
 """
 
 from pathlib import PurePath
 from typing import Any
 
-_PARTS = ("settings", "columns", "stored")
+_SECTIONS = ("settings", "columns", "stored")
 _NAMES = ("split", "method", "variant", "seed")
 _LABELS = ("key", "dataset", "backbone", "method")
 
 
 def is_result(content: Any) -> bool:
-    """Whether it is a cell's result: settings, plain columns, and for a good one what each side stores."""
-    if not isinstance(content, dict) or not all(isinstance(content.get(name), dict) for name in _PARTS):
+    """Return whether it is a cell's result: settings, plain columns, and for a good one what each side stores."""
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), dict) for name in _SECTIONS):
         return False
     columns, stored = content["columns"], content["stored"]
     if not all(value is None or isinstance(value, str | int | float) for value in columns.values()):
@@ -31,7 +31,7 @@ def _is_side(side: Any) -> bool:
 
 
 def is_plan(content: Any) -> bool:
-    """Whether it is a plan: rows of labels, with keys that are names of files and nothing else."""
+    """Return whether it is a plan: rows of labels, with keys that are plain file names."""
     return isinstance(content, list) and all(
         isinstance(row, dict)
         and all(isinstance(row.get(name), str) for name in _LABELS)

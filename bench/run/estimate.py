@@ -1,4 +1,4 @@
-"""What a sweep would do, without doing it: its cells, and an estimate of the work from one image per pass."""
+"""A dry run: the cells of a sweep, and an estimate of the work from one image per pass."""
 
 from collections.abc import Iterator
 
@@ -15,8 +15,8 @@ from splitbench.bench.utils.text import format_count, format_duration
 _TRIES = 3
 
 
-def described(sweep: Sweep, sources: Sources) -> Iterator[str]:
-    """Lines to print: all cells pass by pass, then totals. Raises as :func:`splitbench.bench.run.plan.passes` does."""
+def format_estimate(sweep: Sweep, sources: Sources) -> Iterator[str]:
+    """Yield lines: all cells pass by pass, then totals. Raises what :func:`splitbench.bench.run.plan.passes` raises."""
     cells = images = 0
     macs = seconds = 0.0
     trainings: set[str] = set()
@@ -41,7 +41,7 @@ def described(sweep: Sweep, sources: Sources) -> Iterator[str]:
 
 
 def _work(pass_: Pass, sources: Sources) -> tuple[float, float]:
-    """MACs and seconds of the pass: each head once per image, each cell's tail, and the uncompressed backbone."""
+    """Return MACs and seconds of a pass: heads once per image, the tail of each cell, and the uncompressed backbone."""
     backbone = pass_.backbone()
     pixels = backbone.together([backbone.pixels(first_readable(pass_.dataset)).to(sources.device)])
     whole = backbone.whole().to(sources.device)

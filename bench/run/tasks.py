@@ -92,7 +92,7 @@ class Task(ABC):
         """
         opened = worker.open(self.spec)
         opened.failed_trainings |= {
-            resource.key: failure.reason for resource, failure in failures.items() if isinstance(resource, Trained)
+            resource.key: failure for resource, failure in failures.items() if isinstance(resource, Trained)
         }
         with time_limit.allowed(self.spec.run.time_limit):
             return self._run(opened, failures)
@@ -123,7 +123,7 @@ class TrainTask(Task):
         trainings = {training.key: training for training in self.spec.trainings}
         opened.trainer.run([trainings[key] for key in self.keys])
         failed = opened.failed_trainings
-        return TaskResult({Trained(key): Failure(failed[key]) for key in self.keys if key in failed})
+        return TaskResult({Trained(key): failed[key] for key in self.keys if key in failed})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from splitbench.bench.results.store import Store
 from splitbench.bench.run.plan import passes
@@ -13,21 +13,33 @@ from splitbench.bench.training.methods import MethodTrainer, TrainingInputs, Tra
 from splitbench.bench.utils import log
 
 
+@dataclass
+class TrainResult:
+    """The outcome of training: how many rate points were trained or there already, and a sentence for each failure."""
+
+    trained: int = 0
+    kept: int = 0
+    failed: list[str] = field(default_factory=list)
+
+
 def train_all(
-    sweep: Sweep, sources: Sources, store: Store, retrain: bool, say: Callable[[str], None]
-) -> tuple[int, int, list[str]]:
-    """Train all that a sweep's methods learn and that is not there yet; with ``retrain``, even what ships trained.
+    sweep: Sweep, sources: Sources, store: Store, *, retrain: bool, say: Callable[[str], None]
+) -> TrainResult:
+    """Train whatever a sweep's methods learn and the store lacks.
 
-    Only the first process speaks and stores.
+    Of several processes, only the first one speaks and stores.
 
-    Returns:
-        How many rate points were trained, how many were there, and a sentence for each that failed.
+    Args:
+        sweep: The sweep.
+        sources: Where data and weights are.
+        store: Where the trained weights go.
+        retrain: Whether to train here what is bundled with the project, too.
+        say: Called with each message for the user.
 
     Raises:
-        UserError, DataError: bad input, told in one sentence.
+        UserError, DataError: The input is wrong.
     """
-    trained = kept = 0
-    failed: list[str] = []
+    result = TrainResult()
     with distributed.process_group(str(sources.device)) as device, ExitStack() as folder:
         quiet = distributed.rank() > 0
         if not quiet:
@@ -52,7 +64,7 @@ def train_all(
                 log=(lambda _: None) if quiet else say,
             )
             before = sum(trainings.has(training.key) for training in wanted)
-            trained += trainer.run(wanted)
-            kept += before
-            failed += [f"{t.cell}: {trainer.failed[t.key]}" for t in wanted if t.key in trainer.failed]
-    return trained, kept, failed
+            result.trained += trainer.run(wanted)
+            result.kept += before
+            result.failed += [f"{t.cell}: {trainer.failed[t.key].reason}" for t in wanted if t.key in trainer.failed]
+    return result

@@ -15,6 +15,7 @@ from splitbench.bench.run.plan import Pass, PassSpec, reopen
 from splitbench.bench.training.methods import MethodTrainer, TrainingInputs
 from splitbench.bench.utils import devices, log
 from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.failure import Failure
 from splitbench.methods.base import Learned, nothing_learned
 
 
@@ -41,13 +42,13 @@ class OpenedPass:
         spec: What is to be done.
         pass_: Data and backbone.
         display: Where progress is shown.
-        failed_trainings: Reasons, by training key.
+        failed_trainings: Trainings that failed, here or elsewhere, by key.
     """
 
     spec: PassSpec
     pass_: Pass
     display: Display
-    failed_trainings: dict[str, str] = field(default_factory=dict)
+    failed_trainings: dict[str, Failure] = field(default_factory=dict)
 
     @cached_property
     def trainer(self) -> MethodTrainer:

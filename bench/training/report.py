@@ -5,7 +5,7 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from splitbench.bench.utils.files import write_whole
+from splitbench.bench.utils.files import write_file
 
 
 @dataclass(slots=True)
@@ -37,11 +37,7 @@ class Report:
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.history)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, text.getvalue().encode())
-        except OSError as error:
-            raise TrainingError(f"cannot write the learning curve {path}: {error.strerror or error}") from None
+        write_file(path, text.getvalue(), error_type=TrainingError)
 
 
 class TrainingError(Exception):

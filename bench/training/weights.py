@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from splitbench.bench.training.report import TrainingError
-from splitbench.bench.utils.files import write_whole
+from splitbench.bench.utils.files import write_file
 
 Weights = dict[str, Tensor]
 
@@ -26,12 +26,7 @@ def save(model: nn.Module, path: Path, *, float16: bool = False) -> None:
         name: (value.half() if float16 and value.is_floating_point() and value.ndim > 1 else value).cpu().contiguous()
         for name, value in model.state_dict().items()
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, safetensors.save(weights, {}))
-    except OSError as error:
-        reason = error.strerror or error
-        raise TrainingError(f"cannot save the weights {path}: {reason}; free space, or name another place") from None
+    write_file(path, safetensors.save(weights, {}), error_type=TrainingError)
 
 
 def copy_weights(model: nn.Module) -> Weights:

@@ -11,13 +11,19 @@ from splitbench.bench.utils.errors import UserError
 _FORMULA = tuple("=+-@\t\r\n")
 
 
-def write_file(path: Path, content: bytes | str, advice: str = "make room, or choose another folder") -> Path:
+def write_file(
+    path: Path,
+    content: bytes | str,
+    advice: str = "make room, or choose another folder",
+    error_type: type[Exception] = UserError,
+) -> Path:
     """Write a file so that it is there whole or not at all: under a temporary name first, then moved into place.
 
     Args:
         path: The file; its folder is made.
         content: Text is written in UTF-8.
         advice: What the user can do if it cannot be written.
+        error_type: What is raised then.
 
     Returns:
         ``path``.
@@ -29,12 +35,12 @@ def write_file(path: Path, content: bytes | str, advice: str = "make room, or ch
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content.encode() if isinstance(content, str) else content)
     except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror or error}): {advice}") from None
+        raise error_type(f"cannot write {path} ({error.strerror or error}): {advice}") from None
     return path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file as :func:`write_file` does, for callers with a message of their own. Raises OSError."""
+    """Write a file as :func:`write_file` does, but into a folder that exists. Raises OSError."""
     temporary = None
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
@@ -64,7 +70,7 @@ def remove(path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds, which may be anything; None where it is missing or no JSON."""
+    """Return the content of a JSON file, of any shape; None if the file is missing or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -72,7 +78,7 @@ def read_json(path: Path) -> Any:
 
 
 def file_word(word: str) -> str:
-    """A word as a part of a path; different words stay different, but for one that spells what stands for a sign.
+    """Spell a word as a part of a path; different words stay different, unless one spells the escape of a sign.
 
     >>> file_word("torchvision/resnet50"), file_word("channels=32 stride=1"), file_word("a:b"), file_word("..")
     ('torchvision--resnet50', 'channels=32+stride=1', 'a-3a-b', '-2e--2e-')
@@ -85,17 +91,17 @@ def file_word(word: str) -> str:
 
 
 def folder_for(path: Path, option: str) -> Path:
-    """``path``, which an option names, where it is a folder or can become one. Raises UserError where it cannot."""
-    there = next((one for one in (path, *path.parents) if one.exists()), path)
-    if not there.is_dir():
-        raise UserError(f"{there} is a file: {option} takes a folder")
-    if not os.access(there, os.W_OK):
-        raise UserError(f"{there} cannot be written: give another folder by {option}")
+    """Return ``path``, given by an option, if it is a folder or can become one. Raises UserError otherwise."""
+    existing = next((place for place in (path, *path.parents) if place.exists()), path)
+    if not existing.is_dir():
+        raise UserError(f"{existing} is a file: {option} takes a folder")
+    if not os.access(existing, os.W_OK):
+        raise UserError(f"{existing} cannot be written: give another folder by {option}")
     return path
 
 
 def file_for(path: Path, option: str, example: str) -> Path:
-    """``path``, which an option names, where it is a file or can become one. Raises UserError where it cannot."""
+    """Return ``path``, given by an option, if it is a file or can become one. Raises UserError otherwise."""
     if path.is_dir():
         raise UserError(f"{path} is a folder: {option} takes a file, as in {path / example}")
     folder_for(path.parent, option)
@@ -103,7 +109,7 @@ def file_for(path: Path, option: str, example: str) -> Path:
 
 
 def no_formula(text: str) -> str:
-    """A text for a CSV that no spreadsheet takes for a formula, which it would run: with an apostrophe in front.
+    """Put an apostrophe before text for a CSV that a spreadsheet would take for a formula, and run.
 
     >>> [no_formula(text) for text in ("=1+1", "raw", "-2.5")]
     ["'=1+1", 'raw', '-2.5']

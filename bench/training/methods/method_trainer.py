@@ -53,7 +53,7 @@ class MethodTrainer:
         memory: Bytes that training examples may take.
         show_progress: Whether to draw bars.
         log: Called with a line for each training that begins.
-        failed: Reasons by the keys of those that failed, here or before.
+        failed: Those that failed, here or before, by key.
     """
 
     inputs: TrainingInputs
@@ -62,7 +62,7 @@ class MethodTrainer:
     memory: int
     show_progress: bool = True
     log: Callable[[str], None] = lambda _: None
-    failed: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, Failure] = field(default_factory=dict)
     _data: TrainingData | None = None
 
     def run(self, trainings: Sequence[Training]) -> int:
@@ -80,13 +80,13 @@ class MethodTrainer:
             try:
                 self._train(training)
             except (TrainingError, MethodError, UserError) as error:  # the same in all processes
-                self.failed[training.key] = " ".join(str(error).split())
+                self.failed[training.key] = Failure(" ".join(str(error).split()))
             except Exception as error:  # what breaks a training must not take the other cells with it
                 if distributed.world_size() > 1:
                     raise  # the other processes would wait for this one for ever
-                reason = Failure.from_error(error, f"training {training.cell}").reason
-                devices.refuse_stopped(self.device, f"{training.cell}: {reason}")
-                self.failed[training.key] = reason
+                failure = Failure.from_error(error, f"training {training.cell}")
+                devices.refuse_stopped(self.device, f"{training.cell}: {failure.reason}")
+                self.failed[training.key] = failure
             devices.free_memory(self.device)  # frees the memory of the model that was trained
         return sum(training.key not in self.failed for training in missing)
 
@@ -97,7 +97,7 @@ class MethodTrainer:
     def learned(self, training: Training, place: Place) -> Learned:
         """Return the trained modules. Raises MethodError where training failed, UserError where its file is wrong."""
         if training.key in self.failed:
-            raise MethodError(f"training failed: {self.failed[training.key]}")
+            raise MethodError(f"training failed: {self.failed[training.key].reason}")
         learner = self._learner(training.cell, place, pixels=1)
         learner.load_trained(self.trainings.weights(training.key), training.key)
         learner.eval().requires_grad_(False).to(self.device)
@@ -106,7 +106,7 @@ class MethodTrainer:
     def _train(self, training: Training) -> None:
         data, cell, neighbour = self._training_data(), training.cell, training.neighbour
         if neighbour in self.failed:
-            raise TrainingError(f"the training that it begins with failed: {self.failed[neighbour]}")
+            raise TrainingError(f"the training that it begins with failed: {self.failed[neighbour].reason}")
         with torch.no_grad():
             place = place_of(self.inputs.backbone, cell.split, data.example[:1])
         learner = self._learner(cell, place, data.pixels)

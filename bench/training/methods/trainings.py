@@ -21,7 +21,7 @@ from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.training import Report
 from splitbench.bench.training.methods import bundled
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.files import file_word, read_json, write_whole
+from splitbench.bench.utils.files import file_word, read_json, write_file
 
 CURVES = "learning"
 """The folder of a run's learning curves."""
@@ -84,15 +84,9 @@ class Trainings:
             UserError: no room, or no permission; the checkpoint stays.
         """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(self.folder / f"{key}.json", json.dumps(report, indent=1).encode())
-            write_whole(self.folder / f"{key}.safetensors", save(tensors))
-        except OSError as error:
-            raise UserError(
-                f"cannot write trained weights to {self.folder} ({error.strerror}): make room and run again; the "
-                "training's checkpoint is kept, so that only this is repeated"
-            ) from None
+        advice = "make room and run again; the training's checkpoint is kept, so that only this is repeated"
+        write_file(self.folder / f"{key}.json", json.dumps(report, indent=1), advice)
+        write_file(self.folder / f"{key}.safetensors", save(tensors), advice)
         for path in self.folder.glob(f"{key}*.checkpoint"):
             path.unlink(missing_ok=True)
 

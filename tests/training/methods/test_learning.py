@@ -16,7 +16,6 @@ from splitbench.bench.run.plan import passes
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.training.methods import MethodTrainer, TrainingInputs, Trainings
-from splitbench.bench.training.methods import trainings as trainings_module
 from splitbench.bench.utils import files
 from tests.helpers.closeness import WEIGHTS, close
 from tests.helpers.command_line import rows, splitbench
@@ -307,7 +306,7 @@ def test_a_full_disk_loses_nothing_but_the_writing(sweep, tmp_path, monkeypatch)
 
     out = tmp_path / "out"
     with monkeypatch.context() as patched:
-        patched.setattr(trainings_module, "write_whole", full)
+        patched.setattr(files, "write_whole", full)
         assert splitbench("run", sweep, "--out", out) == 1
     assert "No space left on device" in rows(out)[1]["reason"]
     kept = {path.name.partition(".")[0] for path in (out / "trainings").glob("*.checkpoint")}
