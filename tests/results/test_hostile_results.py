@@ -90,7 +90,7 @@ NO_RESULT = {
 
 @pytest.mark.parametrize("what", NO_RESULT)
 def test_a_file_that_is_no_result_counts_as_missing(what, run):
-    sweep, folder = run
+    _, folder = run
     path = sorted((folder / "cells").glob("*.json"))[0]
     before = path.read_text()
     path.write_text(NO_RESULT[what](before))
@@ -98,8 +98,20 @@ def test_a_file_that_is_no_result_counts_as_missing(what, run):
     assert Store(folder).status(path.stem) is None
     with (Store(folder).collect()).open(newline="") as stream:
         assert len(list(csv.DictReader(stream))) == 2
-    assert ran(sweep, folder) == (1, 2)
-    assert len(rows(folder)) == 3
+
+
+def test_what_counts_as_missing_is_run_again(tmp_path):
+    """A cell for each of them, so that one run shows it."""
+    path, folder = tmp_path / "sweep.yaml", tmp_path / "run"
+    bits, qualities = [*range(1, 9)], [*range(10, 60, 10)]
+    path.write_text(SWEEP.replace("[2, 4]", str(bits)).replace("[30]", str(qualities)))
+    assert ran(path, folder) == (len(NO_RESULT), 0)
+    files = sorted((folder / "cells").glob("*.json"))
+    for file, damaged in zip(files, NO_RESULT.values(), strict=True):
+        file.write_text(damaged(file.read_text()))
+    assert ran(path, folder) == (len(NO_RESULT), 0)
+    assert len(rows(folder)) == len(NO_RESULT) == len({file.name for file in files})
+    assert all(Store(folder).status(file.stem) == "ok" for file in files)
 
 
 @pytest.mark.parametrize("value", ["1e999", "-Infinity", "NaN", '"1 or so"', '"=1+1"', "true"])
