@@ -11,11 +11,11 @@ from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.reading import read
 
 SMALL = """
-datasets: [{name: synthetic, limit: 24}]
+datasets: [{name: synthetic, limit: 12}]
 backbones: [{name: splitbench/small_resnet, splits: [layer3]}]
 methods:
   - {name: quantize-rle, bits: [2, 4]}
-batch: 4
+batch: 2
 """
 
 
