@@ -16,7 +16,7 @@ import pandas as pd
 
 from splitbench.bench.analysis.latency.device_profile import Profile, Side
 
-Place = Literal["device", "server"]
+AnswerSide = Literal["device", "server"]
 """The side of the link where the answer is wanted."""
 
 PARTS = ("head", "encode", "decode", "tail")
@@ -34,7 +34,7 @@ class Link:
     rtt: float
 
 
-def timed(good: pd.DataFrame, profile: Profile | None = None, answer: Place = "device") -> pd.DataFrame:
+def timed(good: pd.DataFrame, profile: Profile | None = None, answer: AnswerSide = "device") -> pd.DataFrame:
     """Add to each rate point the columns that its latency follows from.
 
     Args:

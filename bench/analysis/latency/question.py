@@ -7,7 +7,7 @@ import pandas as pd
 
 from splitbench.bench.analysis.latency.best import SPEEDS, TIED, Region, best, best_per_split, regions
 from splitbench.bench.analysis.latency.device_profile import Profile
-from splitbench.bench.analysis.latency.end_to_end import Link, Place, latency_ms, timed
+from splitbench.bench.analysis.latency.end_to_end import AnswerSide, Link, latency_ms, timed
 from splitbench.bench.results.names import cell_name
 from splitbench.bench.results.table import over_seeds, points
 from splitbench.bench.utils.errors import UserError
@@ -29,7 +29,7 @@ class Question:
     drops: tuple[float, ...] = (1.0,)
     rtts: tuple[float, ...] = (20.0,)
     profile: Profile | None = None
-    answer: Place = "device"
+    answer: AnswerSide = "device"
     offload: bool = False
     mbps: tuple[float, ...] = ()
 

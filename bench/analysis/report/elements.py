@@ -18,7 +18,7 @@ _LONG = 30
 _PIXELS_PER_POINT = 1.9
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """A cell's text; ``number`` is its value for sorting where it holds one."""
 
     text: str
@@ -33,7 +33,7 @@ class Table:
     title: str
     caption: str
     columns: list[tuple[str, str]]
-    rows: list[tuple[Cell, ...]]
+    rows: list[tuple[TableCell, ...]]
 
     @property
     def filtered(self) -> bool:
@@ -41,7 +41,7 @@ class Table:
         return len(self.rows) >= _FILTERED_FROM
 
 
-class Picture(NamedTuple):
+class EmbeddedPicture(NamedTuple):
     """A picture as a data URI, its width in pixels where it is known, and its description for screen readers."""
 
     source: str
@@ -65,20 +65,20 @@ def make_table(frame: pd.DataFrame, title: str) -> Table:
     return Table(title, caption, columns, list(zip(*cells, strict=True)))
 
 
-def _number_cell(number: float) -> Cell:
-    return Cell(format_number(number), "right", "" if number != number else f"{number:.7g}")
+def _number_cell(number: float) -> TableCell:
+    return TableCell(format_number(number), "right", "" if number != number else f"{number:.7g}")
 
 
-def _text_cell(text: str) -> Cell:
-    return Cell(text, "long" if len(text) > _LONG else "", "")
+def _text_cell(text: str) -> TableCell:
+    return TableCell(text, "long" if len(text) > _LONG else "", "")
 
 
-def make_pictures(files: Iterable[Path]) -> list[Picture]:
+def make_pictures(files: Iterable[Path]) -> list[EmbeddedPicture]:
     """Embed figures given as SVG, each as this or as the PNG beside it, whichever is smaller."""
     return [_make_picture(file) for file in files if file.suffix == ".svg"]
 
 
-def _make_picture(svg: Path) -> Picture:
+def _make_picture(svg: Path) -> EmbeddedPicture:
     png = svg.with_suffix(".png")
     file, kind = min((svg, "svg+xml"), (png, "png"), key=lambda pair: pair[0].stat().st_size)
     data = base64.b64encode(file.read_bytes()).decode("ascii")
@@ -86,4 +86,4 @@ def _make_picture(svg: Path) -> Picture:
     width = round(_PIXELS_PER_POINT * float(points[1])) if points else None
     kind_of_figure, _, place = svg.stem.partition("_")
     description = f"{kind_of_figure.replace('-', ' ')}: {place.replace('--', '/')}"
-    return Picture(f"data:image/{kind};base64,{data}", width, description)
+    return EmbeddedPicture(f"data:image/{kind};base64,{data}", width, description)

@@ -8,7 +8,7 @@ import pandas as pd
 from splitbench.bench.analysis.latency.link_figure import draw_links
 from splitbench.bench.analysis.latency.question import Question, answer
 from splitbench.bench.analysis.latency.what_if import readable_regions
-from splitbench.bench.analysis.report.elements import Picture, Table, make_pictures, make_table
+from splitbench.bench.analysis.report.elements import EmbeddedPicture, Table, make_pictures, make_table
 from splitbench.bench.utils.errors import UserError
 
 
@@ -18,7 +18,7 @@ class LinkSection(NamedTuple):
     notes: list[str]
     tables: list[Table]
     remark: str
-    pictures: list[Picture]
+    pictures: list[EmbeddedPicture]
 
 
 def link_section(frame: pd.DataFrame, folder: Path, notes: list[str]) -> LinkSection | None:
