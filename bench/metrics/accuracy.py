@@ -1,4 +1,4 @@
-"""Accuracy of a classifier: per-image records, and what they come to with 95 % intervals."""
+"""Accuracy of a classifier: per-image records, and shares with 95 % intervals."""
 
 import math
 
@@ -15,14 +15,14 @@ METRIC = "top1"
 
 
 def record(scores: Tensor, labels: npt.NDArray[np.int64]) -> Records:
-    """What is kept of a batch's scores (B, classes) and labels (B,).
+    """Return the records of a batch's scores (B, classes) and labels (B,).
 
     ``prediction`` is the class of the highest score, the first of equal ones; ``top1`` and ``top5`` are 1 where the
     label is among the highest, else 0. ``top5`` is -1 where fewer than five classes have a score: minus infinity says
     that none was sent.
 
     Raises:
-        MethodError: scores are not numbers.
+        MethodError: Scores are not numbers.
     """
     if bool(torch.isnan(scores).any()):
         raise MethodError("scores are no numbers (NaN)")
@@ -39,7 +39,7 @@ def record(scores: Tensor, labels: npt.NDArray[np.int64]) -> Records:
 
 
 def summary(records: Records, baseline: Records) -> dict[str, float | str | None]:
-    """The accuracy columns of a cell from its records and the uncompressed backbone's on the same images."""
+    """Return a cell's accuracy columns, from its records and the uncompressed backbone's on the same images."""
     right, reference = records["top1"] == 1, baseline["top1"] == 1
     low, high = interval(int(right.sum()), len(right))
     drop, drop_low, drop_high = paired_difference(reference, right)
@@ -66,13 +66,16 @@ def _top5(records: Records) -> float | None:
 
 
 def interval(right: int, images: int) -> tuple[float, float]:
-    """95 % interval of a share: Wilson's score interval (1927), which keeps its coverage near 0 and 1."""
+    """Return the 95 % interval of the share ``right / images``.
+
+    Wilson's score interval (J. Am. Stat. Assoc. 22, 1927, 209-212), which keeps its coverage near 0 and 1.
+    """
     ends = binomtest(right, images).proportion_ci(0.95, method="wilson")
     return float(ends.low), float(ends.high)
 
 
 def paired_difference(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> tuple[float, float, float]:
-    """mean(a) - mean(b) on the same images, with its 95 % interval.
+    """Return mean(a) - mean(b) on the same images, and its 95 % interval.
 
     Newcombe's method 10 for paired shares (Statistics in Medicine 17, 1998, 2635-2650): unlike a bootstrap it does not
     claim certainty where a and b happen to agree on every image.

@@ -1,9 +1,9 @@
 """COCO's average precision from matches alone, fast enough for thousands of bootstrap samples.
 
-Matching detections to boxes happens within one image, so a sample of images drawn with replacement needs no new
-matching: each detection counts as often as its image was drawn. What is computed is what pycocotools accumulates over
-all sizes and up to 100 detections per image and category: for each category and each of ten overlaps, precision at 101
-recalls, made monotonous from the right; the mean of all.
+Detections are matched to boxes within one image, so that a sample of images drawn with replacement needs no new
+matching: each detection counts as often as its image was drawn. The result equals what pycocotools accumulates over all
+sizes and up to 100 detections per image and category (COCO's AP, Lin et al., ECCV 2014): the mean, over categories and
+ten overlaps, of precision at 101 recalls, made monotonous from the right.
 """
 
 from dataclasses import dataclass
@@ -19,67 +19,71 @@ _EVERY_OVERLAP = np.uint16(2**OVERLAPS - 1)
 
 @dataclass(frozen=True)
 class Matches:
-    """Detections by category, the likeliest first, and the boxes to be found.
+    """D detections sorted by category, those of the highest score first, and the boxes to be found.
 
-    For the category of index c, detections are ``starts[c]`` to ``starts[c + 1]``: ``image`` of each, and one bit per
-    overlap where it counts as ``right`` or as ``wrong`` (neither where it is ignored). ``wanted`` (C, images) counts
-    the boxes to be found.
+    Attributes:
+        starts: Detections of category c are those from ``starts[c]`` to ``starts[c + 1]``, (C + 1,).
+        image: Index of each detection's image, (D,).
+        right: Overlaps at which a detection is a true positive, one bit each, (D,).
+        wrong: Overlaps at which it is a false positive; it is neither where it is ignored, (D,).
+        targets: How many boxes of each category are to be found in each image, (C, images).
     """
 
     starts: npt.NDArray[np.int64]
     image: npt.NDArray[np.int64]
     right: npt.NDArray[np.uint16]
     wrong: npt.NDArray[np.uint16]
-    wanted: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.int64]
 
 
-def matches(
+def sort_matches(
+    *,
     image: npt.NDArray[np.int64],
     labels: npt.NDArray[np.int64],
     scores: npt.NDArray[np.float64],
     matched: npt.NDArray[np.uint16],
     ignored: npt.NDArray[np.uint16],
-    truth_image: npt.NDArray[np.int64],
-    truth_labels: npt.NDArray[np.int64],
+    target_image: npt.NDArray[np.int64],
+    target_labels: npt.NDArray[np.int64],
     images: int,
 ) -> Matches:
-    """Sort detections as pycocotools does. ``matched`` and ``ignored`` have one bit per overlap.
+    """Sort detections as pycocotools does.
 
     Args:
         image: Index of each detection's image, ascending, (D,).
         labels: Category of each detection, (D,).
         scores: Score of each detection, (D,).
-        matched: Overlaps at which the detection was matched to a box, (D,).
-        ignored: Overlaps at which it counts neither as right nor as wrong, (D,).
-        truth_image: Index of the image of each box to be found, (N,).
-        truth_labels: Its category, (N,).
+        matched: Overlaps at which each detection was matched to a box, one bit each, (D,).
+        ignored: Overlaps at which it counts neither as right nor as wrong, one bit each, (D,).
+        target_image: Index of the image of each box to be found, (N,).
+        target_labels: Its category, (N,).
         images: How many images there are.
     """
-    categories = np.unique(truth_labels)
-    wanted = np.zeros((len(categories), images), np.int64)
-    np.add.at(wanted, (np.searchsorted(categories, truth_labels), truth_image), 1)
+    categories = np.unique(target_labels)
+    targets = np.zeros((len(categories), images), np.int64)
+    np.add.at(targets, (np.searchsorted(categories, target_labels), target_image), 1)
     used = np.flatnonzero(np.isin(labels, categories) & (ignored != _EVERY_OVERLAP))
     order = used[np.lexsort((image[used], -scores[used], labels[used]))]
     starts = np.searchsorted(labels[order], [*categories, categories.max(initial=0) + 1])
     keep = ~ignored[order] & _EVERY_OVERLAP
-    return Matches(starts, image[order], matched[order] & keep, ~matched[order] & keep, wanted)
+    return Matches(starts, image[order], matched[order] & keep, ~matched[order] & keep, targets)
 
 
-def average_precision(found: Matches, draws: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Average precision (0 to 1) in each sample of images.
+def average_precision(matches: Matches, draws: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return average precision (0 to 1) in each sample of images, (S,); NaN where a sample has nothing to find.
 
-    ``draws`` (S, images) says how often each image is in each of S samples. NaN where a sample has nothing to find.
+    ``draws`` (S, images) says how often each image is in each of S samples.
     """
-    wanted = (draws.astype(np.float64) @ found.wanted.T.astype(np.float64)).astype(np.int64)  # exact, and by BLAS
+    targets = (draws.astype(np.float64) @ matches.targets.T.astype(np.float64)).astype(np.int64)  # exact, and by BLAS
     values: npt.NDArray[np.float64] = _average(
-        found.starts, found.image, found.right, found.wrong, wanted, draws, _RECALLS
+        matches.starts, matches.image, matches.right, matches.wrong, targets, draws, _RECALLS
     )
     return values
 
 
 @njit(nogil=True, cache=True)
-def _average(starts, image, right, wrong, wanted, draws, recalls):  # type: ignore[no-untyped-def]
-    samples, categories = wanted.shape
+def _average(starts, image, right, wrong, targets, draws, recalls):  # type: ignore[no-untyped-def]
+    samples, categories = targets.shape
     result = np.full(samples, np.nan)
     longest = np.max(starts[1:] - starts[:-1]) if categories > 0 else 0
     reached = np.empty((OVERLAPS, longest))
@@ -87,7 +91,7 @@ def _average(starts, image, right, wrong, wanted, draws, recalls):  # type: igno
     for sample in range(samples):
         total, counted = 0.0, 0
         for category in range(categories):
-            count = wanted[sample, category]
+            count = targets[sample, category]
             if count == 0:
                 continue
             counted += 1

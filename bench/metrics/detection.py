@@ -1,4 +1,4 @@
-"""Detection by pycocotools: its twelve numbers, and per detection what it was matched to."""
+"""Detection by pycocotools: its twelve numbers, and the overlaps at which each detection was matched."""
 
 import contextlib
 import io
@@ -27,31 +27,35 @@ NUMBERS = (
 
 
 def record(outputs: Sequence[dict[str, Tensor]]) -> Records:
-    """What is kept of detections: per image how many (``detections``), and flat ``boxes``, ``labels`` and ``scores``.
+    """Return the records of detections: how many per image (``detections``), and ``boxes``, ``labels``, ``scores``.
 
-    Boxes are corners (left, top, right, bottom) in the image's pixels.
+    The latter three have one entry per detection. Boxes are corners (left, top, right, bottom) in the image's pixels.
 
     Raises:
-        MethodError: boxes or scores are not finite numbers.
+        MethodError: Boxes or scores are not finite numbers.
     """
-    boxes = torch.cat([found["boxes"].reshape(-1, 4) for found in outputs]).float()
-    scores = torch.cat([found["scores"] for found in outputs]).float()
+    boxes = torch.cat([output["boxes"].reshape(-1, 4) for output in outputs]).float()
+    scores = torch.cat([output["scores"] for output in outputs]).float()
     if not bool(torch.isfinite(boxes).all()) or not bool(torch.isfinite(scores).all()):
         raise MethodError("boxes or scores are no finite numbers")
     return {
-        "detections": np.array([len(found["scores"]) for found in outputs], np.int64),
+        "detections": np.array([len(output["scores"]) for output in outputs], np.int64),
         "boxes": boxes.cpu().numpy(),
-        "labels": torch.cat([found["labels"] for found in outputs]).to(torch.int64).cpu().numpy(),
+        "labels": torch.cat([output["labels"] for output in outputs]).to(torch.int64).cpu().numpy(),
         "scores": scores.cpu().numpy(),
     }
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """pycocotools' numbers in percent (None where nothing of that size is annotated), and the matches.
+class CocoResult:
+    """pycocotools' numbers and matches.
 
-    ``matched`` and ``ignored`` have for each detection one bit per overlap (bit 0 is 0.5, bit 9 is 0.95), for things of
-    all sizes. What pycocotools does not look at (beyond 100 per image and category) is ignored at all overlaps.
+    Attributes:
+        numbers: By name, in percent; None where nothing of that size is annotated.
+        matched: Overlaps at which each detection was matched to a box of any size, one bit each: bit 0 is 0.5, bit 9
+            is 0.95, (D,).
+        ignored: Overlaps at which it is ignored, (D,). pycocotools looks at 100 detections per image and category at
+            most; the others are ignored at all overlaps.
     """
 
     numbers: dict[str, float | None]
@@ -59,9 +63,9 @@ class Evaluated:
     ignored: npt.NDArray[np.uint16]
 
 
-def evaluate(records: Records, truths: Sequence[Sequence[Box]]) -> Evaluated:
+def evaluate(records: Records, targets: Sequence[Sequence[Box]]) -> CocoResult:
     """Compare detections with the annotations of the same images, in the same order."""
-    evaluation = _coco_evaluation(records, truths)
+    evaluation = _coco_evaluation(records, targets)
     values = [None if value < 0 else 100 * float(value) for value in evaluation.stats]
     count = len(records["scores"])
     matched = np.zeros(count, np.uint16)
@@ -73,16 +77,16 @@ def evaluate(records: Records, truths: Sequence[Sequence[Box]]) -> Evaluated:
             at = np.array(entry["dtIds"]) - 1
             matched[at] = weights @ (entry["dtMatches"] > 0)
             ignored[at] = weights @ entry["dtIgnore"]
-    return Evaluated(dict(zip(NUMBERS, values, strict=True)), matched, ignored)
+    return CocoResult(dict(zip(NUMBERS, values, strict=True)), matched, ignored)
 
 
-def _coco_evaluation(records: Records, truths: Sequence[Sequence[Box]]) -> Any:
-    images = [{"id": index} for index in range(len(truths))]
-    categories = [{"id": category} for category in sorted({box["category_id"] for boxes in truths for box in boxes})]
+def _coco_evaluation(records: Records, targets: Sequence[Sequence[Box]]) -> Any:
+    images = [{"id": index} for index in range(len(targets))]
+    categories = [{"id": category} for category in sorted({box["category_id"] for boxes in targets for box in boxes})]
     annotations = [
-        {**box, "bbox": list(box["bbox"]), "image_id": index} for index, boxes in enumerate(truths) for box in boxes
+        {**box, "bbox": list(box["bbox"]), "image_id": index} for index, boxes in enumerate(targets) for box in boxes
     ]
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells what it does
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
         evaluation = COCOeval(
             _coco(images, categories, annotations), _coco(images, categories, _results(records)), "bbox"
         )
@@ -102,7 +106,7 @@ def _coco(images: list[Any], categories: list[Any], annotations: list[Any]) -> C
 
 
 def _results(records: Records) -> list[dict[str, Any]]:
-    """Detections as ``COCO.loadRes`` makes them."""
+    """Return detections as ``COCO.loadRes`` makes them."""
     corners = records["boxes"]
     sizes = corners[:, 2:] - corners[:, :2]
     bboxes = np.concatenate([corners[:, :2], sizes], 1).tolist()

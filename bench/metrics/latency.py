@@ -9,9 +9,9 @@ import torch
 
 
 def median_ms(call: Callable[..., Any], arguments: Iterable[tuple[Any, ...]], device: torch.device) -> float:
-    """Median milliseconds of ``call`` over its arguments, each run once, after one run that is not counted.
+    """Return the median milliseconds of ``call`` over its arguments, each timed once, after one run as a warm-up.
 
-    On a GPU each is run uncounted before: libraries choose their kernels when they first meet a shape.
+    On a GPU the warm-up runs all of them: libraries choose their kernels when they first meet a shape.
     """
     arguments = list(arguments)
     for values in arguments if device.type == "cuda" else arguments[:1]:
@@ -27,6 +27,6 @@ def median_ms(call: Callable[..., Any], arguments: Iterable[tuple[Any, ...]], de
 
 
 def _wait(device: torch.device) -> None:
-    """Kernels run on after the call that queued them has returned."""
+    """Wait for the device: its kernels run on after the call that queued them has returned."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -20,7 +20,7 @@ from splitbench.methods.base import Deployment
 
 SIDES = ("device", "server")
 SWITCHES_PER_SECOND = (1, 10, 30)
-_TIMES = 5
+_REPEATS = 5
 
 
 class Digests:
@@ -31,7 +31,7 @@ class Digests:
         self.backbone = {self.of(tensor) for tensor in backbone.state_dict().values()}
 
     def of(self, tensor: Tensor) -> str:
-        """A short digest of type, shape and content."""
+        """Return a short digest of the tensor's type, shape and content."""
         place = (tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
         if place not in self._known:
             head = f"{tensor.dtype} {tuple(tensor.shape)}\n".encode()
@@ -41,7 +41,7 @@ class Digests:
 
 
 def stored(deployment: Deployment, digests: Digests) -> dict[str, Any]:
-    """Per side: bytes of the backbone's own tensors, and digest and bytes of every other.
+    """Return, per side, the bytes of the backbone's tensors, and digest and bytes of every other tensor.
 
     Counters of training batches are left out: inference does not need them.
     """
@@ -67,12 +67,12 @@ def stored(deployment: Deployment, digests: Digests) -> dict[str, Any]:
 
 
 def _distinct(tensors: Iterable[Tensor]) -> Iterable[Tensor]:
-    """Tensors that share memory once; equal ones in different memory are stored twice."""
+    """Return tensors that share memory once; equal ones in different memory are stored twice."""
     return {(t.data_ptr(), t.dtype, tuple(t.shape), t.stride()): t for t in tensors}.values()
 
 
 def over_rate_points(points: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Storage and switching columns of one method's rate points, from what :func:`stored` said of each."""
+    """Return storage and switching columns of one method's rate points, from what :func:`stored` said of each."""
     columns: dict[str, float] = {}
     for side in SIDES:
         own = [point[side]["own"] for point in points]
@@ -93,9 +93,9 @@ def over_rate_points(points: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def switch_ms(deployment: Deployment, digests: Digests, device: torch.device) -> float:
-    """Median milliseconds to copy a rate point's own tensors, of both sides, from host memory into place on ``device``.
+    """Return the median milliseconds to copy a rate point's own tensors, of both sides, from host memory to ``device``.
 
-    It is what a switch takes once the weights have arrived; a method without weights of its own takes next to nothing.
+    That is what a switch takes once the weights have arrived; next to nothing for a method without weights of its own.
     """
     every = (
         *deployment.head.state_dict().values(),
@@ -110,4 +110,4 @@ def switch_ms(deployment: Deployment, digests: Digests, device: torch.device) ->
         for place, weights in pairs:
             place.copy_(weights)
 
-    return median_ms(load, [()] * _TIMES, device)
+    return median_ms(load, [()] * _REPEATS, device)

@@ -1,4 +1,4 @@
-"""Multiply-accumulates of one forward pass."""
+"""Multiply-accumulates (MACs) of forward passes and training steps."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_macs(function: Callable[..., Any], *inputs: Any) -> int:
-    """Multiply-accumulates (MACs) of ``function(*inputs)``, measured on one real run without gradients.
+    """Count the multiply-accumulates (MACs) of ``function(*inputs)`` in one real run without gradients.
 
     ``torch.utils.flop_counter`` watches the operations that are really dispatched and counts 2 floating-point
     operations per multiply-accumulate of every convolution (grouped, transposed), matrix product and scaled
@@ -40,7 +40,7 @@ def count_macs(function: Callable[..., Any], *inputs: Any) -> int:
 
 
 def count_training_macs(loss: Callable[[], Tensor]) -> int:
-    """Multiply-accumulates of computing a loss and its gradients, counted as by :func:`count_macs`."""
+    """Count the MACs of computing a loss and its gradients, as :func:`count_macs` does."""
     mapping = {torch.ops.aten.convolution_backward: _convolution_gradients}
     counting = FlopCounterMode(display=False, custom_mapping=mapping)
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), counting as counter:
@@ -49,12 +49,12 @@ def count_training_macs(loss: Callable[[], Tensor]) -> int:
 
 
 def count_step_macs(model: nn.Module, loss: Callable[[], Tensor]) -> int:
-    """The same of one training step of ``model``, whose weights and statistics are put back; it is left training."""
+    """Count the MACs of one training step of ``model``; its weights and statistics are restored, not its mode."""
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model.train()
     with torch.random.fork_rng(devices=[]):
         with torch.no_grad():
-            loss()  # what is worked out once and kept is not a step's
+            loss()  # what is computed once and cached is no part of a step
         macs = count_training_macs(loss)
     model.zero_grad(set_to_none=True)
     model.load_state_dict(before)
@@ -73,7 +73,7 @@ def _convolution_gradients(
     *rest: Any,
     **_: Any,
 ) -> int:
-    """Floating-point operations of a convolution's gradients: for its input, for its weights, each as many as forward.
+    """Return the FLOPs of a convolution's gradients: for its input, for its weights, each as many as forward.
 
     PyTorch's own formula takes every channel to meet every other in the weights' gradient, whatever the groups are:
     for a depthwise convolution of C channels that is C times too many.

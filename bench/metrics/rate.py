@@ -1,4 +1,4 @@
-"""Rate: the columns that come from the bitstreams' lengths."""
+"""Rate: the columns that follow from the lengths of the bitstreams."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ FIELDS = ("bytes", "payload", "side", "framing")
 
 
 def record(streams: Sequence[Bitstream]) -> Records:
-    """Lengths in bytes of a batch's bitstreams and of their three parts."""
+    """Return the records of a batch's bitstreams: their lengths and those of their three parts, in bytes."""
     rows = [(len(stream.data), stream.payload, stream.side, stream.framing) for stream in streams]
     columns = np.array(rows, np.int64).reshape(-1, len(FIELDS)).T
     return dict(zip(FIELDS, columns, strict=True))
 
 
 def summary(records: Records, pixels: float, elements: float) -> dict[str, float]:
-    """The rate columns. ``pixels`` and ``elements`` of the cut are those of one image, or the mean over images."""
+    """Return the rate columns. ``pixels`` and ``elements`` of the cut are those of one image, or means over images."""
     size = records["bytes"]
     mean = float(size.mean())
     columns = {

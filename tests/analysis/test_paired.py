@@ -15,7 +15,7 @@ from splitbench.bench.analysis.compare.pairs import pairs
 from splitbench.bench.analysis.compare.remarks import paired_test_remarks
 from splitbench.bench.analysis.compare.statistics import difference_of_hits, difference_of_samples, holm
 from splitbench.bench.metrics import detection
-from splitbench.bench.metrics.resampled import resampled
+from splitbench.bench.metrics.bootstrap import average_precisions
 from splitbench.bench.results.table import points, read
 from tests.helpers import csv_samples as samples
 
@@ -210,7 +210,7 @@ def test_detection_is_tested_by_the_bootstrap_of_average_precision(tmp_path):
         cell = samples.point(1000, ap, method=method, split="layer2", knob="k", value=1, **given)
         rows.append(cell)
         np.savez(tmp_path / "records" / f"{cell['key']}.npz", **records)
-        drawn[method] = (ap, resampled(records))
+        drawn[method] = (ap, average_precisions(records))
     table = paired_tests(read([samples.save(tmp_path / "cells.csv", rows)]), all_pairs=True)
     found = {(one["a"], one["b"]): one for one in table.to_dict("records")}
     row = found["b k=1", "quantize-rle k=1"]

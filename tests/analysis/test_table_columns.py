@@ -11,7 +11,7 @@ from splitbench.bench.analysis import table_columns
 from splitbench.bench.analysis.compare import compare
 from splitbench.bench.analysis.compare.statistics import SAMPLES
 from splitbench.bench.analysis.latency import Question, what_if
-from splitbench.bench.metrics import resampled
+from splitbench.bench.metrics import bootstrap
 from tests.helpers import csv_samples as samples
 from tests.helpers.command_line import splitbench
 
@@ -54,8 +54,8 @@ def test_an_unknown_column_is_named_with_the_nearest(capsys):
 
 def test_numbers_of_samples_are_those_that_are_drawn():
     told = " ".join(table_columns.INTERVALS)
-    assert f"bootstrap of {resampled.SAMPLES:,} samples" in told
-    assert f"{SAMPLES:,} samples (ap: {resampled.SAMPLES:,}" in told
+    assert f"bootstrap of {bootstrap.SAMPLES:,} samples" in told
+    assert f"{SAMPLES:,} samples (ap: {bootstrap.SAMPLES:,}" in told
 
 
 @pytest.mark.parametrize("name", ["version", "license"])

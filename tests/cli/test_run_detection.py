@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from splitbench.bench.metrics.resampled import interval, resampled
+from splitbench.bench.metrics.bootstrap import average_precisions, interval
 from splitbench.bench.results.columns import NAMES
 from tests.helpers.closeness import AVERAGE_PRECISION
 from tests.helpers.coco_samples import SIZES, write_coco
@@ -53,7 +53,7 @@ def test_a_run_ends_in_table_comparison_and_figures(tmp_path, capsys):
             kept = dict(records)
         assert kept["bytes"].mean() == pytest.approx(float(row["bytes_mean"]))
         assert kept["image"].tolist() == list(range(6)) and kept["detections"].sum() == len(kept["boxes"])
-        assert np.array_equal(kept["samples"], resampled(kept), equal_nan=True)
+        assert np.array_equal(kept["samples"], average_precisions(kept), equal_nan=True)
         low, high = interval(kept["samples"], float(row["ap"]))
         assert (low, high) == pytest.approx((float(row["accuracy_low"]), float(row["accuracy_high"])), abs=1e-4)
     by = {(row["split"], row["method"], row["value"]): row for row in table}

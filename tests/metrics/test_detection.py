@@ -13,8 +13,8 @@ from pycocotools.cocoeval import COCOeval
 from splitbench.bench.evaluation.tasks import get
 from splitbench.bench.metrics import detection
 from splitbench.bench.metrics.average_precision import average_precision
+from splitbench.bench.metrics.bootstrap import average_precisions, interval, matches_in
 from splitbench.bench.metrics.records import joined
-from splitbench.bench.metrics.resampled import found_in, interval, resampled
 from splitbench.methods import MethodError
 
 TASK = get("detection")
@@ -130,7 +130,7 @@ def test_only_crowds_leave_nothing_to_measure():
 
 
 def draws_of(scored, draws):
-    return 100 * average_precision(found_in(scored.records), np.array(draws))
+    return 100 * average_precision(matches_in(scored.records), np.array(draws))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -187,7 +187,7 @@ def test_summary_pairs_the_samples_of_two_cells():
 
 def test_records_alone_give_the_intervals_again():
     scored = ours(GOOD, TRUTH)
-    assert np.array_equal(resampled(dict(scored.records)), scored.resampled, equal_nan=True)
+    assert np.array_equal(average_precisions(dict(scored.records)), scored.bootstrap, equal_nan=True)
     assert scored.records["detections"].tolist() == [3, 1, 0, 0, 1]
     assert scored.records["truths"].tolist() == [3, 1, 0, 0, 1]
 

@@ -14,7 +14,7 @@ from splitbench.bench.analysis.compare.bd import find_anchor
 from splitbench.bench.analysis.compare.pairs import FACTOR, Pair, pairs
 from splitbench.bench.analysis.compare.statistics import Difference, difference_of_hits, difference_of_samples, holm
 from splitbench.bench.analysis.image_records import read_records, tables_without_records
-from splitbench.bench.metrics import resampled
+from splitbench.bench.metrics import bootstrap
 from splitbench.bench.metrics.average_precision import average_precision
 from splitbench.bench.metrics.records import Records
 from splitbench.bench.results.names import CURVE, Row, curve_name
@@ -111,15 +111,15 @@ def _test_hits(a: Records, b: Records) -> dict[str, Any]:
 
 def _load_aps(row: Row) -> Records | None:
     """Return a cell's average precision over all images, and in the bootstrap samples of them."""
-    needed = "image", *resampled.NEEDED
+    needed = "image", *bootstrap.REQUIRED
     records = read_records(row, (*needed, "samples")) or read_records(row, needed)  # older runs lack the samples
     if records is None:
         return None
     every_image = np.ones((1, len(records["image"])), np.int64)
     return {
         "image": records["image"],
-        "ap": 100 * average_precision(resampled.found_in(records), every_image),
-        "samples": records["samples"] if "samples" in records else resampled.resampled(records),
+        "ap": 100 * average_precision(bootstrap.matches_in(records), every_image),
+        "samples": records["samples"] if "samples" in records else bootstrap.average_precisions(records),
     }
 
 

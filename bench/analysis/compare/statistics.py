@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest, norm
 
-from splitbench.bench.metrics.resampled import interval
+from splitbench.bench.metrics.bootstrap import interval
 
 SAMPLES = 10_000
 """Bootstrap samples of a difference between shares."""
