@@ -1,15 +1,16 @@
 """Classifiers as backbones: preprocessing brings every picture to one size, the head begins with normalizing."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from splitbench.bench.backbones.preprocessing import Normalize, Preprocessing
-from splitbench.bench.split import Halves, default_example, split
+from splitbench.bench.backbones.trivial_splits import WholeHead
+from splitbench.bench.split import SplitModel, default_example, split
 from splitbench.datasets.base import Dataset
 
 
@@ -49,18 +50,24 @@ class Classifier:
         """Pixels (uint8, (B, 3, H, W)) to scores (B, classes)."""
         return nn.Sequential(Normalize(self.preprocessing.mean, self.preprocessing.std), self.model)
 
-    def split(self, at: str, example: Any) -> Halves:
-        """Head from pixels to the cut, tail from the cut to scores. Raises UserError for an unknown split point.
+    def split(self, at: str, example: Any) -> SplitModel:
+        """Cut the model: the head takes pixels, the tail returns scores (B, classes).
 
-        ``example`` is a small batch of pixels, (B, 3, H, W).
+        Args:
+            at: The split point.
+            example: A small batch of pixels, (B, 3, H, W).
+
+        Raises:
+            UserError: Unknown split point.
         """
         normalize = Normalize(self.preprocessing.mean, self.preprocessing.std).to(example.device)
         if at == "output":
-            return Halves(_Scores(self.whole().to(example.device)), split(self.model, at, example).tail)
+            head = WholeHead(self.whole().to(example.device))
+            return SplitModel.from_example(head, nn.Identity(), head(example), at=at, roles=(at,))
         if at == "input":
             return split(nn.Sequential(normalize, self.model), at, example)
-        head, tail = split(self.model, at, normalize(example))
-        return Halves(_Normalized(normalize, head), tail)
+        inner = split(self.model, at, normalize(example))
+        return replace(inner, head=_Normalized(normalize, inner.head))
 
     def example(self, pictures: Sequence[Image.Image] = ()) -> Tensor:
         """What the model itself is given of some pictures, normalized; noise of their size for none."""
@@ -83,24 +90,8 @@ class _Normalized(nn.Module):
         super().__init__()
         self.normalize = normalize
         self.head = head
-        self.cut_tensors = cast(int, head.cut_tensors)
-        self.roles = cast(tuple[str, ...], head.roles)
-        self.how = cast(str, head.how)
 
     def forward(self, pixels: Tensor) -> tuple[Any, ...]:
-        """Pixels to what crosses the split point."""
+        """Map pixels to what crosses the split point."""
         out: tuple[Any, ...] = self.head(self.normalize(pixels))
         return out
-
-
-class _Scores(nn.Module):
-    """The head at ``output``: the whole classifier."""
-
-    def __init__(self, whole: nn.Module) -> None:
-        super().__init__()
-        self.whole = whole
-        self.at, self.how, self.cut_tensors, self.roles = "output", "", 1, ("output",)
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor]:
-        """Pixels to the scores, which cross."""
-        return (self.whole(pixels),)

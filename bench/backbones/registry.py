@@ -25,7 +25,7 @@ from splitbench.bench.backbones.detectors import Detector
 from splitbench.bench.backbones.detectors.frozen import freeze
 from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.backbones.zoo import NETWORKS
-from splitbench.bench.split import Halves
+from splitbench.bench.split import SplitModel
 from splitbench.bench.split.detection import is_torchvisions
 from splitbench.bench.utils import user_code, weight_files
 from splitbench.bench.utils.errors import UserError
@@ -81,10 +81,15 @@ class Backbone(Protocol):
         """A batch of pixels to predictions."""
         ...
 
-    def split(self, at: str, example: Any) -> Halves:
-        """Head from pixels to the cut, tail from the cut to predictions. Raises UserError for an unknown split point.
+    def split(self, at: str, example: Any) -> SplitModel:
+        """Cut the model: the head takes pixels, the tail returns predictions.
 
-        ``example`` is a small batch of pixels.
+        Args:
+            at: The split point.
+            example: A small batch of pixels.
+
+        Raises:
+            UserError: Unknown split point, or the model cannot be cut there.
         """
         ...
 

@@ -14,7 +14,6 @@ from splitbench.bench.cli import info
 from splitbench.bench.cli import results as results_commands
 from splitbench.bench.utils import renamed
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.files import folder_for
 from splitbench.bench.utils.renamed import RenamedWarning, current
 from splitbench.bench.utils.text import format_count
 
@@ -113,10 +112,8 @@ def run(
     ] = 3600,
     patience: Annotated[float | None, typer.Option(hidden=True, min=0)] = None,
     naive: Annotated[bool, typer.Option("--naive", help="Each cell by itself, nothing shared: slow; a check.")] = False,
-    keep_images: Annotated[
-        Path | None, typer.Option(help="Keep decoded evaluation pictures in this folder; other runs find them there.")
-    ] = None,
-    keep_gib: Annotated[float, typer.Option(help="GiB that --keep-images may take.", min=0)] = 20,
+    keep_images: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    keep_gib: Annotated[float | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run a sweep: all cells that are not stored yet; then the CSV, a comparison, figures and a report."""
     from splitbench.bench.run.executors import ExecutorOptions, open_executor
@@ -134,15 +131,9 @@ def run(
     from splitbench.bench.sweep.configs import title
 
     folder = out or Path("results") / path.stem
-    if keep_images is not None:
-        folder_for(keep_images, "--keep-images")
-    sources = replace(
-        sources,
-        memory=int(memory * 2**30),
-        pictures=keep_images,
-        pictures_limit=int(keep_gib * 2**30),
-        naive=naive,
-    )
+    if keep_images is not None or keep_gib is not None:
+        typer.echo("note: --keep-images is gone, since decoding takes next to no time: leave it out", err=True)
+    sources = replace(sources, memory=int(memory * 2**30), naive=naive)
     result = run_sweep(
         checked,
         sources,

@@ -1,19 +1,25 @@
-"""The one-pass evaluator: each image is decoded once, each head runs once per batch, each codec and tail once per cell.
+"""The one-pass evaluator: how one image becomes a row's bytes and accuracy.
 
-It knows nothing of any particular method or task: a deployment is a head, a codec and a tail, and a task says what is
-kept of their outputs. What is scored is always what the tail makes of the decoded bytes, and the bytes are those that
-were counted. Four steps, which may run in different processes and at different times:
+    dataset.image(i)                           loader.py        decoded once, by threads, ahead of the network
+        -> backbone.pixels, a batch
+        -> head(pixels)                        shared_heads.py  once per split; heads continue from one another
+        -> codec.encode -> BYTES -> decode     transmission.py  once per cell, in threads (coder_threads.py)
+        -> tail(*decoded)                      pipeline.py      once per cell
+        -> task.record(answers, targets)       tasks/           bytes and answers of every image: records
 
-    prepare   split the backbone, fit or load what methods need          once in every process that measures
-    describe  computation, times and stored bytes of every cell          once
-    measure   any range of the pass's batches -> a shard of records      ranges in any order, anywhere
-    score     the shards joined -> outcomes: columns and records         once
+Heads, codecs and tails are what a method deploys. What is scored is always what the tail makes of the decoded bytes,
+and the bytes are those that were counted. Four steps, which may run in different processes and at different times:
+
+    prepare   split the backbone, and deploy every method         once in every process that measures
+    describe  computation, times and storage of every cell        once
+    measure   any range of the pass's batches -> a shard          ranges in any order, anywhere
+    score     the joined shards -> columns and records of a row   once
 """
 
 from collections.abc import Callable, Sequence
 
 from splitbench.bench.evaluation.costs import Description, describe
-from splitbench.bench.evaluation.inputs import Material
+from splitbench.bench.evaluation.inputs import EvaluationInputs
 from splitbench.bench.evaluation.measure import measure
 from splitbench.bench.evaluation.prepare import Prepared, prepare
 from splitbench.bench.evaluation.score import Outcome, score
@@ -22,7 +28,7 @@ from splitbench.bench.sweep.cells import Cell
 
 __all__ = [
     "Description",
-    "Material",
+    "EvaluationInputs",
     "Outcome",
     "Prepared",
     "Shard",
@@ -36,13 +42,15 @@ __all__ = [
 ]
 
 
-def evaluate(cells: Sequence[Cell], material: Material, advance: Callable[[int], None]) -> list[Outcome]:
-    """Measure all cells of one dataset and backbone in one pass. ``advance`` is told of every (image, cell) done.
+def evaluate(cells: Sequence[Cell], inputs: EvaluationInputs, advance: Callable[[int], None]) -> list[Outcome]:
+    """Evaluate all cells of one dataset and backbone in one pass, in this process.
 
-    A cell that fails keeps its reason and stops; the others go on.
+    A cell that fails tells its reason, and the others go on. ``advance`` is called with the number of (image, cell)
+    pairs that were done.
     """
     named = {str(number): cell for number, cell in enumerate(cells)}
-    prepared = prepare(named, material)
+    prepared = prepare(named, inputs)
     descriptions = describe(prepared)
     shard = measure(prepared, advance=advance)
-    return [one for _, one in score(named, shard, descriptions, material.dataset, material.skip_unreadable)]
+    outcomes = score(named, shard, descriptions, inputs.dataset, skip_unreadable=inputs.skip_unreadable)
+    return [outcome for _, outcome in outcomes]

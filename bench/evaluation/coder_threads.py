@@ -1,4 +1,4 @@
-"""Threads that code while the network runs. Coders release the interpreter lock."""
+"""Threads that encode and decode while the network runs. Codecs release the interpreter lock."""
 
 import ctypes
 import threading
@@ -10,11 +10,11 @@ T = TypeVar("T")
 
 
 class _Stop(BaseException):
-    """Passes through a codec's own `except Exception`."""
+    """Passes through a codec's own ``except Exception``."""
 
 
 class Call(Generic[T]):
-    """A call, and what came of it."""
+    """A call whose result is asked for later."""
 
     def __init__(self, call: Callable[..., T], arguments: tuple[Any, ...]) -> None:
         self._call, self._arguments = call, arguments
@@ -23,7 +23,7 @@ class Call(Generic[T]):
         self.future: Future[T] | None = None
 
     def result(self) -> T:
-        """What the call returned; raises what it raised. Waits for it, and stops it where waiting is given up."""
+        """Wait for the call and return what it returned, or raise what it raised; giving up waiting stops the call."""
         if self.future is None:
             return self._call(*self._arguments)
         try:
@@ -33,13 +33,13 @@ class Call(Generic[T]):
             raise
 
     def stop(self) -> None:
-        """Interrupt it, as soon as it is in Python code."""
+        """Interrupt the call as soon as it runs Python code."""
         with self._lock:
             if self._thread:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(_Stop))
 
     def run(self) -> T:
-        """The call, in a thread of its own."""
+        """Make the call in the current thread."""
         with self._lock:
             self._thread = threading.get_ident()
         try:
@@ -49,21 +49,21 @@ class Call(Generic[T]):
                 self._thread = 0
 
 
-class Coders:
-    """Some threads, or none: calls are then made where their result is asked for."""
+class CoderThreads:
+    """A pool of ``count`` threads; with none, calls are made where their result is asked for."""
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-        self._pool = ThreadPoolExecutor(threads, "coder") if threads else None
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._pool = ThreadPoolExecutor(count, "coder") if count else None
 
     def submit(self, call: Callable[..., T], *arguments: Any) -> Call[T]:
-        """Have something called."""
-        begun = Call(call, arguments)
+        """Begin ``call(*arguments)``."""
+        submitted = Call(call, arguments)
         if self._pool is not None:
-            begun.future = self._pool.submit(begun.run)
-        return begun
+            submitted.future = self._pool.submit(submitted.run)
+        return submitted
 
     def close(self) -> None:
-        """Calls that wait are not made any more; those at work end first."""
+        """Drop the calls that have not begun, and wait for the others."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)

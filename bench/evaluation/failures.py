@@ -1,6 +1,6 @@
-"""What becomes of an error: one cell's reason, never another's."""
+"""Keeps an error to the cells that it concerns: they fail, and the others go on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -10,39 +10,56 @@ from splitbench.bench.utils import devices
 from splitbench.bench.utils.failure import Failure
 from splitbench.bench.utils.time_limit import limited
 
-_NO_ROOM = (
+_OUT_OF_MEMORY = (
     "out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUBLAS_STATUS_NOT_INITIALIZED",
     "CUDNN_STATUS_ALLOC_FAILED",
     "unable to find an engine",
 )
-"""What libraries that allocate beside PyTorch say. The third and the last have other causes, too, seldom."""
+"""Messages of libraries that allocate beside PyTorch. The third and the last seldom have other causes, too."""
 
 
-def lacks_memory(error: BaseException) -> bool:
-    """Whether a device's memory ran out."""
-    told = isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_ROOM)
-    return told or isinstance(error, torch.OutOfMemoryError)
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether a device's memory ran out."""
+    message = isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+    return message or isinstance(error, torch.OutOfMemoryError)
+
+
+def note(failures: dict[str, Failure], names: Iterable[str], failure: Failure) -> None:
+    """Record the failure of these cells; each keeps the one at its earliest batch."""
+    for name in names:
+        if name not in failures or failure.batch < failures[name].batch:
+            failures[name] = failure
 
 
 @contextmanager
 def isolated(
-    failed: dict[str, str], cells: Mapping[str, Cell], device: torch.device, spare_memory: bool = False
+    failures: dict[str, Failure],
+    cells: Mapping[str, Cell],
+    device: torch.device,
+    *,
+    batch: int = -1,
+    raise_out_of_memory: bool = False,
 ) -> Iterator[None]:
-    """What goes wrong within, or takes too long, is the failure of these cells, by name, and no others'.
+    """Turn an error or a time-out in the block into a failure of these cells.
 
-    With ``spare_memory``, lack of a device's memory goes on as ``torch.OutOfMemoryError``.
+    Args:
+        failures: Where it is recorded, by the cells' names.
+        cells: The cells that the block is about, by name.
+        device: Where the block computes.
+        batch: The batch that the block is about; -1 before the first one.
+        raise_out_of_memory: Raise lack of memory on the device as ``torch.OutOfMemoryError`` instead.
 
     Raises:
-        UserError: the GPU computes nothing any more, so that all that comes would fail.
+        UserError: The GPU stopped working, so that everything else would fail, too.
     """
     try:
         with limited():
             yield
-    except (Exception, SystemExit) as error:  # sys.exit() in a method of one's own is its failure, too
-        if spare_memory and lacks_memory(error):
+    except (Exception, SystemExit) as error:  # a user's method may call sys.exit()
+        if raise_out_of_memory and is_out_of_memory(error):
             raise torch.OutOfMemoryError(str(error)) from error
-        reason = Failure.from_error(error, ", ".join(f"{cell} ({name})" for name, cell in cells.items())).reason
-        devices.refuse_stopped(device, f"{next(iter(cells.values()))}: {reason}")
-        failed.update(dict.fromkeys(cells, reason))
+        failure = Failure.from_error(error, ", ".join(f"{cell} ({name})" for name, cell in cells.items()), batch)
+        devices.refuse_stopped(device, f"{next(iter(cells.values()))}: {failure.reason}")
+        note(failures, cells, failure)

@@ -1,4 +1,4 @@
-"""What one pass works on."""
+"""The inputs of one pass: a backbone, a dataset, and how to run the one on the other."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -8,76 +8,80 @@ from typing import Any
 import torch
 
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.backbones.split_model import Place
-from splitbench.bench.evaluation.decoded_cache import KeptPictures
-from splitbench.bench.evaluation.loader import Batch, batches, chunks, decoded
+from splitbench.bench.evaluation.loader import Batch, load, plan_batches
+from splitbench.bench.split import SplitModel
 from splitbench.bench.training.batches import to_device
 from splitbench.bench.utils.precision import Precision
 from splitbench.datasets.base import Dataset
 from splitbench.methods.base import Learned
 
-KEPT_BYTES = 200_000_000
-"""Of calibration images, and of a split's cuts of them."""
+CACHE_BYTES = 200_000_000
+"""Limit for cached calibration images, and for a split's cached cuts of them."""
 
 _HALVINGS = 4
 """How often a batch that does not fit into memory is halved."""
 
 
-@dataclass(frozen=True)
-class Material:
-    """What one pass works on. ``calibration()`` opens the calibration images; it raises where there are none.
+@dataclass(frozen=True, kw_only=True)
+class EvaluationInputs:
+    """What one pass over a dataset needs.
 
-    ``learned(name, place)`` gives what was trained for a cell; it raises MethodError where that failed. ``batch`` is
-    how many images are run at once. ``naive`` shares nothing between cells, to see that sharing changes nothing.
-    ``kept`` holds pictures that need not be decoded. ``precision`` is that of heads and tails.
+    Attributes:
+        backbone: The pretrained model.
+        dataset: The evaluation images.
+        calibration: Opens the calibration images; raises DataError where there are none.
+        learned: Returns what was trained for a cell, given its name and split; raises MethodError where that failed.
+        skip_unreadable: Leave out images that cannot be read, instead of failing the pass.
+        batch: Images per batch.
+        device: Where heads and tails run.
+        naive: Share nothing between cells, to check that sharing changes no result.
+        precision: Of heads and tails.
     """
 
     backbone: Backbone
     dataset: Dataset
     calibration: Callable[[], Dataset]
-    learned: Callable[[str, Place], Learned]
-    skip_unreadable: bool
+    learned: Callable[[str, SplitModel], Learned]
     batch: int
     device: torch.device
+    skip_unreadable: bool = False
     naive: bool = False
-    kept: KeptPictures | None = None
     precision: Precision = "float32"
-    _decoded: list[Batch] = field(default_factory=list)
+    _calibration_cache: list[Batch] = field(default_factory=list)
 
     @cached_property
     def plan(self) -> list[list[int]]:
-        """The pass's batches in order: the indices of each one's images. The same in every process."""
-        return chunks(self.dataset, self.backbone, self.batch)
+        """The indices of each batch's images, in order; the same in every process."""
+        return plan_batches(self.dataset, self.backbone, self.batch)
 
     @property
-    def smallest(self) -> int:
+    def smallest_batch(self) -> int:
         """The fewest images that are run at once where memory runs out."""
         return max(1, self.batch >> _HALVINGS)
 
     def batches(self, first: int = 0, last: int | None = None) -> Iterator[Batch]:
-        """The batches from number ``first`` up to ``last``, the latter not among them, decoded."""
-        pixels = None if self.kept is None else self.kept.of(self.dataset, self.backbone)
-        return decoded(self.dataset, self.backbone, self.plan[first:last], pixels)
+        """Load the batches numbered ``first`` to ``last``, exclusive."""
+        return load(self.dataset, self.backbone, self.plan[first:last])
 
-    def refuses(self, batch: Batch) -> bool:
-        """Whether the pass fails because some of a batch's images cannot be read."""
+    def rejects(self, batch: Batch) -> bool:
+        """Return whether unreadable images in this batch fail the pass."""
         return bool(batch.unreadable) and not self.skip_unreadable
 
     def calibration_batches(self) -> Iterable[Batch]:
-        """The calibration images as pixels; decoded once where they are few enough to keep."""
-        return self._decoded or self._decode()
+        """Load the calibration images; few enough of them are cached."""
+        return self._calibration_cache or self._load_calibration()
 
-    def _decode(self) -> Iterator[Batch]:
-        kept: list[Batch] = []
-        room = KEPT_BYTES
+    def _load_calibration(self) -> Iterator[Batch]:
+        cache: list[Batch] = []
+        room = CACHE_BYTES
         dataset = self.calibration()
-        for batch in batches(dataset, self.backbone, self.batch):
+        for batch in load(dataset, self.backbone, plan_batches(dataset, self.backbone, self.batch)):
             room -= 0 if batch.pixels is None else sum(x.nbytes for x in batch.pixels)
-            kept = [*kept, batch] if room >= 0 else []
+            cache = [*cache, batch] if room >= 0 else []
             yield batch
         if room >= 0:
-            self._decoded[:] = kept
+            self._calibration_cache[:] = cache
 
-    def placed(self, pixels: Any) -> Any:
-        """A batch's pixels, a tensor or a list of tensors, on the device."""
+    def to_device(self, pixels: Any) -> Any:
+        """Move a batch's pixels, a tensor or a list of tensors, to the device."""
         return to_device(pixels, self.device)

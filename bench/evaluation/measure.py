@@ -1,4 +1,4 @@
-"""Measures any range of a pass's batches: per cell, what is kept of every image."""
+"""Measures a range of a pass's batches: the records of every image, for every cell."""
 
 import time
 from collections import deque
@@ -8,41 +8,46 @@ from dataclasses import replace
 import numpy as np
 
 from splitbench.bench.evaluation import tasks
-from splitbench.bench.evaluation.failures import lacks_memory
-from splitbench.bench.evaluation.pipeline import Done, Shown, run
+from splitbench.bench.evaluation.failures import is_out_of_memory
+from splitbench.bench.evaluation.pipeline import BatchResult, LabelledBatch, run
 from splitbench.bench.evaluation.prepare import Prepared
 from splitbench.bench.evaluation.shards import Shard, ShardError
 from splitbench.bench.metrics.records import Records, concatenated
-from splitbench.bench.utils import devices
 
 Advance = Callable[[int], None]
 
 
 def measure(prepared: Prepared, first: int = 0, last: int | None = None, advance: Advance = lambda _: None) -> Shard:
-    """Run the batches from number ``first`` up to ``last`` through the uncompressed backbone and all cells.
+    """Run the batches numbered ``first`` to ``last``, exclusive, through the uncompressed backbone and all cells.
 
-    ``advance`` is told of every (image, cell) done. A cell that fails stops, here and in later calls, and the others
-    go on. Where an image cannot be read and that fails the pass, the other batches are only looked through, so that
-    all such images are counted. Where memory runs out, batches are halved from there on, four times at most.
+    A cell that fails stops, here and in later calls, and the others go on. Where an unreadable image fails the pass,
+    later batches are only decoded, so that all such images are counted. Where memory runs out, batches are divided in
+    two from there on, four times at most.
+
+    Args:
+        prepared: The cells.
+        first: Number of the first batch.
+        last: Number of the batch after the last one; None for all.
+        advance: Called with the number of (image, cell) pairs that were done.
     """
-    total = len(prepared.material.plan)
+    total = len(prepared.inputs.plan)
     last = total if last is None else min(last, total)
-    if prepared.material.naive and len(prepared.candidates) > 1:
-        return _one_by_one(prepared, first, last, advance)
-    return _Measuring(prepared, first, last, advance).shard(total)
+    if prepared.inputs.naive and len(prepared.candidates) > 1:
+        return _measure_one_by_one(prepared, first, last, advance)
+    return _Measurement(prepared, first, last, advance).shard(total)
 
 
-def _one_by_one(prepared: Prepared, first: int, last: int, advance: Advance) -> Shard:
-    """The naive way: all is done again for every cell. Raises ShardError where the backbone's answers differ.
+def _measure_one_by_one(prepared: Prepared, first: int, last: int, advance: Advance) -> Shard:
+    """Measure naively: everything again for every cell. Raises ShardError where the backbone's answers differ.
 
-    A cell whose batches were halved has the backbone's answers to these, whose last bits may be others: they are not
-    compared.
+    Cells whose batches were divided further than others' are compared among themselves: the backbone's answers may
+    differ in their last bits with the size of a batch.
     """
-    shards = [measure(alone, first, last, advance) for alone in prepared.apart()]
+    shards = [measure(single, first, last, advance) for single in prepared.one_by_one()]
     longest = max(shards, key=lambda shard: (len(shard.reference.get("image", ())), len(shard.unreadable)))
     for shard in shards:
-        like = [one for one in shards if one.cells and one.batch == shard.batch] if shard.cells else []
-        if not all(np.array_equal(x, like[0].reference[name]) for name, x in shard.reference.items() if like):
+        peers = [other for other in shards if other.cells and other.batch == shard.batch] if shard.cells else []
+        if not all(np.array_equal(x, peers[0].reference[name]) for name, x in shard.reference.items() if peers):
             raise ShardError("the uncompressed backbone answered differently when it was run again")
     return replace(
         longest,
@@ -54,26 +59,27 @@ def _one_by_one(prepared: Prepared, first: int, last: int, advance: Advance) -> 
     )
 
 
-class _Measuring:
-    """One range: reads its batches, lets the pipeline run them, and keeps what comes out."""
+class _Measurement:
+    """One range: reads its batches, runs them through the pipeline, and collects the records."""
 
     def __init__(self, prepared: Prepared, first: int, last: int, advance: Advance) -> None:
         self.prepared, self.first, self.last, self.advance = prepared, first, last, advance
-        self.task = tasks.get(prepared.material.dataset.task)
+        self.task = tasks.get(prepared.inputs.dataset.task)
         self.reference: list[Records] = []
-        self.parts: dict[str, list[Records]] = {candidate.name: [] for candidate in prepared.candidates}
+        self.records: dict[str, list[Records]] = {candidate.name: [] for candidate in prepared.candidates}
         self.refused: int | None = None
-        self.faults: list[str] = []
-        self.unfinished: deque[Shown] = deque()  # shown to the pipeline, but not done
+        self.unreadable: list[str] = []
+        self.in_flight: deque[LabelledBatch] = deque()  # given to the pipeline, and not finished
         self.all_read = False
 
     def shard(self, total: int) -> Shard:
         started = time.perf_counter()
         source = self._source()
-        while not self._ran(source):
-            self._halve()
+        while not self._run(source):
+            self.prepared.shrink_batch()
         if not self.all_read:
             raise ShardError(f"images of the batches {self.first} to {self.last} are missing: run again")
+        failed = dict(self.prepared.failed)
         return Shard(
             first=self.first,
             last=self.last,
@@ -82,34 +88,34 @@ class _Measuring:
             batch=self.prepared.batch,
             seconds=time.perf_counter() - started,
             reference=concatenated(self.reference),
-            cells={name: concatenated(some) for name, some in self.parts.items() if name not in self.prepared.failed},
-            failed=dict(self.prepared.failed),
-            unreadable=tuple(self.faults),
+            cells={name: concatenated(records) for name, records in self.records.items() if name not in failed},
+            failed=failed,
+            unreadable=tuple(self.unreadable),
             refused=self.refused,
         )
 
-    def _ran(self, source: Iterator[Shown]) -> bool:
-        """Whether all of the source could be run: the rest is left where memory ran out.
+    def _run(self, source: Iterator[LabelledBatch]) -> bool:
+        """Run the source to its end; return False where memory ran out before.
 
         Raises:
-            torch.OutOfMemoryError: the uncompressed backbone itself does not fit.
+            torch.OutOfMemoryError: The uncompressed backbone does not fit, with the smallest batch.
         """
-        smaller = self.prepared.batch > self.prepared.material.smallest
+        can_shrink = self.prepared.batch > self.prepared.inputs.smallest_batch
         try:
-            for done in run(self.prepared, self._fed(source), self.task, raise_out_of_memory=smaller):
-                self._keep(done)
+            for result in run(self.prepared, self._feed(source), self.task, raise_out_of_memory=can_shrink):
+                self._collect(result)
         except RuntimeError as error:
-            if not (smaller and lacks_memory(error)):
+            if not (can_shrink and is_out_of_memory(error)):
                 raise
             return False  # outside of this clause the error, and with it the batch in its frames, is forgotten
         return True
 
-    def _source(self) -> Iterator[Shown]:
-        """The batches that are to be measured. What raises in here ends it for good."""
-        prepared, material = self.prepared, self.prepared.material
+    def _source(self) -> Iterator[LabelledBatch]:
+        """Read the batches that are to be measured. An error in here ends it for good."""
+        prepared, inputs = self.prepared, self.prepared.inputs
         for number, batch in enumerate(prepared.batches(self.first, self.last), self.first):
-            self.faults += batch.unreadable
-            if material.refuses(batch):
+            self.unreadable += batch.unreadable
+            if inputs.rejects(batch):
                 self.refused = number if self.refused is None else self.refused
                 prepared.refused = number if prepared.refused is None else min(number, prepared.refused)
             if prepared.refused is not None and prepared.refused <= number:
@@ -118,32 +124,28 @@ class _Measuring:
             if prepared.failed and not prepared.alive(number):
                 break
             if batch.pixels is not None:
-                truths = tuple(self.task.truth(material.dataset, int(i)) for i in batch.indices)
-                yield Shown(number, batch.indices, batch.pixels, truths)
+                targets = tuple(self.task.target(inputs.dataset, int(i)) for i in batch.indices)
+                yield LabelledBatch(number, batch.indices, batch.pixels, targets)
         self.all_read = True
 
-    def _fed(self, source: Iterator[Shown]) -> Iterator[Shown]:
-        """First what is to be done again, then the rest, at most as many images at once as fit into memory."""
-        again = list(self.unfinished)
-        self.unfinished.clear()
-        waiting = deque(part for shown in again for part in shown.parts(self.prepared.batch))
+    def _feed(self, source: Iterator[LabelledBatch]) -> Iterator[LabelledBatch]:
+        """Yield what was in flight when memory ran out, then the rest of the source, in pieces that fit into memory."""
+        interrupted = list(self.in_flight)
+        self.in_flight.clear()
+        waiting = deque(piece for batch in interrupted for piece in batch.pieces(self.prepared.batch))
         while True:
             if not waiting:
-                shown = next(source, None)
-                if shown is None:
+                batch = next(source, None)
+                if batch is None:
                     return
-                waiting.extend(shown.parts(self.prepared.batch))
-            self.unfinished.extend(waiting)
+                waiting.extend(batch.pieces(self.prepared.batch))
+            self.in_flight.extend(waiting)
             while waiting:
                 yield waiting.popleft()
 
-    def _keep(self, done: Done) -> None:
-        self.unfinished.popleft()
-        self.reference.append(done.reference)
-        for name, records in done.records.items():
-            self.parts[name].append(records)
-        self.advance(len(done.shown.indices) * len(self.prepared.cells))
-
-    def _halve(self) -> None:
-        self.prepared.batch = max(self.prepared.batch // 2, self.prepared.material.smallest)
-        devices.free_memory(self.prepared.material.device)
+    def _collect(self, result: BatchResult) -> None:
+        self.in_flight.popleft()
+        self.reference.append(result.reference)
+        for name, records in result.records.items():
+            self.records[name].append(records)
+        self.advance(len(result.batch.indices) * len(self.prepared.cells))

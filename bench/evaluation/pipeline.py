@@ -1,177 +1,200 @@
-"""Batches through heads, codecs and tails: while the network runs, threads code what it gave before.
+"""The way of a batch: heads, codecs, tails, records. While the network runs, threads encode and decode earlier cuts.
 
-Coders release the interpreter lock, so coding costs no time where the machine has a core to spare. What is in memory is
-bounded whatever the number of cells: the cuts of the batches at hand, and a few decoded ones.
+Codecs release the interpreter lock, so that they cost no time where the machine has a core to spare. Memory is bounded
+whatever the number of cells: the cuts of the batches in flight, and a few decoded ones.
 """
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
-from splitbench.bench.backbones.split_model import received
-from splitbench.bench.evaluation.coder_threads import Call, Coders
+from splitbench.bench.evaluation.coder_threads import Call, CoderThreads
 from splitbench.bench.evaluation.failures import isolated
 from splitbench.bench.evaluation.prepare import Candidate, Prepared
 from splitbench.bench.evaluation.tasks import Task
+from splitbench.bench.evaluation.transmission import to_device, transmit
 from splitbench.bench.metrics import rate
 from splitbench.bench.metrics.records import Records
-from splitbench.bench.utils.decode_threads import cores
-from splitbench.bench.utils.precision import running, widened
+from splitbench.bench.utils.decode_threads import core_count
+from splitbench.bench.utils.precision import network_precision, to_float32
 from splitbench.methods.base import Bitstream, MethodError
 
-_CODERS = 4
-"""Threads at most that code: beside a GPU; on the CPU the network wants the cores itself, and one is enough."""
+_MAX_THREADS = 4
+"""Coder threads beside a GPU. On the CPU, where the network wants the cores itself, one is enough."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """Images that are run at once: the batch's number, indices in the dataset, pixels on the host, and the truths."""
+class LabelledBatch:
+    """Images that are run at once.
+
+    Attributes:
+        number: Of the planned batch that they belong to.
+        indices: Their indices in the dataset, (B,).
+        pixels: On the host, as in :class:`splitbench.bench.evaluation.loader.Batch`.
+        targets: What is annotated, per image.
+    """
 
     number: int
     indices: npt.NDArray[np.int64]
     pixels: Any
-    truths: tuple[Any, ...]
+    targets: tuple[Any, ...]
 
-    def parts(self, size: int) -> Iterator["Shown"]:
-        """The same images, at most ``size`` at once."""
+    def pieces(self, size: int) -> Iterator["LabelledBatch"]:
+        """Divide the images into batches of at most ``size``."""
         for i in range(0, len(self.indices), size):
-            part = slice(i, i + size)
-            yield Shown(self.number, self.indices[part], self.pixels[part], self.truths[part])
+            piece = slice(i, i + size)
+            yield LabelledBatch(self.number, self.indices[piece], self.pixels[piece], self.targets[piece])
 
 
 @dataclass
-class Done:
-    """What came of some images: the uncompressed backbone's records, and by name those of every cell alive."""
+class BatchResult:
+    """The records of a batch.
 
-    shown: Shown
+    Attributes:
+        batch: The images.
+        reference: The uncompressed backbone's records.
+        records: Those of every cell that is alive, by name.
+        pending: How many cells are not finished yet, and one more until all of them have begun.
+    """
+
+    batch: LabelledBatch
     reference: Records
     records: dict[str, Records] = field(default_factory=dict)
-    left: int = 0  # not finished yet, one more while there may come others
+    pending: int = 1
 
 
 @dataclass(frozen=True)
-class _Coded:
+class _Transmitted:
+    """A cut's bitstreams, the tail's arguments that were decoded from them, and how many elements each cut had."""
+
     streams: list[Bitstream]
-    received: tuple[Any, ...]
+    arguments: tuple[Any, ...]
     elements: list[int]
 
 
 @torch.no_grad()
-def run(prepared: Prepared, stream: Iterator[Shown], task: Task, raise_out_of_memory: bool) -> Iterator[Done]:
-    """Everything that comes, in its order. A cell's failure is noted in ``prepared``.
+def run(
+    prepared: Prepared, batches: Iterator[LabelledBatch], task: Task, *, raise_out_of_memory: bool
+) -> Iterator[BatchResult]:
+    """Run batches through all cells, in order. A cell's failure is recorded in ``prepared``.
 
     Raises:
-        torch.OutOfMemoryError: memory ran out, if that is to be raised; otherwise it is the failure of a cell.
+        torch.OutOfMemoryError: Memory ran out and ``raise_out_of_memory`` is set; else that is the failure of a cell.
     """
-    coders = Coders(_threads(prepared))
-    flight = _Flight(prepared, task, raise_out_of_memory, coders)
+    threads = CoderThreads(_thread_count(prepared))
+    pipeline = _Pipeline(prepared, task, threads, raise_out_of_memory)
+    device, precision = prepared.inputs.device, prepared.inputs.precision
     try:
-        for shown in stream:
-            with running(prepared.material.device, prepared.material.precision):
-                ended = [*flight.start(shown)]
-            yield from ended
-        with running(prepared.material.device, prepared.material.precision):
-            ended = [*flight.land(0)]
-        yield from ended
+        for batch in batches:
+            with network_precision(device, precision):
+                results = [*pipeline.begin(batch)]
+            yield from results
+        with network_precision(device, precision):
+            results = [*pipeline.finish()]
+        yield from results
     finally:
-        coders.close()
+        threads.close()
 
 
-def _threads(prepared: Prepared) -> int:
-    here = cores()
-    if prepared.material.naive or here == 1:
+def _thread_count(prepared: Prepared) -> int:
+    cores = core_count()
+    if prepared.inputs.naive or cores == 1:
         return 0
-    return min(_CODERS, here - 1) if prepared.material.device.type == "cuda" else 1
+    return min(_MAX_THREADS, cores - 1) if prepared.inputs.device.type == "cuda" else 1
 
 
-class _Flight:
-    """Batches that were begun and cuts that are being coded, both in order."""
+class _Pipeline:
+    """Two queues, both in order: batches whose cells are not all finished, and cuts that are being transmitted."""
 
-    def __init__(self, prepared: Prepared, task: Task, spare_memory: bool, coders: Coders) -> None:
-        self.prepared, self.task, self.spare_memory, self.coders = prepared, task, spare_memory, coders
-        self.device = prepared.material.device
-        self.begun: deque[Done] = deque()
-        self.coding: deque[tuple[Done, Candidate, Call[_Coded]]] = deque()
+    def __init__(self, prepared: Prepared, task: Task, threads: CoderThreads, raise_out_of_memory: bool) -> None:
+        self.prepared, self.task, self.threads = prepared, task, threads
+        self.raise_out_of_memory = raise_out_of_memory
+        self.device = prepared.inputs.device
+        self.results: deque[BatchResult] = deque()
+        self.transmissions: deque[tuple[BatchResult, Candidate, Call[_Transmitted]]] = deque()
 
-    def start(self, shown: Shown) -> Iterator[Done]:
-        """Run the heads, and hand what they give to the coders; finish what lies further back than they can work."""
-        network = self.prepared.network.run(self.prepared.material.placed(shown.pixels))
-        done = Done(shown, {"image": shown.indices} | self._reference(network.answers(), shown), left=1)
-        self.begun.append(done)
-        for group in _by_head(self.prepared.alive(shown.number)):
+    def begin(self, batch: LabelledBatch) -> Iterator[BatchResult]:
+        """Run the heads on a batch, and pass their cuts to the threads; yield earlier results that got finished."""
+        outputs = self.prepared.shared_heads.run(self.prepared.inputs.to_device(batch.pixels))
+        result = BatchResult(batch, {"image": batch.indices} | self._reference(outputs.answers(), batch))
+        self.results.append(result)
+        for head, candidates in _by_head(self.prepared.alive(batch.number)).items():
             values: tuple[Any, ...] = ()
-            with self._failing(shown, group):
-                values = network.values(group[0].deployment.head)
-            for candidate in group if values else ():
-                self.coding.append((done, candidate, self.coders.submit(_coded, candidate, values, self.device)))
-                done.left += 1
-                yield from self.land(2 * self.coders.threads)
-        done.left -= 1
-        yield from self.land(2 * self.coders.threads)
+            with self._isolated(batch, candidates):
+                values = outputs.values(head)
+            for candidate in candidates if values else ():
+                call = self.threads.submit(_transmit, candidate, values, self.device)
+                self.transmissions.append((result, candidate, call))
+                result.pending += 1
+                yield from self.finish(2 * self.threads.count)
+        result.pending -= 1
+        yield from self.finish(2 * self.threads.count)
 
-    def land(self, ahead: int) -> Iterator[Done]:
-        """Finish all of them but the last ``ahead``."""
-        while len(self.coding) > ahead:
-            done, candidate, coded = self.coding.popleft()
-            with self._failing(done.shown, [candidate]):
-                result = coded.result()
-                if self.prepared.lives(candidate.name, done.shown.number):
-                    done.records[candidate.name] = self._record(candidate, result, done.shown)
-            done.left -= 1
-            yield from self._ended()
-        yield from self._ended()
+    def finish(self, all_but: int = 0) -> Iterator[BatchResult]:
+        """Run the tails of all transmitted cuts but the last few, and yield the results that got finished."""
+        while len(self.transmissions) > all_but:
+            result, candidate, call = self.transmissions.popleft()
+            with self._isolated(result.batch, [candidate]):
+                transmitted = call.result()
+                if self.prepared.is_alive(candidate.name, result.batch.number):
+                    result.records[candidate.name] = self._records(candidate, transmitted, result.batch)
+            result.pending -= 1
+            yield from self._finished()
+        yield from self._finished()
 
-    def _ended(self) -> Iterator[Done]:
-        while self.begun and self.begun[0].left == 0:
-            yield self.begun.popleft()
+    def _finished(self) -> Iterator[BatchResult]:
+        while self.results and self.results[0].pending == 0:
+            yield self.results.popleft()
 
-    def _reference(self, answers: Any, shown: Shown) -> Records:
+    def _reference(self, answers: Any, batch: LabelledBatch) -> Records:
         try:
-            return self.task.record(self._told(answers), shown.truths)
+            return self.task.record(self._in_float32(answers), batch.targets)
         except MethodError as error:
             raise MethodError(f"the uncompressed backbone: {error}") from error
 
-    def _record(self, candidate: Candidate, coded: _Coded, shown: Shown) -> Records:
-        """What is kept of a batch: sizes of the bitstreams, and of what was decoded from them."""
-        outputs = candidate.deployment.tail(*coded.received)
-        images = len(shown.indices)
+    def _records(self, candidate: Candidate, transmitted: _Transmitted, batch: LabelledBatch) -> Records:
+        """Run the tail on what was decoded; record its answers and the sizes of the bitstreams."""
+        answers = candidate.deployment.tail(*transmitted.arguments)
+        images_per_cut = len(batch.indices) // len(transmitted.elements)
         return {
-            "image": shown.indices,
-            "pixels": np.array([x.shape[-1] * x.shape[-2] for x in shown.pixels], np.int64),
-            "elements": np.array(coded.elements * (images // len(coded.elements)), np.int64),
-            **rate.record(coded.streams),
-            **self.task.record(self._told(outputs), shown.truths),
+            "image": batch.indices,
+            "pixels": np.array([x.shape[-1] * x.shape[-2] for x in batch.pixels], np.int64),
+            "elements": np.array(transmitted.elements * images_per_cut, np.int64),
+            **rate.record(transmitted.streams),
+            **self.task.record(self._in_float32(answers), batch.targets),
         }
 
-    def _told(self, outputs: Any) -> Any:
-        return outputs if self.prepared.material.precision == "float32" else widened(outputs)
+    def _in_float32(self, answers: Any) -> Any:
+        return answers if self.prepared.inputs.precision == "float32" else to_float32(answers)
 
-    @contextmanager
-    def _failing(self, shown: Shown, candidates: Sequence[Candidate]) -> Iterator[None]:
-        failed: dict[str, str] = {}
-        cells = {candidate.name: self.prepared.cells[candidate.name] for candidate in candidates}
-        with isolated(failed, cells, self.device, self.spare_memory):
-            yield
-        self.prepared.fail(failed, shown.number)
+    def _isolated(self, batch: LabelledBatch, candidates: Sequence[Candidate]) -> AbstractContextManager[None]:
+        return isolated(
+            self.prepared.failed,
+            {candidate.name: self.prepared.cells[candidate.name] for candidate in candidates},
+            self.device,
+            batch=batch.number,
+            raise_out_of_memory=self.raise_out_of_memory,
+        )
 
 
-def _by_head(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
-    """Candidates that share a head share its output."""
-    groups: dict[int, list[Candidate]] = {}
+def _by_head(candidates: Sequence[Candidate]) -> dict[nn.Module, list[Candidate]]:
+    """Group candidates that share a head, and with it the head's output."""
+    groups: dict[nn.Module, list[Candidate]] = {}
     for candidate in candidates:
-        groups.setdefault(id(candidate.deployment.head), []).append(candidate)
-    return list(groups.values())
+        groups.setdefault(candidate.deployment.head, []).append(candidate)
+    return groups
 
 
 @torch.no_grad()
-def _coded(candidate: Candidate, values: tuple[Any, ...], device: torch.device) -> _Coded:
-    """What the device sends, and what the server makes of it, for a tail on ``device``: in any thread."""
-    parts, _ = candidate.place.parts(values)
-    streams, decoded = candidate.place.transfer(candidate.deployment.codec, values)
-    return _Coded(streams, received(decoded, device), [sum(x[0].numel() for x in part) for part in parts])
+def _transmit(candidate: Candidate, values: tuple[Any, ...], device: torch.device) -> _Transmitted:
+    """Encode and decode what a head returned, for a tail on ``device``; runs in any thread."""
+    groups, _ = candidate.split.tensor_groups(values)
+    streams, arguments = transmit(candidate.split, candidate.deployment.codec, values)
+    return _Transmitted(streams, to_device(arguments, device), [sum(x[0].numel() for x in group) for group in groups])

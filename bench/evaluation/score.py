@@ -1,4 +1,4 @@
-"""From records to results: every cell's columns, completed by what needs all images."""
+"""From records to results: every cell's columns, completed by what depends on all images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,14 +14,18 @@ from splitbench.bench.evaluation.tasks import Scored, Task
 from splitbench.bench.metrics import rate
 from splitbench.bench.metrics.records import Records, joined
 from splitbench.bench.sweep.cells import Cell
+from splitbench.bench.utils.failure import Failure
 from splitbench.datasets.base import Dataset
 
-_NAMED = 3
+_MESSAGES = 3
 
 
 @dataclass
 class Outcome:
-    """What became of a cell: its columns and per-image records, or the reason why it failed."""
+    """The result of a cell: its columns and per-image records, or the reason why it failed.
+
+    ``stored`` is what the ledger says is stored, see :func:`splitbench.bench.metrics.ledger.stored`.
+    """
 
     cell: Cell
     columns: dict[str, Any] = field(default_factory=dict)
@@ -35,12 +39,20 @@ def score(
     shard: Shard,
     descriptions: Mapping[str, Description],
     dataset: Dataset,
+    *,
     skip_unreadable: bool = False,
 ) -> Iterator[tuple[str, Outcome]]:
-    """The outcomes of all cells, by name, from the records of all batches and the cells' descriptions; one by one.
+    """Yield the name and outcome of each cell.
+
+    Args:
+        cells: The cells by name.
+        shard: The records of all batches.
+        descriptions: What :func:`splitbench.bench.evaluation.describe` gave for these cells.
+        dataset: The evaluation images.
+        skip_unreadable: Whether images that cannot be read are left out, instead of failing the pass.
 
     Raises:
-        ValueError: the shard is not about all batches, or lacks one of the cells or images.
+        ValueError: The shard is not about all batches, or lacks one of the cells or images.
     """
     if (shard.first, shard.last) != (0, shard.total) or not shard.names >= cells.keys():
         raise ValueError(f"batches {shard.first} to {shard.last} of {shard.total} are not a whole pass of these cells")
@@ -49,41 +61,41 @@ def score(
         if len(shard.reference["image"]) + len(shard.unreadable) != len(dataset):
             raise ValueError(f"{len(shard.reference['image'])} of {len(dataset)} images were measured: run again")
         task = tasks.get(dataset.task)
-        truths = [task.truth(dataset, int(index)) for index in sorted(shard.reference["image"])]
-        baseline = task.score(joined([shard.reference], task.ragged), truths)
+        targets = [task.target(dataset, int(index)) for index in sorted(shard.reference["image"])]
+        baseline = task.score(joined([shard.reference], task.ragged), targets)
     for name, cell in cells.items():
-        described = descriptions[name]
-        outcome = Outcome(cell, dict(described.columns), {}, dict(described.stored), reasons[name])
+        description = descriptions[name]
+        outcome = Outcome(cell, dict(description.columns), {}, dict(description.stored), reasons[name])
         if not outcome.reason:
-            failed: dict[str, str] = {}
-            with isolated(failed, {name: cell}, torch.device("cpu")):
-                _complete(outcome, shard.cells[name], baseline, truths, task)
+            failures: dict[str, Failure] = {}
+            with isolated(failures, {name: cell}, torch.device("cpu")):
+                _complete(outcome, shard.cells[name], baseline, targets, task)
                 outcome.columns |= {
                     "images_unreadable": len(shard.unreadable),
                     "batch": shard.batch,
-                    "seconds": shard.seconds + described.seconds,
-                    "fixed_seconds": described.seconds,
+                    "seconds": shard.seconds + description.seconds,
+                    "fixed_seconds": description.seconds,
                 }
-            outcome.reason = failed.get(name, "")
+            outcome.reason = failures[name].reason if failures else ""
         yield name, outcome
 
 
 def _reason(name: str, shard: Shard, description: Description, skip_unreadable: bool) -> str:
-    """Why a cell failed, the earliest reason, or nothing."""
+    """Return the earliest reason why a cell failed, or an empty text."""
     failure = shard.failed.get(name)
     if description.reason:
         return description.reason
     if failure is not None and (shard.refused is None or failure.batch < shard.refused):
         return failure.reason
     if shard.unreadable and (not skip_unreadable or len(shard.reference) == 0):
-        faults = shard.unreadable
-        named = "; ".join(faults[:_NAMED]) + ("; ..." if len(faults) > _NAMED else "")
-        return f"{len(faults)} images cannot be read: {named} (`unreadable: skip` leaves them out)"
+        messages = shard.unreadable
+        shortened = "; ".join(messages[:_MESSAGES]) + ("; ..." if len(messages) > _MESSAGES else "")
+        return f"{len(messages)} images cannot be read: {shortened} (`unreadable: skip` leaves them out)"
     return ""
 
 
-def _complete(outcome: Outcome, measured: Records, baseline: Scored, truths: Sequence[Any], task: Task) -> None:
-    scored = task.score(joined([measured], task.ragged), truths)
+def _complete(outcome: Outcome, measured: Records, baseline: Scored, targets: Sequence[Any], task: Task) -> None:
+    scored = task.score(joined([measured], task.ragged), targets)
     records = scored.records
     outcome.records = records | {f"baseline_{name}": baseline.records[name] for name in task.paired}
     outcome.columns["images"] = len(records["bytes"])

@@ -1,4 +1,4 @@
-"""A shard: what was measured of some consecutive batches of a pass. Shards are stored, and joined exactly."""
+"""A shard: the records of some consecutive batches of a pass. Shards are stored, and joined exactly."""
 
 import io
 import itertools
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from splitbench.bench.evaluation.failures import note
 from splitbench.bench.metrics.records import Records, concatenated
 from splitbench.bench.utils.failure import Failure
 
@@ -19,17 +20,25 @@ FORMAT = 2
 
 
 class ShardError(Exception):
-    """Bytes that hold no shard, or shards that do not fit together."""
+    """Bytes are not a shard, or shards do not fit together."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Batches ``first`` up to ``last``, the latter not among them, of a pass of ``total`` batches.
+    """Batches ``first`` to ``last``, exclusive, of a pass of ``total`` batches.
 
-    ``names`` are the cells that it is about. ``batch`` is how many images were run at once, ``seconds`` what it took.
-    ``reference`` are the uncompressed backbone's records, ``cells`` each cell's own by the cell's name, in the order of
-    the batches; a cell that failed is in ``failed`` only. ``unreadable`` are messages of images that could not be read;
-    ``refused`` is the number of the first batch with one where that fails the pass: none after it was measured.
+    Attributes:
+        first: Number of the first batch.
+        last: Number of the batch after the last one.
+        total: How many batches the pass has.
+        names: The cells that it is about.
+        batch: How many images were run at once.
+        seconds: What measuring took.
+        reference: The uncompressed backbone's records.
+        cells: Each cell's records by its name, in the order of the batches.
+        failed: The cells that failed, which are not in ``cells``.
+        unreadable: A message for each image that could not be read.
+        refused: Number of the first batch with such an image, where that fails the pass: none after it was measured.
     """
 
     first: int
@@ -45,32 +54,32 @@ class Shard:
     refused: int | None = None
 
     def only(self, names: Iterable[str]) -> "Shard":
-        """The same of these cells only."""
-        kept = frozenset(names)
+        """Return the part that is about these cells."""
+        chosen = frozenset(names)
         return replace(
             self,
-            names=self.names & kept,
-            cells={name: records for name, records in self.cells.items() if name in kept},
-            failed={name: failure for name, failure in self.failed.items() if name in kept},
+            names=self.names & chosen,
+            cells={name: records for name, records in self.cells.items() if name in chosen},
+            failed={name: failure for name, failure in self.failed.items() if name in chosen},
         )
 
     def to_bytes(self) -> bytes:
-        """As an .npz file: one JSON text, and arrays; what many cells have alike, an array for each record, is one."""
-        measured = list(self.cells)
+        """Serialize as an .npz file: a JSON text and arrays, cells' records of one name and shape stacked into one."""
+        names = list(self.cells)
         arrays = {f"{_REFERENCE}/{record}": values for record, values in self.reference.items()}
-        alike: dict[tuple[Any, ...], list[int]] = {}
-        for number, name in enumerate(measured):
+        stackable: dict[tuple[Any, ...], list[int]] = {}
+        for number, name in enumerate(names):
             for record, values in self.cells[name].items():
-                alike.setdefault((record, values.dtype, values.shape), []).append(number)
+                stackable.setdefault((record, values.dtype, values.shape), []).append(number)
         stacks = []
-        for number, ((record, *_), cells) in enumerate(alike.items()):
-            arrays[f"{_CELLS}/{number}"] = np.stack([self.cells[measured[cell]][record] for cell in cells])
+        for number, ((record, *_), cells) in enumerate(stackable.items()):
+            arrays[f"{_CELLS}/{number}"] = np.stack([self.cells[names[cell]][record] for cell in cells])
             stacks.append((record, cells))
         about = {
             "format": FORMAT,
             **{name: getattr(self, name) for name in ("first", "last", "total", "batch", "seconds", "refused")},
             "names": sorted(self.names),
-            "cells": measured,
+            "cells": names,
             "stacks": stacks,
             "failed": {name: [failure.batch, failure.reason] for name, failure in self.failed.items()},
             "unreadable": list(self.unreadable),
@@ -81,7 +90,7 @@ class Shard:
 
     @staticmethod
     def from_bytes(data: bytes) -> "Shard":
-        """What :meth:`to_bytes` wrote. Raises ShardError for anything else."""
+        """Read what :meth:`to_bytes` wrote. Raises ShardError for anything else."""
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 about = json.loads(bytes(arrays[_ABOUT]))
@@ -105,26 +114,25 @@ class Shard:
 
 
 def joined(shards: Iterable[Shard]) -> Shard:
-    """Shards of one pass, in any order, as one: the same as if their batches had been measured in one go.
+    """Join shards of one pass, in any order, into what measuring all their batches in one go would have given.
 
     A cell fails where it failed in any of them, for the reason of the earliest batch.
 
     Raises:
-        ShardError: they overlap or leave batches out between them, or are about different cells or passes.
+        ShardError: They overlap, leave batches out between them, or are about different cells or passes.
     """
     ordered = sorted(shards, key=lambda shard: (shard.first, shard.last))
     if not ordered:
         raise ShardError("no shards to join")
-    for one, other in itertools.pairwise(ordered):
-        if one.last != other.first:
-            raise ShardError(f"batches up to {one.last} and from {other.first} on do not meet")
-        if one.names != other.names or one.total != other.total:
+    for before, after in itertools.pairwise(ordered):
+        if before.last != after.first:
+            raise ShardError(f"batches up to {before.last} and from {after.first} on do not meet")
+        if before.names != after.names or before.total != after.total:
             raise ShardError("shards of different cells or passes")
     failed: dict[str, Failure] = {}
     for shard in ordered:
         for name, failure in shard.failed.items():
-            if name not in failed or failure.batch < failed[name].batch:
-                failed[name] = failure
+            note(failed, [name], failure)
     refusals = [shard.refused for shard in ordered if shard.refused is not None]
     measured = [shard for shard in ordered if shard.reference]
     return Shard(

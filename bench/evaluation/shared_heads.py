@@ -1,7 +1,7 @@
-"""What a pass runs on a batch of pictures before anything is coded: every head, and the uncompressed backbone.
+"""Runs every head of a pass, and the uncompressed backbone, on a batch; nothing is computed twice.
 
-Nothing is computed twice: heads continue from one another, and the uncompressed backbone's answer is that of the tail
-behind the deepest of them, which equals it bit for bit.
+Heads continue from one another, and the uncompressed backbone's answer is that of the tail behind the deepest head,
+which equals it bit for bit.
 """
 
 from collections.abc import Sequence
@@ -10,96 +10,95 @@ from typing import Any
 import torch
 from torch import nn
 
-from splitbench.bench.backbones.split_model import Place
-from splitbench.bench.split import same
+from splitbench.bench.backbones.trivial_splits import WholeHead
+from splitbench.bench.split import SplitModel, same
 from splitbench.bench.split.trunk import depth, replaced, shared
 
 
-class Network:
+class SharedHeads:
     """The heads of a pass and the backbone that they belong to.
 
     Args:
         whole: The uncompressed backbone, pixels to answers.
         heads: All different heads of the pass.
-        places: Where the backbone itself is cut, those only whose head is among ``heads``; none: nothing is shared.
-        example: A batch of pixels to try sharing on: what does not come out the same bit for bit is not shared.
+        splits: The backbone's own splits among these heads, whose computations are shared; none: nothing is shared.
+        example: A batch of pixels on which sharing is tried: what changes by as little as a bit is not shared.
     """
 
     def __init__(
-        self, whole: nn.Module, heads: Sequence[nn.Module], places: Sequence[Place] = (), example: Any = None
+        self, whole: nn.Module, heads: Sequence[nn.Module], splits: Sequence[SplitModel] = (), example: Any = None
     ) -> None:
         self.whole = whole
-        self.own = {id(place.head) for place in places}
-        quick = shared(heads, example[:1]) if places else heads
-        self.heads = {id(head): (head, other) for head, other in zip(heads, quick, strict=True)}
-        self.source: Place | None = max(places, key=lambda place: depth(place.head), default=None)
-        if self.source is not None and not self._continues(self.source, example):
+        self.backbone_heads = {split.head for split in splits}
+        self.runs = dict(zip(heads, shared(heads, example[:1]) if splits else heads, strict=True))
+        self.source: SplitModel | None = max(splits, key=lambda split: depth(split.head), default=None)
+        if self.source is not None and not self._gives_answers(self.source, example):
             self.source = None
 
     @torch.no_grad()
-    def _continues(self, source: Place, example: Any) -> bool:
-        """Whether the backbone's answers follow from a cut inside it."""
-        return depth(source.head) > 0 and same(self.whole(example), source.tail(*source.head(example)))
+    def _gives_answers(self, split: SplitModel, example: Any) -> bool:
+        """Return whether the backbone's answers follow from a cut inside it."""
+        return depth(split.head) > 0 and same(self.whole(example), split.tail(*split.head(example)))
 
-    def run(self, pixels: Any) -> "Run":
-        """One batch, of which nothing has been computed yet."""
-        return Run(self, pixels)
+    def run(self, pixels: Any) -> "BatchOutputs":
+        """Begin a batch; its outputs are computed as they are asked for."""
+        return BatchOutputs(self, pixels)
 
 
-class Run:
-    """One batch: what the backbone's own heads gave is kept for as long as this is.
+class BatchOutputs:
+    """What the heads and the backbone give for one batch.
 
-    A head that was trained for one cell is asked once, and what it gives is not kept: there may be many of them.
+    Outputs of the backbone's own heads are kept. Those of heads that were trained for one cell are asked for once, and
+    there may be many of them, so that they are not.
     """
 
-    def __init__(self, network: Network, pixels: Any) -> None:
-        self.network = network
+    def __init__(self, heads: SharedHeads, pixels: Any) -> None:
+        self.heads = heads
         self.pixels = pixels
-        self._values: dict[int, tuple[Any, ...]] = {}
+        self._values: dict[nn.Module, tuple[Any, ...]] = {}
         self._answers: list[Any] = []
 
     def answers(self) -> Any:
-        """What the uncompressed backbone says. Raises whatever the backbone raises."""
+        """Return what the uncompressed backbone answers. Raises whatever the backbone raises."""
         if not self._answers:
-            self._answers.append(self._continued())
+            self._answers.append(self._compute_answers())
         return self._answers[0]
 
     def values(self, head: nn.Module) -> tuple[Any, ...]:
-        """What a head returns. Raises whatever it raises."""
-        if id(head) in self._values:
-            return self._values[id(head)]
-        original, quick = self.network.heads[id(head)]
-        if id(head) not in self.network.own:
-            return self._run(quick)
-        inner = getattr(original, "whole", None)
-        if isinstance(inner, nn.Module):  # the whole backbone runs on the device
-            quick = replaced(original, inner, _Known(self.answers()))
-        self._values[id(head)] = self._run(quick)
-        return self._values[id(head)]
+        """Return what a head returns for the batch. Raises whatever the head raises."""
+        if head in self._values:
+            return self._values[head]
+        run = self.heads.runs[head]
+        if head not in self.heads.backbone_heads:
+            return self._run(run)
+        if isinstance(head, WholeHead):
+            run = replaced(head, head.whole, _Constant(self.answers()))
+        self._values[head] = self._run(run)
+        return self._values[head]
 
     def _run(self, head: nn.Module) -> tuple[Any, ...]:
         values: tuple[Any, ...] = head(self.pixels)
         return values
 
-    def _continued(self) -> Any:
-        source = self.network.source
+    def _compute_answers(self) -> Any:
+        source = self.heads.source
         if source is not None:
             try:
                 return source.tail(*self.values(source.head))
             except torch.OutOfMemoryError:
                 raise
-            except Exception:  # a head's failure is that of its cells, which find it by themselves
-                self._values.pop(id(source.head), None)
-        return self.network.whole(self.pixels)
+            except Exception:  # an error in a head is that of its cells, which meet it again
+                self._values.pop(source.head, None)
+        return self.heads.whole(self.pixels)
 
 
-class _Known(nn.Module):
-    """Stands for the whole backbone where its answer is known."""
+class _Constant(nn.Module):
+    """Stands for the whole backbone where its answers are known."""
 
     def __init__(self, answers: Any) -> None:
         super().__init__()
         self.answers = answers
 
     def forward(self, _: Any) -> Any:
-        """The answer."""
+        """Return the answers."""
         return self.answers

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.backbones.split_model import Place, place_of
 from splitbench.bench.evaluation import tasks
 from splitbench.bench.run.keys import cell_ingredients, key_of, training_of
 from splitbench.bench.run.partial_results import PartialResults
 from splitbench.bench.run.sources import Sources, first_readable, open_backbone
 from splitbench.bench.run.subsets import Subsets
+from splitbench.bench.split import SplitModel
 from splitbench.bench.sweep.auto_splits import resolved
 from splitbench.bench.sweep.cells import Cell, expand
 from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, Sweep
@@ -65,7 +65,7 @@ class Pass:
     untrained: Callable[[int], Backbone]
     fingerprint: str = ""
     weights: str = ""
-    places: dict[str, Place] = field(default_factory=dict)
+    places: dict[str, SplitModel] = field(default_factory=dict)
     planned: tuple[PlannedCell, ...] = ()
 
     @property
@@ -203,14 +203,14 @@ def _plan_pass(subsets: Subsets, spec: BackboneSpec, cells: list[Cell], precisio
 
 
 @torch.no_grad()
-def _check_splits(pass_: Pass, backbone: Backbone, cells: list[Cell], device: torch.device) -> dict[str, Place]:
+def _check_splits(pass_: Pass, backbone: Backbone, cells: list[Cell], device: torch.device) -> dict[str, SplitModel]:
     """Split the backbone at every split point, on the first image that can be read."""
     example = backbone.together([backbone.pixels(first_readable(pass_.dataset)).to(device)])
     reason = tasks.get(pass_.dataset.task).mismatch(pass_.dataset, backbone, example)
     if reason:
         names = [spec.label or spec.name for spec in (pass_.backbone_spec, pass_.dataset_spec)]
         raise UserError(f"{' with '.join(names)}: {reason}")
-    return {at: place_of(backbone, at, example) for at in dict.fromkeys(cell.split for cell in cells)}
+    return {at: backbone.split(at, example) for at in dict.fromkeys(cell.split for cell in cells)}
 
 
 def reopen(spec: PassSpec) -> Pass:

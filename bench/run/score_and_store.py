@@ -44,7 +44,7 @@ def score_and_store(
         descriptions, measured_on = stored
         shard = spec.partial.of_cells(left).whole()
         named = {key: planned.cell for key, planned in left.items()}
-        outcomes = score(named, shard, descriptions, pass_.dataset, pass_.skip_unreadable)
+        outcomes = score(named, shard, descriptions, pass_.dataset, skip_unreadable=pass_.skip_unreadable)
         settings = {"total": len(named), "leave": False, "delay": _BAR_AFTER, "disable": not bars}
         for key, outcome in progress.track(outcomes, "scoring", unit="cells", **settings):
             _put(left.pop(key), outcome, measured_on, spec, pass_)

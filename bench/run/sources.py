@@ -28,8 +28,6 @@ class Sources:
         weights: Folder of weights files, or None.
         device: Where the process computes.
         memory: Bytes in which training may keep images or a frozen head's outputs.
-        pictures: Folder for decoded evaluation images, or None.
-        pictures_limit: Bytes that this folder may take.
         naive: Whether each cell is evaluated by itself, with nothing shared.
     """
 
@@ -37,8 +35,6 @@ class Sources:
     weights: Path | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     memory: int = 4 * 2**30
-    pictures: Path | None = None
-    pictures_limit: int = 20 * 2**30
     naive: bool = False
 
 

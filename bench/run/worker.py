@@ -8,10 +8,9 @@ from pathlib import Path
 
 import torch
 
-from splitbench.bench.backbones.split_model import Place
-from splitbench.bench.evaluation import Material, Prepared, prepare
-from splitbench.bench.evaluation.decoded_cache import KeptPictures
+from splitbench.bench.evaluation import EvaluationInputs, Prepared, prepare
 from splitbench.bench.run.plan import Pass, PassSpec, reopen
+from splitbench.bench.split import SplitModel
 from splitbench.bench.training.methods import MethodTrainer, TrainingInputs
 from splitbench.bench.utils import devices, log
 from splitbench.bench.utils.errors import UserError
@@ -74,8 +73,7 @@ class OpenedPass:
         """The cells, ready to be measured; every training that they need has ended."""
         cells, sources = self.spec.planned, self.spec.run.sources
         self.trainer.close()
-        kept, limit = sources.pictures, sources.pictures_limit
-        material = Material(
+        inputs = EvaluationInputs(
             backbone=self.trainer.inputs.backbone,
             dataset=self.pass_.dataset,
             calibration=self.pass_.calibration,
@@ -84,15 +82,14 @@ class OpenedPass:
             batch=self.spec.run.batch,
             device=self.spec.device,
             naive=sources.naive,
-            kept=None if kept is None else KeptPictures(kept, self.spec.fingerprint, limit),
             precision=cells[0].ingredients["precision"],
         )
-        return prepare({planned.key: planned.cell for planned in cells}, material)
+        return prepare({planned.key: planned.cell for planned in cells}, inputs)
 
-    def _learned(self, key: str, place: Place) -> Learned:
+    def _learned(self, key: str, split: SplitModel) -> Learned:
         """Return what was trained for a cell. Raises MethodError if nothing was, UserError if its file is wrong."""
         training = next((planned.training for planned in self.spec.planned if planned.key == key), None)
-        return nothing_learned() if training is None else self.trainer.learned(training, place)
+        return nothing_learned() if training is None else self.trainer.learned(training, split)
 
 
 class Worker:

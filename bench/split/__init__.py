@@ -6,18 +6,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from splitbench.bench.split.cut import Halves, cut_module, whole
+from splitbench.bench.split.cut import cut_module, whole
 from splitbench.bench.split.detection import default_images, is_torchvisions, small_images, split_detector
 from splitbench.bench.split.facts import evaluating
+from splitbench.bench.split.graphs import Sides
+from splitbench.bench.split.split_model import SplitModel, specs_of
 from splitbench.bench.utils.errors import UserError
 
-__all__ = ["Halves", "default_example", "same", "split"]
+__all__ = ["SplitModel", "default_example", "same", "specs_of", "split"]
 
 
-def split(model: nn.Module, at: str, example: Any = None) -> Halves:
+def split(model: nn.Module, at: str, example: Any = None) -> SplitModel:
     """Cut a model in two, and check on an example that nothing changed by it.
 
-    Both halves use the model's own modules and parameters: what is trained, moved or cast in one is so in the model.
+    Both sides use the model's own modules and parameters: what is trained, moved or cast in one is so in the model.
     They follow ``train()`` and ``eval()`` as the model does (batch norm, dropout, stochastic depth), but their graph is
     that of the eval mode: auxiliary classifiers that only run in training are in neither.
 
@@ -30,7 +32,7 @@ def split(model: nn.Module, at: str, example: Any = None) -> Halves:
             2 random images of the model's own input size, or of 3 x 224 x 224.
 
     Returns:
-        The halves, in the model's own train or eval mode.
+        Head and tail in the model's own train or eval mode, and the specs of the example's cut.
 
     Raises:
         UserError: No such split point, or the model cannot be cut there; the message says why.
@@ -40,19 +42,18 @@ def split(model: nn.Module, at: str, example: Any = None) -> Halves:
     if is_torchvisions(model):
         images = default_images(model) if example is None else example
         with small_images(model):
-            built = split_detector(model, at, images)
-            check(model, built, at, images)
-        return built
-    if at in {"input", "output"}:
-        return whole(model, at)
+            return _checked(model, at, split_detector(model, at, images), images)
     example = default_example(model) if example is None else example
-    built = cut_module(model, at, example)
-    check(model, built, at, example)
-    return built
+    if at in {"input", "output"}:
+        sides = whole(model, at)
+        with torch.no_grad(), evaluating(model):
+            values = sides.head(example)
+        return SplitModel.from_example(sides.head, sides.tail, values, at=at, roles=sides.roles)
+    return _checked(model, at, cut_module(model, at, example), example)
 
 
 def default_example(model: nn.Module) -> Tensor:
-    """Two random images of the size that the model was made for, on its device and in its precision."""
+    """Return two random images of the size that the model was made for, on its device and in its precision."""
     cfg = getattr(model, "default_cfg", None) or {}
     channels, height, width = cfg.get("input_size", (3, 224, 224))
     size = getattr(model, "image_size", None)
@@ -63,33 +64,34 @@ def default_example(model: nn.Module) -> Tensor:
     return torch.randn(2, channels, height, width, generator=generator).to(like)
 
 
-def check(model: nn.Module, built: Halves, at: str, example: Any) -> None:
-    """Run both halves and the model in eval mode, and compare.
+def _checked(model: nn.Module, at: str, sides: Sides, example: Any) -> SplitModel:
+    """Run both sides and the model in eval mode, and compare.
 
     Raises:
         UserError: The outputs differ by as little as a bit, or the tail changed the tensors that it was given.
     """
     name = f"{type(model).__name__} cannot be cut at {at!r}"
-    with torch.no_grad(), evaluating(model), evaluating(built.head), evaluating(built.tail):
+    with torch.no_grad(), evaluating(model), evaluating(sides.head), evaluating(sides.tail):
         expected = model(example)
         try:
-            cut = built.head(example)
-            versions = [t._version for t in cut if isinstance(t, Tensor)]
-            result = built.tail(*cut)
+            values = sides.head(example)
+            versions = [t._version for t in values if isinstance(t, Tensor)]
+            result = sides.tail(*values)
         except Exception as error:  # whatever a model's operations raise on what they do not expect
             raise UserError(f"{name}: {error}") from error
-    if versions != [t._version for t in cut if isinstance(t, Tensor)]:
+    if versions != [t._version for t in values if isinstance(t, Tensor)]:
         raise UserError(f"{name}: its tail overwrites what it is given")
     if not same(result, expected):
-        raise UserError(f"{name}: the halves' output differs from the model's")
+        raise UserError(f"{name}: head and tail give another output than the model")
+    return SplitModel.from_example(sides.head, sides.tail, values, at=at, roles=sides.roles, how=sides.how)
 
 
-def same(one: Any, other: Any) -> bool:
-    """Whether two outputs (tensors, or lists and dicts of them) are equal bit for bit; NaN equals NaN."""
-    left, right = tree_leaves(one), tree_leaves(other)
+def same(a: Any, b: Any) -> bool:
+    """Return whether two outputs (tensors, or lists and dicts of them) are equal bit for bit; NaN equals NaN."""
+    left, right = tree_leaves(a), tree_leaves(b)
     return len(left) == len(right) and all(
-        _same_tensors(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else bool(a == b)
-        for a, b in zip(left, right, strict=True)
+        _same_tensors(x, y) if isinstance(x, Tensor) and isinstance(y, Tensor) else bool(x == y)
+        for x, y in zip(left, right, strict=True)
     )
 
 

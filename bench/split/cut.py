@@ -1,30 +1,17 @@
-"""Finds what a split point names in a model's graph, and builds the two halves."""
+"""Finds what a split point names in a model's graph, and builds the two sides."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor, fx, nn
 
 from splitbench.bench.split.facts import Trace
-from splitbench.bench.split.graphs import write_halves
+from splitbench.bench.split.graphs import Sides, write_sides
 from splitbench.bench.split.plan import Plan
 from splitbench.bench.split.trace import trace
 from splitbench.bench.utils.errors import UserError, nearest
 
 
-class Halves(NamedTuple):
-    """The two sides of a split model; both use the model's own modules and parameters, not copies.
-
-    ``head(x)`` returns a tuple: first ``head.cut_tensors`` tensors, one for each of ``head.roles``, then the integers
-    (sizes) that the tail needs to know of the input. ``tail(*head(x))`` is the model's output. ``head.at`` is the
-    split point, and ``head.how`` says how it was cut: ``fx`` (a traced graph), ``module`` (a traced graph in which
-    modules that refuse to be traced are kept whole), or nothing for ``input`` and ``output``.
-    """
-
-    head: nn.Module
-    tail: nn.Module
-
-
-def cut_module(model: nn.Module, at: str, example: Tensor, prefix: str = "") -> Halves:
+def cut_module(model: nn.Module, at: str, example: Tensor, prefix: str = "") -> Sides:
     """Cut a module of one tensor.
 
     Args:
@@ -34,7 +21,7 @@ def cut_module(model: nn.Module, at: str, example: Tensor, prefix: str = "") -> 
         prefix: The module's name in a larger model, put before the roles.
 
     Returns:
-        The halves, not yet checked.
+        The two sides, not yet checked.
 
     Raises:
         UserError: No such split point, the module cannot be traced, or what must cross is no tensor and no integer.
@@ -44,36 +31,45 @@ def cut_module(model: nn.Module, at: str, example: Tensor, prefix: str = "") -> 
     traced = traced_or_error(model, example)
     try:
         plan = Plan(traced, seeds(traced, at))
-        return Halves(*write_halves(plan, at, f"{prefix}." if prefix else ""))
+        return write_sides(plan, f"{prefix}." if prefix else "")
     finally:
         traced.scrub()
 
 
-class Whole(nn.Module):
-    """One side of a model that is not cut: all of it, or nothing."""
+class _WholeHead(nn.Module):
+    """The head of a model that is not cut: all of it, or nothing."""
 
-    def __init__(self, model: nn.Module | None, at: str, is_head: bool) -> None:
+    def __init__(self, model: nn.Module | None) -> None:
         super().__init__()
         self.model = model
-        self.at, self.how, self.cut_tensors, self.roles = at, "", 1, (at,)
-        self.is_head = is_head
-        if model is not None:
-            self.training = model.training
+        self.training = self.training if model is None else model.training
+
+    def forward(self, x: Any) -> tuple[Any]:
+        """Return ``(model(x),)`` or ``(x,)``."""
+        return (x if self.model is None else self.model(x),)
+
+
+class _WholeTail(nn.Module):
+    """The tail of a model that is not cut: all of it, or nothing."""
+
+    def __init__(self, model: nn.Module | None) -> None:
+        super().__init__()
+        self.model = model
+        self.training = self.training if model is None else model.training
 
     def forward(self, x: Any) -> Any:
-        """``(x,)`` or ``(model(x),)`` in the head, ``x`` or ``model(x)`` in the tail."""
-        result = x if self.model is None else self.model(x)
-        return (result,) if self.is_head else result
+        """Return ``model(x)`` or ``x``."""
+        return x if self.model is None else self.model(x)
 
 
-def whole(model: nn.Module, at: str) -> Halves:
-    """The two universal split points: ``input``, where the tail is the model, and ``output``, where the head is."""
+def whole(model: nn.Module, at: str) -> Sides:
+    """Return the sides at a universal split point: at ``input`` the tail is the model, at ``output`` the head."""
     first = at == "output"
-    return Halves(Whole(model if first else None, at, True), Whole(None if first else model, at, False))
+    return Sides(_WholeHead(model if first else None), _WholeTail(None if first else model), (at,), "")
 
 
 def traced_or_error(model: nn.Module, example: Tensor) -> Trace:
-    """Trace a model; a failure is told in a sentence."""
+    """Trace a model. Raises UserError, one sentence, where that fails."""
     try:
         return trace(model, example)
     except Exception as error:  # whatever a model's code raises on symbolic values
@@ -82,7 +78,7 @@ def traced_or_error(model: nn.Module, example: Tensor) -> Trace:
 
 
 def seeds(traced: Trace, at: str) -> list[fx.Node]:
-    """The nodes that a split point names: all inside the module and what it returns, or the one node.
+    """Return the nodes that a split point names: all inside the module and what it returns, or the one node.
 
     Raises:
         UserError: Nothing of that name runs in eval mode.

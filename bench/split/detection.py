@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-from splitbench.bench.split.cut import Halves, cut_module
+from splitbench.bench.split.cut import cut_module
 from splitbench.bench.split.facts import evaluating
+from splitbench.bench.split.graphs import Sides
 from splitbench.bench.utils.errors import UserError
 
 PREFIX = "backbone"
@@ -46,7 +47,7 @@ def small_images(model: nn.Module) -> Iterator[None]:
         transform.min_size, transform.max_size = sizes
 
 
-def split_detector(model: nn.Module, at: str, images: list[Tensor]) -> Halves:
+def split_detector(model: nn.Module, at: str, images: list[Tensor]) -> Sides:
     """Cut a detector inside its backbone (``backbone.body.layer2``), after it (``backbone``) or before (``transform``).
 
     Args:
@@ -71,20 +72,18 @@ def split_detector(model: nn.Module, at: str, images: list[Tensor]) -> Halves:
         batch = transform(images)[0].tensors
     inside = "input" if at == "transform" else at.removeprefix(PREFIX).removeprefix(".")
     inner = cut_module(cast(nn.Module, model.backbone), inside, batch, PREFIX)
-    return Halves(DetectorHead(transform, inner.head, at), DetectorTail(model, inner.tail, at))
+    count = len(inner.roles)
+    return inner._replace(head=DetectorHead(transform, inner.head, count), tail=DetectorTail(model, inner.tail, count))
 
 
 class DetectorHead(nn.Module):
     """Resizes, normalises and batches images, and runs the backbone up to the cut."""
 
-    def __init__(self, transform: nn.Module, body: nn.Module, at: str) -> None:
+    def __init__(self, transform: nn.Module, body: nn.Module, tensors: int) -> None:
         super().__init__()
         self.transform = transform
         self.body = body
-        self.at = at
-        self.how = str(body.how)
-        self.cut_tensors = cast(int, body.cut_tensors)
-        self.roles = cast(tuple[str, ...], body.roles)
+        self.tensors = tensors
         self.training = transform.training
 
     def forward(self, images: Sequence[Tensor]) -> tuple[Tensor | int, ...]:
@@ -97,7 +96,7 @@ class DetectorHead(nn.Module):
             for size in (*image.shape[-2:], *resized)
         ]
         sizes += batch.tensors.shape[-2:]
-        return (*cut[: self.cut_tensors], *sizes, *cut[self.cut_tensors :])
+        return (*cut[: self.tensors], *sizes, *cut[self.tensors :])
 
 
 class _Batch(NamedTuple):
@@ -154,7 +153,7 @@ class _SentFeatures(nn.Module):
 class DetectorTail(nn.Module):
     """Runs the rest of a detector on what its head sent; in train mode it wants ``targets`` and returns the losses."""
 
-    def __init__(self, model: nn.Module, tail: nn.Module, at: str) -> None:
+    def __init__(self, model: nn.Module, tail: nn.Module, tensors: int) -> None:
         super().__init__()
         detector = copy.copy(model)  # shares everything but the table of its modules
         detector.__dict__["_modules"] = {
@@ -163,9 +162,7 @@ class DetectorTail(nn.Module):
             PREFIX: _SentFeatures(tail, cast(nn.Module, model.backbone)),
         }
         self.detector = detector
-        self.at = at
-        self.how = str(tail.how)
-        self.tensors = cast(int, tail.cut_tensors)
+        self.tensors = tensors
         self.training = model.training
 
     def forward(self, *cut: Any, targets: Any = None) -> Any:

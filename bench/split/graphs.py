@@ -1,12 +1,11 @@
-"""Writes the two halves of a plan as graph modules."""
+"""Writes the two sides of a plan as graph modules."""
 
 import inspect
 import operator
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, fx
-from torch.fx.graph_module import _USER_PRESERVED_ATTRIBUTES_KEY
+from torch import Tensor, fx, nn
 
 from splitbench.bench.split.facts import BATCH, TensorFact
 from splitbench.bench.split.plan import Plan, image_axis
@@ -20,12 +19,28 @@ class Sent(NamedTuple):
     item: int | None
 
 
-def write_halves(plan: Plan, at: str, prefix: str = "") -> tuple[fx.GraphModule, fx.GraphModule]:
+class HeadGraph(fx.GraphModule):
+    """A head that was written from a traced graph; copies of it are told from other graphs by this type."""
+
+
+class Sides(NamedTuple):
+    """A head and a tail that were not run yet.
+
+    ``roles`` names what each tensor of the cut is in the network; ``how`` is as in
+    :class:`splitbench.bench.split.SplitModel`.
+    """
+
+    head: nn.Module
+    tail: nn.Module
+    roles: tuple[str, ...]
+    how: str
+
+
+def write_sides(plan: Plan, prefix: str = "") -> Sides:
     """Write the head and the tail of a plan; both use the model's own modules and parameters.
 
     Args:
         plan: What runs where.
-        at: The split point's name, noted in both.
         prefix: Put before each role.
 
     Raises:
@@ -41,9 +56,11 @@ def write_halves(plan: Plan, at: str, prefix: str = "") -> tuple[fx.GraphModule,
         Sent(node, item) for node in plan.numbers for item, value in _values(plan, node) if value != BATCH or not known
     ]
     roles = tuple(prefix + plan.role(node) + ("" if item is None else f"[{item}]") for node, item in tensors)
-    notes = {"cut_tensors": len(tensors), "roles": roles, "how": "module" if plan.trace.opaque else "fx", "at": at}
-    head, tail = _head(plan, tensors, numbers), _Tail(plan, tensors, numbers).graph
-    return _module(plan, head, "Head", notes), _module(plan, tail, "Tail", notes)
+    model = plan.trace.model
+    head = HeadGraph(model, _head(plan, tensors, numbers), class_name="Head")
+    tail = fx.GraphModule(model, _Tail(plan, tensors, numbers).graph, class_name="Tail")
+    head.training = tail.training = model.training
+    return Sides(head, tail, roles, "module" if plan.trace.opaque else "fx")
 
 
 def _fact(plan: Plan, sent: Sent) -> TensorFact:
@@ -210,7 +227,7 @@ class _Tail:
 
 
 def _copy(graph: fx.Graph, node: fx.Node, env: dict[fx.Node, Any]) -> fx.Node:
-    """Copy one node; a function that was told ``training=False`` in the traced eval mode follows the half's mode."""
+    """Copy one node; a function that was told ``training=False`` in the traced eval mode follows its side's mode."""
     args = fx.node.map_arg(node.args, lambda n: env[n])
     kwargs = dict(fx.node.map_arg(node.kwargs, lambda n: env[n]))
     if node.op == "call_function" and callable(node.target) and False in [*args, *kwargs.values()]:
@@ -224,13 +241,3 @@ def _copy(graph: fx.Graph, node: fx.Node, env: dict[fx.Node, Any]) -> fx.Node:
         elif kwargs.get("training") is False:
             kwargs["training"] = graph.get_attr("training")
     return graph.create_node(node.op, node.target, args, kwargs, node.name)
-
-
-def _module(plan: Plan, graph: fx.Graph, name: str, notes: dict[str, Any]) -> fx.GraphModule:
-    model = plan.trace.model
-    built = fx.GraphModule(model, graph, class_name=name)
-    built.training = model.training
-    built.meta[_USER_PRESERVED_ATTRIBUTES_KEY] = notes  # what copy.deepcopy takes along
-    for key, value in notes.items():
-        setattr(built, key, value)
-    return built

@@ -137,16 +137,16 @@ def _point(plan: Plan, name: str, prefix: str, example: Tensor) -> SplitPoint | 
 
 def _parameters(model: nn.Module, nodes: Iterable[fx.Node]) -> int:
     """Numbers in the parameters that the nodes use, each counted once."""
-    used: dict[int, int] = {}
+    used: set[nn.Parameter] = set()
     for node in nodes:
         if node.op == "call_module":
-            used |= {id(p): p.numel() for p in model.get_submodule(str(node.target)).parameters()}
+            used.update(model.get_submodule(str(node.target)).parameters())
         elif node.op == "get_attr":
             owner, _, name = str(node.target).rpartition(".")
             value = getattr(model.get_submodule(owner), name, None)
             if isinstance(value, nn.Parameter):
-                used[id(value)] = value.numel()
-    return sum(used.values())
+                used.add(value)
+    return sum(parameter.numel() for parameter in used)
 
 
 def share_of_zeros(model: nn.Module, points: Sequence[SplitPoint], batch: Any) -> dict[str, float]:

@@ -59,13 +59,13 @@ class _Tracer(fx.Tracer):
         self.born: dict[fx.Node, int] = {}
         self.versions: dict[tuple[fx.Node, fx.Node], fx.Node] = {}
         self.running = False
-        self.names: dict[int, str] = {}
+        self.names: dict[Tensor, str] = {}  # a tensor equals only itself as a key
         self.attributes: dict[str, Any] = {}
 
     # -- what fx asks of a tracer ------------------------------------------------------------------------------------
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
-        self.names = {id(t): n for n, t in (*self.root.named_parameters(), *self.root.named_buffers())}
+        self.names = {t: n for n, t in (*self.root.named_parameters(), *self.root.named_buffers())}
         return root_fn, [self.root, self.create_proxy("placeholder", "x", (), {})]
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
@@ -74,12 +74,12 @@ class _Tracer(fx.Tracer):
     def create_arg(self, a: Any) -> Any:
         if issubclass(type(a), fx.Proxy):  # not isinstance: a proxy passes for its value's class
             return a.node
-        if isinstance(a, Tensor) and id(a) in self.names:
-            return self.create_node("get_attr", self.names[id(a)], (), {})
+        if isinstance(a, Tensor) and a in self.names:
+            return self.create_node("get_attr", self.names[a], (), {})
         return super().create_arg(a)
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
-        name = None if self.running or not isinstance(attr_val, Tensor) else self.names.get(id(attr_val))
+        name = None if self.running or not isinstance(attr_val, Tensor) else self.names.get(attr_val)
         if name is None:
             return attr_val
         if name not in parameter_proxy_cache:

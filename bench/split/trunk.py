@@ -9,81 +9,90 @@ the writes into every tensor, and these counts are compared, operation by operat
 import copy
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
 from splitbench.bench.split import same
+from splitbench.bench.split.graphs import HeadGraph
 
 
 def shared(heads: Sequence[nn.Module], example: Any) -> list[nn.Module]:
-    """The heads, those of one model continuing from one another; a head that cannot is returned as it is.
+    """Let heads of one model continue from one another; a head that cannot is returned as it is.
 
     Args:
         heads: Modules that each contain a head as :func:`splitbench.bench.split.split` makes them, and are called on
             the same batch one after the other.
-        example: A small batch, on which it is tried.
+        example: A small batch, on which sharing is tried.
 
     Returns:
-        For each head a module that gives the same: to be called once per batch each. They keep what they have computed
-        for one another until all are called.
+        For each head a module with the same outputs, to be called once per batch. The modules keep what they have
+        computed for one another until all are called.
     """
-    graphs = [_graph(head) for head in heads]
-    groups: dict[int, list[int]] = {}
-    for index, graph in enumerate(graphs):
+    groups: dict[nn.Module, list[_Member]] = {}
+    for place, head in enumerate(heads):
+        graph = _graph(head)
         if graph is not None:
-            groups.setdefault(_model(graph), []).append(index)
+            member = _Member(place, head, graph, _input(head, graph, example))
+            groups.setdefault(_first_module(graph), []).append(member)
     result = list(heads)
     for group in groups.values():
-        inputs = _inputs([heads[i] for i in group], [graph for i in group if (graph := graphs[i]) is not None], example)
-        trunk, members = _Trunk([]), list[int]()
-        for index in sorted(group, key=lambda i: depth(heads[i]), reverse=True):
-            graph = graphs[index]
-            if graph is not None and _equal(inputs.get(id(graph)), inputs.get(id(graphs[group[0]]))):
-                larger = _continued(trunk, graph, inputs[id(graph)])
+        trunk, joined = _Trunk([]), list[_Member]()
+        for member in sorted(group, key=lambda member: len(member.graph.graph.nodes), reverse=True):
+            if _equal(member.input, group[0].input):
+                larger = _continued(trunk, member.graph, member.input)
                 if larger is not None:
-                    trunk, members = larger, [*members, index]
-        if len(members) > 1:
-            for place, index in enumerate(members):
-                result[index] = replaced(heads[index], trunk.heads[place], _Branch(trunk, place))
+                    trunk, joined = larger, [*joined, member]
+        if len(joined) > 1:
+            for number, member in enumerate(joined):
+                result[member.place] = replaced(member.head, member.graph, _Branch(trunk, number))
     return result
 
 
+class _Member(NamedTuple):
+    """A head that may share a trunk: its place among all heads, the graph inside it, and the graph's input."""
+
+    place: int
+    head: nn.Module
+    graph: HeadGraph
+    input: Any
+
+
 def depth(head: nn.Module) -> int:
-    """How many operations a head runs: of two heads of one model, one that continues from the other has more."""
+    """Return how many operations a head runs: of two heads of one model, the deeper one has more."""
     graph = _graph(head)
     return 0 if graph is None else len(graph.graph.nodes)
 
 
-def _graph(head: nn.Module) -> fx.GraphModule | None:
-    """The graph inside a head, or None where there is none."""
-    found = (m for m in head.modules() if isinstance(m, fx.GraphModule) and hasattr(m, "cut_tensors"))
-    return next(found, None)
+def _graph(head: nn.Module) -> HeadGraph | None:
+    """Return the graph inside a head, or None where there is none."""
+    return next((module for module in head.modules() if isinstance(module, HeadGraph)), None)
 
 
-def _model(graph: fx.GraphModule) -> Any:
-    """What tells models apart, since copies have names in common: the first module that a head runs."""
-    things = [id(_resolved(graph, node)) for node in graph.graph.nodes if node.op == "call_module"]
-    return things[0] if things else id(graph)
+def _first_module(graph: HeadGraph) -> nn.Module:
+    """Return the first module that a head runs, which tells models apart: copies have names in common."""
+    modules = (_resolved(graph, node) for node in graph.graph.nodes if node.op == "call_module")
+    return next(modules, graph)
 
 
-def _resolved(graph: fx.GraphModule, node: fx.Node) -> Any:
-    found: Any = graph
-    if node.op in {"call_module", "get_attr"}:
-        for part in str(node.target).split("."):
-            found = getattr(found, part)
-        return found
-    return node.target
+def _resolved(graph: HeadGraph, node: fx.Node) -> Any:
+    """Return the module, attribute or function that a node stands for."""
+    if node.op not in {"call_module", "get_attr"}:
+        return node.target
+    value: Any = graph
+    for name in str(node.target).split("."):
+        value = getattr(value, name)
+    return value
 
 
-def _equal(one: Any, other: Any) -> bool:
-    return isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one, other)
+def _equal(a: Any, b: Any) -> bool:
+    return isinstance(a, Tensor) and isinstance(b, Tensor) and torch.equal(a, b)
 
 
 def replaced(module: nn.Module, old: nn.Module, new: nn.Module) -> nn.Module:
-    """A module with another one in the place of one inside it. It shares all the rest with the original."""
+    """Return a module in which ``new`` takes the place of ``old``; it shares all the rest with the original."""
     if module is old:
         return new
     result = copy.copy(module)
@@ -93,8 +102,8 @@ def replaced(module: nn.Module, old: nn.Module, new: nn.Module) -> nn.Module:
     return result
 
 
-def _continued(trunk: "_Trunk", head: fx.GraphModule, x: Tensor) -> "_Trunk | None":
-    """A trunk with one more head, or None where that one has to run alone."""
+def _continued(trunk: "_Trunk", head: HeadGraph, x: Tensor) -> "_Trunk | None":
+    """Return a trunk with one more head, or None where that head has to run alone."""
     try:
         larger = _Trunk([*trunk.heads, head])
         return larger if larger.safe(x) else None
@@ -105,21 +114,20 @@ def _continued(trunk: "_Trunk", head: fx.GraphModule, x: Tensor) -> "_Trunk | No
 
 
 @torch.no_grad()
-def _inputs(heads: Sequence[nn.Module], graphs: Sequence[fx.GraphModule], example: Any) -> dict[int, Any]:
-    """What each graph is called with, by its id, when its head is called with an example."""
-    found: dict[int, Any] = {}
-    for head, graph in zip(heads, graphs, strict=True):
-        hook = graph.register_forward_pre_hook(lambda module, args: found.update({id(module): args[0]}))
-        with suppress(Exception):  # a head that fails is told where its cells are measured
-            head(example)
-        hook.remove()
-    return found
+def _input(head: nn.Module, graph: HeadGraph, example: Any) -> Any:
+    """Return what a graph is called with when its head is called with an example; None where it is not called."""
+    inputs: list[Any] = []
+    hook = graph.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    with suppress(Exception):  # a head that fails is reported where its cells are measured
+        head(example)
+    hook.remove()
+    return inputs[-1] if inputs else None
 
 
 class _Trunk:
-    """Several heads' graphs as one, and what it gave for the last input."""
+    """Several heads' graphs as one, and its outputs for the last input."""
 
-    def __init__(self, heads: Sequence[fx.GraphModule]) -> None:
+    def __init__(self, heads: Sequence[HeadGraph]) -> None:
         self.heads = heads
         self.graph = fx.Graph()
         self.nodes: list[dict[fx.Node, fx.Node]] = []  # per head: its nodes to those of the merged graph
@@ -131,15 +139,15 @@ class _Trunk:
         self.input: Any = None
         self.waiting: dict[int, Any] = {}
 
-    def _add(self, head: fx.GraphModule, attributes: dict[str, Any]) -> Any:
+    def _add(self, head: HeadGraph, attributes: dict[str, Any]) -> Any:
         known = {node.name: node for node in self.graph.nodes}
-        own: dict[fx.Node, fx.Node] = {}
-        self.nodes.append(own)
+        merged: dict[fx.Node, fx.Node] = {}
+        self.nodes.append(merged)
         for node in head.graph.nodes:
-            args = fx.node.map_arg(node.args, lambda n: own[n])
+            args = fx.node.map_arg(node.args, lambda n: merged[n])
             if node.op == "output":
                 return args[0]
-            kwargs = fx.node.map_arg(node.kwargs, lambda n: own[n])
+            kwargs = fx.node.map_arg(node.kwargs, lambda n: merged[n])
             other = known.get(node.name)
             target, thing = node.target, _resolved(head, node)
             named = node.op in {"call_module", "get_attr"}
@@ -152,7 +160,7 @@ class _Trunk:
             if named and not known_already:  # another model's of the same name gets a new one
                 while attributes.setdefault(str(target), thing) is not thing:
                     target = f"{target}_"
-            own[node] = (
+            merged[node] = (
                 other
                 if known_already and other is not None
                 else self.graph.create_node(node.op, target, args, kwargs, node.name)
@@ -160,22 +168,22 @@ class _Trunk:
         raise ValueError("a graph without an output")
 
     def safe(self, x: Tensor) -> bool:
-        """Whether every operation finds the same as in its head alone, tried on an input."""
+        """Return whether every operation gets the same arguments as in its head alone, tried on an input."""
         with torch.no_grad():
             merged = _Counted(self.module)
             together = merged.run(x.clone())
             for head, nodes, result in zip(self.heads, self.nodes, together, strict=True):
                 alone = _Counted(head)
                 expected = alone.run(x.clone())
-                found = {node: merged.writes[other] for node, other in nodes.items()}
-                if found != {node: alone.writes[node] for node in nodes} or _writes(result) != _writes(expected):
+                writes = {node: merged.writes[other] for node, other in nodes.items()}
+                if writes != {node: alone.writes[node] for node in nodes} or _writes(result) != _writes(expected):
                     return False
                 if not same(result, expected) or _strides(result) != _strides(expected):
                     return False
         return merged.written == 0
 
     def outputs(self, place: int, x: Any) -> Any:
-        """What a head gives for an input; the others' outputs wait to be asked for."""
+        """Return a head's outputs for an input; the other heads' outputs are kept until they are asked for."""
         if place not in self.waiting or not _equal(self.input, x):
             self.waiting = dict(enumerate(self.module(x)))
             self.input = x
@@ -186,7 +194,7 @@ class _Trunk:
 
 
 def _writes(values: Any) -> tuple[int, ...]:
-    """How often each tensor among some values was written to since it was made."""
+    """Return how often each tensor among some values was written to since it was made."""
     return tuple(value._version for value in tree_leaves(values) if isinstance(value, Tensor))
 
 
@@ -222,7 +230,7 @@ class _Branch(nn.Module):
         self.broken = False
 
     def forward(self, x: Any) -> Any:
-        """As the head's graph. Whatever goes wrong in another head is not this one's."""
+        """Run like the head's graph. An error in another head is not this one's."""
         if not self.broken:
             try:
                 return self.trunk.outputs(self.place, x)

@@ -1,7 +1,7 @@
-"""The network's precision: float32, or autocast to half of it where operations allow it.
+"""The network's precision: float32, or autocast to a half-precision type where operations allow it.
 
-Only heads and tails run under autocast. Codecs are given float32 and return it, so that what they do does not depend on
-it; what they return goes back to the precision in which the network gave it, before the tail.
+Only heads and tails run under autocast. Codecs are given float32 and return it, so that they do not depend on the
+precision; what they return is converted back to the head's precision before the tail.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,12 +14,13 @@ from torch.utils._pytree import tree_map_only
 
 Precision = Literal["float32", "bfloat16", "float16"]
 T = TypeVar("T")
-_HALF = (torch.bfloat16, torch.float16)
+_HALF_PRECISION = (torch.bfloat16, torch.float16)
+_DEVICES = ("cpu", "cuda")
 
 
 @contextmanager
-def running(device: torch.device, precision: Precision) -> Iterator[None]:
-    """What a network runs in."""
+def network_precision(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Run heads and tails in this precision."""
     if precision == "float32":
         yield
         return
@@ -28,29 +29,28 @@ def running(device: torch.device, precision: Precision) -> Iterator[None]:
 
 
 @contextmanager
-def coding() -> Iterator[None]:
-    """What a codec runs in, whatever is around it."""
-    devices = [name for name in ("cpu", "cuda") if torch.is_autocast_enabled(name)]
+def codec_precision() -> Iterator[None]:
+    """Run codecs without autocast, whatever the context."""
     with ExitStack() as stack:
-        for name in devices:
+        for name in filter(torch.is_autocast_enabled, _DEVICES):
             stack.enter_context(torch.autocast(name, enabled=False))
         yield
 
 
-def halved() -> bool:
-    """Whether autocast is on, in this thread."""
-    return any(torch.is_autocast_enabled(name) for name in ("cpu", "cuda"))
+def autocasting() -> bool:
+    """Return whether autocast is on in this thread."""
+    return any(map(torch.is_autocast_enabled, _DEVICES))
 
 
-def widened(values: T) -> T:
-    """Half-precision tensors, in whatever collections, as float32; all else as it is."""
-    result: T = tree_map_only(Tensor, lambda x: x.float() if x.dtype in _HALF else x, values)
+def to_float32(values: T) -> T:
+    """Convert half-precision tensors, in any nesting of collections, to float32; leave all else as it is."""
+    result: T = tree_map_only(Tensor, lambda x: x.float() if x.dtype in _HALF_PRECISION else x, values)
     return result
 
 
-def narrowed(values: Sequence[Any], like: Sequence[Any]) -> tuple[Any, ...]:
-    """Floating-point tensors in the precision of those that they stand for."""
+def like_precision(values: Sequence[Any], originals: Sequence[Any]) -> tuple[Any, ...]:
+    """Convert tensors to the precision of the half-precision tensors that they stand for, pair by pair."""
     return tuple(
-        x.to(y.dtype) if isinstance(x, Tensor) and isinstance(y, Tensor) and y.dtype in _HALF else x
-        for x, y in zip(values, like, strict=True)
+        x.to(y.dtype) if isinstance(x, Tensor) and isinstance(y, Tensor) and y.dtype in _HALF_PRECISION else x
+        for x, y in zip(values, originals, strict=True)
     )

@@ -49,9 +49,10 @@ def test_the_detector_is_small_and_one_of_torchvisions():
 )
 def test_one_sparse_tensor_crosses_at_every_stage(detector, at, shape):
     images = [torch.from_numpy(np.array(evaluation(2).image(i))).permute(2, 0, 1) / 255 for i in range(2)]
-    head, tail = split(detector.model, at, images)
+    parts = split(detector.model, at, images)
+    head, tail = parts.sides
     cut, *sizes = head(images)
-    assert head.cut_tensors == 1
+    assert len(parts.specs) == 1
     assert cut.shape == (2, *shape)
     assert cut.min() == 0 and (cut == 0).float().mean() > 0.2
     whole = detector.model(images)

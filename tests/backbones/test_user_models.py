@@ -98,7 +98,7 @@ def test_a_factory_in_the_current_folder_makes_a_backbone(folder):
     backbone = build("own.models:tiny", args={"classes": 7})
     pixels = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
     assert backbone.whole()(pixels).shape == (2, 7)
-    head, tail = backbone.split("stem", pixels)
+    head, tail = backbone.split("stem", pixels).sides
     assert torch.equal(tail(*head(pixels)), backbone.whole()(pixels))
     assert not backbone.model.training
 

@@ -53,7 +53,7 @@ def quiet(shape):
 def test_cuts_are_exact_and_hold_what_crosses(name, at):
     model = made(name, side=64)
     batch = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    head, tail = split(model, at, batch[:2])
+    head, tail = split(model, at, batch[:2]).sides
     crossed = head(batch)
     assert [tuple(x.shape[1:]) for x in crossed] == CUTS[name, at]
     assert same(tail(*crossed), model(batch))

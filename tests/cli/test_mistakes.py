@@ -133,7 +133,7 @@ def test_a_data_folder_that_is_not_there_or_not_read(here, told):
 
 
 def test_files_in_place_of_folders_and_folders_in_place_of_files(here, told):
-    for command in (("run", "sweep.yaml", "--keep-images"), ("figures", ".", "--out"), ("compare", ".", "--out")):
+    for command in (("figures", ".", "--out"), ("compare", ".", "--out")):
         for path in ("sweep.yaml", "sweep.yaml/pictures"):
             assert told(*command, path) == f"sweep.yaml is a file: {command[-1]} takes a folder"
     (here / "exp").mkdir()

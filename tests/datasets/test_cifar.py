@@ -231,7 +231,7 @@ def test_the_resnet_is_cut_exactly_at_its_stages():
     whole = backbone.whole()(pixels)
     assert whole.shape == (3, 10)
     for at, shape in {"layer1": (16, 32, 32), "layer2": (32, 16, 16), "layer3": (64, 8, 8)}.items():
-        head, tail = backbone.split(at, pixels[:2])
+        head, tail = backbone.split(at, pixels[:2]).sides
         (cut,) = head(pixels)
         assert cut.shape[1:] == shape and cut.min() >= 0
         assert torch.equal(tail(cut), whole)

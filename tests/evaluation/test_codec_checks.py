@@ -5,11 +5,11 @@ import hashlib
 import pytest
 import torch
 
-from splitbench.bench.backbones.split_model import specs_of
 from splitbench.bench.evaluation import codec_checks
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
 from splitbench.bench.run.sources import Sources
+from splitbench.bench.split import specs_of
 from splitbench.bench.sweep.reading import read
 from splitbench.methods.base import Bitstream, MethodError
 from tests.helpers.command_line import rows
@@ -52,7 +52,7 @@ CUTS = [(torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(i)),) fo
 
 
 def check(codec, cuts=CUTS):
-    codec_checks.check(codec, cuts, lambda cut: specs_of(cut, ("",), False))
+    codec_checks.check(codec, cuts, lambda cut: specs_of(cut, ("",)))
 
 
 @pytest.mark.parametrize(

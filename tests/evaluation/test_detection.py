@@ -9,8 +9,8 @@ import torch
 
 from splitbench import methods
 from splitbench.bench.backbones import detectors, registry
-from splitbench.bench.backbones.split_model import place_of
-from splitbench.bench.evaluation import Material, evaluate
+from splitbench.bench.evaluation import EvaluationInputs, evaluate
+from splitbench.bench.evaluation.transmission import transmit
 from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.split import same
 from splitbench.bench.sweep.cells import expand
@@ -60,9 +60,9 @@ def test_uncompressed_results_are_the_models_own_box_for_box(name, places):
     assert len(expected[0]["boxes"]) > 0
     assert same(backbone.whole()(images), expected)
     for at in places:
-        place = place_of(backbone, at, images[:1])
+        place = backbone.split(at, images[:1])
         codec = METHODS.get("raw").deploy(METHODS.get("raw").Settings(dtype="float32"), context_of(place)).codec
-        streams, received = place.transfer(codec, place.head(images))
+        streams, received = transmit(place, codec, place.head(images))
         found = place.tail(*received)
         assert len(streams) == len(images)
         assert same(in_order(found), in_order(expected)), at
@@ -83,13 +83,13 @@ def context_of(place):
 
 def test_the_tail_learns_sizes_from_the_bytes():
     """What the head said of the picture's size is replaced by what was sent."""
-    place = place_of(built(OWN), "stem", pictures((80, 96)))
+    place = built(OWN).split("stem", pictures((80, 96)))
     codec = METHODS.get("raw").deploy(METHODS.get("raw").Settings(dtype="float32"), context_of(place)).codec
     values = place.head(pictures((80, 96)))
-    _, received = place.transfer(codec, values)
+    _, received = transmit(place, codec, values)
     assert received[1:] == (80, 96) == values[1:]
     with pytest.raises(methods.MethodError, match="70000 x 10 pixels is too large"):
-        place.transfer(codec, (values[0], 70000, 10))
+        transmit(place, codec, (values[0], 70000, 10))
 
 
 def test_at_output_the_likeliest_boxes_cross_and_rows_without_one_are_dropped():
@@ -97,8 +97,8 @@ def test_at_output_the_likeliest_boxes_cross_and_rows_without_one_are_dropped():
         most = 3
 
     backbone = detectors.Detector("own", Few().eval(), "")
-    head, tail = backbone.split("output", [])
     images = pictures((80, 96), (80, 96))
+    head, tail = backbone.split("output", images).sides
     boxes, labels, scores = head(images)
     assert boxes.shape == (2, 3, 4) and labels.shape == scores.shape == (2, 3)
     found = directly(backbone, images)
@@ -168,7 +168,7 @@ def test_what_breaks_the_protocol_is_told_in_a_sentence(parts, sentence):
     with pytest.raises(UserError, match=sentence):
         changed(**parts).whole()(images)
     if "prepare" not in parts:
-        head, tail = changed(**parts).split("stem", images)
+        head, tail = changed(**parts).split("stem", images).sides
         with pytest.raises(UserError, match=sentence):
             tail(*head(images))
 
@@ -191,7 +191,7 @@ def test_the_documented_example_is_a_detector():
     assert detectors.is_detector(backbone.model)
     images = pictures((60, 100), (100, 60))
     with torch.no_grad():
-        place = place_of(backbone, "stem", images)
+        place = backbone.split("stem", images)
         found = place.tail(*place.head(images))
         assert same(found, backbone.whole()(images))
     for one, image in zip(found, images, strict=True):
@@ -214,7 +214,7 @@ methods:
 
 
 @pytest.fixture
-def material(tmp_path):
+def inputs(tmp_path):
     write_coco(tmp_path)
     write_coco(tmp_path, "train2017", first=100)
     path = tmp_path / "sweep.yaml"
@@ -222,30 +222,29 @@ def material(tmp_path):
     sweep, sources = read(path), Sources(data=tmp_path)
     (spec,), (backbone,) = sweep.datasets, sweep.backbones
     calibration = open_dataset(spec, sources, "calibration")
-    return list(expand(sweep)), Material(
-        open_backbone(backbone, spec, sources),
-        open_dataset(spec, sources, "evaluation"),
-        lambda: calibration,
-        lambda *_: nothing_learned(),
-        False,
-        2,
-        torch.device("cpu"),
+    return {str(cell): cell for cell in expand(sweep)}, EvaluationInputs(
+        backbone=open_backbone(backbone, spec, sources),
+        dataset=open_dataset(spec, sources, "evaluation"),
+        calibration=lambda: calibration,
+        learned=lambda *_: nothing_learned(),
+        batch=2,
+        device=torch.device("cpu"),
     )
 
 
-def naive(cell, material):
+def naive(cell, inputs):
     """Bytes and detections of one cell, with nothing shared and every image coded by itself.
 
     Networks are given the pass's batches: in others, sums may be rounded otherwise. All inputs are of one shape here.
     """
 
     def batches(dataset):
-        pixels = [material.backbone.pixels(dataset.image(i)) for i in range(len(dataset))]
-        return [pixels[i : i + material.batch] for i in range(0, len(pixels), material.batch)]
+        pixels = [inputs.backbone.pixels(dataset.image(i)) for i in range(len(dataset))]
+        return [pixels[i : i + inputs.batch] for i in range(0, len(pixels), inputs.batch)]
 
-    seen = batches(material.calibration())
-    evaluation = batches(material.dataset)
-    place = place_of(material.backbone, cell.split, evaluation[0][:1])
+    seen = batches(inputs.calibration())
+    evaluation = batches(inputs.dataset)
+    place = inputs.backbone.split(cell.split, evaluation[0][:1])
     context = Context(
         place.head, place.tail, place.specs, lambda: (place.cut(place.head(x))[0] for x in seen), cell.seed
     )
@@ -264,15 +263,15 @@ def naive(cell, material):
             yield len(stream.data) + (0 if cell.split == "output" else 4), found
 
 
-def test_one_pass_equals_the_naive_evaluation(material):
-    cells, stuff = material
-    outcomes = evaluate(cells, stuff, lambda _: None)
-    first = [stuff.backbone.pixels(stuff.dataset.image(i)) for i in range(stuff.batch)]
+def test_one_pass_equals_the_naive_evaluation(inputs):
+    cells, given = inputs
+    outcomes = evaluate(cells, given)
+    first = [given.backbone.pixels(given.dataset.image(i)) for i in range(given.batch)]
     with torch.no_grad():
-        whole = directly(stuff.backbone, first)[0]
+        whole = directly(given.backbone, first)[0]
         for outcome in outcomes:
             assert not outcome.reason, outcome.reason
-            sizes, found = zip(*naive(outcome.cell, stuff), strict=True)
+            sizes, found = zip(*naive(outcome.cell, given), strict=True)
             records = outcome.records
             assert records["bytes"].tolist() == list(sizes), str(outcome.cell)
             assert records["detections"].tolist() == [len(one["scores"]) for one in found]
@@ -286,17 +285,21 @@ def test_one_pass_equals_the_naive_evaluation(material):
     assert exact.columns["cut"] == "8x16x16" and exact.columns["metric"] == "ap"
 
 
-def test_images_are_batched_by_the_shape_of_the_networks_input(material):
+def test_images_are_batched_by_the_shape_of_the_networks_input(inputs):
     """Pictures of 80 x 96 make inputs of 32 x 32, like all others: one batch may hold several sizes."""
-    from splitbench.bench.evaluation.loader import batches
+    from splitbench.bench.evaluation.loader import load, plan_batches
 
-    _, stuff = material
-    assert [batch.indices.tolist() for batch in batches(stuff.dataset, stuff.backbone, 4)] == [[0, 1, 2, 3], [4, 5]]
+    _, given = inputs
+
+    def loaded(backbone, size):
+        plan = plan_batches(given.dataset, backbone, size)
+        return [batch.indices.tolist() for batch in load(given.dataset, backbone, plan)]
+
+    assert loaded(given.backbone, 4) == [[0, 1, 2, 3], [4, 5]]
     resizing = registry.build("torchvision/fasterrcnn_mobilenet_v3_large_320_fpn", {}, "none", {})
-    groups = [resizing.group(stuff.dataset, index) for index in range(6)]
+    groups = [resizing.group(given.dataset, index) for index in range(6)]
     assert groups == [(320, 384), (320, 384), (320, 411), (320, 384), (320, 320), (320, 411)]
-    together = [batch.indices.tolist() for batch in batches(stuff.dataset, resizing, 2)]
-    assert together == [[0, 1], [3], [2, 5], [4]]
+    assert loaded(resizing, 2) == [[0, 1], [3], [2, 5], [4]]
 
 
 SMALL = {"min_size": 128, "max_size": 192}
@@ -325,8 +328,8 @@ def test_every_torchvision_detector_works_as_a_backbone(name):
         "backbone.body.layer2" if "resnet" in name else "backbone.features.0" if "ssd" in name else "backbone.body.4"
     )
     for at in places:
-        place = place_of(backbone, at, images[:1])
+        place = backbone.split(at, images[:1])
         raw = METHODS.get("raw")
         codec = raw.deploy(raw.Settings(dtype="float32"), context_of(place)).codec
-        _, received = place.transfer(codec, place.head(images))
+        _, received = transmit(place, codec, place.head(images))
         assert same(in_order(place.tail(*received)), expected), at

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from splitbench.bench.backbones.split_model import place_of
-from splitbench.bench.evaluation import Material, evaluate
+from splitbench.bench.evaluation import EvaluationInputs, evaluate
 from splitbench.bench.metrics import accuracy
 from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep.cells import expand
@@ -29,7 +28,7 @@ methods:
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory):
+def inputs(tmp_path_factory):
     path: Path = tmp_path_factory.mktemp("sweep") / "sweep.yaml"
     path.write_text(SWEEP)
     sweep = read(path)
@@ -39,21 +38,28 @@ def material(tmp_path_factory):
     dataset = open_dataset(spec, sources, "evaluation")
     calibration = open_dataset(few, sources, "calibration")
     nothing = lambda *_: nothing_learned()  # noqa: E731
-    return list(expand(sweep)), Material(built, dataset, lambda: calibration, nothing, False, 7, torch.device("cpu"))
+    return list(expand(sweep)), EvaluationInputs(
+        backbone=built,
+        dataset=dataset,
+        calibration=lambda: calibration,
+        learned=nothing,
+        batch=7,
+        device=torch.device("cpu"),
+    )
 
 
-def naive(cell, material):
+def naive(cell, inputs):
     """Bytes and predictions of one cell, with nothing shared and every image coded by itself.
 
     Networks are given the pass's batches: in others, sums may be rounded otherwise.
     """
 
     def batches(dataset):
-        pixels = [material.backbone.preprocessing.pixels(dataset.image(i)) for i in range(len(dataset))]
-        return torch.stack(pixels).split(material.batch)
+        pixels = [inputs.backbone.preprocessing.pixels(dataset.image(i)) for i in range(len(dataset))]
+        return torch.stack(pixels).split(inputs.batch)
 
-    evaluation, calibration = batches(material.dataset), batches(material.calibration())
-    place = place_of(material.backbone, cell.split, evaluation[0][:1])
+    evaluation, calibration = batches(inputs.dataset), batches(inputs.calibration())
+    place = inputs.backbone.split(cell.split, evaluation[0][:1])
     cuts = lambda: (place.cut(place.head(x))[0] for x in calibration)  # noqa: E731
     deployment = METHODS.get(cell.method).deploy(
         cell.settings, Context(place.head, place.tail, place.specs, cuts, cell.seed)
@@ -71,21 +77,21 @@ def naive(cell, material):
     return sizes, predictions
 
 
-def test_one_pass_equals_the_naive_evaluation(material):
-    cells, stuff = material
-    outcomes = evaluate(cells, stuff, lambda _: None)
+def test_one_pass_equals_the_naive_evaluation(inputs):
+    cells, given = inputs
+    outcomes = evaluate(cells, given, lambda _: None)
     assert len(outcomes) == len(cells)
     with torch.no_grad():
         for outcome in outcomes:
             assert not outcome.reason, outcome.reason
-            sizes, predictions = naive(outcome.cell, stuff)
+            sizes, predictions = naive(outcome.cell, given)
             assert outcome.records["bytes"].tolist() == sizes, str(outcome.cell)
             assert outcome.records["prediction"].tolist() == predictions, str(outcome.cell)
 
 
-def test_the_bundled_backbone_is_as_good_as_its_report_and_survives_eight_bits(material):
-    cells, stuff = material
-    outcomes = {str(outcome.cell).split(" ", 2)[2]: outcome for outcome in evaluate(cells, stuff, lambda _: None)}
+def test_the_bundled_backbone_is_as_good_as_its_report_and_survives_eight_bits(inputs):
+    cells, given = inputs
+    outcomes = {str(outcome.cell).split(" ", 2)[2]: outcome for outcome in evaluate(cells, given, lambda _: None)}
     exact = outcomes["layer1 raw dtype=float32"]
     assert exact.columns["drop"] == 0
     assert exact.columns["baseline"] >= 90  # 98.95 % on all 2,000 images

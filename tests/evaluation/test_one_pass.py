@@ -8,16 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from splitbench.bench.backbones.split_model import Place
-from splitbench.bench.evaluation import Material, evaluate, measure, pipeline, prepare
-from splitbench.bench.evaluation.coder_threads import Coders
+from splitbench.bench.evaluation import evaluate, measure, pipeline, prepare
 from splitbench.bench.utils import time_limit
 from splitbench.bench.utils.failure import Failure
 from splitbench.bench.utils.plugins import METHODS
-from splitbench.bench.utils.precision import narrowed, widened
 from splitbench.methods.base import Bitstream, TensorSpec
 from splitbench.methods.coding.counts import Counts
-from tests.helpers.pass_samples import BATCH, IMAGES, SWEEPS, material_of, prepared_for, same_records
+from tests.helpers.pass_samples import BATCH, IMAGES, SWEEPS, inputs_of, prepared_for, same_records
 
 
 @pytest.fixture
@@ -32,14 +29,14 @@ def test_every_method_gives_the_same_as_each_cell_by_itself(task, monkeypatch):
     assert {cell.method for cell in prepared.cells.values()} == {
         name for name in METHODS.names() if task in METHODS.get(name).tasks
     }
-    monkeypatch.setattr(pipeline, "_threads", lambda one: 0 if one.material.naive else 2)
+    monkeypatch.setattr(pipeline, "_thread_count", lambda prepared: 0 if prepared.inputs.naive else 2)
     shown: list[int] = []
     one_pass = measure(prepared, advance=shown.append)
-    assert sum(shown) == len(prepared.material.dataset) * len(prepared.cells)
-    assert prepared.network.source is not None  # the backbone continues from the deepest cut
-    naive = dataclasses.replace(prepared, material=dataclasses.replace(prepared.material, naive=True))
+    assert sum(shown) == len(prepared.inputs.dataset) * len(prepared.cells)
+    assert prepared.shared_heads.source is not None  # the backbone continues from the deepest cut
+    naive = dataclasses.replace(prepared, inputs=dataclasses.replace(prepared.inputs, naive=True))
     apart = measure(naive)
-    assert naive.network.source is None
+    assert naive.shared_heads.source is None
     assert one_pass.cells.keys() == apart.cells.keys() == prepared.cells.keys()
     assert same_records(one_pass.reference, apart.reference)
     for name in one_pass.cells:
@@ -47,19 +44,19 @@ def test_every_method_gives_the_same_as_each_cell_by_itself(task, monkeypatch):
 
 
 def test_each_layer_runs_once_per_batch(prepared):
-    own = {id(c.place.head) for c in prepared.candidates}
+    own = {c.split.head for c in prepared.candidates}
     few = dataclasses.replace(
-        prepared, candidates=[c for c in prepared.candidates if id(c.deployment.head) in own], batch=prepared.batch
+        prepared, candidates=[c for c in prepared.candidates if c.deployment.head in own], batch=prepared.batch
     )
     measure(few, 0, 1)  # tries what can be shared
-    model, calls = prepared.material.backbone.model, []
+    model, calls = prepared.inputs.backbone.model, []
     hook = model.layer1.register_forward_pre_hook(lambda *_: calls.append(1))
     convolution = model.conv1.register_forward_pre_hook(lambda *_: calls.append(2))
     measure(few, 1, 2)
     hook.remove()
     convolution.remove()
     # The head's graph calls layers, not the modules that hold them; a tail behind `input` runs the whole model.
-    inputs = sum(c.place.specs[0].role == "input" for c in few.candidates)
+    inputs = sum(c.split.specs[0].role == "input" for c in few.candidates)
     assert calls.count(2) == 1 + inputs
 
 
@@ -94,7 +91,7 @@ def greedy(prepared, most, error=None):
 
 @pytest.mark.parametrize("threads", [0, 1])
 def test_batches_that_do_not_fit_are_halved_and_the_row_says_so(prepared, monkeypatch, threads):
-    monkeypatch.setattr(pipeline, "_threads", lambda _: threads)
+    monkeypatch.setattr(pipeline, "_thread_count", lambda _: threads)
     few, tail = greedy(prepared, 1)
     shard = measure(few)
     assert shard.batch == 1 and not shard.failed
@@ -106,16 +103,16 @@ def test_batches_that_do_not_fit_are_halved_and_the_row_says_so(prepared, monkey
 
 def test_no_image_is_lost_where_pixels_do_not_fit_beside_what_is_there(prepared, monkeypatch):
     few, _ = greedy(prepared, BATCH)
-    usual, calls = Material.placed, []
+    usual, calls = EvaluationInputs.to_device, []
 
-    def full(material, pixels):
+    def full(inputs, pixels):
         calls.append(len(pixels))
         if len(calls) == 3:
             raise torch.OutOfMemoryError("no room")
-        return usual(material, pixels)
+        return usual(inputs, pixels)
 
-    assert few.network  # tries what can be shared, on pixels of its own
-    monkeypatch.setattr(Material, "placed", full)
+    assert few.shared_heads  # tries what can be shared, on pixels of its own
+    monkeypatch.setattr(EvaluationInputs, "to_device", full)
     shard = measure(few)
     assert calls[:4] == [4, 4, 3, 2] and shard.batch == BATCH // 2 and not shard.failed
     assert all(records["image"].tolist() == list(range(IMAGES)) for records in shard.cells.values())
@@ -134,8 +131,8 @@ def test_what_was_begun_is_given_back_before_it_is_tried_again(prepared):
 
 
 def test_naive_batches_of_one_cell_may_be_halved():
-    cells, material = material_of("detection")
-    alone = prepare(dict([*cells.items()][:3]), dataclasses.replace(material, naive=True))
+    cells, inputs = inputs_of("detection")
+    alone = prepare(dict([*cells.items()][:3]), dataclasses.replace(inputs, naive=True))
     few, _ = greedy(alone, 1)
     shard = measure(few)
     assert not shard.failed and shard.batch == 1
@@ -152,8 +149,8 @@ def test_what_never_fits_fails_its_cell_only(prepared):
 
 def test_a_backbone_that_never_fits_is_told(prepared):
     few, _ = greedy(prepared, BATCH)
-    whole = Greedy(few.network.whole, 0, no_room)
-    few.network.whole, few.network.source = whole, None
+    whole = Greedy(few.shared_heads.whole, 0, no_room)
+    few.shared_heads.whole, few.shared_heads.source = whole, None
     with pytest.raises(torch.OutOfMemoryError):
         measure(few)
     assert whole.seen == [4, 2, 1]
@@ -161,12 +158,12 @@ def test_a_backbone_that_never_fits_is_told(prepared):
 
 @pytest.mark.parametrize("where", ["head", "tables"])
 def test_calibration_batches_that_do_not_fit_are_halved(where, monkeypatch):
-    cells, material = material_of("classification")
+    cells, inputs = inputs_of("classification")
     first = next(iter(cells.values())).split
     chosen = {name: cell for name, cell in cells.items() if cell.method == "quantize-entropy" and cell.split == first}
-    _, same = material_of("classification")
+    _, same = inputs_of("classification")
     ones = prepare(chosen, dataclasses.replace(same, batch=1))
-    holder, name = {"head": (Place, "cuts"), "tables": (Counts, "add")}[where]
+    holder, name = {"head": (SplitModel, "cuts"), "tables": (Counts, "add")}[where]
     usual = getattr(holder, name)
     seen = []
 
@@ -177,32 +174,32 @@ def test_calibration_batches_that_do_not_fit_are_halved(where, monkeypatch):
         return usual(self, given)
 
     monkeypatch.setattr(holder, name, small)
-    again = prepare(chosen, material)
+    again = prepare(chosen, inputs)
     monkeypatch.undo()
     assert not again.failed and len(again.candidates) == len(chosen)
     assert seen[:3] == [4, 2, 1] and set(seen[3:]) == {1}
-    cut = [torch.rand(1, *spec.shape) for spec in ones.candidates[0].place.specs]
+    cut = [torch.rand(1, *spec.shape) for spec in ones.candidates[0].split.specs]
     for one, other in zip(ones.candidates, again.candidates, strict=True):
         assert one.deployment.codec.encode(cut)[0].data == other.deployment.codec.encode(cut)[0].data
 
 
 def test_what_a_trained_head_gives_is_not_kept(prepared):
-    own = {id(c.place.head) for c in prepared.candidates}
-    trained = [c.deployment.head for c in prepared.candidates if id(c.deployment.head) not in own]
+    own = {c.split.head for c in prepared.candidates}
+    trained = [c.deployment.head for c in prepared.candidates if c.deployment.head not in own]
     assert trained
-    (batch,) = prepared.material.batches(0, 1)
-    ran = prepared.network.run(prepared.material.placed(batch.pixels))
+    (batch,) = prepared.inputs.batches(0, 1)
+    ran = prepared.shared_heads.run(prepared.inputs.to_device(batch.pixels))
     for head in trained:
         given = weakref.ref(ran.values(head)[0])
         assert given() is None
-    assert ran.values(prepared.candidates[0].place.head) is ran.values(prepared.candidates[0].place.head)
+    assert ran.values(prepared.candidates[0].split.head) is ran.values(prepared.candidates[0].split.head)
 
 
 def test_a_cells_earliest_failure_is_told():
-    prepared = prepare(*material_of("classification"))
+    prepared = prepare(*inputs_of("classification"))
     name = next(iter(prepared.cells))
-    for batch, reason in ((5, "late"), (3, "early"), (4, "between")):
-        prepared.fail({name: reason}, batch)
+    for failure in (Failure("late", 5), Failure("early", 3), Failure("between", 4)):
+        note(prepared.failed, [name], failure)
     assert prepared.failed[name] == Failure("early", 3)
 
 
@@ -219,7 +216,7 @@ class Endless:
 
 
 def test_a_codec_that_never_ends_fails_its_cell_only(prepared, monkeypatch):
-    monkeypatch.setattr(pipeline, "_threads", lambda _: 1)
+    monkeypatch.setattr(pipeline, "_thread_count", lambda _: 1)
     first, other, *_ = prepared.candidates
     endless = dataclasses.replace(first.deployment, codec=Endless(first.deployment.codec))
     few = dataclasses.replace(prepared, candidates=[dataclasses.replace(first, deployment=endless), other], failed={})
@@ -230,7 +227,7 @@ def test_a_codec_that_never_ends_fails_its_cell_only(prepared, monkeypatch):
 
 
 def test_a_job_that_is_given_up_ends():
-    coders = Coders(1)
+    coders = CoderThreads(1)
 
     def endless():
         while True:
@@ -266,14 +263,14 @@ def test_codecs_work_in_float32_whatever_the_network_computes_in():
     values = (torch.ones(2, 3, dtype=torch.bfloat16), torch.arange(2), 7)
     specs = (TensorSpec((3,), torch.float32), TensorSpec((), torch.int64))
     codec = Seen()
-    place = Place(nn.Identity(), nn.Identity(), specs, "", half=True)
+    parts = SplitModel(head=nn.Identity(), tail=nn.Identity(), at="", specs=specs, half_precision=True)
     with torch.autocast("cpu", torch.bfloat16):
-        _, decoded = place.transfer(codec, values)
+        _, decoded = transmit(parts, codec, values)
     assert codec.dtypes == [torch.float32, torch.int64]
     assert [getattr(x, "dtype", x) for x in decoded] == [torch.bfloat16, torch.int64, 7]
-    found = widened([{"scores": torch.ones(2, dtype=torch.float16), "labels": torch.arange(2)}])
+    found = to_float32([{"scores": torch.ones(2, dtype=torch.float16), "labels": torch.arange(2)}])
     assert [x.dtype for x in found[0].values()] == [torch.float32, torch.int64]
-    assert narrowed((torch.ones(1),), (torch.ones(1),))[0].dtype == torch.float32
+    assert like_precision((torch.ones(1),), (torch.ones(1),))[0].dtype == torch.float32
 
 
 def test_a_pass_says_its_precision_and_runs_heads_and_tails_in_it(prepared, monkeypatch):

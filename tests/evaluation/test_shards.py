@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitbench.bench.evaluation import Material, Shard, ShardError, describe, joined, measure, prepare, score
+from splitbench.bench.evaluation import EvaluationInputs, Shard, ShardError, describe, joined, measure, prepare, score
 from splitbench.bench.evaluation.costs import Description
 from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep.cells import expand
@@ -74,17 +74,25 @@ def pass_of(tmp_path_factory):
     def make(damaged=(), skip=False):
         nothing = lambda *_: nothing_learned()  # noqa: E731
         images = Damaged(dataset, damaged) if damaged else dataset
-        return cells, Material(built, images, lambda: dataset, nothing, skip, BATCH, torch.device("cpu"))
+        return cells, EvaluationInputs(
+            backbone=built,
+            dataset=images,
+            calibration=lambda: dataset,
+            learned=nothing,
+            skip_unreadable=skip,
+            batch=BATCH,
+            device=torch.device("cpu"),
+        )
 
     return make
 
 
-def prepared_with_failure(cells, material, at):
+def prepared_with_failure(cells, inputs, at):
     """Prepared cells of which the first fails at image ``at``."""
-    prepared = prepare(cells, material)
+    prepared = prepare(cells, inputs)
     if at is not None:
         first = prepared.candidates[0]
-        pixels = material.backbone.pixels(material.dataset.image(at))[None]
+        pixels = inputs.backbone.pixels(inputs.dataset.image(at))[None]
         with torch.no_grad():
             refused = first.deployment.head(pixels)[0][0]
         choosy = dataclasses.replace(first.deployment, codec=Choosy(first.deployment.codec, refused))
@@ -107,7 +115,7 @@ def told(outcomes):
 
 def in_parts(prepared, borders, order, again):
     """Measured between borders in an order, anew prepared for each part or not, every shard stored in between."""
-    ends = [0, *borders, len(prepared.material.plan)]
+    ends = [0, *borders, len(prepared.inputs.plan)]
     parts = [(ends[i], ends[i + 1]) for i in range(len(ends) - 1)]
     shards = []
     for number in order(len(parts)):
@@ -137,11 +145,11 @@ CASES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_shards_joined_equal_one_go(pass_of, case):
     failing = CASES[case].get("failing")
-    cells, material = pass_of(CASES[case].get("damaged", ()), CASES[case].get("skip", False))
-    prepared = prepared_with_failure(cells, material, failing)
+    cells, inputs = pass_of(CASES[case].get("damaged", ()), CASES[case].get("skip", False))
+    prepared = prepared_with_failure(cells, inputs, failing)
     whole = measure(prepared)
     descriptions = {name: Description({"cut": "8"}, {"device": {}}) for name in cells}
-    expected = told(dict(score(cells, whole, descriptions, material.dataset, material.skip_unreadable)))
+    expected = told(dict(score(cells, whole, descriptions, inputs.dataset, skip_unreadable=inputs.skip_unreadable)))
     assert any(reason for *_, reason in expected.values()) == (case != "all well")
     if case == "a cell fails before an image is refused":
         assert len({reason for *_, reason in expected.values()}) == 2
@@ -151,12 +159,12 @@ def test_shards_joined_equal_one_go(pass_of, case):
         ([3, 3], range, True),
     ):
         shard = in_parts(fresh(prepared), borders, order, again)
-        outcomes = dict(score(cells, shard, descriptions, material.dataset, material.skip_unreadable))
+        outcomes = dict(score(cells, shard, descriptions, inputs.dataset, skip_unreadable=inputs.skip_unreadable))
         assert told(outcomes) == expected
 
 
 def test_a_description_is_json_and_no_image_is_decoded_twice(pass_of):
-    cells, material = pass_of()
+    cells, inputs = pass_of()
     shown = []
 
     class Counted(Damaged):
@@ -164,18 +172,18 @@ def test_a_description_is_json_and_no_image_is_decoded_twice(pass_of):
             shown.append(index)
             return self.dataset.image(index)
 
-    material = dataclasses.replace(material, dataset=Counted(material.dataset, ()))
-    prepared = prepare(cells, material)
+    inputs = dataclasses.replace(inputs, dataset=Counted(inputs.dataset, ()))
+    prepared = prepare(cells, inputs)
     descriptions = describe(prepared)
     stored = json.dumps({name: dataclasses.asdict(one) for name, one in descriptions.items()})
     again = {name: Description(**fields) for name, fields in json.loads(stored).items()}
     shard = measure(prepared)
     assert sorted(shown) == list(range(17))
-    assert told(dict(score(cells, shard, again, material.dataset))) == told(
-        dict(score(cells, shard, descriptions, material.dataset))
+    assert told(dict(score(cells, shard, again, inputs.dataset))) == told(
+        dict(score(cells, shard, descriptions, inputs.dataset))
     )
     alone = list(cells)[:1]
-    part = dict(score({name: cells[name] for name in alone}, shard.only(alone), descriptions, material.dataset))
+    part = dict(score({name: cells[name] for name in alone}, shard.only(alone), descriptions, inputs.dataset))
     assert list(part) == alone
     assert all(outcome.columns["batch"] == BATCH for outcome in part.values())
 
@@ -196,11 +204,11 @@ def test_shards_that_do_not_fit_together_are_refused(pass_of):
     ):
         with pytest.raises(ShardError):
             joined(wrong)
-    cells, material = pass_of()
+    cells, inputs = pass_of()
     with pytest.raises(ValueError, match="not a whole pass"):
-        next(score(cells, shard_of(0, 2, cells), {}, material.dataset))
+        next(score(cells, shard_of(0, 2, cells), {}, inputs.dataset))
     with pytest.raises(ValueError, match="not a whole pass"):
-        next(score(cells, shard_of(0, 6), {}, material.dataset))
+        next(score(cells, shard_of(0, 6), {}, inputs.dataset))
 
 
 @given(st.data())

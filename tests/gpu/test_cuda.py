@@ -11,7 +11,7 @@ from splitbench.bench.sweep.cells import Cell
 from tests.helpers import training_samples
 from tests.helpers.closeness import ACTIVATIONS, close
 from tests.helpers.method_samples import codecs, deployed
-from tests.helpers.pass_samples import SWEEPS, material_of, prepared_for
+from tests.helpers.pass_samples import SWEEPS, inputs_of, prepared_for
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU here")
 DEVICE = torch.device("cuda", 0)
@@ -35,11 +35,11 @@ def test_every_codec_makes_the_cpus_bytes(name, chosen, rates):
 
 @pytest.mark.parametrize("task", SWEEPS)
 def test_one_pass_equals_each_cell_by_itself(task):
-    cells, material = material_of(task, DEVICE)
-    together = prepare(cells, material)
+    cells, inputs = inputs_of(task, DEVICE)
+    together = prepare(cells, inputs)
     assert not any(one.reason for one in describe(together).values())
     shard = measure(together)
-    apart = measure(prepare(cells, replace(material, naive=True)))
+    apart = measure(prepare(cells, replace(inputs, naive=True)))
     assert shard.failed == {} == apart.failed
     for name, records in shard.cells.items():
         for record, values in records.items():
@@ -48,8 +48,8 @@ def test_one_pass_equals_each_cell_by_itself(task):
 
 def test_a_pass_is_close_to_the_cpus():
     here = measure(prepared_for("classification"))
-    cells, material = material_of("classification", DEVICE)
-    there = measure(prepare(cells, material))
+    cells, inputs = inputs_of("classification", DEVICE)
+    there = measure(prepare(cells, inputs))
     for name, records in there.cells.items():
         cell: Cell = cells[name]
         assert records["bytes"].mean() == pytest.approx(here.cells[name]["bytes"].mean(), rel=0.02), cell

@@ -22,7 +22,7 @@ from splitbench.bench.utils.errors import UserError
 from splitbench.methods.coding import linear
 from tests.helpers import cuda_support, training_samples
 from tests.helpers.method_samples import codecs, deployed
-from tests.helpers.pass_samples import SWEEPS, material_of, prepared_for, same_records
+from tests.helpers.pass_samples import SWEEPS, inputs_of, prepared_for, same_records
 from tests.helpers.pretend_gpu import CUDA, Traffic, pretended
 from tests.helpers.training_samples import timeless
 
@@ -45,10 +45,10 @@ def test_every_codec_makes_the_same_bytes(name, chosen, rates):
 
 @pytest.mark.parametrize("task", SWEEPS)
 def test_a_pass_gives_what_it_gives_on_the_cpu(task, monkeypatch):
-    monkeypatch.setattr(pipeline, "_threads", lambda _: 0)  # the pretended device is there in one thread
+    monkeypatch.setattr(pipeline, "_thread_count", lambda _: 0)  # the pretended device is there in one thread
     expected = measure(prepared_for(task))
     with pretended():
-        prepared = prepare(*material_of(task, CUDA))
+        prepared = prepare(*inputs_of(task, CUDA))
         assert not prepared.failed
         found = measure(prepared)
     assert not found.failed
@@ -217,9 +217,9 @@ def lost(*_):
 
 @pytest.mark.parametrize("calls", ["encode", "decode"])
 def test_a_gpu_that_stops_working_ends_the_run_and_fails_no_cell(calls, monkeypatch):
-    monkeypatch.setattr(pipeline, "_threads", lambda _: 0)
+    monkeypatch.setattr(pipeline, "_thread_count", lambda _: 0)
     with pretended():
-        prepared = prepare(*material_of("classification", CUDA))
+        prepared = prepare(*inputs_of("classification", CUDA))
         monkeypatch.setattr(prepared.candidates[2].deployment.codec, calls, lost)
         monkeypatch.setattr(torch.cuda, "synchronize", lost)
         with pytest.raises(UserError, match=r"the GPU stopped working \(.*RuntimeError: CUDA error: an illegal"):
@@ -252,15 +252,15 @@ def test_decoding_is_timed_until_the_cut_is_where_the_tail_runs(monkeypatch):
 
     monkeypatch.setattr(costs, "median_ms", noted)
     with pretended():
-        cells, material = material_of("classification", CUDA)
-        prepared = prepare({name: cell for name, cell in cells.items() if cell.split in ("input", "layer2")}, material)
+        cells, inputs = inputs_of("classification", CUDA)
+        prepared = prepare({name: cell for name, cell in cells.items() if cell.split in ("input", "layer2")}, inputs)
         described = describe(prepared)
         assert not any(one.reason for one in described.values()) and len(timed) == len(described) > 5
         assert all(x.is_cuda for cut in timed for x in cut)
 
 
 def test_the_benchmark_runs_all_on_the_device(monkeypatch):
-    monkeypatch.setattr(pipeline, "_threads", lambda _: 0)
+    monkeypatch.setattr(pipeline, "_thread_count", lambda _: 0)
     size = replace(QUICK.sweep, crop=32, bits=(4,), images=1)
     with pretended():
         assert [*sweep.compared(size, 1, CUDA)] and [*profile.shares(size, 1, CUDA)]

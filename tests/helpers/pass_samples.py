@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from splitbench.bench.evaluation import Material, prepare
+from splitbench.bench.evaluation import prepare
 from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.schema import Sweep
@@ -40,7 +40,7 @@ SWEEPS = {
 }
 
 
-def material_of(task, device="cpu"):
+def inputs_of(task, device="cpu"):
     """A pass with all methods; those that learn get a unit that was fitted to a few images, and not trained."""
     sweep = Sweep.model_validate(SWEEPS[task] | {"methods": [*every_method(task)], "batch": BATCH})
     device = torch.device(device)
@@ -50,28 +50,34 @@ def material_of(task, device="cpu"):
     dataset = open_dataset(spec, sources, "evaluation")
     calibration = open_dataset(few, sources, "calibration")
 
-    def learned(name, place):
+    def learned(name, split):
         cell = cells[name]
         method = METHODS.get(cell.method)
         assert isinstance(method, LearningMethod)
-        learning = method.learn(cell.settings, Context(place.head, place.tail, place.specs, list, cell.seed))
-        cut = place.cut(place.head(built.together([built.pixels(calibration.image(i)).to(device) for i in range(2)])))[
-            0
-        ]
+        learning = method.learn(cell.settings, Context(split.head, split.tail, split.specs, list, cell.seed))
+        pixels = built.together([built.pixels(calibration.image(i)).to(device) for i in range(2)])
+        cut, _ = split.cut(split.head(pixels))
         unit = learning.unit.to(device).train()
         unit.begin(cut)
         unit.finish([cut])
-        head, tail = (copy.deepcopy(side) if learning.train_backbone else side for side in (place.head, place.tail))
+        head, tail = (copy.deepcopy(side) if learning.train_backbone else side for side in split.sides)
         return Learned(head, unit.eval().requires_grad_(False), tail)
 
     cells = {str(cell): cell for cell in expand(sweep)}
     batch = BATCH if task == "classification" else 2
-    return cells, Material(built, dataset, lambda: calibration, learned, False, batch, device)
+    return cells, EvaluationInputs(
+        backbone=built,
+        dataset=dataset,
+        calibration=lambda: calibration,
+        learned=learned,
+        batch=batch,
+        device=device,
+    )
 
 
 @cache
 def prepared_for(task):
-    return prepare(*material_of(task))
+    return prepare(*inputs_of(task))
 
 
 def same_records(one, other):

@@ -79,7 +79,7 @@ def test_a_detector_without_a_loss_is_refused_before_the_run(tmp_path):
 def test_a_label_of_no_class_is_refused(label):
     dataset = mock.Mock(classes=10, ids=["a picture"], target=lambda _: label)
     with pytest.raises(DataError, match=f"a picture has the label {label}, but there are 10 classes"):
-        tasks.get("classification").truth(dataset, 0)
+        tasks.get("classification").target(dataset, 0)
 
 
 def test_names_that_are_not_one_per_image_are_refused(monkeypatch):

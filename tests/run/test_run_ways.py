@@ -50,18 +50,17 @@ def told(folder):
     return rows, {name: {k: v.tolist() for k, v in values.items()} for name, values in records.items()}
 
 
-def test_naive_runs_and_runs_from_kept_pictures_give_the_same(sweep, photographs, tmp_path, monkeypatch):
+def test_naive_runs_give_the_same(sweep, photographs, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(results, "conclude", lambda folder: None)  # figures are not what this is about
-    kept = tmp_path / "kept"
-    ways = {"one-pass": (), "naive": ("--naive",), "kept": ("--keep-images", kept), "again": ("--keep-images", kept)}
+    ways = {"one-pass": ("--keep-images", tmp_path / "gone"), "naive": ("--naive",)}  # the former is gone by now
     found = {}
     for name, words in ways.items():
         out = tmp_path / name
         command = ("run", sweep, "--data", photographs, "--out", out, "--device", "cpu", *words)
         assert splitbench(*command, monkeypatch=monkeypatch) == 0
         found[name] = told(out)
-        files = sorted(kept.glob("*/*.pixels"))
-        assert len(files) == (name in {"kept", "again"})
+        assert ("note: --keep-images is gone" in capsys.readouterr().err) == (name == "one-pass")
+    assert not (tmp_path / "gone").exists()
     assert all(one == found["one-pass"] for one in found.values())
     rows, _ = found["one-pass"]
     assert len(rows) == 5 and {row["status"] for row in rows} == {"ok"}

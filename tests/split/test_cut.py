@@ -44,13 +44,14 @@ def test_tail_of_head_is_the_model(named):
     name, model = named
     example = default_example(model) if name in ONE_SIZE else default_example(model)[..., :64, :64]
     for at in SPLIT_POINTS[name]:
-        head, tail = split(model, at, example)
-        assert head.how == ("module" if name in KEEPS_BLOCKS_WHOLE else "fx")
-        assert head.at == at
+        parts = split(model, at, example)
+        head, tail = parts.sides
+        assert parts.how == ("module" if name in KEEPS_BLOCKS_WHOLE else "fx")
+        assert parts.at == at
         for x in batches(example, name in ONE_SIZE):
             cut = head(x)
-            tensors, numbers = cut[: head.cut_tensors], cut[head.cut_tensors :]
-            assert len(tensors) == len(head.roles) > 0
+            tensors, numbers = cut[: len(parts.specs)], cut[len(parts.specs) :]
+            assert len(tensors) == len(parts.roles) > 0
             assert all(isinstance(t, Tensor) and len(t) == len(x) for t in tensors)
             assert all(isinstance(n, int) for n in numbers)
             assert same(tail(*cut), model(x)), f"{name} at {at}"
@@ -59,10 +60,10 @@ def test_tail_of_head_is_the_model(named):
             assert same(tail(*decoded, *numbers), model(x))
 
 
-def test_halves_learn_what_the_model_learns(named):
+def test_both_sides_learn_what_the_model_learns(named):
     name, model = copy.deepcopy(named)
     example = default_example(model) if name in ONE_SIZE else default_example(model)[..., :64, :64]
-    head, tail = split(model, SPLIT_POINTS[name][-1], example)
+    head, tail = split(model, SPLIT_POINTS[name][-1], example).sides
     for module in (model, head, tail):
         module.train()
     gradients = []
@@ -71,19 +72,20 @@ def test_halves_learn_what_the_model_learns(named):
         torch.manual_seed(0)  # of dropout
         forward(example).square().mean().backward()
         gradients.append({key: p.grad for key, p in model.named_parameters() if p.grad is not None})
-    whole, halves = gradients
-    assert whole.keys() == halves.keys()
-    assert all(torch.equal(whole[key], halves[key]) for key in whole)
+    whole, sides = gradients
+    assert whole.keys() == sides.keys()
+    assert all(torch.equal(whole[key], sides[key]) for key in whole)
 
 
 def test_input_and_output_are_split_points_of_every_model():
     model = resnet().eval()
     with torch.no_grad():
         for at in ("input", "output"):
-            head, tail = split(model, at, IMAGES)
+            parts = split(model, at, IMAGES)
+            head, tail = parts.sides
             cut = head(IMAGES)
-            assert head.cut_tensors == len(cut) == 1
-            assert head.roles == (at,)
+            assert len(parts.specs) == len(cut) == 1
+            assert parts.roles == (at,)
             assert same(tail(*cut), model(IMAGES))
     assert split(model, "input").head(IMAGES)[0] is IMAGES
     assert not list(split(model, "input").head.parameters())
@@ -91,14 +93,14 @@ def test_input_and_output_are_split_points_of_every_model():
 
 
 def test_a_residual_is_sent_too():
-    head, _ = split(resnet().eval(), "layer1.1.conv1", IMAGES)
-    assert head.roles == ("layer1.0", "layer1.1.conv1")
+    parts = split(resnet().eval(), "layer1.1.conv1", IMAGES)
+    assert parts.roles == ("layer1.0", "layer1.1.conv1")
 
 
 def test_an_inner_node_can_be_named_with_and_without_its_module():
     model = resnet().eval()
     plain, full = split(model, "iadd_1", IMAGES), split(model, "layer1.1.iadd_1", IMAGES)
-    assert plain.head.roles == full.head.roles == ("layer1.1.iadd_1",)
+    assert plain.roles == full.roles == ("layer1.1.iadd_1",)
 
 
 @pytest.mark.parametrize(("at", "hint"), [("layer22", "layer2"), ("fc.weight", "fc"), ("inptu", "input")])
@@ -122,7 +124,7 @@ def test_a_module_that_does_not_run_is_no_split_point():
 
 def test_each_side_has_its_own_parameters_only_and_they_are_the_models():
     model = resnet().eval()
-    head, tail = split(model, "layer2", IMAGES)
+    head, tail = split(model, "layer2", IMAGES).sides
     own = dict(model.named_parameters())
     left, right = dict(head.named_parameters()), dict(tail.named_parameters())
     assert set(left) | set(right) == set(own)
@@ -133,8 +135,9 @@ def test_each_side_has_its_own_parameters_only_and_they_are_the_models():
 
 def test_parameters_and_what_is_made_of_them_are_never_sent():
     model = Tokens().eval()
-    head, tail = split(model, "embed", IMAGES)
-    assert head.roles == ("embed",)
+    parts = split(model, "embed", IMAGES)
+    head, tail = parts.sides
+    assert parts.roles == ("embed",)
     assert {name for name, _ in tail.named_parameters()} == {"token", "mix.weight", "mix.bias"}
     assert set(head.state_dict()) == {"embed.weight", "embed.bias"}
     both = split(model, "cat", IMAGES)
@@ -162,9 +165,10 @@ class Views(nn.Module):
 def test_views_of_one_tensor_are_sent_once():
     model = Views().eval()
     for at in ("layer", "chunk", "flatten", "cat"):
-        head, tail = split(model, at, IMAGES)
+        parts = split(model, at, IMAGES)
+        head, tail = parts.sides
         cut = head(IMAGES)
-        sent = cut[: head.cut_tensors]
+        sent = cut[: len(parts.specs)]
         storages = {t.untyped_storage().data_ptr() for t in sent}
         assert len(storages) == len(sent) == (2 if at == "cat" else 1)
         assert same(tail(*cut), model(IMAGES))
@@ -204,7 +208,7 @@ def test_in_place_operations(way):
     model = InPlace(way).eval()
     for at in ("first", "rectify", "relu_", "iadd", "flatten", "mul_", "second", "add"):
         try:
-            head, tail = split(model, at, IMAGES)
+            head, tail = split(model, at, IMAGES).sides
         except UserError as error:
             assert "no split point" in str(error)
             continue
@@ -233,9 +237,9 @@ class Functional(nn.Module):
 
 @pytest.mark.parametrize("at", ["first", "second"])
 @pytest.mark.parametrize("began_in_training", [False, True])
-def test_dropout_follows_the_mode_of_the_halves(at, began_in_training):
+def test_dropout_follows_the_mode_of_both_sides(at, began_in_training):
     model = Functional().train(began_in_training)
-    head, tail = split(model, at, IMAGES)
+    head, tail = split(model, at, IMAGES).sides
     assert head.training is tail.training is model.training is began_in_training
     for mode in (True, False):
         for module in (model, head, tail):

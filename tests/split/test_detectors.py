@@ -25,13 +25,13 @@ def detector(name: str) -> nn.Module:
 def test_a_detector_is_cut_inside_its_backbone_and_after_it():
     model = detector("fasterrcnn_mobilenet_v3_large_320_fpn")
     for at in ("transform", "backbone.body.6", "backbone.body.12.block.0", "backbone"):
-        head, tail = split(model, at)
+        head, tail = split(model, at).sides
         with small_images(model):
             for images in (PHOTOGRAPHS, PHOTOGRAPHS[:1]):
                 expected = model(images)
                 assert len(expected[0]["boxes"]) > 0
                 assert same(tail(*head(images)), expected), at
-    assert split(model, "backbone").head.cut_tensors == 3
+    assert len(split(model, "backbone").specs) == 3
     with pytest.raises(UserError, match="begins with 'backbone'"):
         split(model, "roi_heads.box_head")
 
@@ -39,8 +39,9 @@ def test_a_detector_is_cut_inside_its_backbone_and_after_it():
 @torch.no_grad()
 def test_a_pyramid_needs_more_than_the_layer_at_which_it_is_cut():
     model = detector("ssdlite320_mobilenet_v3_large")
-    head, tail = split(model, "backbone.extra.0")
-    assert len(head.roles) == 3
+    parts = split(model, "backbone.extra.0")
+    head, tail = parts.sides
+    assert len(parts.roles) == 3
     images = default_images(model)
     cut = head(images)
     assert cut[3 : 3 + 8] == (96, 128, 320, 320, 120, 100, 320, 320)
@@ -49,7 +50,7 @@ def test_a_pyramid_needs_more_than_the_layer_at_which_it_is_cut():
 
 def test_the_tail_of_a_detector_trains():
     model = detector("ssdlite320_mobilenet_v3_large")
-    head, tail = split(model, "backbone.features.0")
+    head, tail = split(model, "backbone.features.0").sides
     targets = [{"boxes": torch.tensor([[5.0, 5.0, 60.0, 60.0]]), "labels": torch.tensor([1])} for _ in PHOTOGRAPHS]
     model.train()
     tail.train()

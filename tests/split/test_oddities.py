@@ -23,7 +23,7 @@ class KeepsATable(nn.Module):
 
 def test_a_table_that_the_model_keeps_is_none_of_the_traces():
     model = KeepsATable().eval()
-    head, tail = split(model, "first", IMAGES)
+    head, tail = split(model, "first", IMAGES).sides
     assert all(type(table) is Tensor for table in model.tables.values())
     assert same(tail(*head(IMAGES)), model(IMAGES))
 
@@ -41,8 +41,9 @@ class AttendsWithoutTellingHow(nn.Module):
 
 def test_nothing_is_no_tensor_that_could_cross():
     model = AttendsWithoutTellingHow().eval()
-    head, tail = split(model, "attend", IMAGES)
-    assert head.cut_tensors == 1
+    parts = split(model, "attend", IMAGES)
+    head, tail = parts.sides
+    assert len(parts.specs) == 1
     assert same(tail(*head(IMAGES)), model(IMAGES))
 
 
@@ -59,7 +60,7 @@ class ReadsRows(nn.Module):
 @pytest.mark.parametrize("side", [5, 9])
 def test_rows_of_an_image_stay_together_at_any_size(side):
     model = ReadsRows().eval()
-    head, tail = split(model, "first", torch.randn(2, 3, side, 6))
+    head, tail = split(model, "first", torch.randn(2, 3, side, 6)).sides
     for images, height in ((1, 5), (3, 1), (4, 7)):
         x = torch.randn(images, 3, height, 6)
         cut = head(x)

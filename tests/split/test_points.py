@@ -62,11 +62,11 @@ def test_both_sides_cost_what_the_model_costs(model, points):
     assert heads == sorted(heads)
 
 
-def test_a_point_is_what_the_halves_are(model, points):
+def test_a_point_is_what_a_split_is(model, points):
     x = default_example(model)[:1]
     for name in ("layer1.0", "layer3"):
         point = by_name(points)[name]
-        head, tail = split(model, name)
+        head, tail = split(model, name).sides
         cut = head(x)
         assert point.shapes == tuple(tuple(t.shape[1:]) for t in cut)
         assert point.macs_head == count_macs(head, x)

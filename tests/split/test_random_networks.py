@@ -92,13 +92,13 @@ def test_random_networks_are_cut_exactly(steps, where):
     names = nodes(model, x)
     at = names[where % len(names)]
     before = x.clone()
-    halves = split(model, at, x)
+    parts = split(model, at, x)
     with torch.no_grad():
         for batch in (x, x[:1], torch.cat([x, x])):
-            cut = halves.head(batch)
-            kept = [t.clone() for t in cut[: halves.head.cut_tensors]]
-            assert same(halves.tail(*cut), model(batch))
-            assert same(kept, list(cut[: halves.head.cut_tensors])), "the tail changed what it was given"
+            cut = parts.head(batch)
+            kept = [t.clone() for t in cut[: len(parts.specs)]]
+            assert same(parts.tail(*cut), model(batch))
+            assert same(kept, list(cut[: len(parts.specs)])), "the tail changed what it was given"
     assert torch.equal(x, before)
 
 
@@ -109,16 +109,17 @@ def test_no_tensor_is_sent_in_vain(steps, where):
     x = torch.randn(2, CHANNELS, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     names = nodes(model, x)
     at = names[where % len(names)]
-    head, tail = split(model, at, x)
+    parts = split(model, at, x)
+    head, tail = parts.sides
     with torch.no_grad():
         cut = head(x)
-        tensors = cut[: head.cut_tensors]
+        tensors = cut[: len(parts.specs)]
         for i in range(len(tensors)):
             # NaN goes through every one of these operations: without this tensor the tail cannot know the output.
             without = [torch.full_like(t, torch.nan) if i == j else t for j, t in enumerate(tensors)]
-            assert tail(*without, *cut[len(tensors) :]).isnan().any(), f"{head.roles[i]} is not needed"
+            assert tail(*without, *cut[len(tensors) :]).isnan().any(), f"{parts.roles[i]} is not needed"
     storages = [t.untyped_storage().data_ptr() for t in tensors]
-    parts = {s: sum(t.numel() for t, other in zip(tensors, storages, strict=True) if other == s) for s in storages}
+    sizes = {s: sum(t.numel() for t, other in zip(tensors, storages, strict=True) if other == s) for s in storages}
     assert all(
-        parts[s] * t.element_size() <= t.untyped_storage().nbytes() for s, t in zip(storages, tensors, strict=True)
+        sizes[s] * t.element_size() <= t.untyped_storage().nbytes() for s, t in zip(storages, tensors, strict=True)
     )

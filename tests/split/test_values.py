@@ -45,9 +45,10 @@ class HasAPartThatLooksAtValues(nn.Module):
 def test_a_part_that_cannot_be_traced_is_kept_whole():
     model = HasAPartThatLooksAtValues().eval()
     for at, sent in (("first", ("first",)), ("part", ("first", "part")), ("last", ("first", "last"))):
-        head, tail = split(model, at, IMAGES)
-        assert head.how == "module"
-        assert head.roles == sent
+        parts = split(model, at, IMAGES)
+        head, tail = parts.sides
+        assert parts.how == "module"
+        assert parts.roles == sent
         for x in (IMAGES, -IMAGES, IMAGES[:1]):
             assert same(tail(*head(x)), model(x))
     with pytest.raises(UserError, match="no split point"):
@@ -74,11 +75,11 @@ class Remembers(nn.Module):
 
 def test_what_a_model_remembers_stays_real():
     model = Remembers().eval()
-    head, tail = split(model, "add", IMAGES)
+    head, tail = split(model, "add", IMAGES).sides
     assert type(model.table) is Tensor
     assert same(tail(*head(IMAGES)), model(IMAGES))
     model = Remembers().eval()
-    head, tail = split(model, "first", IMAGES)
+    head, tail = split(model, "first", IMAGES).sides
     assert same(tail(*head(IMAGES)), model(IMAGES))
 
 
@@ -96,7 +97,7 @@ class DependsOnTheSize(nn.Module):
 
 def test_another_way_through_the_model_is_never_taken_for_the_traced_one():
     model = DependsOnTheSize()
-    head, tail = split(model, "layer", IMAGES)
+    head, tail = split(model, "layer", IMAGES).sides
     also = torch.randn(1, 3, 35, 35)
     assert same(tail(*head(also)), model(also))
     with pytest.raises(UserError, match="split it with an example of the size"):
@@ -116,7 +117,7 @@ class DependsOnASizeInTheTail(nn.Module):
 
 def test_the_tail_looks_at_sizes_that_only_it_knows():
     model = DependsOnASizeInTheTail().eval()
-    head, tail = split(model, "first", IMAGES)
+    head, tail = split(model, "first", IMAGES).sides
     for side, good in ((32, True), (36, True), (34, False)):
         x = torch.randn(1, 3, side, side)
         if good:

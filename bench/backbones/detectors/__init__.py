@@ -57,9 +57,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import functional as F
 
-from splitbench.bench.backbones.detectors.halves import BoxesHead, BoxesTail, PicturesHead, PicturesTail
-from splitbench.bench.backbones.detectors.networks import Network, OwnNetwork, TorchvisionNetwork
-from splitbench.bench.split import Halves
+from splitbench.bench.backbones.detectors.networks import Network, TorchvisionNetwork, UserNetwork
+from splitbench.bench.backbones.trivial_splits import BOX_ROLES, BoxesHead, BoxesTail, PicturesHead, PicturesTail
+from splitbench.bench.split import SplitModel
 from splitbench.bench.split.detection import is_torchvisions
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets.base import Dataset
@@ -67,7 +67,7 @@ from splitbench.datasets.formats.boxes import DetectionDataset
 
 __all__ = ["Detector", "is_detector"]
 
-_OWN = ("categories", "prepare", "detections")
+_PROTOCOL = ("categories", "prepare", "detections")
 
 
 def is_detector(model: nn.Module) -> bool:
@@ -76,7 +76,7 @@ def is_detector(model: nn.Module) -> bool:
     Raises:
         UserError: it follows only a part of the protocol.
     """
-    missing = [name for name in _OWN if not hasattr(model, name)]
+    missing = [name for name in _PROTOCOL if not hasattr(model, name)]
     if is_torchvisions(model):
         missing = [name for name in missing if name == "categories"]
     if missing and (is_torchvisions(model) or "detections" not in missing):
@@ -88,8 +88,8 @@ def is_detector(model: nn.Module) -> bool:
 class Detector:
     """A backbone that finds boxes. It is given pictures of any size; batches are lists of uint8 tensors (3, H, W).
 
-    Its halves send the pictures' sizes along: ``head(pictures)`` returns the cut's tensors, then each picture's height
-    and width, then further integers that follow from the network's input size.
+    The pictures' sizes are sent along: ``head(pictures)`` returns the cut's tensors, then each picture's height and
+    width, then further integers that follow from the network's input size.
     """
 
     name: str
@@ -114,7 +114,7 @@ class Detector:
 
     @property
     def _network(self) -> Network:
-        return TorchvisionNetwork(self.model) if is_torchvisions(self.model) else OwnNetwork(self.model)
+        return TorchvisionNetwork(self.model) if is_torchvisions(self.model) else UserNetwork(self.model)
 
     def pixels(self, image: Image.Image) -> Tensor:
         """The whole picture: uint8, (3, H, W)."""
@@ -147,20 +147,24 @@ class Detector:
         """Pictures to detections, one dict of ``boxes``, ``labels`` and ``scores`` each."""
         return self._network.whole()
 
-    def split(self, at: str, example: Sequence[Tensor]) -> Halves:
-        """Head from pictures to the cut, tail from the cut to detections.
+    def split(self, at: str, example: Sequence[Tensor]) -> SplitModel:
+        """Cut the detector: the head takes pictures, the tail returns detections.
 
         At ``input`` the pictures cross as they are, at ``output`` the boxes: three tensors with room for the most boxes
         that the detector can find, unused rows marked by a score of -1.
 
         Raises:
-            UserError: unknown split point, or the detector cannot be cut there.
+            UserError: Unknown split point, or the detector cannot be cut there.
         """
         if at == "input":
-            return Halves(PicturesHead(), PicturesTail(self.whole()))
+            pictures, tail = PicturesHead(), PicturesTail(self.whole())
+            return SplitModel.from_example(
+                pictures, tail, pictures(example), at=at, roles=(at,), sends_sizes=True, image_by_image=True
+            )
         if at == "output":
-            return Halves(BoxesHead(self.whole(), self._network.most), BoxesTail())
-        return self._network.halves(at, example)
+            boxes = BoxesHead(self.whole(), self._network.most)
+            return SplitModel.from_example(boxes, BoxesTail(), boxes(example), at=at, roles=BOX_ROLES)
+        return self._network.split(at, example)
 
     def example(self, pictures: Sequence[Image.Image] = ()) -> Any:
         """What the model itself is given of some pictures; noise for none."""

@@ -1,4 +1,4 @@
-"""What differs between torchvision's detectors and those of one's own: how they are run, and how they are cut."""
+"""What differs between torchvision's detectors and users' own: how they are run, and how they are cut."""
 
 import math
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from splitbench.bench.backbones.detectors import protocol
-from splitbench.bench.backbones.detectors.halves import Found, sizes_of
-from splitbench.bench.split import Halves, split
+from splitbench.bench.backbones.trivial_splits import Found, sizes_of
+from splitbench.bench.split import SplitModel, split
 from splitbench.bench.split.detection import default_images
 from splitbench.bench.split.facts import evaluating
 
@@ -34,8 +34,8 @@ class Network(Protocol):
         """Pictures (uint8, (3, H, W)) to detections."""
         ...
 
-    def halves(self, at: str, pictures: Sequence[Tensor]) -> Halves:
-        """The detector cut inside its network. Raises UserError where it cannot be."""
+    def split(self, at: str, pictures: Sequence[Tensor]) -> SplitModel:
+        """Cut the detector inside its network. Raises UserError where that is impossible."""
         ...
 
     def example(self, pictures: Sequence[Tensor]) -> Any:
@@ -46,14 +46,17 @@ class Network(Protocol):
 class _Head(nn.Module):
     """Pictures to the cut's tensors, the pictures' sizes, and integers that follow from the network's input size."""
 
-    def __init__(self, head: nn.Module) -> None:
+    def __init__(self, head: nn.Module, tensors: int) -> None:
         super().__init__()
         self.head = head
-        self.cut_tensors = cast(int, head.cut_tensors)
-        self.roles = cast(tuple[str, ...], head.roles)
-        self.at, self.how = str(head.at), str(head.how)
-        self.sized = True
+        self.tensors = tensors
         self.training = head.training
+
+
+def _with_pictures(inner: SplitModel, head: _Head, tail: nn.Module, pictures: Sequence[Tensor]) -> SplitModel:
+    """Describe a split whose head takes pictures and sends their sizes, by the split of the network inside it."""
+    values = head(pictures)
+    return SplitModel.from_example(head, tail, values, at=inner.at, roles=inner.roles, how=inner.how, sends_sizes=True)
 
 
 class TorchvisionNetwork:
@@ -75,10 +78,12 @@ class TorchvisionNetwork:
         """The detector on pixels."""
         return _TorchvisionWhole(self.model)
 
-    def halves(self, at: str, pictures: Sequence[Tensor]) -> Halves:
-        """Cut inside its backbone, or after it."""
-        head, tail = split(self.model, at, _floats(pictures))
-        return Halves(_TorchvisionHead(head), _TorchvisionTail(tail, cast(nn.Module, self.model.transform)))
+    def split(self, at: str, pictures: Sequence[Tensor]) -> SplitModel:
+        """Cut inside the detector's backbone, or after it."""
+        inner = split(self.model, at, _floats(pictures))
+        head = _TorchvisionHead(inner.head, len(inner.specs))
+        tail = _TorchvisionTail(inner.tail, cast(nn.Module, self.model.transform))
+        return _with_pictures(inner, head, tail, pictures)
 
     def example(self, pictures: Sequence[Tensor]) -> list[Tensor]:
         """A list of images with values from 0 to 1."""
@@ -117,8 +122,8 @@ class _TorchvisionHead(_Head):
     def forward(self, pictures: Sequence[Tensor]) -> tuple[Any, ...]:
         values = self.head(_floats(pictures))
         # The split head also tells sizes after resizing and of the padded batch; the tail works them out by itself.
-        further = self.cut_tensors + 4 * len(pictures) + 2
-        return (*values[: self.cut_tensors], *sizes_of(pictures), *values[further:])
+        further = self.tensors + 4 * len(pictures) + 2
+        return (*values[: self.tensors], *sizes_of(pictures), *values[further:])
 
 
 class _TorchvisionTail(nn.Module):
@@ -143,11 +148,11 @@ class _TorchvisionTail(nn.Module):
         after = [resized(self.transform[0], size) for size in sizes]
         step = cast(int, self.transform[0].size_divisible)
         padded = [math.ceil(max(side) / step) * step for side in zip(*after, strict=True)]
-        told = [side for both in zip(sizes, after, strict=True) for size in both for side in size]
-        return self.tail(*tensors, *told, *padded, *numbers[2 * count :], targets=targets)
+        all_sizes = [side for both in zip(sizes, after, strict=True) for size in both for side in size]
+        return self.tail(*tensors, *all_sizes, *padded, *numbers[2 * count :], targets=targets)
 
 
-class OwnNetwork:
+class UserNetwork:
     """A detector that follows the protocol of :mod:`splitbench.bench.backbones.detectors`."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -165,12 +170,13 @@ class OwnNetwork:
 
     def whole(self) -> nn.Module:
         """``prepare``, ``forward`` and ``detections``."""
-        return _OwnWhole(self.model)
+        return _UserWhole(self.model)
 
-    def halves(self, at: str, pictures: Sequence[Tensor]) -> Halves:
+    def split(self, at: str, pictures: Sequence[Tensor]) -> SplitModel:
         """Cut inside ``forward``."""
-        head, tail = split(self.model, at, protocol.prepared(self.model, pictures))
-        return Halves(_OwnHead(head, self.model), _OwnTail(tail, self.model))
+        inner = split(self.model, at, protocol.prepared(self.model, pictures))
+        head = _UserHead(inner.head, len(inner.specs), self.model)
+        return _with_pictures(inner, head, _UserTail(inner.tail, self.model), pictures)
 
     def example(self, pictures: Sequence[Tensor]) -> Tensor:
         """Prepared; pictures must come out of it in one shape."""
@@ -183,7 +189,7 @@ def _device(model: nn.Module) -> torch.device:
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
-class _OwnWhole(nn.Module):
+class _UserWhole(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
@@ -196,17 +202,17 @@ class _OwnWhole(nn.Module):
         return protocol.detections(self.model, raw, [(p.shape[-2], p.shape[-1]) for p in pictures])
 
 
-class _OwnHead(_Head):
-    def __init__(self, head: nn.Module, model: nn.Module) -> None:
-        super().__init__(head)
+class _UserHead(_Head):
+    def __init__(self, head: nn.Module, tensors: int, model: nn.Module) -> None:
+        super().__init__(head, tensors)
         self.model = (model,)  # in a tuple: the head's own weights are in the head already
 
     def forward(self, pictures: Sequence[Tensor]) -> tuple[Any, ...]:
         values = self.head(protocol.prepared(self.model[0], pictures))
-        return (*values[: self.cut_tensors], *sizes_of(pictures), *values[self.cut_tensors :])
+        return (*values[: self.tensors], *sizes_of(pictures), *values[self.tensors :])
 
 
-class _OwnTail(nn.Module):
+class _UserTail(nn.Module):
     def __init__(self, tail: nn.Module, model: nn.Module) -> None:
         super().__init__()
         self.tail = tail

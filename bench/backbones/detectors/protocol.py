@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from splitbench.bench.backbones.detectors.halves import Found
+from splitbench.bench.backbones.trivial_splits import Found
 from splitbench.bench.utils.errors import UserError, format_error
 from splitbench.methods.base import MethodError
 

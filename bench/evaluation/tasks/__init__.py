@@ -1,4 +1,4 @@
-"""Tasks: what the evaluator and the tables know of one. ``base.py`` says what a task is; one file per task."""
+"""The tasks, one file each; ``base.py`` says what a task is."""
 
 from splitbench.bench.evaluation.tasks.base import Scored, Task
 from splitbench.bench.evaluation.tasks.classification import Classification
@@ -10,5 +10,5 @@ _TASKS: dict[str, Task] = {task.name: task for task in (Classification(), Detect
 
 
 def get(name: str) -> Task:
-    """The task of that name, as datasets and sweeps call it."""
+    """Return the task of that name."""
     return _TASKS[name]

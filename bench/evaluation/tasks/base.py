@@ -1,6 +1,6 @@
-"""What a task is: how answers are compared with the truth, and what they come to.
+"""What a task is: how answers are compared with what is annotated, and which columns follow.
 
-How pictures become a model's input is the backbone's business (:class:`splitbench.bench.backbones.registry.Backbone`).
+How images become a model's input is the backbone's business (:class:`splitbench.bench.backbones.registry.Backbone`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,19 +17,27 @@ from splitbench.datasets.base import Dataset
 
 @dataclass(frozen=True)
 class Scored:
-    """The records of all images, completed by what needs them all, and a task's own measures of them."""
+    """The records of all images, completed by what depends on them all.
+
+    Attributes:
+        records: Per image.
+        columns: The task's own measures.
+        bootstrap: The metric in bootstrap samples of the images, the same samples for every cell of a pass, (S,); empty
+            where the task needs none.
+    """
 
     records: Records
     columns: Mapping[str, float | None] = field(default_factory=dict)
-    resampled: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    """The metric in bootstrap samples of the images, the same samples for every cell of a pass; empty without."""
+    bootstrap: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
 class Task(Protocol):
     """One task.
 
-    ``ragged`` names the records with several entries per image, and the record that counts them; ``paired`` names those
-    of the uncompressed backbone that are kept beside every cell's own, for paired comparisons.
+    Attributes:
+        name: As in sweeps and datasets.
+        ragged: Records with several entries per image, each with the record that counts them.
+        paired: Records of the uncompressed backbone that are stored beside every cell's own, for paired comparisons.
     """
 
     name: ClassVar[str]
@@ -37,25 +45,28 @@ class Task(Protocol):
     paired: ClassVar[tuple[str, ...]]
 
     def mismatch(self, dataset: Dataset, backbone: Backbone, example: Any) -> str:
-        """Why this backbone cannot be measured on this dataset, or nothing. ``example`` is a batch of pixels."""
+        """Return why this backbone cannot be measured on this dataset, or an empty text.
+
+        ``example`` is a batch of pixels.
+        """
         ...
 
     def doubt(self, baseline: float, dataset: Dataset) -> str:
-        """What is odd about the uncompressed backbone's metric on this dataset, or nothing."""
+        """Return what is suspicious about the uncompressed backbone's metric on this dataset, or an empty text."""
         ...
 
-    def truth(self, dataset: Dataset, index: int) -> Any:
-        """What is known of an image."""
+    def target(self, dataset: Dataset, index: int) -> Any:
+        """Return what is annotated for an image."""
         ...
 
-    def record(self, outputs: Any, truths: Sequence[Any]) -> Records:
-        """What is kept of a batch's outputs. Raises MethodError for outputs that are not numbers."""
+    def record(self, outputs: Any, targets: Sequence[Any]) -> Records:
+        """Return the records of a batch's outputs. Raises MethodError for outputs that are not numbers."""
         ...
 
-    def score(self, records: Records, truths: Sequence[Any]) -> Scored:
+    def score(self, records: Records, targets: Sequence[Any]) -> Scored:
         """Complete the records of all images."""
         ...
 
     def summary(self, scored: Scored, baseline: Scored) -> dict[str, Any]:
-        """The accuracy columns of a cell, from its records and the uncompressed backbone's on the same images."""
+        """Return a cell's accuracy columns, from its records and the uncompressed backbone's on the same images."""
         ...

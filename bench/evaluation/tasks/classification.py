@@ -1,4 +1,4 @@
-"""Classification: the share of images whose class is told right."""
+"""Classification: the share of images whose class is predicted correctly."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -24,7 +24,7 @@ class Classification:
     paired: ClassVar[tuple[str, ...]] = ("prediction", "top1", "top5")
 
     def mismatch(self, dataset: Dataset, backbone: Backbone, example: Tensor) -> str:
-        """Another kind of backbone, one that cannot be run, inputs of several sizes, or other classes."""
+        """Look for another kind of backbone, one that cannot be run, inputs of several sizes, and other classes."""
         if not isinstance(backbone, Classifier):
             return "it finds boxes: choose a classifier, or set `task: detection` and a dataset with boxes"
         if not backbone.preprocessing.one_size:
@@ -39,23 +39,23 @@ class Classification:
         except Exception as error:  # whatever a model of the user's own does
             return f"it fails on an image of {example.shape[2]} x {example.shape[3]} pixels: {format_error(error)}"
         if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(example):
-            given = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"type {type(scores).__name__}"
-            return f"it must give one tensor of scores, (images, classes), and gives something of {given} for one image"
+            kind = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"type {type(scores).__name__}"
+            return f"it must give one tensor of scores, (images, classes), and gives something of {kind} for one image"
         classes = scores.shape[1]
         if dataset.classes > classes:
             return f"labels do not match: the dataset has {dataset.classes} classes, the backbone tells {classes}"
         names = class_names(dataset)
         if names and len(names) != classes:
-            shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+            first = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
             return (
-                f"labels do not match: there are {len(names)} class folders ({shown}), numbered in sorted order, and "
+                f"labels do not match: there are {len(names)} class folders ({first}), numbered in sorted order, and "
                 f"the backbone tells {classes} classes: name the folders by their numbers in the backbone (0, 1, ...), "
                 "or give a CSV of labels (file,label)"
             )
         return ""
 
     def doubt(self, baseline: float, dataset: Dataset) -> str:
-        """It guesses: by order or by accident, the labels may be other classes' than the backbone's."""
+        """Warn of accuracy by chance: the labels may be numbered in another way than the backbone's classes."""
         chance = 100 / dataset.classes
         return (
             ""
@@ -64,8 +64,8 @@ class Classification:
             "classes): is it trained, and are classes numbered as it numbers them?"
         )
 
-    def truth(self, dataset: Dataset, index: int) -> int:
-        """The class index. Raises DataError for one that there is not."""
+    def target(self, dataset: Dataset, index: int) -> int:
+        """Return the class index. Raises DataError where it is out of range."""
         label = int(dataset.target(index))
         if not 0 <= label < dataset.classes:
             raise DataError(
@@ -73,14 +73,14 @@ class Classification:
             )
         return label
 
-    def record(self, outputs: Tensor, truths: Sequence[int]) -> Records:
-        """As :func:`splitbench.bench.metrics.accuracy.record`."""
-        return accuracy.record(outputs, np.array(truths, np.int64))
+    def record(self, outputs: Tensor, targets: Sequence[int]) -> Records:
+        """See :func:`splitbench.bench.metrics.accuracy.record`."""
+        return accuracy.record(outputs, np.array(targets, np.int64))
 
-    def score(self, records: Records, truths: Sequence[int]) -> Scored:
-        """Nothing to complete."""
+    def score(self, records: Records, targets: Sequence[int]) -> Scored:
+        """Leave the records as they are."""
         return Scored(records)
 
     def summary(self, scored: Scored, baseline: Scored) -> dict[str, Any]:
-        """As :func:`splitbench.bench.metrics.accuracy.summary`."""
+        """See :func:`splitbench.bench.metrics.accuracy.summary`."""
         return accuracy.summary(scored.records, baseline.records)

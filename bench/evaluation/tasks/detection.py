@@ -9,9 +9,8 @@ from torch import Tensor
 from splitbench.bench.backbones.detectors import Detector
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.evaluation.tasks.base import Scored
-from splitbench.bench.metrics import detection
+from splitbench.bench.metrics import bootstrap, detection
 from splitbench.bench.metrics.records import Records
-from splitbench.bench.metrics.resampled import interval, resampled
 from splitbench.datasets.base import Dataset
 from splitbench.datasets.formats.boxes import Box, DetectionDataset
 from splitbench.methods.base import MethodError
@@ -25,7 +24,7 @@ class Detection:
     paired: ClassVar[tuple[str, ...]] = ("detections", "labels", "scores", "matched", "ignored")
 
     def mismatch(self, dataset: Dataset, backbone: Backbone, example: Any) -> str:
-        """Another kind of backbone, nothing to find, or boxes of categories that the detector does not tell."""
+        """Look for another kind of backbone, nothing to find, and categories that the detector does not know."""
         if not isinstance(backbone, Detector):
             return "it finds no boxes: choose a detector, or set `task: classification` and a dataset with labels"
         images = cast(DetectionDataset, dataset)
@@ -45,42 +44,43 @@ class Detection:
         )
 
     def doubt(self, baseline: float, dataset: Dataset) -> str:
-        """It finds nothing."""
+        """Warn of a detector that finds nothing."""
         return "" if baseline > 0 else "the uncompressed detector finds nothing of what is annotated: is it trained?"
 
-    def truth(self, dataset: Dataset, index: int) -> list[Box]:
-        """COCO's annotations, crowds included."""
+    def target(self, dataset: Dataset, index: int) -> list[Box]:
+        """Return COCO's annotations, crowds included."""
         return cast(DetectionDataset, dataset).boxes(index)
 
-    def record(self, outputs: Sequence[dict[str, Tensor]], truths: Sequence[list[Box]]) -> Records:
-        """As :func:`splitbench.bench.metrics.detection.record`."""
+    def record(self, outputs: Sequence[dict[str, Tensor]], targets: Sequence[list[Box]]) -> Records:
+        """See :func:`splitbench.bench.metrics.detection.record`."""
         return detection.record(outputs)
 
-    def score(self, records: Records, truths: Sequence[list[Box]]) -> Scored:
-        """Match, and add all that average precision follows from: ``matched``, ``ignored``, and what was to be found.
+    def score(self, records: Records, targets: Sequence[list[Box]]) -> Scored:
+        """Match detections to boxes, and add all that average precision follows from.
 
-        ``truths`` counts the boxes to be found in each image, crowds not among them; ``truth_labels`` are their
-        categories. ``samples`` is average precision in bootstrap samples of the images, which takes seconds to find.
+        The records added are ``matched`` and ``ignored``; ``truths``, how many boxes are to be found in each image
+        without crowds, and ``truth_labels``, their categories; and ``samples``, average precision in bootstrap samples
+        of the images, which takes seconds to compute.
         """
-        evaluated = detection.evaluate(records, truths)
-        wanted = [[box["category_id"] for box in boxes if not box["iscrowd"]] for boxes in truths]
+        evaluated = detection.evaluate(records, targets)
+        categories = [[box["category_id"] for box in boxes if not box["iscrowd"]] for boxes in targets]
         records = records | {
             "matched": evaluated.matched,
             "ignored": evaluated.ignored,
-            "truths": np.array([len(labels) for labels in wanted], np.int64),
-            "truth_labels": np.array([label for labels in wanted for label in labels], np.int64),
+            "truths": np.array([len(labels) for labels in categories], np.int64),
+            "truth_labels": np.array([label for labels in categories for label in labels], np.int64),
         }
-        samples = resampled(records)
+        samples = bootstrap.average_precisions(records)
         return Scored(records | {"samples": samples}, evaluated.numbers, samples)
 
     def summary(self, scored: Scored, baseline: Scored) -> dict[str, Any]:
-        """Average precision, its drop, both with 95 % intervals by bootstrap over images, and COCO's other numbers."""
+        """Return average precision and its drop, with 95 % intervals by bootstrap, and COCO's other numbers."""
         value, reference = scored.columns[detection.METRIC], baseline.columns[detection.METRIC]
         if value is None or reference is None:
             raise MethodError("none of the images that could be read has a box to find")
         drop = reference - value
-        low, high = interval(scored.resampled, value)
-        drop_low, drop_high = interval(baseline.resampled - scored.resampled, drop)
+        low, high = bootstrap.interval(scored.bootstrap, value)
+        drop_low, drop_high = bootstrap.interval(baseline.bootstrap - scored.bootstrap, drop)
         return {
             "metric": detection.METRIC,
             "accuracy": value,

@@ -19,7 +19,7 @@ from PIL import Image
 from splitbench.bench.analysis.figures import scaling
 from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.backbones.split_model import Place, place_of
+from splitbench.bench.split import SplitModel
 from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.results.store import Store
 from splitbench.bench.run.partition import LEAST_BATCHES
@@ -109,7 +109,7 @@ def foreseen(sweep: Sweep, known: Rates, images: int, train_images: int, speed: 
     for spec in sweep.backbones:
         backbone = registry.build(spec.name, spec.args, "none", spec.preprocessing)
         at = macs_by_split(spec, backbone)
-        places: dict[str, Place] = {}
+        places: dict[str, SplitModel] = {}
         for dataset in sweep.datasets:
             chosen = [cell for cell in cells if cell.dataset is dataset and cell.backbone is spec]
             previous: dict[tuple[Any, ...], str] = {}
@@ -150,8 +150,8 @@ def _of_head(backbone: Backbone, at: str) -> int:
 
 
 @torch.no_grad()
-def _place(backbone: Backbone, at: str) -> Place:
-    return place_of(backbone, at, _picture(backbone))
+def _place(backbone: Backbone, at: str) -> SplitModel:
+    return backbone.split(at, _picture(backbone))
 
 
 def _picture(backbone: Backbone) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from splitbench.bench.backbones.split_model import received
 from splitbench.bench.evaluation import Prepared, measure, tasks
+from splitbench.bench.evaluation.transmission import to_device, transmit
 from splitbench.bench.tools.speed.measured import Measured
 from splitbench.bench.tools.speed.sweep import Size, opened
 
@@ -38,16 +38,16 @@ def shares(size: Size, rounds: int, device: torch.device) -> Iterator[Measured]:
 @torch.no_grad()
 def _staged(prepared: Prepared) -> list[float]:
     """Seconds of every stage, and their sum."""
-    material, device = prepared.material, prepared.material.device
-    task = tasks.get(material.dataset.task)
+    inputs, device = prepared.inputs, prepared.inputs.device
+    task = tasks.get(inputs.dataset.task)
     totals = [0.0] * len(STAGES)
-    totals[0], batches = _timed(device, lambda: list(material.batches()))
+    totals[0], batches = _timed(device, lambda: list(inputs.batches()))
     for batch in batches:
-        pixels = material.placed(batch.pixels)
-        truths = [task.truth(material.dataset, int(i)) for i in batch.indices]
+        pixels = inputs.to_device(batch.pixels)
+        targets = [task.target(inputs.dataset, int(i)) for i in batch.indices]
 
         def network(pixels: Any = pixels) -> list[Any]:
-            ran = prepared.network.run(pixels)
+            ran = prepared.shared_heads.run(pixels)
             ran.answers()
             return [ran.values(candidate.deployment.head) for candidate in prepared.candidates]
 
@@ -56,19 +56,19 @@ def _staged(prepared: Prepared) -> list[float]:
         for candidate, values in zip(prepared.candidates, cuts, strict=True):
 
             def coded(candidate: Any = candidate, values: Any = values) -> Any:
-                return candidate.place.transfer(candidate.deployment.codec, values)[1]
+                return transmit(candidate.split, candidate.deployment.codec, values)[1]
 
             seconds, decoded = _timed(device, coded)
             totals[2] += seconds
 
             def tail(candidate: Any = candidate, decoded: Any = decoded) -> Any:
-                return candidate.deployment.tail(*received(decoded, device))
+                return candidate.deployment.tail(*to_device(decoded, device))
 
             seconds, outputs = _timed(device, tail)
             totals[3] += seconds
 
-            def scored(outputs: Any = outputs, truths: Any = truths) -> Any:
-                return task.record(outputs, truths)
+            def scored(outputs: Any = outputs, targets: Any = targets) -> Any:
+                return task.record(outputs, targets)
 
             totals[4] += _timed(device, scored)[0]
     return [*totals, sum(totals)]

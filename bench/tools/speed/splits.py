@@ -47,11 +47,11 @@ def compared(names: tuple[str, ...], rounds: int, device: torch.device) -> Itera
             stages = auto_points(points)
             at = stages[len(stages) // 2].name
             started = clock()
-            head, tail = split(model, at, example)
+            head, tail = split(model, at, example).sides
             yield Measured(f"{name} at {at}: splitting", "s", [clock() - started], _SECONDS, below=True)
             calls = [_timed(lambda: tail(*head(example)), device), _timed(lambda: model(example), device)]  # noqa: B023
-            halves, whole = in_turn(calls, 3 * rounds, clock)
-            yield Measured(f"{name} at {at}: against whole", "times", ratios(halves, whole), _RATIO, below=True)
+            parts, whole = in_turn(calls, 3 * rounds, clock)
+            yield Measured(f"{name} at {at}: against whole", "times", ratios(parts, whole), _RATIO, below=True)
 
 
 def _timed(call: Callable[[], object], device: torch.device) -> Callable[[], object]:

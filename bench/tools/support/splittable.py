@@ -15,7 +15,7 @@ from timm.layers import get_notrace_modules
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from splitbench.bench.split import Halves, default_example, same, split
+from splitbench.bench.split import SplitModel, default_example, same, split
 from splitbench.bench.split.detection import default_images, is_torchvisions, small_images
 from splitbench.bench.split.facts import evaluating
 from splitbench.bench.split.points import SplitPoint, auto_points, split_points
@@ -34,9 +34,9 @@ class Support:
 
     ``family``: the module of the library that defines the model; ``how``: how it is cut (``fx``, ``module``), empty
     where it cannot be; ``points``: split points listed; ``tried``: those tried, a stage boundary and a layer inside a
-    block; ``tensors``: how many tensors cross at each; ``exact``: the halves give the model's output bit for bit at all
-    of them, for 1 image and for 4; ``sizes``: sides of the images at which they do, two where the model takes two (one
-    that takes another way at the second is split anew); ``trains``: in train mode, too, they give what the model gives;
+    block; ``tensors``: how many tensors cross at each; ``exact``: head and tail give the model's output bit for bit at
+    all of them, for 1 image and for 4; ``sizes``: sides of the images at which they do, two where the model takes two
+    (one that takes another way at the second is split anew); ``trains``: in train mode, too, they do;
     ``seconds``: of CPU that a split took, its check included; ``gmacs``, ``mparameters``: the whole model's, in 10^9
     (of an image of its usual size; unknown for detectors, which take any) and 10^6; ``reason``: why something is not
     so.
@@ -125,20 +125,20 @@ def support(name: str, model: nn.Module) -> Support:
         inputs = _inputs(model)
         expected = [model(x) for x in inputs]
         if is_torchvisions(model) and not all(len(found["boxes"]) for found in expected[0]):
-            raise UserError("it finds nothing in noise, so that its halves cannot be compared")
-        places, built, seconds, reasons = places_to_try(model, points), list[Halves](), 0.0, list[str]()
+            raise UserError("it finds nothing in noise, so that its head and tail cannot be checked")
+        places, built, seconds, reasons = places_to_try(model, points), list[SplitModel](), 0.0, list[str]()
         for at in places:
             started = time.process_time()
             try:
-                halves = split(model, at, inputs[0])
+                parts = split(model, at, inputs[0])
             except UserError as error:
                 reasons.append(_told(error))
                 continue
             seconds = max(seconds, time.process_time() - started)
-            built.append(halves)
+            built.append(parts)
         sizes = [x.shape[-1] for x in inputs] if not is_torchvisions(model) else []
         for x, output in zip(inputs[1:], expected[1:], strict=True):  # on the first one `split` has compared them
-            reasons += filter(None, (_difference(model, halves, x, output) for halves in built))
+            reasons += filter(None, (_difference(model, parts, x, output) for parts in built))
         trains = _trains(model, built[0], inputs[1][:2]) if built else ""
         if trains == _NOT_HERE and not is_torchvisions(model):  # an auxiliary classifier may want larger maps
             trains = _trains(model, built[0], default_example(model))
@@ -147,10 +147,10 @@ def support(name: str, model: nn.Module) -> Support:
     return Support(
         name,
         family(name),
-        str(built[0].head.how) if built else "",
+        built[0].how if built else "",
         len(points),
         " ".join(places),
-        " ".join(str(halves.head.cut_tensors) for halves in built),
+        " ".join(str(len(parts.specs)) for parts in built),
         "no" if reasons or not built else "yes",
         " ".join(map(str, dict.fromkeys(sizes))),
         trains,
@@ -207,15 +207,15 @@ def _runs(model: nn.Module, example: Tensor) -> bool:
     return True
 
 
-def _difference(model: nn.Module, halves: Halves, x: Any, expected: Any) -> str:
-    """What is wrong with the halves' output, or nothing."""
+def _difference(model: nn.Module, parts: SplitModel, x: Any, expected: Any) -> str:
+    """Return what is wrong with the output of head and tail, or an empty text."""
     try:
-        good = same(halves.tail(*halves.head(x)), expected)
-        return "" if good else f"{halves.head.at}: the halves' output differs from the model's ({_kind(x)})"
+        good = same(parts.tail(*parts.head(x)), expected)
+        return "" if good else f"{parts.at}: head and tail give another output than the model ({_kind(x)})"
     except UserError:  # the model takes another way at this size
         pass
     try:
-        split(model, str(halves.head.at), x)  # which compares them
+        split(model, parts.at, x)  # which compares them
     except UserError as error:
         return _told(error)
     return ""
@@ -225,9 +225,9 @@ def _kind(x: Any) -> str:
     return f"{len(x)} images" if isinstance(x, list) else f"{len(x)} x {x.shape[-1]}"
 
 
-def _trains(model: nn.Module, halves: Halves, example: Any) -> str:
-    """Whether model and halves give the same in train mode, with dropout off as both draw random numbers."""
-    for module in (model, *halves):
+def _trains(model: nn.Module, parts: SplitModel, example: Any) -> str:
+    """Return whether model and split give the same in train mode, with dropout off as both draw random numbers."""
+    for module in (model, *parts.sides):
         module.train()
     for module in model.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd):
@@ -243,7 +243,7 @@ def _trains(model: nn.Module, halves: Halves, example: Any) -> str:
         return "not with boxes alone" if more else _NOT_HERE
     try:
         torch.manual_seed(0)
-        cut = halves.tail(*halves.head(example), **more)
+        cut = parts.tail(*parts.head(example), **more)
     except Exception:
         return "no"
     pairs = zip(tree_leaves(whole), tree_leaves(cut), strict=False)  # auxiliary classifiers' outputs come last

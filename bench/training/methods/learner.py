@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from splitbench.bench.backbones.split_model import Place
+from splitbench.bench.split import SplitModel
 from splitbench.bench.training import Measures
 from splitbench.bench.training.methods.losses import Loss, LossInputs, relative_error
 from splitbench.bench.training.recipe import ParameterGroups, parameter_groups
@@ -39,7 +39,7 @@ class Learner(nn.Module):
         tensors: Number of tensors of the cut.
     """
 
-    def __init__(self, learning: Learning, place: Place, pixels: float, loss: Loss) -> None:
+    def __init__(self, learning: Learning, place: SplitModel, pixels: float, loss: Loss) -> None:
         super().__init__()
         self.unit = learning.unit
         self.learning = learning
@@ -100,7 +100,7 @@ class Learner(nn.Module):
             groups += parameter_groups(self.own.parameters(), weight_decay, lr_scale=self.learning.backbone_lr_scale)
         return groups
 
-    def reset_backbone(self, untrained: Place) -> None:
+    def reset_backbone(self, untrained: SplitModel) -> None:
         """Begin with the weights of a backbone that was never trained, instead of the pretrained ones."""
         self.own["head"].load_state_dict(untrained.head.state_dict())
         self.own["tail"].load_state_dict(untrained.tail.state_dict())

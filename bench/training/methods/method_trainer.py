@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.backbones.split_model import Place, place_of
+from splitbench.bench.split import SplitModel
 from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.training import Recipe, TrainingError, distributed
 from splitbench.bench.training.methods.learner import Learner
@@ -94,7 +94,7 @@ class MethodTrainer:
         """Free the training images."""
         self._data = None
 
-    def learned(self, training: Training, place: Place) -> Learned:
+    def learned(self, training: Training, place: SplitModel) -> Learned:
         """Return the trained modules. Raises MethodError where training failed, UserError where its file is wrong."""
         if training.key in self.failed:
             raise MethodError(f"training failed: {self.failed[training.key].reason}")
@@ -108,12 +108,12 @@ class MethodTrainer:
         if neighbour in self.failed:
             raise TrainingError(f"the training that it begins with failed: {self.failed[neighbour].reason}")
         with torch.no_grad():
-            place = place_of(self.inputs.backbone, cell.split, data.example[:1])
+            place = self.inputs.backbone.split(cell.split, data.example[:1])
         learner = self._learner(cell, place, data.pixels)
         learning = learner.learning
         if learning.from_scratch:
             with torch.no_grad():
-                learner.reset_backbone(place_of(self.inputs.untrained(cell.seed), cell.split, data.example[:1]))
+                learner.reset_backbone(self.inputs.untrained(cell.seed).split(cell.split, data.example[:1]))
         learner.to(self.device)
         recipe = _per_process(Recipe(**learning.recipe))
         if neighbour is not None:
@@ -155,7 +155,7 @@ class MethodTrainer:
         if float(distributed.all_reduce(torch.tensor(float(bool(failure))))) > 0:
             raise UserError(failure or "process 0 cannot store the weights; its message says why")
 
-    def _learner(self, cell: Cell, place: Place, pixels: float) -> Learner:
+    def _learner(self, cell: Cell, place: SplitModel, pixels: float) -> Learner:
         learning = learning_of(cell, place)
         return Learner(learning, place, pixels, LOSSES[self.inputs.task, learning.distortion])
 

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.backbones.split_model import Place
+from splitbench.bench.split import SplitModel
 from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.datasets.base import Dataset, class_names
 from splitbench.methods.base import Context, Learning, LearningMethod, MethodError
 
 
-def learning_of(cell: Cell, place: Place) -> Learning:
+def learning_of(cell: Cell, place: SplitModel) -> Learning:
     """Return what a cell's method asks to train. Raises MethodError, or whatever else the method raises."""
     method = METHODS.get(cell.method)
     if not isinstance(method, LearningMethod):
@@ -18,7 +18,7 @@ def learning_of(cell: Cell, place: Place) -> Learning:
     return method.learn(cell.settings, Context(place.head, place.tail, place.specs, seed=cell.seed))
 
 
-def planned_learning(cell: Cell, place: Place) -> Learning | None:
+def planned_learning(cell: Cell, place: SplitModel) -> Learning | None:
     """Return the same, or None where the method fails to say: the cell then fails by itself when it is trained."""
     try:
         return learning_of(cell, place)

@@ -1,4 +1,4 @@
-"""The two ends of a detector as split points: the pictures themselves, or the boxes that were found."""
+"""The trivial split points at the two ends of a backbone: pictures cross, or what the whole model answers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,25 +9,23 @@ from torch import Tensor, nn
 Found = dict[str, Tensor]
 """One picture's detections: ``boxes`` (N, 4), ``labels`` (N,), ``scores`` (N,)."""
 
+BOX_ROLES = ("boxes", "labels", "scores")
+"""The tensors that cross where boxes are sent, and the fields of :data:`Found`."""
+
 UNUSED = -1.0
 """The score of a row without a box."""
 
 
 def sizes_of(pictures: Sequence[Tensor]) -> list[int]:
-    """Height and width of each picture, one after the other."""
+    """Return the height and width of each picture, one after the other."""
     return [int(side) for picture in pictures for side in picture.shape[-2:]]
 
 
 class PicturesHead(nn.Module):
     """Nothing runs on the device: each picture is a cut of its own, since sizes differ."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.at, self.how, self.cut_tensors, self.roles = "input", "", 1, ("input",)
-        self.sized, self.apart = True, True
-
     def forward(self, pictures: Sequence[Tensor]) -> tuple[Any, ...]:
-        """One tensor (1, 3, H, W) per picture, then the sizes."""
+        """Return one tensor (1, 3, H, W) per picture, then the sizes."""
         return (*(picture[None] for picture in pictures), *sizes_of(pictures))
 
 
@@ -39,29 +37,39 @@ class PicturesTail(nn.Module):
         self.whole = whole
 
     def forward(self, *crossed: Any) -> list[Found]:
-        """What :class:`PicturesHead` returned to detections."""
+        """Map what :class:`PicturesHead` returned to detections."""
         found: list[Found] = self.whole([picture[0] for picture in crossed if isinstance(picture, Tensor)])
         return found
 
 
-class BoxesHead(nn.Module):
+class WholeHead(nn.Module):
+    """The whole model runs on the device, and its answer crosses."""
+
+    def __init__(self, whole: nn.Module) -> None:
+        super().__init__()
+        self.whole = whole
+
+    def forward(self, pixels: Any) -> tuple[Tensor, ...]:
+        """Map pixels to a classifier's scores (B, classes)."""
+        return (self.whole(pixels),)
+
+
+class BoxesHead(WholeHead):
     """The whole detector runs on the device. Of more than ``most`` boxes the likeliest cross."""
 
     def __init__(self, whole: nn.Module, most: int) -> None:
-        super().__init__()
-        self.whole = whole
+        super().__init__(whole)
         self.most = most
-        self.at, self.how, self.cut_tensors, self.roles = "output", "", 3, ("boxes", "labels", "scores")
 
     def forward(self, pictures: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Pictures to boxes (B, most, 4), labels (B, most) and scores (B, most)."""
+        """Map pictures to boxes (B, most, 4), labels (B, most) and scores (B, most)."""
         rows = [self._padded(found) for found in self.whole(pictures)]
-        return tuple(torch.stack([row[name] for row in rows]) for name in self.roles)
+        return tuple(torch.stack([row[name] for row in rows]) for name in BOX_ROLES)
 
     def _padded(self, found: Found) -> Found:
         if len(found["scores"]) > self.most:
             kept = found["scores"].argsort(descending=True, stable=True)[: self.most].sort().values
-            found = {name: found[name][kept] for name in self.roles}
+            found = {name: found[name][kept] for name in BOX_ROLES}
         room = self.most - len(found["scores"])
         return {
             "boxes": nn.functional.pad(found["boxes"], (0, 0, 0, room)),
@@ -74,7 +82,7 @@ class BoxesTail(nn.Module):
     """Nothing is left to run: rows without a box are dropped."""
 
     def forward(self, boxes: Tensor, labels: Tensor, scores: Tensor) -> list[Found]:
-        """What :class:`BoxesHead` returned to detections."""
+        """Map what :class:`BoxesHead` returned to detections."""
         used = [row >= 0 for row in scores]
         return [
             {"boxes": b[kept], "labels": n[kept], "scores": s[kept]}

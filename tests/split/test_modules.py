@@ -1,17 +1,18 @@
-"""Halves as modules: trained, moved, cast, copied and compiled."""
+"""Head and tail as modules: trained, moved, cast, copied and compiled."""
 
 import copy
 
 import torch
 from torch.nn import functional as F
 
-from splitbench.bench.split import Halves, same, split
+from splitbench.bench.split import same, split
+from splitbench.bench.split.trunk import depth
 from tests.helpers.split_networks import IMAGES, Tokens, resnet
 
 
-def test_halves_train_as_the_model_does():
+def test_both_sides_train_as_the_model_does():
     model, twin = resnet().train(), resnet().train()
-    head, tail = split(model, "layer2.0.conv1", IMAGES)
+    head, tail = split(model, "layer2.0.conv1", IMAGES).sides
     twin.load_state_dict(model.state_dict())
     for whole, forward in ((model, lambda x: tail(*head(x))), (twin, twin)):
         optimizer = torch.optim.SGD(whole.parameters(), lr=0.1, momentum=0.9)
@@ -24,8 +25,8 @@ def test_halves_train_as_the_model_does():
     assert int(model.bn1.num_batches_tracked) == 2
 
 
-def test_gradients_reach_a_unit_between_the_halves():
-    head, tail = split(resnet().eval(), "layer2", IMAGES)
+def test_gradients_reach_a_unit_between_head_and_tail():
+    head, tail = split(resnet().eval(), "layer2", IMAGES).sides
     cut = [t.detach().requires_grad_() for t in head(IMAGES)]
     tail(*cut).sum().backward()
     assert all(t.grad is not None for t in cut)
@@ -43,26 +44,27 @@ def test_splitting_changes_neither_modes_nor_attributes():
     assert int(model.bn1.num_batches_tracked) == 0
 
 
-def test_halves_are_cast_copied_and_compiled():
+def test_both_sides_are_cast_copied_and_compiled():
     model = resnet().eval()
-    head, tail = split(model, "layer2.0.conv1", IMAGES)
+    parts = split(model, "layer2.0.conv1", IMAGES)
     expected = model(IMAGES)
-    compiled = [torch.compile(half, backend="eager") for half in (head, tail)]
+    compiled = [torch.compile(side, backend="eager") for side in parts.sides]
     assert same(compiled[1](*compiled[0](IMAGES)), expected)
-    copied = Halves(copy.deepcopy(head), copy.deepcopy(tail))
-    assert copied.head.roles == head.roles
-    assert copied.head.cut_tensors == 2
-    for half in copied:
-        half.double()
+    assert len(parts.specs) == 2
+    copied = copy.deepcopy(parts)
+    assert (copied.specs, depth(copied.head)) == (parts.specs, depth(parts.head))
+    assert depth(copied.head) > 0  # a copy is still known as a head's graph
+    for side in copied.sides:
+        side.double()
     assert same(copied.tail(*copied.head(IMAGES.double())), copy.deepcopy(model).double()(IMAGES.double()))
     assert next(model.parameters()).dtype == torch.float32
 
 
 def test_devices_and_precisions_are_asked_of_what_was_sent():
     model = Tokens().eval()
-    head, tail = split(model, "embed", IMAGES)
-    for half in (head, tail):
-        half.to("meta")
+    head, tail = split(model, "embed", IMAGES).sides
+    for side in (head, tail):
+        side.to("meta")
     assert tail(*head(IMAGES.to("meta"))).device.type == "meta"
 
 

@@ -1,0 +1,73 @@
+"""What a split sends: a cut is encoded, and decoded from nothing but the bytes."""
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from splitbench.bench.split import SplitModel
+from splitbench.bench.utils.precision import codec_precision, like_precision
+from splitbench.bench.utils.text import format_count
+from splitbench.methods.base import Bitstream, Codec, Cut, MethodError, Specs
+
+_SIZE = struct.Struct("<HH")
+"""An image's height and width: sent in front of its bitstream where images differ in size, and counted as framing."""
+
+_MAX_SIDE = 2**16 - 1
+
+
+def transmit(split: SplitModel, codec: Codec, values: tuple[Any, ...]) -> tuple[list[Bitstream], tuple[Any, ...]]:
+    """Encode what a head returned into one bitstream per image, and decode these into the tail's arguments.
+
+    Raises:
+        MethodError: The codec cannot encode the cut or decodes something else, or an image is too large for the two
+            fields of its header.
+    """
+    cuts, numbers = split.cuts(values)
+    streams: list[Bitstream] = []
+    decoded: list[Tensor] = []
+    with codec_precision():
+        for cut in cuts:
+            encoded = encode(codec, cut)
+            decoded += decode(codec, [stream.data for stream in encoded], split.specs_of(cut))
+            streams += encoded
+    if split.sends_sizes:
+        sides = numbers[: 2 * len(streams)]
+        streams = [_with_size(stream, *sides[2 * i : 2 * i + 2]) for i, stream in enumerate(streams)]
+        sent = [side for stream in streams for side in _SIZE.unpack_from(stream.data)]
+        numbers = (*sent, *numbers[len(sent) :])
+    arguments = (*decoded, *numbers)
+    return streams, like_precision(arguments, values) if split.half_precision else arguments
+
+
+def encode(codec: Codec, cut: Cut) -> list[Bitstream]:
+    """Encode a cut into one bitstream per image. Raises MethodError where the codec returns fewer or more."""
+    streams = codec.encode(cut)
+    if len(streams) != len(cut[0]):
+        counts = format_count(len(streams), "bitstream"), format_count(len(cut[0]), "image")
+        raise MethodError(f"the codec gave {counts[0]} for {counts[1]}")
+    return streams
+
+
+def decode(codec: Codec, streams: Sequence[bytes], specs: Specs) -> Cut:
+    """Decode bitstreams into a cut. Raises MethodError where it does not have the shapes and types of the specs."""
+    decoded = codec.decode(streams, specs)
+    actual = [(tuple(x.shape), x.dtype) for x in decoded]
+    expected = [((len(streams), *spec.shape), spec.dtype) for spec in specs]
+    if actual != expected:
+        texts = [", ".join(f"{shape} of {dtype}" for shape, dtype in kinds) for kinds in (actual, expected)]
+        raise MethodError(f"the codec decoded {texts[0]} instead of {texts[1]}")
+    return decoded
+
+
+def to_device(values: tuple[Any, ...], device: torch.device) -> tuple[Any, ...]:
+    """Move the tensors among decoded values to the device where the tail runs."""
+    return tuple(x.to(device) if isinstance(x, Tensor) else x for x in values)
+
+
+def _with_size(stream: Bitstream, height: int, width: int) -> Bitstream:
+    if max(height, width) > _MAX_SIDE:
+        raise MethodError(f"an image of {height} x {width} pixels is too large: sides go up to {_MAX_SIDE}")
+    return Bitstream(_SIZE.pack(height, width) + stream.data, stream.side, stream.framing + _SIZE.size)
