@@ -16,11 +16,11 @@ and the bytes are those that were counted. Four steps, which may run in differen
     score     the joined shards -> columns and records of a row   once
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 
 from splitbench.bench.evaluation.costs import Description, describe
 from splitbench.bench.evaluation.inputs import EvaluationInputs
-from splitbench.bench.evaluation.measure import measure
+from splitbench.bench.evaluation.measure import Advance, measure
 from splitbench.bench.evaluation.prepare import Prepared, prepare
 from splitbench.bench.evaluation.score import Outcome, score
 from splitbench.bench.evaluation.shards import Shard, ShardError, joined
@@ -42,15 +42,14 @@ __all__ = [
 ]
 
 
-def evaluate(cells: Sequence[Cell], inputs: EvaluationInputs, advance: Callable[[int], None]) -> list[Outcome]:
+def evaluate(cells: Mapping[str, Cell], inputs: EvaluationInputs, advance: Advance = lambda _: None) -> list[Outcome]:
     """Evaluate all cells of one dataset and backbone in one pass, in this process.
 
     A cell that fails tells its reason, and the others go on. ``advance`` is called with the number of (image, cell)
     pairs that were done.
     """
-    named = {str(number): cell for number, cell in enumerate(cells)}
-    prepared = prepare(named, inputs)
+    prepared = prepare(cells, inputs)
     descriptions = describe(prepared)
     shard = measure(prepared, advance=advance)
-    outcomes = score(named, shard, descriptions, inputs.dataset, skip_unreadable=inputs.skip_unreadable)
+    outcomes = score(cells, shard, descriptions, inputs.dataset, skip_unreadable=inputs.skip_unreadable)
     return [outcome for _, outcome in outcomes]

@@ -38,7 +38,7 @@ def inputs(tmp_path_factory):
     dataset = open_dataset(spec, sources, "evaluation")
     calibration = open_dataset(few, sources, "calibration")
     nothing = lambda *_: nothing_learned()  # noqa: E731
-    return list(expand(sweep)), EvaluationInputs(
+    return {str(cell): cell for cell in expand(sweep)}, EvaluationInputs(
         backbone=built,
         dataset=dataset,
         calibration=lambda: calibration,
@@ -79,7 +79,7 @@ def naive(cell, inputs):
 
 def test_one_pass_equals_the_naive_evaluation(inputs):
     cells, given = inputs
-    outcomes = evaluate(cells, given, lambda _: None)
+    outcomes = evaluate(cells, given)
     assert len(outcomes) == len(cells)
     with torch.no_grad():
         for outcome in outcomes:
@@ -91,7 +91,7 @@ def test_one_pass_equals_the_naive_evaluation(inputs):
 
 def test_the_bundled_backbone_is_as_good_as_its_report_and_survives_eight_bits(inputs):
     cells, given = inputs
-    outcomes = {str(outcome.cell).split(" ", 2)[2]: outcome for outcome in evaluate(cells, given, lambda _: None)}
+    outcomes = {str(outcome.cell).split(" ", 2)[2]: outcome for outcome in evaluate(cells, given)}
     exact = outcomes["layer1 raw dtype=float32"]
     assert exact.columns["drop"] == 0
     assert exact.columns["baseline"] >= 90  # 98.95 % on all 2,000 images

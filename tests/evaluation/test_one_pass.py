@@ -8,10 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from splitbench.bench.evaluation import evaluate, measure, pipeline, prepare
+from splitbench.bench.evaluation import EvaluationInputs, evaluate, measure, pipeline, prepare
+from splitbench.bench.evaluation.coder_threads import CoderThreads
+from splitbench.bench.evaluation.failures import note
+from splitbench.bench.evaluation.transmission import transmit
+from splitbench.bench.split import SplitModel
 from splitbench.bench.utils import time_limit
 from splitbench.bench.utils.failure import Failure
 from splitbench.bench.utils.plugins import METHODS
+from splitbench.bench.utils.precision import like_precision, to_float32
 from splitbench.methods.base import Bitstream, TensorSpec
 from splitbench.methods.coding.counts import Counts
 from tests.helpers.pass_samples import BATCH, IMAGES, SWEEPS, inputs_of, prepared_for, same_records
@@ -284,11 +289,8 @@ def test_a_pass_says_its_precision_and_runs_heads_and_tails_in_it(prepared, monk
 
     monkeypatch.setattr(torch, "autocast", noted)
     (name, cell) = next(iter(prepared.cells.items()))
-    learned = prepared.material.learned
-    material = dataclasses.replace(
-        prepared.material, precision="bfloat16", learned=lambda _, place: learned(name, place)
-    )
-    (outcome,) = evaluate([cell], material, lambda _: None)
+    inputs = dataclasses.replace(prepared.inputs, precision="bfloat16")
+    (outcome,) = evaluate({name: cell}, inputs)
     assert not outcome.reason and name == str(cell)
     assert outcome.columns["precision"] == "bfloat16"
     assert (torch.bfloat16, True) in entered

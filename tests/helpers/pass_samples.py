@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from splitbench.bench.evaluation import prepare
+from splitbench.bench.evaluation import EvaluationInputs, prepare
 from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.schema import Sweep

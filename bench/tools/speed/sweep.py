@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from splitbench.bench.backbones.split_model import received
-from splitbench.bench.evaluation import Material, Prepared, measure, prepare
+from splitbench.bench.evaluation import EvaluationInputs, Prepared, measure, prepare
+from splitbench.bench.evaluation.transmission import to_device
 from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.schema import Sweep
@@ -41,14 +41,14 @@ def compared(size: Size, rounds: int, device: torch.device) -> Iterator[Measured
     """Speed against both, and what a full sweep would take at this speed."""
     with tempfile.TemporaryDirectory() as folder:
         prepared = opened(size, Path(folder), device)
-        naive = replace(prepared, material=replace(prepared.material, naive=True))
-        shown = [prepared.material.placed(batch.pixels) for batch in prepared.material.batches()]
+        naive = replace(prepared, inputs=replace(prepared.inputs, naive=True))
+        shown = [prepared.inputs.to_device(batch.pixels) for batch in prepared.inputs.batches()]
         together, floor, apart, alone = in_turn(
             [
                 partial(measure, prepared),
                 partial(least, prepared),
                 partial(measure, naive),
-                partial(_answers, prepared.material.backbone.whole().to(device), shown),
+                partial(_answers, prepared.inputs.backbone.whole().to(device), shown),
             ],
             rounds,
         )
@@ -84,28 +84,27 @@ def opened(size: Size, folder: Path, device: torch.device, **settings: list[obje
     )
     (spec,), (backbone,), sources = sweep.datasets, sweep.backbones, Sources(folder, device=device)
     dataset = open_dataset(spec, sources, "evaluation")
-    material = Material(
-        open_backbone(backbone, spec, sources),
-        dataset,
-        lambda: dataset,
-        lambda *_: nothing_learned(),
-        False,
-        size.batch,
-        device,
+    inputs = EvaluationInputs(
+        backbone=open_backbone(backbone, spec, sources),
+        dataset=dataset,
+        calibration=lambda: dataset,
+        learned=lambda *_: nothing_learned(),
+        batch=size.batch,
+        device=device,
     )
-    return prepare({str(cell): cell for cell in expand(sweep)}, material)
+    return prepare({str(cell): cell for cell in expand(sweep)}, inputs)
 
 
 @torch.no_grad()
 def least(prepared: Prepared) -> None:
     """What no sweep can do without: every picture decoded, one trunk pass, and each cell's tail on an uncoded cut."""
-    material = prepared.material
-    for batch in material.batches():
-        pixels = material.placed(batch.pixels)
-        network = prepared.network.run(pixels)
+    inputs = prepared.inputs
+    for batch in inputs.batches():
+        pixels = inputs.to_device(batch.pixels)
+        outputs = prepared.shared_heads.run(pixels)
         for candidate in prepared.candidates:
-            outputs = candidate.deployment.tail(*received(network.values(candidate.deployment.head), material.device))
-            outputs.cpu()
+            values = to_device(outputs.values(candidate.deployment.head), inputs.device)
+            candidate.deployment.tail(*values).cpu()
 
 
 @torch.no_grad()
