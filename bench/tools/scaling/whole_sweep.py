@@ -19,10 +19,10 @@ from PIL import Image
 from splitbench.bench.analysis.figures import scaling
 from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.split import SplitModel
 from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.results.store import Store
 from splitbench.bench.run.partition import LEAST_BATCHES
+from splitbench.bench.split import SplitModel
 from splitbench.bench.split.points import split_points
 from splitbench.bench.sweep.auto_splits import resolved
 from splitbench.bench.sweep.cells import Cell, expand
