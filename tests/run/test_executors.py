@@ -1,5 +1,6 @@
 """The same sweep in one process, in several, and on a Ray cluster of which a machine dies: the same rows."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from unittest import mock
 import psutil
 import pytest
 
-from splitbench.bench.run.executors import ExecutorOptions, Here, LostError, local, open_executor
+from splitbench.bench.run.executors import ExecutorOptions, Here, LostError, Processes, local, open_executor
 from splitbench.bench.run.partition import chains
 from splitbench.bench.run.scheduler import run_tasks
 from splitbench.bench.run.tasks import Task, TaskResult, Trained
@@ -221,6 +222,34 @@ def test_what_concerns_the_whole_run_ends_it():
 
     with pytest.raises(UserError, match="the disk is full"):
         list(run_tasks([noting("a", []), noting("b", [])], Wrong()))
+
+
+@dataclass(frozen=True)
+class Anywhere:
+    """What travels with a task that needs no pass."""
+
+    device: str = "cpu"
+
+    def on(self, device):
+        return self
+
+
+class Dying(Noting):
+    """A task whose process dies."""
+
+    def run(self, worker, failures):
+        os._exit(1)
+
+
+def test_a_process_that_dies_is_reported_lost_and_the_next_task_gets_another():
+    executor = Processes(["cpu"])
+    settings = {"spec": Anywhere(), "pass_number": 0, "priority": (0,), "order": []}
+    try:
+        with pytest.raises(LostError, match="its process died"):
+            executor.submit(Dying(name="dies", **settings), {}).result(timeout=120)
+        assert executor.submit(Noting(name="lives", **settings), {}).result(timeout=120) == TaskResult()
+    finally:
+        executor.close()
 
 
 def test_chains_follow_neighbours():

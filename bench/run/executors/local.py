@@ -58,13 +58,15 @@ class Processes:
         """See the protocol; at most as many tasks at a time as there are workers."""
         lane = next(lane for lane in self._lanes if not lane.busy)
         lane.busy = True
-        pool = lane.pool = lane.pool or _process()
+        if lane.pool is None or lane.broken:
+            lane.pool, lane.broken = _process(), False
         result: Future[TaskResult] = Future()
 
         def finish(done: "Future[TaskResult]") -> None:
             error = done.exception()
             if isinstance(error, BrokenProcessPool):
-                lane.pool, error = None, LostError("its process died (killed, or out of memory)")
+                # Dropped by the next submit: here, in its own thread, the pool would wait for its own lock forever.
+                lane.broken, error = True, LostError("its process died (killed, or out of memory)")
             lane.busy = False
             if error is None:
                 result.set_result(done.result())
@@ -72,7 +74,7 @@ class Processes:
                 result.set_exception(error)
 
         with _uninterrupted():
-            future = pool.submit(run_in_process, replace(task, spec=task.spec.on(lane.device)), failures)
+            future = lane.pool.submit(run_in_process, replace(task, spec=task.spec.on(lane.device)), failures)
         future.add_done_callback(finish)
         return result
 
@@ -95,6 +97,7 @@ class _Lane:
     device: str
     pool: ProcessPoolExecutor | None = None
     busy: bool = False
+    broken: bool = False
 
 
 def _process() -> ProcessPoolExecutor:
