@@ -64,5 +64,5 @@ def fetch(
     if dataset == "imagenet":
         print("\n".join(fetch.imagenet_guide(folder)))
         raise UserError("nothing was downloaded: ImageNet needs an account of your own")
-    fetch.fetch(archives(dataset, train), folder, mirror or BASES[dataset], keep)
+    fetch.fetch(archives(dataset, train), folder, mirror or BASES[dataset], keep=keep)
     print(f"look at it with: splitbench data check {dataset} {folder}")

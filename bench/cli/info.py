@@ -18,9 +18,9 @@ def methods(
     name: Annotated[
         str | None, typer.Argument(help="One of them, or a method of your own (my_package.my_module:METHOD).")
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Hold it to what every method must do.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Run the conformance tests on it.")] = False,
 ) -> None:
-    """List the methods with their knobs; of one, tell its settings, or whether it does what a method must."""
+    """List the methods with their knobs; of one, print its settings, or run the conformance tests (--check)."""
     from splitbench.bench.sweep import key_help
     from splitbench.bench.utils.plugins import METHODS
 
@@ -60,7 +60,7 @@ def datasets(
         str | None, typer.Argument(help="One of them, or a dataset of your own (my_package.my_module:DATASET).")
     ] = None,
 ) -> None:
-    """List the datasets; of one, tell its options."""
+    """List the datasets; of one, print its options."""
     from splitbench.bench.sweep import key_help
     from splitbench.bench.utils import renamed
     from splitbench.bench.utils.plugins import DATASETS
@@ -133,7 +133,7 @@ def support(
 
 @app.command()
 def sweeps() -> None:
-    """List the sweeps that ship."""
+    """List the bundled sweeps."""
     from splitbench.bench.sweep.configs import SWEEPS, title
 
     for name in SWEEPS.names():

@@ -71,7 +71,7 @@ def _fail(error: Exception) -> None:
 
 
 def _expected() -> tuple[type[Exception], ...]:
-    """What datasets, methods and the trainer raise for the user's eyes; imported late because it brings torch along."""
+    """Return the errors of datasets, methods and the trainer that users can act on; imported late: they load torch."""
     from splitbench.bench.training import TrainingError
     from splitbench.datasets.base import DataError
     from splitbench.methods.base import MethodError
@@ -79,13 +79,14 @@ def _expected() -> tuple[type[Exception], ...]:
     return DataError, MethodError, TrainingError
 
 
-SweepArgument = Annotated[str, typer.Argument(help="A sweep file, or the name of one that ships (see `sweeps`).")]
+SweepArgument = Annotated[str, typer.Argument(help="A sweep file, or the name of a bundled sweep (see `sweeps`).")]
 DataOption = Annotated[Path | None, typer.Option(help="Folder of the data; `root`s in the sweep are relative to it.")]
 WeightsOption = Annotated[Path | None, typer.Option(help="Folder of weights files, for machines without internet.")]
 OnlyOption = Annotated[list[str] | None, typer.Option(help="Only backbones whose name contains this; repeatable.")]
 MethodOption = Annotated[list[str] | None, typer.Option("--method", help="Only this method; repeatable.")]
 MemoryOption = Annotated[float, typer.Option("--memory", help="GiB that training may keep examples in.", min=0)]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")]
+RetrainOption = Annotated[bool, typer.Option("--retrain", help="Train again what is bundled trained.")]
 OutOption = Annotated[Path | None, typer.Option(help="Folder of the results; default results/<sweep's name>.")]
 
 
@@ -100,7 +101,7 @@ def run(
     method: MethodOption = None,
     memory: MemoryOption = 4,
     overwrite: Annotated[Overwrite, typer.Option(help="Stored cells: never, failed or all are run again.")] = "failed",
-    retrain: Annotated[bool, typer.Option("--retrain", help="Train here what ships trained, too.")] = False,
+    retrain: RetrainOption = False,
     executor: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster.")] = "local",
     workers: Annotated[
         int | None, typer.Option(help="Processes; default one per GPU, or one; with Ray all there is room for.", min=1)
@@ -124,7 +125,7 @@ def run(
         renamed.current("option", "--patience")
     chosen = open_executor(ExecutorOptions(executor, workers, address, gpus), device)
     here = "auto" if executor == "ray" and device != "cpu" else device  # the GPUs are the cluster's
-    path, checked, sources = _opened(sweep, data, weights, here, only, method)
+    path, checked, sources = _opened(sweep, data=data, weights=weights, device=here, only=only, method=method)
     from splitbench.bench.results.store import Store
     from splitbench.bench.run.runner import RunOptions
     from splitbench.bench.run.runner import run as run_sweep
@@ -168,13 +169,13 @@ def train(
     only: OnlyOption = None,
     method: MethodOption = None,
     memory: MemoryOption = 4,
-    retrain: Annotated[bool, typer.Option("--retrain", help="Train here what ships trained, too.")] = False,
+    retrain: RetrainOption = False,
 ) -> None:
     """Only train what a sweep's methods learn, by several processes where torchrun starts it; `run` goes on from there.
 
     torchrun --nproc-per-node 8 -m splitbench.bench train SWEEP ...
     """
-    path, checked, sources = _opened(sweep, data, weights, device, only, method)
+    path, checked, sources = _opened(sweep, data=data, weights=weights, device=device, only=only, method=method)
     from splitbench.bench.results.store import Store
     from splitbench.bench.run.train_only import train_all
 
@@ -206,7 +207,7 @@ def fine_tune(
     seed: Annotated[int, typer.Option(help="Of the order and the mirroring.")] = 0,
 ) -> None:
     """Train a sweep's backbone itself on its training images; name the file as the backbone's weights afterwards."""
-    _, checked, sources = _opened(sweep, data, weights, device, only, None)
+    _, checked, sources = _opened(sweep, data=data, weights=weights, device=device, only=only)
     from splitbench.bench.run.fine_tune import fine_tune as train
     from splitbench.bench.training import Recipe
 
@@ -225,7 +226,7 @@ def validate(
     method: MethodOption = None,
 ) -> None:
     """Check a sweep without running it: data, weights, split points, methods; list its cells and estimate the work."""
-    _, checked, sources = _opened(sweep, data, weights, device, only, method)
+    _, checked, sources = _opened(sweep, data=data, weights=weights, device=device, only=only, method=method)
     from splitbench.bench.run.estimate import format_estimate
 
     for line in format_estimate(checked, sources):
@@ -234,12 +235,14 @@ def validate(
 
 def _opened(
     sweep: str,
+    *,
     data: Path | None,
     weights: Path | None,
     device: str,
     only: list[str] | None,
-    method: list[str] | None,
+    method: list[str] | None = None,
 ) -> tuple[Path, "Sweep", "Sources"]:
+    """Return the sweep's file, the checked sweep with only what was asked for, and where its data and weights are."""
     from splitbench.bench.run.sources import Sources, check_data
     from splitbench.bench.sweep.configs import SWEEPS
     from splitbench.bench.sweep.reading import read
@@ -302,9 +305,11 @@ def train_synthetic(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of initialization, order and augmentation.")] = 0,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", min=1)] = None,
-    limit: Annotated[int | None, typer.Option(help="Training images; by default as for what ships.", min=1)] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Training images; by default as for the bundled weights.", min=1)
+    ] = None,
     begin: Annotated[
-        Path | None, typer.Option(help="The small_resnet that the detector begins with; default the one that ships.")
+        Path | None, typer.Option(help="The small_resnet that the detector begins with; default the bundled one.")
     ] = None,
 ) -> None:
     """Train a network of the synthetic benchmark again, by the command that made its bundled weights."""

@@ -133,7 +133,8 @@ def scale(
     from splitbench.bench.tools.scaling.workers import measured as measured_by
 
     counts = sorted(workers or WORKERS)
-    whole_sweeps = all_foreseen(run, sweep, images or [], train_images or [], speed) if sweep else {}
+    shares = {"images": images or [], "train_images": train_images or []}
+    whole_sweeps = all_foreseen(run, sweep, **shares, speed=speed) if sweep else {}
     times = whole_sweeps or {str(run): measured_by(run)}
     lines = list(described(list(times.values()), counts))
     runs = [] if whole_sweeps else [run, *(measured or [])]
@@ -141,7 +142,8 @@ def scale(
         lines += checked(times[str(run)], runs)
     print("\n".join(lines))
     if out is not None:
-        _list(write(times, lines, counts, speed, out, [pair for folder in runs for pair in taken(folder)]))
+        real = [pair for folder in runs for pair in taken(folder)]
+        _list(write(times, lines, out, workers=counts, speed=speed, real=real))
 
 
 @app.command()

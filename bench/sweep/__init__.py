@@ -1,1 +1,1 @@
-"""What is asked: the schema of sweep files and the sweeps that ship."""
+"""What is asked: the schema of sweep files, reading them, their cells, and the bundled sweeps."""

@@ -24,6 +24,7 @@ def fetch(
     archives: Sequence[Archive],
     folder: Path,
     base: str,
+    *,
     keep: bool = False,
     say: Callable[[str], None] = print,
     wait: float = 2.0,

@@ -188,9 +188,9 @@ def _rate(known: Rates, cell: Cell, anew: bool) -> float:
 
 
 def all_foreseen(
-    run: Path, sweeps: Sequence[str], images: Sequence[int], train_images: Sequence[int], speed: float
+    run: Path, sweeps: Sequence[str], *, images: Sequence[int], train_images: Sequence[int], speed: float
 ) -> dict[str, Measured]:
-    """:func:`foreseen` of several sweep files, or names of ones that ship, by name.
+    """:func:`foreseen` of several sweeps, each a file or the name of a bundled one.
 
     Raises:
         UserError: not as many numbers of images as sweeps, and as ``foreseen`` and ``rates`` do.
@@ -212,9 +212,10 @@ def all_foreseen(
 def write(
     found: Mapping[str, Measured],
     lines: Sequence[str],
+    out: Path,
+    *,
     workers: Sequence[int],
     speed: float,
-    out: Path,
     real: Sequence[tuple[int, float]] = (),
 ) -> list[Path]:
     """Write lines and a figure of time against workers; ``out`` is a file's name without its ending.

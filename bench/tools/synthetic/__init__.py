@@ -1,1 +1,1 @@
-"""``splitbench train-synthetic``: trains the networks that ship for the drawn images."""
+"""``splitbench train-synthetic``: trains the bundled networks."""

@@ -64,6 +64,7 @@ def fit(
     name: str,
     network: nn.Module,
     model: nn.Module,
+    *,
     step: Step,
     augment: Augment,
     images: TensorDataset,
@@ -113,7 +114,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def report(trained: Trained, command: str, example: Any, accuracy: Mapping[str, Any], out: Path) -> dict[str, Any]:
+def report(trained: Trained, out: Path, *, command: str, example: Any, accuracy: Mapping[str, Any]) -> dict[str, Any]:
     """Write beside ``out`` how its weights came about, and return it; ``example`` is one image to count MACs on."""
     backbone = trained.backbone
     facts = dict(trained.facts)

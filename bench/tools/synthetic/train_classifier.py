@@ -72,7 +72,9 @@ def train_small_resnet(
     model = nn.Sequential(Normalize(small_resnet.MEAN, small_resnet.STD), network)
     model = model.to(memory_format=torch.channels_last)  # a third faster on CPUs
     recipe = Recipe(epochs=epochs, learning_rate=4e-3, ema=0.998, best="accuracy", seed=seed)
-    trained = fit(NAME, network, model, training.classify(0.05), vary, images, recipe, out)
+    trained = fit(
+        NAME, network, model, step=training.classify(0.05), augment=vary, images=images, recipe=recipe, out=out
+    )
 
     whole, step = trained.backbone.whole().eval(), training.classify()
     evaluation = drawn("evaluation", evaluate, workers=workers)
@@ -84,4 +86,5 @@ def train_small_resnet(
         "evaluation_images": len(evaluation),
     }
     command = f"splitbench train-synthetic --seed {seed} --epochs {epochs}" + (f" --limit {limit}" if limit else "")
-    return report(trained, command, torch.zeros(1, 3, synthetic.SIDE, synthetic.SIDE), accuracy, out)
+    example = torch.zeros(1, 3, synthetic.SIDE, synthetic.SIDE)
+    return report(trained, out, command=command, example=example, accuracy=accuracy)

@@ -144,7 +144,7 @@ def train_small_detector(
     images = drawn("train", limit or LIMIT, workers=workers)
     model = Losses(network).to(memory_format=torch.channels_last)  # faster on CPUs
     recipe = Recipe(epochs=epochs, batch_size=32, learning_rate=5e-3, ema=0.998, clip=5.0, seed=seed)
-    trained = fit(NAME, network, model, detect, vary, images, recipe, out)
+    trained = fit(NAME, network, model, step=detect, augment=vary, images=images, recipe=recipe, out=out)
     evaluation = synthetic_detection.DATASET.load(synthetic.Options(limit=evaluate), "evaluation")
     accuracy = {
         "begins_from": f"{BEGINS_FROM} {begins_from}",
@@ -153,4 +153,4 @@ def train_small_detector(
     }
     command = f"splitbench train-synthetic --network {NAME} --seed {seed} --epochs {epochs}"
     command += (f" --begin {begin}" if begin else "") + (f" --limit {limit}" if limit else "")
-    return report(trained, command, torch.zeros(1, 3, SIDE, SIDE), accuracy, out)
+    return report(trained, out, command=command, example=torch.zeros(1, 3, SIDE, SIDE), accuracy=accuracy)
