@@ -88,7 +88,7 @@ def run(
     Raises:
         torch.OutOfMemoryError: Memory ran out and ``raise_out_of_memory`` is set; else that is the failure of a cell.
     """
-    threads = CoderThreads(_thread_count(prepared))
+    threads = CoderThreads(coder_thread_count(prepared))
     pipeline = _Pipeline(prepared, task, threads, raise_out_of_memory)
     device, precision = prepared.inputs.device, prepared.inputs.precision
     try:
@@ -103,7 +103,8 @@ def run(
         threads.close()
 
 
-def _thread_count(prepared: Prepared) -> int:
+def coder_thread_count(prepared: Prepared) -> int:
+    """Return how many threads code while the network runs; 0 where the network's thread codes itself."""
     cores = core_count()
     if prepared.inputs.naive or cores == 1:
         return 0

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from splitbench.bench.evaluation import Prepared, measure
 from splitbench.bench.results.columns import NAMES
 from splitbench.bench.run import runner, tasks
 from splitbench.bench.utils.renamed import RenamedWarning
-from splitbench.methods import MethodError, quantize_rle
+from splitbench.methods import MethodError
+from splitbench.methods.quantize_rle import METHOD
 from tests.helpers.command_line import rows, splitbench
 from tests.helpers.photographs import photographs_in
 
@@ -176,18 +178,27 @@ def test_unreadable_images_fail_the_cells_or_are_left_out_by_choice(sweep, photo
     assert {(row["status"], row["images"], row["images_unreadable"]) for row in table} == {("ok", "10", "2")}
 
 
+class Breaking:
+    """A codec that fails at the first cut."""
+
+    def __init__(self, codec):
+        self.decode = codec.decode
+
+    def encode(self, cut):
+        raise MethodError("it broke in the middle")
+
+
 @pytest.mark.usefixtures("no_figures")
 def test_one_cell_that_fails_leaves_the_others_alone(sweep, photographs, tmp_path, monkeypatch, capsys):
-    original = quantize_rle._Codec.encode
+    deploy = METHOD.deploy
 
-    def fragile(self, cut):
-        if self.settings.bits == 8:
-            raise MethodError("it broke in the middle")
-        return original(self, cut)
+    def fragile(settings, context):
+        deployment = deploy(settings, context)
+        return replace(deployment, codec=Breaking(deployment.codec)) if settings.bits == 8 else deployment
 
     out = tmp_path / "out"
     with monkeypatch.context() as patched:
-        patched.setattr(quantize_rle._Codec, "encode", fragile)
+        patched.setattr(METHOD, "deploy", fragile)
         assert splitbench("run", sweep, "--data", photographs, "--out", out, "--device", "cpu") == 1
     assert "bits=8: it broke in the middle" in capsys.readouterr().err
     assert sorted(row["status"] for row in rows(out)) == ["failed"] * 2 + ["ok"] * (CELLS - 2)

@@ -34,7 +34,7 @@ def test_every_method_gives_the_same_as_each_cell_by_itself(task, monkeypatch):
     assert {cell.method for cell in prepared.cells.values()} == {
         name for name in METHODS.names() if task in METHODS.get(name).tasks
     }
-    monkeypatch.setattr(pipeline, "_thread_count", lambda prepared: 0 if prepared.inputs.naive else 2)
+    monkeypatch.setattr(pipeline, "coder_thread_count", lambda prepared: 0 if prepared.inputs.naive else 2)
     shown: list[int] = []
     one_pass = measure(prepared, advance=shown.append)
     assert sum(shown) == len(prepared.inputs.dataset) * len(prepared.cells)
@@ -96,7 +96,7 @@ def greedy(prepared, most, error=None):
 
 @pytest.mark.parametrize("threads", [0, 1])
 def test_batches_that_do_not_fit_are_halved_and_the_row_says_so(prepared, monkeypatch, threads):
-    monkeypatch.setattr(pipeline, "_thread_count", lambda _: threads)
+    monkeypatch.setattr(pipeline, "coder_thread_count", lambda _: threads)
     few, tail = greedy(prepared, 1)
     shard = measure(few)
     assert shard.batch == 1 and not shard.failed
@@ -200,8 +200,8 @@ def test_what_a_trained_head_gives_is_not_kept(prepared):
     assert ran.values(prepared.candidates[0].split.head) is ran.values(prepared.candidates[0].split.head)
 
 
-def test_a_cells_earliest_failure_is_told():
-    prepared = prepare(*inputs_of("classification"))
+def test_a_cells_earliest_failure_is_told(prepared):
+    prepared = dataclasses.replace(prepared, failed={})
     name = next(iter(prepared.cells))
     for failure in (Failure("late", 5), Failure("early", 3), Failure("between", 4)):
         note(prepared.failed, [name], failure)
@@ -221,7 +221,7 @@ class Endless:
 
 
 def test_a_codec_that_never_ends_fails_its_cell_only(prepared, monkeypatch):
-    monkeypatch.setattr(pipeline, "_thread_count", lambda _: 1)
+    monkeypatch.setattr(pipeline, "coder_thread_count", lambda _: 1)
     first, other, *_ = prepared.candidates
     endless = dataclasses.replace(first.deployment, codec=Endless(first.deployment.codec))
     few = dataclasses.replace(prepared, candidates=[dataclasses.replace(first, deployment=endless), other], failed={})

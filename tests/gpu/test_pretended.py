@@ -45,7 +45,7 @@ def test_every_codec_makes_the_same_bytes(name, chosen, rates):
 
 @pytest.mark.parametrize("task", SWEEPS)
 def test_a_pass_gives_what_it_gives_on_the_cpu(task, monkeypatch):
-    monkeypatch.setattr(pipeline, "_thread_count", lambda _: 0)  # the pretended device is there in one thread
+    monkeypatch.setattr(pipeline, "coder_thread_count", lambda _: 0)  # the pretended device is there in one thread
     expected = measure(prepared_for(task))
     with pretended():
         prepared = prepare(*inputs_of(task, CUDA))
@@ -217,7 +217,7 @@ def lost(*_):
 
 @pytest.mark.parametrize("calls", ["encode", "decode"])
 def test_a_gpu_that_stops_working_ends_the_run_and_fails_no_cell(calls, monkeypatch):
-    monkeypatch.setattr(pipeline, "_thread_count", lambda _: 0)
+    monkeypatch.setattr(pipeline, "coder_thread_count", lambda _: 0)
     with pretended():
         prepared = prepare(*inputs_of("classification", CUDA))
         monkeypatch.setattr(prepared.candidates[2].deployment.codec, calls, lost)
@@ -260,7 +260,7 @@ def test_decoding_is_timed_until_the_cut_is_where_the_tail_runs(monkeypatch):
 
 
 def test_the_benchmark_runs_all_on_the_device(monkeypatch):
-    monkeypatch.setattr(pipeline, "_thread_count", lambda _: 0)
+    monkeypatch.setattr(pipeline, "coder_thread_count", lambda _: 0)
     size = replace(QUICK.sweep, crop=32, bits=(4,), images=1)
     with pretended():
         assert [*sweep.compared(size, 1, CUDA)] and [*profile.shares(size, 1, CUDA)]

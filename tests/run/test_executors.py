@@ -263,7 +263,7 @@ def test_ctrl_c_waits_until_a_process_is_started(monkeypatch):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may have it ignored
     try:
         with pytest.raises(KeyboardInterrupt):
-            with local._uninterrupted():
+            with local.uninterrupted():
                 signal.raise_signal(signal.SIGINT)
                 seen.append("started")
             seen.append("gone on")
@@ -274,6 +274,6 @@ def test_ctrl_c_waits_until_a_process_is_started(monkeypatch):
 
 def test_processes_are_deaf_to_ctrl_c():
     asked = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
-    with local._uninterrupted():
+    with local.uninterrupted():
         told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)  # noqa: S603
     assert told.stdout == "True\n"

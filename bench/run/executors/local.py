@@ -73,7 +73,7 @@ class Processes:
             else:
                 result.set_exception(error)
 
-        with _uninterrupted():
+        with uninterrupted():
             future = lane.pool.submit(run_in_process, replace(task, spec=task.spec.on(lane.device)), failures)
         future.add_done_callback(finish)
         return result
@@ -106,7 +106,7 @@ def _process() -> ProcessPoolExecutor:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Hold Ctrl-C back, so that no process is left half started; the new one never receives it, but its parent does."""
     if threading.current_thread() is not threading.main_thread():
         yield
