@@ -178,7 +178,7 @@ def of_missing_images(content):
             (":squares", ":unsure"),
             "Unsure.detections must give dicts of tensors `boxes`, `labels` and `scores`, not a dict",
         ),
-        (("label: boxes", "label: boxes, ids: [1, 99]"), "has no 1 of the 2 images of `ids`: 99"),
+        (("label: boxes", "label: boxes, ids: [1, 99]"), "1 of the 2 images of `ids` are not in "),
         (("label: boxes", "label: boxes, ids: [4]"), "no image has a box to find"),
         (("[stem, body]", "[stem, bod]"), "no split point 'bod'"),
         (("[0.0, 0.5]", "[0.0, 1.5]"), "less than or equal to 1"),
