@@ -74,7 +74,7 @@ def live(folder: Path, moment: tuple[str, int] | None, pipe: int) -> None:
 
 def main(folder: Path) -> None:
     """Live and die."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # a fork of a process with threads may hang
     # A first step imports much, which every child would do anew.
     parameter = torch.zeros(1, requires_grad=True)
     parameter.grad = torch.zeros(1)
