@@ -122,8 +122,8 @@ def test_one_folder_of_an_interrupted_run_serves_one_pass_only(small, tmp_path, 
 def test_cells_are_stored_as_they_are_scored(small, tmp_path, monkeypatch):
     out = tmp_path / "out"
 
-    def stopped(*args):
-        yield next(score(*args))
+    def stopped(*args, **named):
+        yield next(score(*args, **named))
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -138,8 +138,8 @@ def test_cells_are_stored_as_they_are_scored(small, tmp_path, monkeypatch):
 def test_cells_whose_workers_die_fail_and_those_that_were_scored_before_stay(small, tmp_path, monkeypatch):
     out = tmp_path / "out"
 
-    def dying(*args):
-        yield next(score(*args))
+    def dying(*args, **named):
+        yield next(score(*args, **named))
         raise UserError("not in this process")
 
     def lost(task, worker, failures):
