@@ -85,7 +85,8 @@ class Shard:
             "unreadable": list(self.unreadable),
         }
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **{_ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8)}, **arrays)
+        stored: dict[str, Any] = {_ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays}
+        np.savez_compressed(buffer, **stored)
         return buffer.getvalue()
 
     @staticmethod

@@ -134,7 +134,8 @@ class Store:
 
     def _put_records(self, key: str, records: Records) -> None:
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **{name: _smallest(values) for name, values in records.items()})
+        arrays: dict[str, Any] = {name: _smallest(values) for name, values in records.items()}
+        np.savez_compressed(buffer, **arrays)
         self._write(self.folder / "records" / f"{key}.npz", buffer.getvalue())
 
     def put_images(self, fingerprint: str, ids: Sequence[str]) -> None:

@@ -137,8 +137,8 @@ def _bin(activities: npt.NDArray[np.int32], weight: int) -> _Counts:
 def _entropy(counts: "npt.NDArray[np.int64]") -> _Numbers:
     """Bits that the symbols of each row take with a table of its own."""
     totals = counts.sum(-1, keepdims=True)
-    bits: _Numbers = (counts * np.log2(np.maximum(totals, 1) / np.maximum(counts, 1))).sum(-1)
-    return bits
+    lengths = np.log2(np.maximum(totals, 1) / np.maximum(counts, 1))
+    return np.asarray((counts * lengths).sum(-1), np.float64)
 
 
 def _joined(histogram: _Counts, classes: int) -> tuple[float, list[int]]:

@@ -38,7 +38,8 @@ def test_every_dependency_is_pinned_to_a_version_that_it_allows(python):
     assert SpecifierSet(project()["requires-python"]).contains(f"{python}.0")
     assert f"Programming Language :: Python :: {python}" in project()["classifiers"]
     locked = pins(python)
-    for line in (*project()["dependencies"], *project()["optional-dependencies"]["dev"]):
+    extras = [line for extra in project()["optional-dependencies"].values() for line in extra]
+    for line in (*project()["dependencies"], *extras):
         requirement = Requirement(line)
         if requirement.marker is None or requirement.marker.evaluate({"python_version": python}):
             name = re.sub("[-_.]+", "-", requirement.name).lower()

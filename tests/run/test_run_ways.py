@@ -1,7 +1,8 @@
-"""Other ways to run a sweep: naively, from kept pictures, in another precision; and the benchmark."""
+"""Other ways to run a sweep: naively, in another precision; and the benchmark."""
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -80,13 +81,13 @@ def test_precision_is_part_of_a_cells_key_where_it_is_not_float32(sweep, photogr
 
 def test_the_benchmark_measures_and_writes_json(tmp_path, monkeypatch, capsys):
     out = tmp_path / "folder" / "benchmark.json"
-    parts = ("sweep", "range", "quantize-rle", "profile", "intervals", "drawing")
+    parts = ("sweep", "quantize-rle", "profile", "intervals", "drawing")
     words = ("benchmark", "--quick", "--device", "cpu", "--out", out)
     assert splitbench(*words, *(word for part in parts for word in ("--part", part)), monkeypatch=monkeypatch) == 0
     printed = capsys.readouterr().out
     content = json.loads(out.read_text())
     names = [one["name"] for one in content["measured"]]
-    assert len(names) == len(set(names)) == 6 + 18 + 5 + 6 + 1 + 2
+    assert len(names) == len(set(names)) == 6 + 18 + 6 + 1 + 2
     for one in content["measured"]:
         assert one["smallest"] <= one["median"] <= one["largest"]
         assert one["values"] and one["smallest"] > 0
@@ -94,6 +95,24 @@ def test_the_benchmark_measures_and_writes_json(tmp_path, monkeypatch, capsys):
     assert content["machine"]["device"] == "cpu" and content["machine"]["threads"] >= 1
     assert splitbench("benchmark", "--part", "swep", monkeypatch=monkeypatch) == 2
     assert "sweep" in capsys.readouterr().err
+
+
+def test_range_coding_is_compared_with_compressais(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("compressai", reason="CompressAI is not installed here")
+    out = tmp_path / "benchmark.json"
+    assert splitbench("benchmark", "--quick", "--part", "range", "--out", out, monkeypatch=monkeypatch) == 0
+    assert len(json.loads(out.read_text())["measured"]) == 5
+
+
+def test_without_compressai_that_part_is_skipped_in_a_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "compressai.entropy_models", None)
+    out = tmp_path / "benchmark.json"
+    words = ("benchmark", "--quick", "--part", "range", "--part", "drawing", "--out", out)
+    assert splitbench(*words, monkeypatch=monkeypatch) == 0
+    assert (
+        "skipped range: range coding is compared with CompressAI's, which is not installed" in capsys.readouterr().out
+    )
+    assert len(json.loads(out.read_text())["measured"]) == 2
 
 
 @pytest.mark.slow
