@@ -24,11 +24,11 @@ class ImageError(DataError):
 
 
 class UnknownIdsError(DataError):
-    """``ids`` or ``exclude`` name images that are not there; ``names`` are these."""
+    """An ``option`` (``ids`` or ``exclude``) names images that are not there; ``names`` are these."""
 
-    def __init__(self, message: str, names: Sequence[Any]) -> None:
+    def __init__(self, message: str, option: str, names: Sequence[Any]) -> None:
         super().__init__(message)
-        self.names = tuple(names)
+        self.option, self.names = option, tuple(names)
 
 
 class Options(BaseModel):
@@ -110,7 +110,7 @@ def check_ids(option: str, given: Collection[Any], there: Collection[Any], place
     if unknown:
         example = f" (there are {next(iter(there))}, ...)" if there else ""
         missing = f"{len(unknown)} of the {len(given)} images of `{option}` are not in {place}"
-        raise UnknownIdsError(f"{missing}: {named(unknown)}{example}", unknown)
+        raise UnknownIdsError(f"{missing}: {named(unknown)}{example}", option, unknown)
 
 
 class DatasetKind(Protocol):

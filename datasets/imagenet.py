@@ -38,6 +38,8 @@ _PARTS: dict[Part, tuple[str, ...]] = {
     "calibration": ("train",),
     "train": ("train",),
 }
+_PART_NAMES = ("val", "validation", "train", "test")
+"""Folders of images of all classes, and never a class."""
 
 
 class Options(base.Options):
@@ -148,16 +150,18 @@ def _found(options: Options, folder: Path) -> Found:
             raise DataError(f"labels file not found: {given}")
         return _from_csv(given, folder)
     classes = _class_folders(folder)
-    if classes and not _looks_flat(classes):
-        root = options.root or folder
-        parts = {root / name for names in _PARTS.values() for name in names} - {folder}
-        return _from_folders(classes, [part for part in parts if part.is_dir()])
+    root = options.root or folder
+    parts = [root / name for name in _PART_NAMES if (root / name).is_dir() and root / name != folder]
+    if any(pictures(path, deep=False)[0] for path in classes) and not _looks_flat(classes):
+        return _from_folders(classes, parts)
     table = _table(options.root or folder, folder)
     if table is not None:
         return _from_csv(table, folder)
     truth = next(options.root.rglob("ILSVRC2012_validation_ground_truth.txt"), None) if options.root else None
     if truth is not None:
         return _from_devkit(truth, folder)
+    if len(classes) > 1 and not any(path.name in _PART_NAMES or any(path.glob("*.csv")) for path in classes):
+        return _from_folders(classes, parts)  # pictures lie deeper in each of them
     raise DataError(
         f"no labelled images in {folder}: expected a folder per class (n01440764/*.JPEG), or images with a CSV of "
         f"labels (columns file, label) or the devkit's ground truth beside them"
@@ -181,9 +185,9 @@ def _looks_flat(classes: list[Path]) -> bool:
 
 
 def _class_folders(folder: Path) -> list[Path]:
-    """Those with images in them, at any depth. One with a CSV beside its pictures is a folder of all classes."""
+    """Those with images in them, at any depth."""
     visible = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return sorted(path for path in visible if not any(path.glob("*.csv")) and has_pictures(path))
+    return sorted(path for path in visible if has_pictures(path))
 
 
 def _from_folders(classes: list[Path], parts: list[Path]) -> Found:

@@ -251,12 +251,13 @@ def build(
     folder: Path | None = None,
     device: torch.device | str = "cpu",
     seed: int = 0,
+    weights_key: str = "",
 ) -> Backbone:
     """The backbone called ``name``, ready to be split.
 
     ``weights`` is ``default`` or one of torchvision's names (``IMAGENET1K_V1``): a file in ``folder`` that is called as
     the model is, or as torchvision's hub calls it, if there is one, else the hub's; or ``none`` (random, by
-    ``seed``); or a file, in ``folder`` or by path.
+    ``seed``); or a file, in ``folder`` or by path. ``weights_key`` says which of a file's state dicts is meant.
 
     Raises:
         UserError: unknown name, arguments that do not fit, weights that are missing, damaged or another model's.
@@ -282,7 +283,7 @@ def build(
                 "and give it by WEIGHTS= (--weights)"
             ) from None
     if path is not None:
-        stored = weight_files.read(path)
+        stored = weight_files.without_prefixes(weight_files.read(path, weights_key), model.state_dict())
         if is_torchvisions(model):
             freeze(model, short, stored, "num_classes" in args)
         weight_files.put(model, stored, path, name)

@@ -78,6 +78,11 @@ def run(
     with store.held() as token, log.log_to(store.folder):
         started = time.perf_counter()
         planned = _plan(sweep, sources, options.executor, say)
+        if _is_of_earlier_version(planned, store):
+            say(
+                f"none of the results in {store.folder} is of this sweep as it is named now: if an earlier version "
+                f"made them, stop and run `splitbench migrate {store.folder}` first, so that none is computed again"
+            )
         _store_plan(planned, store, options.keep_other_rows)
         run_spec = RunSpec(
             folder=store.folder,
@@ -129,6 +134,12 @@ def _plan(sweep: Sweep, sources: Sources, executor: Executor, say: Say) -> list[
         images, cells = format_count(len(pass_.dataset), "image"), format_count(len(pass_.planned), "cell")
         say(f"checked {pass_.title}: {images}, {cells}")
     return planned
+
+
+def _is_of_earlier_version(planned: Sequence[Pass], store: Store) -> bool:
+    """Whether the folder's table is of a sweep none of whose cells is one of these."""
+    keys = {cell.key for pass_ in planned for cell in pass_.planned}
+    return bool(store.planned()) and not store.planned() & keys
 
 
 def _store_plan(planned: Sequence[Pass], store: Store, keep_other_rows: bool) -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, Sweep
+from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, Sweep, WeightsFile
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import DATASETS
 from splitbench.bench.utils.validation_errors import format_validation_error
@@ -78,7 +78,7 @@ def open_dataset(spec: DatasetSpec, sources: Sources, subset: Part) -> Dataset:
         return kind.load(kind.Options.model_validate(options), subset)
     except UnknownIdsError as error:
         # What the evaluation images exclude goes for the other subsets, too, which may lie elsewhere.
-        if subset == "evaluation" or "exclude" in getattr(spec, subset):
+        if error.option != "exclude" or subset == "evaluation" or "exclude" in getattr(spec, subset):
             raise
         options["exclude"] = {*options["exclude"]} - {*error.names}
         return kind.load(kind.Options.model_validate(options), subset)
@@ -100,7 +100,8 @@ def open_backbone(spec: BackboneSpec, dataset: DatasetSpec, sources: Sources, se
         return registry.build(
             name=spec.name,
             args=spec.args,
-            weights=spec.weights,
+            weights=spec.weights.file if isinstance(spec.weights, WeightsFile) else spec.weights,
+            weights_key=spec.weights.key if isinstance(spec.weights, WeightsFile) else "",
             overrides=spec.preprocessing | dataset.preprocessing,
             folder=sources.weights,
             device=sources.device,

@@ -110,6 +110,7 @@ class Worker:
         """Return the pass of a task; it stays open until another one is asked for. Raises UserError, DataError."""
         current = self._current
         if current is None or (current.spec.run.token, current.spec.partial) != (spec.run.token, spec.partial):
+            current = None  # else it would be alive while its memory is freed
             self.close()
             pass_ = self._opened.get(spec.partial.folder) or self._arrive(spec)
             self._current = current = OpenedPass(spec, pass_, self._display)

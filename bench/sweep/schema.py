@@ -83,17 +83,25 @@ class AutoSplits(_Strict):
     auto: int = Field(ge=1)
 
 
+class WeightsFile(_Strict):
+    """One of several state dicts in a file: ``{file: checkpoint.pth, key: state_dict_ema}``."""
+
+    file: str
+    key: str
+
+
 class BackboneSpec(_Strict):
     """A backbone by name. ``label`` is what tables call it, by default ``name``. ``args`` go to its constructor.
 
-    ``weights`` are ``default``, a name of torchvision's, a file, or ``none``: random ones, always the same.
+    ``weights`` are ``default``, a name of torchvision's, a file (with ``key``, where it holds several state dicts), or
+    ``none``: random ones, always the same.
     ``preprocessing`` replaces single fields of its own. ``splits`` names split points; ``auto`` takes the stage
     boundaries, ``auto: n`` the n best.
     """
 
     name: str
     label: str = ""
-    weights: str = "default"
+    weights: str | WeightsFile = "default"
     args: dict[str, Any] = {}
     preprocessing: dict[str, Any] = {}
     splits: list[str] | Literal["auto"] | AutoSplits
@@ -102,6 +110,16 @@ class BackboneSpec(_Strict):
     @classmethod
     def _current_name(cls, name: str) -> str:
         return renamed.current("backbone", name)
+
+    @field_validator("args")
+    @classmethod
+    def _no_yaml_1_1(cls, args: dict[str, Any]) -> dict[str, Any]:
+        """Constructors would take the text for true, whichever was meant."""
+        words = {"yes", "no", "on", "off"}
+        for name, value in args.items():
+            if isinstance(value, str) and value.lower() in words:
+                raise ValueError(f"{name}: {value} is text in YAML 1.2: write true or false")
+        return args
 
     @field_validator("splits", mode="wrap")
     @classmethod

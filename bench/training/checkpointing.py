@@ -20,8 +20,10 @@ from splitbench.bench.training.report import TrainingError
 from splitbench.bench.training.state import TrainingState
 from splitbench.bench.training.weights import load_weights
 from splitbench.bench.utils import weight_files
+from splitbench.bench.utils.log import LOG
 
 _FORMAT = "splitbench checkpoint 2"
+_EARLIER_FORMATS = ("splitbench checkpoint 1",)
 
 Facts = dict[str, str]
 """What must be equal for a checkpoint to fit, by name."""
@@ -117,7 +119,7 @@ def write(path: Path, facts: Facts, state: Mapping[str, Any]) -> None:
 
 
 def read(path: Path, facts: Facts) -> dict[str, Any] | None:
-    """Return the state that ``path`` holds, on the CPU, or None where there is no file.
+    """Return the state that ``path`` holds, on the CPU, or None where there is no file, or one of an earlier version.
 
     Raises:
         TrainingError: the file is damaged or another training's.
@@ -129,6 +131,9 @@ def read(path: Path, facts: Facts) -> dict[str, Any] | None:
         content = torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # torch.load raises a dozen kinds for damaged files
         raise TrainingError(f"{path} is damaged or no checkpoint ({_first_line(error)}); {advice}") from None
+    if isinstance(content, dict) and content.get("format") in _EARLIER_FORMATS:
+        LOG.warning("%s is of an earlier version of splitbench: the training begins anew", path)
+        return None
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise TrainingError(f"{path} is no checkpoint of this version of splitbench; {advice}")
     stored: Facts = content["facts"]

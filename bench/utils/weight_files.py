@@ -99,7 +99,9 @@ def _state_dicts(content: Any, place: str = "") -> Iterator[tuple[str, dict[str,
     if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
         return
     if content and all(isinstance(value, Tensor) for value in content.values()):
-        yield place, dict(content)
+        # A generator's state or a scaler's scale are no weights.
+        if any(value.is_floating_point() and value.ndim > 0 for value in content.values()):
+            yield place, dict(content)
         return
     for key, value in content.items():
         yield from _state_dicts(value, f"{place}.{key}" if place else key)
@@ -120,10 +122,9 @@ def _chosen(path: Path, key: str, found: Mapping[str, dict[str, Tensor]]) -> dic
             raise UserError(f"{path} holds no weights called {key!r}: there are {', '.join(found) or 'none by name'}")
         return found[key]
     if len(found) > 1:
-        last = [*found][-1]
         raise UserError(
             f"{path} holds {len(found)} sets of weights ({', '.join(found)}): say which one by "
-            f"`weights: {{file: {path.name}, key: {last}}}`"
+            f"`weights: {{file: {path.name}, key: {next(iter(found))}}}`"
         )
     return next(iter(found.values()))
 

@@ -45,7 +45,7 @@ class _Tensor:
         self.weights = np.array(fitted.context.weights, np.int64)
         self.ends = np.concatenate(ends).astype(np.uint32)
         self.starts = starts.astype(np.int64)
-        self.guesses = np.stack([np.searchsorted(row, coarse, side="right") - 1 for row in ends]).astype(np.int16)
+        self.guesses = np.stack([np.searchsorted(row, coarse, side="right") - 1 for row in ends]).astype(np.int32)
         self.lowest, self.lengths = fitted.tables.lowest, fitted.tables.lengths.astype(np.int32)
 
     def check(self, shape: tuple[int, ...]) -> None:

@@ -50,6 +50,8 @@ class ContextTables:
     def __post_init__(self) -> None:
         """Check what a damaged file could break."""
         weights, limits = self.context.weights, self.context.limits
+        if self.rows.dtype != np.uint8 or self.rows.ndim != 2 or len(limits) > 2**8 - 1:
+            raise MethodError("invalid context tables: fit or download them again")
         sound = len(weights) == len(WEIGHTS[0]) and all(0 <= weight < 16 for weight in weights)
         ordered = len(limits) == self.rows.shape[1] - 1 and list(limits) == sorted(limits)
         if not (sound and ordered and self.rows.size > 0 and int(self.rows.max()) < self.tables.groups):

@@ -81,11 +81,12 @@ def test_weights_of_ones_own_keep_the_norms_that_they_were_trained_with(tmp_path
         state = get_model(FAST[1], weights=None, weights_backbone=None, **args).state_dict()
         if weights:
             state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
-        save_file(state, tmp_path / "mine.safetensors")
-        model = registry.build(f"torchvision/{FAST[1]}", args, "mine.safetensors", {}, tmp_path).model
-        norms = [module for module in model.modules() if isinstance(module, NORMS)]
-        assert {type(norm) for norm in norms} == {kind} and {norm.eps for norm in norms} == {1e-5}
-        assert model.categories == (1, 2, 3)
+        for prefix in ("", "module."):  # as it is, and out of DataParallel
+            save_file({prefix + key: value for key, value in state.items()}, tmp_path / "mine.safetensors")
+            model = registry.build(f"torchvision/{FAST[1]}", args, "mine.safetensors", {}, tmp_path).model
+            norms = [module for module in model.modules() if isinstance(module, NORMS)]
+            assert {type(norm) for norm in norms} == {kind} and {norm.eps for norm in norms} == {1e-5}
+            assert model.categories == (1, 2, 3)
 
 
 def test_a_folder_serves_weights_by_name(tmp_path):

@@ -11,6 +11,8 @@ from safetensors.torch import save_file
 
 from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.preprocessing import Normalize
+from splitbench.bench.run.sources import Sources, open_backbone
+from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec
 from splitbench.bench.utils.errors import UserError
 from tests.helpers.closeness import NUMBERS, close
 
@@ -82,6 +84,20 @@ def test_weights_from_a_file_and_from_a_folder(tmp_path, suffix, half):
     assert by_path.weights == by_folder.weights
     weight = dict(by_path.model.named_parameters())["features.0.weight"]
     assert torch.equal(weight, state["features.0.weight"].float())
+
+
+def test_a_sweep_says_which_of_a_files_state_dicts_is_meant(tmp_path):
+    state = torchvision.models.squeezenet1_1().state_dict()
+    averaged = {name: value + 1 for name, value in state.items()}
+    torch.save({"state_dict": state, "state_dict_ema": averaged}, tmp_path / "both.pth")
+    sources, dataset = Sources(weights=tmp_path), DatasetSpec(name="imagenet")
+    spec = {"name": "torchvision/squeezenet1_1", "splits": ["features.5"]}
+    with pytest.raises(UserError, match=r"say which one by `weights: \{file: both.pth, key: state_dict\}`"):
+        open_backbone(BackboneSpec(weights="both.pth", **spec), dataset, sources)
+    for key, values in (("state_dict", state), ("state_dict_ema", averaged)):
+        chosen = BackboneSpec(weights={"file": "both.pth", "key": key}, **spec)
+        backbone = open_backbone(chosen, dataset, sources)
+        assert torch.equal(dict(backbone.model.named_parameters())["features.0.weight"], values["features.0.weight"])
 
 
 def test_a_file_that_would_execute_code_is_refused(tmp_path):

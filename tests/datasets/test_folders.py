@@ -62,6 +62,33 @@ def test_nothing_is_said_where_nothing_is_passed_over(tmp_path):
     assert str(PassedOver.of([])) == ""
 
 
+def test_a_csv_beside_a_class_s_pictures_changes_nothing(messy):
+    before = load(messy).labels
+    (messy / "val" / "cat" / "boxes.csv").write_text("file,x\n")
+    assert load(messy).labels == before
+
+
+def test_a_csv_goes_for_pictures_below_a_folder_that_is_no_class(tmp_path):
+    for number in (3, 5):
+        save(tmp_path / "val" / "pictures" / "2020" / f"{number}.png", number)
+    (tmp_path / "val" / "labels.csv").write_text("file,label\npictures/2020/3.png,3\npictures/2020/5.png,5\n")
+    assert load(tmp_path).labels == (3, 5)
+
+
+@pytest.mark.parametrize("names", [("train", "test"), ("ILSVRC",)])
+def test_a_root_one_level_too_high_is_told(tmp_path, names):
+    for name in names:
+        save(tmp_path / name / "n01440764" / "1.png")
+    with pytest.raises(DataError, match="no labelled images"):
+        load(tmp_path)
+
+
+def test_classes_whose_pictures_all_lie_deeper_are_classes(tmp_path):
+    for name in ("cat/a/1.png", "dog/b/2.png"):
+        save(tmp_path / name)
+    assert load(tmp_path).labels == (0, 1)
+
+
 def test_a_class_of_subfolders_only_is_a_class(tmp_path):
     save(tmp_path / "cat" / "a" / "b" / "1.png")
     save(tmp_path / "dog" / "1.png")
@@ -93,7 +120,8 @@ def test_links_to_other_folders_are_followed(tmp_path):
     save(tmp_path / "elsewhere" / "1.png")
     (tmp_path / "data" / "cat").mkdir(parents=True)
     (tmp_path / "data" / "cat" / "more").symlink_to(tmp_path / "elsewhere")
-    assert len(load(tmp_path / "data")) == 1
+    save(tmp_path / "data" / "dog" / "2.png")
+    assert load(tmp_path / "data").labels == (0, 1)
 
 
 @pytest.mark.parametrize("typed", ["1.png", "one", "cat/7"])

@@ -150,6 +150,8 @@ def test_damaged_tables_are_refused():
         {"limits": torch.tensor([5, 1, 1, 1, 1, 1, 1], dtype=torch.int32)},
         {"weights": torch.tensor([2, 2, 1, 1, -1], dtype=torch.int32)},
         {"weights": torch.tensor([2, 2], dtype=torch.int32)},
+        {"rows": torch.full((4, 8), -1, dtype=torch.int8)},
+        {"rows": torch.zeros(8, dtype=torch.uint8)},
     ):
         with pytest.raises(MethodError, match="invalid context tables"):
             ContextTables.from_tensors(tables.to_tensors() | change)

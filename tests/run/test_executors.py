@@ -252,6 +252,20 @@ def test_a_process_that_dies_is_reported_lost_and_the_next_task_gets_another():
         executor.close()
 
 
+def test_a_process_that_is_killed_while_it_has_nothing_to_do_is_replaced():
+    executor = Processes(["cpu"])
+    settings = {"spec": Anywhere(), "pass_number": 0, "priority": (0,), "order": []}
+    try:
+        executor.submit(Noting(name="first", **settings), {}).result(timeout=120)
+        (idle,) = psutil.Process().children()[-1:]
+        idle.kill()
+        idle.wait(60)
+        time.sleep(1)  # until the pool has noticed
+        assert executor.submit(Noting(name="second", **settings), {}).result(timeout=120) == TaskResult()
+    finally:
+        executor.close()
+
+
 def test_chains_follow_neighbours():
     pairs = [("a", None), ("b", "a"), ("c", None), ("d", "b"), ("e", "elsewhere")]
     assert chains(pairs) == [["a", "b", "d"], ["c"], ["e"]]

@@ -73,6 +73,8 @@ def test_without_a_knob_a_method_gives_its_own_rate_points(tmp_path):
         ("backbones:", "backbones:\n  - {name: torchvision/squeezenet1_1, splits: [a]}", ["give each a `label`"]),
         ("  - {name: label-only}", "methods:\n  - {name: label-only}", ["methods: given twice (line 9)"]),
         ("bits: [1, 8]", "bits: [1], bits: [8]", ["bits: given twice (line 7)"]),
+        ("weights: none", "args: {aux: no}", ["backbones.0.args: aux: no is text in YAML 1.2: write true or false"]),
+        ("weights: none", "weights: {file: a.pth}", ["backbones.0.weights", "key"]),
     ],
 )
 def test_faults_name_file_key_and_nearest_name(tmp_path, before, after, sentences):

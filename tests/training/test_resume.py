@@ -127,6 +127,12 @@ def test_the_checkpoint_of_another_backbone_is_refused_by_its_frozen_weights(tmp
     fit(unit(), options=options)
 
 
+def test_a_checkpoint_of_an_earlier_version_is_begun_anew(tmp_path):
+    path = tmp_path / "state.pt"
+    torch.save({"format": "splitbench checkpoint 1", "facts": {}, "state": {}}, path)
+    assert same(fit(options={"checkpoint": path})[0], fit()[0])
+
+
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", "short", {"weights": torch.zeros(2)}])
 def test_a_damaged_checkpoint_is_told(tmp_path, content):
     path = tmp_path / "state.pt"

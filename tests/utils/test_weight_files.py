@@ -40,6 +40,11 @@ def loads(path, key=""):
         lambda weights: weights,
         lambda weights: {"state_dict": weights, "epoch": 3, "optimizer": {"state": {0: {"m": torch.ones(1)}}}},
         lambda weights: {"model": weights, "lr_scheduler": {"last_epoch": 3}},
+        lambda weights: {
+            "model": weights,
+            "rng": {"torch": torch.get_rng_state()},
+            "scaler": {"scale": torch.tensor(2.0)},
+        },
         lambda weights: {"net": weights, "acc": 93.1},
         lambda weights: {"ema": weights},
         lambda weights: {"model_state_dict": weights, "loss": 0.1},

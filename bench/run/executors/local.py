@@ -73,8 +73,13 @@ class Processes:
             else:
                 result.set_exception(error)
 
+        here = replace(task, spec=task.spec.on(lane.device))
         with uninterrupted():
-            future = lane.pool.submit(run_in_process, replace(task, spec=task.spec.on(lane.device)), failures)
+            try:
+                future = lane.pool.submit(run_in_process, here, failures)
+            except BrokenProcessPool:  # the process was killed while it had nothing to do
+                lane.pool = _process()
+                future = lane.pool.submit(run_in_process, here, failures)
         future.add_done_callback(finish)
         return result
 
