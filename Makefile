@@ -39,10 +39,11 @@ help: ## list the targets
 setup: $(READY) ## create .venv with pinned versions (does nothing where it is up to date)
 
 $(READY): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 to 3.14 with venv was found as one of $(PYTHONS): install one, or set PYTHON=/path/to/python" >&2; exit 1; }
-	@$(PYTHON) -c $(SUITABLE) || { echo "error: PYTHON=$(PYTHON) is no Python 3.11 to 3.14 with venv" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; print("using Python", sys.version.split()[0], "at", sys.executable)'
-	$(PYTHON) -m venv $(VENV)
+	@# An environment that is there stays: another Python's would be mixed into it.
+	@$(BIN)/python -c $(SUITABLE) 2>/dev/null || test -n "$(PYTHON)" || { echo "error: no Python 3.11 to 3.14 with venv was found as one of $(PYTHONS): install one, or set PYTHON=/path/to/python" >&2; exit 1; }
+	@$(BIN)/python -c $(SUITABLE) 2>/dev/null || $(PYTHON) -c $(SUITABLE) || { echo "error: PYTHON=$(PYTHON) is no Python 3.11 to 3.14 with venv" >&2; exit 1; }
+	$(BIN)/python -c $(SUITABLE) 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -c 'import sys; print("using Python", sys.version.split()[0], "of", sys.base_prefix)'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@# mypy does not follow editable installs: it finds the package through links.
 	@mkdir -p $(VENV)/src/splitbench

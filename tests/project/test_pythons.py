@@ -60,7 +60,7 @@ def test_compressai_and_its_old_numpy_stand_where_they_install_alone():
 
 FAKE = """#!/bin/sh
 # An interpreter that says it is {version}; the rest is asked of a real one.
-case "$*" in *ensurepip*) exit {status};; esac
+case "$*" in *ensurepip*) exit {status};; *"pip install"*) exit 0;; esac
 exec {real} "$@"
 """
 
@@ -85,14 +85,23 @@ def setup(tmp_path, pythons, *options):
 class TestMake:
     def test_takes_the_newest_that_runs(self, tmp_path):
         printed = setup(tmp_path, {"python3.14": 127, "python3.13": 0, "python3.12": 0, "python3": 0}, "--dry-run")
-        assert "\npython3.13 -m venv" in printed
+        assert "|| python3.13 -m venv" in printed
 
     def test_falls_back_to_python3(self, tmp_path):
-        assert "\npython3 -m venv" in setup(tmp_path, {"python3.11": 1, "python3": 0}, "--dry-run")
+        assert "|| python3 -m venv" in setup(tmp_path, {"python3.11": 1, "python3": 0}, "--dry-run")
 
     def test_says_what_to_do_where_there_is_none(self, tmp_path):
         printed = setup(tmp_path, {"python3": 1})
         assert "no Python 3.11 to 3.14 with venv was found" in printed and "PYTHON=" in printed
+
+    def test_keeps_an_environment_that_is_there(self, tmp_path):
+        python = tmp_path / "venv" / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text(FAKE.format(version="the environment's", status=0, real=sys.executable))
+        python.chmod(0o755)
+        printed = setup(tmp_path, {"python3.13": 0})
+        assert "using Python" in printed and "error" not in printed
+        assert (tmp_path / "venv" / ".ready").exists() and not (tmp_path / "venv" / "pyvenv.cfg").exists()
 
     def test_refuses_a_named_one_that_is_too_old(self, tmp_path):
         printed = setup(tmp_path, {"python3.12": 0, "python2": 1}, "PYTHON=python2")
