@@ -81,6 +81,7 @@ class Shard:
             "names": sorted(self.names),
             "cells": names,
             "stacks": stacks,
+            "reference": sorted(self.reference),  # their names lie in the zip file's directory, which has no checksum
             "failed": {name: [failure.batch, failure.reason] for name, failure in self.failed.items()},
             "unreadable": list(self.unreadable),
         }
@@ -107,6 +108,8 @@ class Shard:
                 about["unreadable"] = tuple(about["unreadable"])
                 start = f"{_REFERENCE}/"
                 reference = {path.removeprefix(start): arrays[path] for path in arrays.files if path.startswith(start)}
+                if sorted(reference) != about.pop("reference", sorted(reference)):
+                    raise ShardError("damaged shard (its records have other names than it says)")
                 return Shard(reference=reference, **about)
         except ShardError:
             raise

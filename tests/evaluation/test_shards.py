@@ -211,6 +211,16 @@ def test_shards_that_do_not_fit_together_are_refused(pass_of):
         next(score(cells, shard_of(0, 6), {}, inputs.dataset))
 
 
+def test_a_record_by_another_name_is_told():
+    """The names of a zip file's members are in its directory, which no checksum covers."""
+    good = shard_of(0, 6).to_bytes()
+    name = b"reference/" + sorted(shard_of(0, 6).reference)[0].encode()
+    damaged = good.replace(name, name[:-1] + b"_")
+    assert damaged != good
+    with pytest.raises(ShardError, match="other names"):
+        Shard.from_bytes(damaged)
+
+
 @given(st.data())
 def test_damaged_shards_are_told(data):
     good = shard_of(0, 6).to_bytes()
