@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from splitbench.methods import base
-from splitbench.methods.base import Bitstream, BitstreamError, Context, Cut, Deployment, MethodError, Specs, TensorSpec
-from splitbench.methods.coding import linear, quantizer
+from splitbench.methods.base import Bitstream, Context, Cut, Deployment, MethodError, Specs, TensorSpec
+from splitbench.methods.coding import quantizer
 from splitbench.methods.coding.channels import channels_in_front
 from splitbench.methods.coding.counts import Counts, cheapest
 from splitbench.methods.coding.entropy import RangeCoder
@@ -75,21 +75,6 @@ def _deploy(settings: Any, context: Context) -> Deployment:
     return Deployment(context.head, _Codec(fitted, axes, coder), context.tail, stored, stored)
 
 
-def _symbols(fitted: Quantizer, x: Tensor, ends: linear.Range) -> Tensor:
-    """Levels less their zero point, int32, in the shape of ``x``."""
-    zero = ends.steps(fitted.settings.bits)[1].int()[..., None]
-    return (fitted.levels(x, ends).int() - zero).reshape(x.shape)
-
-
-def _values(fitted: Quantizer, symbols: Tensor, ends: linear.Range, spec: TensorSpec) -> Tensor:
-    """One image's tensor from symbols (1, ...). Raises BitstreamError for one that no level has."""
-    bits = fitted.settings.bits
-    levels = symbols.reshape(fitted.groups(spec, 1)).long() + ends.steps(bits)[1].long()[..., None]
-    if bool(((levels < 0) | (levels >= 2**bits)).any()):
-        raise BitstreamError("damaged bitstream: a symbol is no level of the quantizer")
-    return fitted.values(levels, ends, spec)[0]
-
-
 def _fit(fitted: Quantizer, settings: Settings, context: Context) -> tuple[list[int], list[Tables]]:
     """For each tensor of the cut: the axis whose places have tables of their own, 0 for one table; and the tables."""
     largest = 2**settings.bits - 1
@@ -102,7 +87,7 @@ def _fit(fitted: Quantizer, settings: Settings, context: Context) -> tuple[list[
     for cut in context.calibration():
         images += len(cut[0])
         for index, (x, axes, ways) in enumerate(zip(cut, candidates, counts, strict=True)):
-            symbols = _symbols(fitted, x, fitted.ends_of(x, index))
+            symbols = fitted.symbols(x, fitted.ends_of(x, index))
             for axis, way in zip(axes, ways, strict=True):
                 way.add(_rows(symbols, axis))
     if images == 0:
@@ -141,7 +126,7 @@ class _Codec:
         symbols = []
         for index, (x, axis) in enumerate(zip(cut, self.axes, strict=True)):
             ends = self.quantizer.ends_of(x, index)
-            symbols.append(_rows(_symbols(self.quantizer, x, ends), axis).contiguous().cpu().numpy())
+            symbols.append(_rows(self.quantizer.symbols(x, ends), axis).contiguous().cpu().numpy())
             sides = [a + b for a, b in zip(sides, self.quantizer.sent(ends, len(x)), strict=True)]
         payloads = (self.coder.encode(image) for image in zip(*symbols, strict=True))
         return [Bitstream(side + data, len(side)) for side, data in zip(sides, payloads, strict=True)]
@@ -163,7 +148,7 @@ class _Codec:
         for rows, axis, spec, span in zip(coded, self.axes, specs, ends, strict=True):
             moved = [spec.shape[axis - 1], *spec.shape[: axis - 1], *spec.shape[axis:]] if axis > 0 else spec.shape
             symbols = torch.from_numpy(rows).reshape(1, *moved)
-            tensors.append(_values(self.quantizer, symbols.movedim(1, axis) if axis > 0 else symbols, span, spec))
+            tensors.append(self.quantizer.from_symbols(symbols.movedim(1, axis) if axis > 0 else symbols, span, spec))
         return tensors
 
 
