@@ -4,6 +4,6 @@
 subfolders. A dataset that lies elsewhere is named by its import path (:mod:`splitbench.bench.utils.user_code`).
 """
 
-from splitbench.datasets.base import DataError, Dataset, ImageError, Part, fingerprint
+from splitbench.datasets.base import DataError, Dataset, ImageError, Subset, fingerprint
 
-__all__ = ["DataError", "Dataset", "ImageError", "Part", "fingerprint"]
+__all__ = ["DataError", "Dataset", "ImageError", "Subset", "fingerprint"]

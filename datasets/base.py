@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 _AT_ONCE = 4096  # images that threads are given at once
 
 Task = Literal["classification", "detection"]
-Part = Literal["evaluation", "calibration", "train"]
+Subset = Literal["evaluation", "calibration", "train"]
 """What images are used for. Methods fit tables and units on the last two, and never see the first."""
 
 
@@ -119,7 +119,7 @@ class DatasetKind(Protocol):
     task: ClassVar[str]
     Options: ClassVar[type[Options]]
 
-    def load(self, options: Any, part: Part) -> Dataset:
+    def load(self, options: Any, subset: Subset) -> Dataset:
         """Open the images. Raises DataError with what is wrong and what to do."""
         ...
 

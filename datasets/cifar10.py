@@ -31,7 +31,7 @@ from PIL import Image
 from pydantic import Field
 
 from splitbench.datasets import base
-from splitbench.datasets.base import DataError, Dataset, Part, check_ids
+from splitbench.datasets.base import DataError, Dataset, Subset, check_ids
 from splitbench.datasets.formats.decoding import opened
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -112,23 +112,23 @@ class Cifar10:
     task: ClassVar[str] = "classification"
     Options: ClassVar[type[base.Options]] = Options
 
-    def load(self, options: Any, part: Part) -> Dataset:
+    def load(self, options: Any, subset: Subset) -> Dataset:
         """Find the form, read the pictures, take the subset. Raises DataError with what was expected where."""
         if options.root is None:
             raise DataError("the dataset cifar10 needs a folder: set DATA= (--data), or `root` in the sweep")
         if not options.root.is_dir():
             raise DataError(f"data folder not found: {options.root}")
-        half = "test" if part == "evaluation" else "train"
+        half = "test" if subset == "evaluation" else "train"
         file = options.test_file if half == "test" else options.train_file
         if file is not None:
             found = _from_file(options.root / file, half)
         elif options.test_file is not None or options.train_file is not None:
-            raise DataError(f"cifar10: no file for {part}: name one in `{half}_file`")
+            raise DataError(f"cifar10: no file for {subset}: name one in `{half}_file`")
         else:
             found = _from_official(options.root, half)
         check_ids("exclude", options.exclude, [picture.id for picture in found.pictures], options.root)
         rows = [picture for picture in found.pictures if picture.id not in options.exclude]
-        limit = CALIBRATION_IMAGES if part == "calibration" and options.limit is None else options.limit
+        limit = CALIBRATION_IMAGES if subset == "calibration" and options.limit is None else options.limit
         if limit is not None and limit < len(rows):
             taken = random.Random(options.seed).sample(range(len(rows)), limit)
             rows = [rows[index] for index in sorted(taken)]

@@ -1,4 +1,4 @@
-"""COCO as people have it: photographs in folders, boxes in one JSON per part.
+"""COCO as people have it: photographs in folders, boxes in one JSON per subset.
 
 Below ``root``, the folder ``images/val2017`` or ``val2017`` with ``annotations/instances_val2017.json`` (``train2017``
 for calibration and training); or one flat folder ``images`` with the only ``instances_*.json`` in ``root``.
@@ -20,12 +20,12 @@ from PIL import Image
 from pydantic import Field
 
 from splitbench.datasets import base
-from splitbench.datasets.base import DataError, ImageError, Part, check_ids, named
+from splitbench.datasets.base import DataError, ImageError, Subset, check_ids, named
 from splitbench.datasets.formats.boxes import Box, Target, target_of
 from splitbench.datasets.formats.coco_json import Annotations, Picture, read
 from splitbench.datasets.formats.decoding import opened, size_of
 
-_YEARS: dict[Part, tuple[str, ...]] = {
+_YEARS: dict[Subset, tuple[str, ...]] = {
     "evaluation": ("val2017", "val2014", "val"),
     "calibration": ("train2017", "train2014", "train"),
     "train": ("train2017", "train2014", "train"),
@@ -37,7 +37,7 @@ class Options(base.Options):
 
     ``limit``: a random subset of that many images, the same for the same ``seed``; ``ids``: only these image ids;
     ``exclude``: image ids left out. ``faulty: drop`` leaves out boxes without a width or height and boxes outside their
-    image, of which COCO's training part has some; by default they are refused in evaluation images.
+    image, of which COCO's training subset has some; by default they are refused in evaluation images.
     """
 
     root: Path | None = None
@@ -74,7 +74,7 @@ class AnnotatedFiles:
 
     @property
     def global_ids(self) -> bool:
-        """COCO's image ids mean the same photograph in all of its parts."""
+        """COCO's image ids mean the same photograph in all of its subsets."""
         return all(Path(name).name.isdecimal() and len(Path(name).name) == 12 for name in self.ids)
 
     def size(self, index: int) -> tuple[int, int]:
@@ -123,14 +123,14 @@ class COCO:
     task: ClassVar[str] = "detection"
     Options: ClassVar[type[base.Options]] = Options
 
-    def load(self, options: Any, part: Part) -> AnnotatedFiles:
+    def load(self, options: Any, subset: Subset) -> AnnotatedFiles:
         """Find the files, read and check the annotations, take the subset. Raises DataError with what was wrong."""
         if options.root is None:
             raise DataError("the dataset coco needs a folder: set DATA= (--data), or `root` in the sweep")
         if not options.root.is_dir():
             raise DataError(f"data folder not found: {options.root}")
-        file = _annotations_file(options, part)
-        annotations = read(file, drop=part != "evaluation" or options.faulty == "drop")
+        file = _annotations_file(options, subset)
+        annotations = read(file, drop=subset != "evaluation" or options.faulty == "drop")
         pictures = _chosen(annotations, options, file)
         folder = _pictures_folder(options.root, file, pictures)
         kept = {picture.id for picture in pictures}
@@ -141,14 +141,14 @@ class COCO:
         return AnnotatedFiles(folder, pictures, annotated, annotations.categories)
 
 
-def _annotations_file(options: Options, part: Part) -> Path:
+def _annotations_file(options: Options, subset: Subset) -> Path:
     root = options.root or Path()
     if options.annotations is not None:
         for file in (root / options.annotations, root / "annotations" / options.annotations):
             if file.is_file():
                 return file
         raise DataError(f"annotations not found: {root / options.annotations}")
-    wanted = [f"instances_{year}.json" for year in _YEARS[part]]
+    wanted = [f"instances_{year}.json" for year in _YEARS[subset]]
     for name in wanted:
         for file in (root / "annotations" / name, root / name):
             if file.is_file():
@@ -161,7 +161,7 @@ def _annotations_file(options: Options, part: Part) -> Path:
     named = f"{', '.join(file.name for file in there[:5])}{', ...' if len(there) > 5 else ''}"
     beside = ", or another name in `annotations`"
     beside = f"; there are {named}: name one in `annotations` (--annotations)" if there else beside
-    raise DataError(f"no boxes for {part} in {root}: expected annotations/{wanted[0]} below it{beside}")
+    raise DataError(f"no boxes for {subset} in {root}: expected annotations/{wanted[0]} below it{beside}")
 
 
 def _chosen(annotations: Annotations, options: Options, file: Path) -> list[Picture]:

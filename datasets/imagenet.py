@@ -28,17 +28,17 @@ from PIL import Image
 from pydantic import Field
 
 from splitbench.datasets import base
-from splitbench.datasets.base import DataError, Dataset, ImageError, Part, check_ids, named
+from splitbench.datasets.base import DataError, Dataset, ImageError, Subset, check_ids, named
 from splitbench.datasets.formats.decoding import opened
 from splitbench.datasets.formats.folders import PassedOver, has_pictures, pictures, unique_names
 
 _IMAGENET_NAME = re.compile(r"ILSVRC2012_(val|test)_\d+|n\d{8}_\d+")
-_PARTS: dict[Part, tuple[str, ...]] = {
+_SUBSETS: dict[Subset, tuple[str, ...]] = {
     "evaluation": ("val", "validation"),
     "calibration": ("train",),
     "train": ("train",),
 }
-_PART_NAMES = ("val", "validation", "train", "test")
+_SUBSET_NAMES = ("val", "validation", "train", "test")
 """Folders of images of all classes, and never a class."""
 
 
@@ -110,15 +110,17 @@ class ImageNet:
     task: ClassVar[str] = "classification"
     Options: ClassVar[type[base.Options]] = Options
 
-    def load(self, options: Any, part: Part) -> Dataset:
+    def load(self, options: Any, subset: Subset) -> Dataset:
         """Find the layout, read the labels, take the subset. Raises DataError with what was expected where."""
         if options.root is None:
             raise DataError("the dataset imagenet needs a folder: set DATA= (--data), or `root` in the sweep")
         if not options.root.is_dir():
             raise DataError(f"data folder not found: {options.root}")
-        folder = next((options.root / name for name in _PARTS[part] if (options.root / name).is_dir()), options.root)
-        if part != "evaluation" and folder == options.root and (options.root / "val").is_dir():
-            raise DataError(f"{options.root} has no folder `train` for {part}: name one in `{part}: root`")
+        folder = next(
+            (options.root / name for name in _SUBSETS[subset] if (options.root / name).is_dir()), options.root
+        )
+        if subset != "evaluation" and folder == options.root and (options.root / "val").is_dir():
+            raise DataError(f"{options.root} has no folder `train` for {subset}: name one in `{subset}: root`")
         found = _found(options, folder)
         ids = unique_names([file for file, _ in found.pairs], folder)
         check_ids("exclude", options.exclude, ids, folder)
@@ -151,17 +153,17 @@ def _found(options: Options, folder: Path) -> Found:
         return _from_csv(given, folder)
     classes = _class_folders(folder)
     root = options.root or folder
-    parts = [root / name for name in _PART_NAMES if (root / name).is_dir() and root / name != folder]
+    subsets = [root / name for name in _SUBSET_NAMES if (root / name).is_dir() and root / name != folder]
     if any(pictures(path, deep=False)[0] for path in classes) and not _looks_flat(classes):
-        return _from_folders(classes, parts)
+        return _from_folders(classes, subsets)
     table = _table(options.root or folder, folder)
     if table is not None:
         return _from_csv(table, folder)
     truth = next(options.root.rglob("ILSVRC2012_validation_ground_truth.txt"), None) if options.root else None
     if truth is not None:
         return _from_devkit(truth, folder)
-    if len(classes) > 1 and not any(path.name in _PART_NAMES or any(path.glob("*.csv")) for path in classes):
-        return _from_folders(classes, parts)  # pictures lie deeper in each of them
+    if len(classes) > 1 and not any(path.name in _SUBSET_NAMES or any(path.glob("*.csv")) for path in classes):
+        return _from_folders(classes, subsets)  # pictures lie deeper in each of them
     raise DataError(
         f"no labelled images in {folder}: expected a folder per class (n01440764/*.JPEG), or images with a CSV of "
         f"labels (columns file, label) or the devkit's ground truth beside them"
@@ -169,7 +171,7 @@ def _found(options: Options, folder: Path) -> Found:
 
 
 def _table(root: Path, folder: Path) -> Path | None:
-    """The CSV of labels beside the images: Kaggle's for the part asked for, or the only one that is there."""
+    """The CSV of labels beside the images: Kaggle's for the subset asked for, or the only one that is there."""
     tables = sorted({*root.glob("*.csv"), *folder.glob("*.csv")})
     kaggle = [path for path in tables if path.name == f"LOC_{folder.name}_solution.csv"]
     tables = kaggle or [path for path in tables if not path.name.startswith("LOC_")]
@@ -190,8 +192,8 @@ def _class_folders(folder: Path) -> list[Path]:
     return sorted(path for path in visible if has_pictures(path))
 
 
-def _from_folders(classes: list[Path], parts: list[Path]) -> Found:
-    """``parts`` hold the other parts' class folders: a class that has no images here must not change the numbers."""
+def _from_folders(classes: list[Path], subsets: list[Path]) -> Found:
+    """Number the class folders of all subsets: a class without images here keeps its number."""
     index = synset_indices()
     names: tuple[str, ...] = ()
     strange = [path for path in classes if path.name not in index]
@@ -200,7 +202,7 @@ def _from_folders(classes: list[Path], parts: list[Path]) -> Found:
     if strange and all(path.name.isdecimal() for path in classes):
         index = {path.name: int(path.name) for path in classes}
     elif strange:
-        others = [path for part in parts for path in _class_folders(part)]
+        others = [path for subset in subsets for path in _class_folders(subset)]
         names = tuple(sorted({path.name for path in (*classes, *others)}))
         index = {name: number for number, name in enumerate(names)}
     pairs: list[tuple[Path, int]] = []

@@ -2,7 +2,7 @@
 
 Twelve classes of silhouettes (arrow to star) of any colour, texture, size and direction lie among clutter on grounds of
 1/f noise, partly hidden, lit from somewhere, and photographed with blur, noise and JPEG's artefacts. Image ``index`` of
-a part is drawn from (seed, part, index) alone, with integer arithmetic alone: every machine draws the same pixels.
+a subset is drawn from (seed, subset, index) alone, with integer arithmetic alone: every machine draws the same pixels.
 
 This file is the classification view: the largest thing of a scene, close by. ``synthetic_detection`` sees the same
 scenes whole, with a box around every labelled thing.
@@ -17,7 +17,7 @@ from PIL import Image
 from pydantic import Field
 
 from splitbench.datasets import base
-from splitbench.datasets.base import Part
+from splitbench.datasets.base import Subset
 from splitbench.datasets.drawing.render import CLOSE, draw
 from splitbench.datasets.drawing.scene import VERSION, compose
 from splitbench.datasets.drawing.shapes import CLASSES
@@ -25,11 +25,11 @@ from splitbench.datasets.drawing.shapes import CLASSES
 SIDE = CLOSE
 """Pixels along each side of an image."""
 
-SIZES: dict[Part, int] = {"evaluation": 2000, "calibration": 500, "train": 20000}
-"""Images in each part. Parts draw from streams of their own, so that no image is in two."""
+SIZES: dict[Subset, int] = {"evaluation": 2000, "calibration": 500, "train": 20000}
+"""Images in each subset. Subsets draw from streams of their own, so that no image is in two."""
 
-PARTS: dict[Part, int] = {"train": 0, "calibration": 1, "evaluation": 2}
-"""What stands for each part in the key of a scene."""
+SUBSETS: dict[Subset, int] = {"train": 0, "calibration": 1, "evaluation": 2}
+"""What stands for each subset in the key of a scene."""
 
 
 class Options(base.Options):
@@ -46,18 +46,18 @@ class Scenes:
     classes = len(CLASSES)
     class_names: Sequence[str] = tuple(CLASSES)
 
-    def __init__(self, options: Options, part: Part) -> None:
+    def __init__(self, options: Options, subset: Subset) -> None:
         self.seed = options.seed
-        self.part = part
-        self._size = min(SIZES[part], options.limit or SIZES[part])
+        self.subset = subset
+        self._size = min(SIZES[subset], options.limit or SIZES[subset])
 
     def __len__(self) -> int:
         return self._size
 
     @cached_property
     def ids(self) -> Sequence[str]:
-        """``evaluation-000123``: the part and the index."""
-        return tuple(f"{self.part}-{index:06d}" for index in range(self._size))
+        """``evaluation-000123``: the subset and the index."""
+        return tuple(f"{self.subset}-{index:06d}" for index in range(self._size))
 
     global_ids = False  # another seed draws other images under the same names
 
@@ -68,7 +68,7 @@ class Scenes:
     def digest(self, index: int) -> str:
         """A digest of the numbers that image and target are drawn from, which takes no drawing."""
         # The dataset's first name, which every stored fingerprint and key follows from.
-        key = f"embedded {self.task} {VERSION} {self.seed} {self.part} {index}"
+        key = f"embedded {self.task} {VERSION} {self.seed} {self.subset} {index}"
         return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
@@ -79,11 +79,11 @@ class SyntheticClassification(Scenes):
 
     def image(self, index: int) -> Image.Image:
         """The drawn picture, RGB, SIDE x SIDE."""
-        return Image.fromarray(draw(self.seed, PARTS[self.part], index, close=True).pixels)
+        return Image.fromarray(draw(self.seed, SUBSETS[self.subset], index, close=True).pixels)
 
     def target(self, index: int) -> int:
         """The class index, which takes no drawing."""
-        return compose(self.seed, PARTS[self.part], index).label
+        return compose(self.seed, SUBSETS[self.subset], index).label
 
 
 class _Kind:
@@ -92,9 +92,9 @@ class _Kind:
     task: ClassVar[str] = "classification"
     Options: ClassVar[type[base.Options]] = Options
 
-    def load(self, options: Any, part: Part) -> SyntheticClassification:
-        """The part's images; nothing is drawn yet, and nothing can be missing."""
-        return SyntheticClassification(options, part)
+    def load(self, options: Any, subset: Subset) -> SyntheticClassification:
+        """The subset's images; nothing is drawn yet, and nothing can be missing."""
+        return SyntheticClassification(options, subset)
 
 
 DATASET = _Kind()

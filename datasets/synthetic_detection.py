@@ -8,12 +8,12 @@ import numpy as np
 from PIL import Image
 
 from splitbench.datasets import base
-from splitbench.datasets.base import Part
+from splitbench.datasets.base import Subset
 from splitbench.datasets.drawing.render import Picture, draw
 from splitbench.datasets.drawing.scene import SCENE
 from splitbench.datasets.drawing.shapes import CLASSES
 from splitbench.datasets.formats.boxes import Box, Target, target_of
-from splitbench.datasets.synthetic import PARTS, Options, Scenes
+from splitbench.datasets.synthetic import SUBSETS, Options, Scenes
 
 SIDE = SCENE
 """Pixels along each side of an image."""
@@ -24,8 +24,8 @@ LEAST_PERCENT = 20
 
 
 @lru_cache(256)  # an image and its boxes are asked for one after the other, and both take the drawing
-def _drawn(seed: int, part: int, index: int) -> Picture:
-    return draw(seed, part, index, close=False)
+def _drawn(seed: int, subset: int, index: int) -> Picture:
+    return draw(seed, subset, index, close=False)
 
 
 class SyntheticDetection(Scenes):
@@ -40,7 +40,7 @@ class SyntheticDetection(Scenes):
 
     def picture(self, index: int) -> Picture:
         """Pixels, and which labelled thing is seen at which of them."""
-        return _drawn(self.seed, PARTS[self.part], index)
+        return _drawn(self.seed, SUBSETS[self.subset], index)
 
     def image(self, index: int) -> Image.Image:
         """The drawn picture, RGB, SIDE x SIDE."""
@@ -80,9 +80,9 @@ class _Kind:
     task: ClassVar[str] = "detection"
     Options: ClassVar[type[base.Options]] = Options
 
-    def load(self, options: Any, part: Part) -> SyntheticDetection:
-        """The part's images; nothing is drawn yet, and nothing can be missing."""
-        return SyntheticDetection(options, part)
+    def load(self, options: Any, subset: Subset) -> SyntheticDetection:
+        """The subset's images; nothing is drawn yet, and nothing can be missing."""
+        return SyntheticDetection(options, subset)
 
 
 DATASET = _Kind()

@@ -38,10 +38,10 @@ def check(
     ] = None,
 ) -> None:
     """Tell what a folder holds and lacks. Ends with 0: complete, 1: usable but incomplete, 2: not usable."""
-    from splitbench.bench.tools.data.check import PARTS
+    from splitbench.bench.tools.data.check import SUBSETS
     from splitbench.bench.tools.data.check import check as look
 
-    report = look(dataset, folder, PARTS if part is None else (part,), full, annotations=annotations)
+    report = look(dataset, folder, SUBSETS if part is None else (part,), full, annotations=annotations)
     for line in report.lines():
         print(line)
     if report.code:

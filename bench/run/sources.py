@@ -16,7 +16,7 @@ from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, Sweep, Weig
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import DATASETS
 from splitbench.bench.utils.validation_errors import format_validation_error
-from splitbench.datasets.base import DataError, Dataset, Part, UnknownIdsError
+from splitbench.datasets.base import DataError, Dataset, Subset, UnknownIdsError
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def check_data(sweep: Sweep, sources: Sources) -> None:
     """
     if sources.data is not None and not sources.data.is_dir():
         raise UserError(f"data folder not found: {sources.data}")
-    names = {spec.source(subset) for spec in sweep.datasets for subset in get_args(Part)}
+    names = {spec.source(subset) for spec in sweep.datasets for subset in get_args(Subset)}
     if sources.data is not None and not any(map(reads_folder, names)):
         others = [name for name in _loadable() if DATASETS.get(name).task == sweep.task and reads_folder(name)]
         raise UserError(
@@ -68,7 +68,7 @@ def reads_folder(name: str) -> bool:
     return "root" in DATASETS.get(name).Options.model_fields
 
 
-def open_dataset(spec: DatasetSpec, sources: Sources, subset: Part) -> Dataset:
+def open_dataset(spec: DatasetSpec, sources: Sources, subset: Subset) -> Dataset:
     """Open one subset of a dataset; its ``root`` is relative to the data folder. Raises UserError, DataError."""
     kind = DATASETS.get(spec.source(subset))
     options = spec.options(subset)

@@ -7,12 +7,12 @@ from splitbench import datasets
 from splitbench.bench.run.sources import Sources, open_dataset
 from splitbench.bench.sweep.schema import DatasetSpec
 from splitbench.bench.utils import progress
-from splitbench.datasets.base import DataError, Dataset, Part, each, named
+from splitbench.datasets.base import DataError, Dataset, Subset, each, named
 
 _MANY = 20_000
 """Reading that many images is worth a progress bar."""
 
-_ADJECTIVES: dict[Part, str] = {"evaluation": "evaluation", "calibration": "calibration", "train": "training"}
+_ADJECTIVES: dict[Subset, str] = {"evaluation": "evaluation", "calibration": "calibration", "train": "training"}
 
 
 class Subsets:
@@ -30,7 +30,7 @@ class Subsets:
         self.get = cache(self._get)
         self.fingerprint = cache(self._fingerprint)
 
-    def _get(self, subset: Part) -> Dataset:
+    def _get(self, subset: Subset) -> Dataset:
         """Open a subset.
 
         Raises:
@@ -45,7 +45,7 @@ class Subsets:
             self._refuse_evaluation_images(dataset, subset)
         return dataset
 
-    def _fingerprint(self, subset: Part) -> str:
+    def _fingerprint(self, subset: Subset) -> str:
         """Return the hash of all images of a subset. Raises DataError."""
         dataset = self.get(subset)
         return datasets.fingerprint(dataset, lambda digests: self._track(digests, len(dataset), subset))
@@ -55,7 +55,7 @@ class Subsets:
         evaluation = self.get("evaluation")
         return frozenset(self._track(each(evaluation.content, len(evaluation)), len(evaluation), "evaluation"))
 
-    def _refuse_evaluation_images(self, dataset: Dataset, subset: Part) -> None:
+    def _refuse_evaluation_images(self, dataset: Dataset, subset: Subset) -> None:
         evaluation = self.get("evaluation")
         names = set(evaluation.ids) if dataset.global_ids and evaluation.global_ids else set()
         contents = self._track(each(dataset.content, len(dataset)), len(dataset), subset)
@@ -71,6 +71,6 @@ class Subsets:
                 f"them out by `{subset}: exclude`"
             )
 
-    def _track(self, digests: Iterable[str], count: int, subset: Part) -> Iterable[str]:
+    def _track(self, digests: Iterable[str], count: int, subset: Subset) -> Iterable[str]:
         title = f"{self.label}: reading {_ADJECTIVES[subset]} images"
         return progress.track(digests, title, unit="images", total=count, disable=count < _MANY)

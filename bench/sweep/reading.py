@@ -14,7 +14,7 @@ from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import DATASETS, METHODS
 from splitbench.bench.utils.validation_errors import format_validation_error
 from splitbench.bench.utils.yaml_file import read_yaml
-from splitbench.datasets.base import Part
+from splitbench.datasets.base import Subset
 
 
 def read(path: Path) -> Sweep:
@@ -75,7 +75,7 @@ def _check_dataset(spec: DatasetSpec, place: str, task: str) -> None:
         raise UserError(f"{place}.name: {error}") from None
     if kind.task != task:
         raise _OtherTaskError(f"{place}.name: {spec.name} is a dataset for {kind.task}, but the sweep's task is {task}")
-    for subset in get_args(Part):
+    for subset in get_args(Subset):
         try:
             kind = DATASETS.get(spec.source(subset))
         except UserError as error:

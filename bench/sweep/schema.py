@@ -17,7 +17,7 @@ from splitbench.bench.utils import renamed
 from splitbench.bench.utils.errors import UserError, nearest
 from splitbench.bench.utils.precision import Precision
 from splitbench.bench.utils.validation_errors import shorten
-from splitbench.datasets.base import Part, Task
+from splitbench.datasets.base import Subset, Task
 
 
 class _Strict(BaseModel):
@@ -63,17 +63,17 @@ class DatasetSpec(_Open):
         name = options.get("name")
         return options | {"name": renamed.current("dataset", name)} if isinstance(name, str) else options
 
-    def options(self, part: Part) -> dict[str, Any]:
+    def options(self, subset: Subset) -> dict[str, Any]:
         """The dataset's options for one use of it."""
-        own = {"calibration": self.calibration, "train": self.train}.get(part, {})
+        own = {"calibration": self.calibration, "train": self.train}.get(subset, {})
         if "name" in own:
             return {name: value for name, value in own.items() if name != "name"}
-        dropped = {"limit"} if part == "train" else set()
+        dropped = {"limit"} if subset == "train" else set()
         return {name: value for name, value in self.others.items() if name not in dropped} | own
 
-    def source(self, part: Part) -> str:
+    def source(self, subset: Subset) -> str:
         """The name of the dataset whose images one use of it takes."""
-        own = {"calibration": self.calibration, "train": self.train}.get(part, {})
+        own = {"calibration": self.calibration, "train": self.train}.get(subset, {})
         return str(own.get("name", self.name))
 
 

@@ -112,7 +112,7 @@ def test_classes_are_about_equally_frequent():
 def test_the_target_is_the_class_of_the_thing_in_the_middle():
     side = synthetic.SIDE
     for index in range(60):
-        picture = draw(0, synthetic.PARTS["evaluation"], index, close=True)
+        picture = draw(0, synthetic.SUBSETS["evaluation"], index, close=True)
         target = classification().target(index)
         middles = []
         for sight in picture.sights:

@@ -161,7 +161,7 @@ def test_cifar10_in_files_of_ones_own_tells_how_to_name_them(tmp_path):
     for name in ("mine_test.npz", "mine_train.npz"):
         np.savez(tmp_path / name, x=np.zeros((4, 32, 32, 3), np.uint8), y=np.arange(4))
     report = check("cifar10", tmp_path)
-    assert report.code == 1 and len(report.parts) == 2
+    assert report.code == 1 and len(report.subsets) == 2
     assert "`test_file: mine_test.npz`" in told(report) and "`train_file: mine_train.npz`" in told(report)
     (tmp_path / "mine_test.npz").write_bytes(b"PK")
     assert check("cifar10", tmp_path).code == 2

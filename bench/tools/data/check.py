@@ -15,13 +15,13 @@ from splitbench.bench.tools.data.report import Found, Report, decoded, size, spr
 from splitbench.bench.tools.data.unpack import sha256
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets import coco, imagenet
-from splitbench.datasets.base import DataError, Part
+from splitbench.datasets.base import DataError, Subset
 
 Name = Literal["imagenet", "coco", "cifar10"]
 
-PARTS: tuple[Part, ...] = ("evaluation", "train")
+SUBSETS: tuple[Subset, ...] = ("evaluation", "train")
 
-_IMAGENET: Mapping[Part, tuple[tuple[str, ...], int]] = {
+_IMAGENET: Mapping[Subset, tuple[tuple[str, ...], int]] = {
     "evaluation": (("val", "validation"), 50_000),
     "train": (("train",), 1_281_167),
 }
@@ -29,19 +29,19 @@ _IMAGENET: Mapping[Part, tuple[tuple[str, ...], int]] = {
 _CLASSES = 1000
 _PER_CLASS = 50
 """Of the images to evaluate on; training images are not evenly spread."""
-_COCO: Mapping[Part, tuple[str, str]] = {"evaluation": ("val", "val2017"), "train": ("train", "train2017")}
-"""How files of boxes begin, and the official part."""
+_COCO: Mapping[Subset, tuple[str, str]] = {"evaluation": ("val", "val2017"), "train": ("train", "train2017")}
+"""How files of boxes begin, and the official subset."""
 
 
 def check(
-    name: Name, folder: Path, parts: Sequence[Part] = PARTS, full: bool = False, annotations: Path | None = None
+    name: Name, folder: Path, subsets: Sequence[Subset] = SUBSETS, full: bool = False, annotations: Path | None = None
 ) -> Report:
     """Look at a folder.
 
     Args:
         name: Which dataset it should hold.
         folder: Where.
-        parts: Which parts are wanted: ``evaluation``, ``train`` or both.
+        subsets: Which subsets are wanted: ``evaluation``, ``train`` or both.
         full: Whether to decode all images, instead of a sample.
         annotations: A file of boxes in COCO's format that is called otherwise, by path or below the folder.
 
@@ -54,39 +54,41 @@ def check(
         raise UserError(f"--annotations names a file of boxes: {name} has none")
     try:
         if annotations is not None:
-            return Report("COCO 2017", [_coco_part(folder, parts[0], full, annotations)], {})
-        return _CHECKS[name](folder, parts, full)
+            return Report("COCO 2017", [_coco_subset(folder, subsets[0], full, annotations)], {})
+        return _CHECKS[name](folder, subsets, full)
     except OSError as error:
         raise UserError(f"{error.filename or folder} cannot be read ({error.strerror})") from None
 
 
-def _imagenet(folder: Path, parts: Sequence[Part], full: bool) -> Report:
-    named = [(part, place) for part in PARTS for name in _IMAGENET[part][0] if (place := folder / name).is_dir()]
+def _imagenet(folder: Path, subsets: Sequence[Subset], full: bool) -> Report:
+    named = [
+        (subset, place) for subset in SUBSETS for name in _IMAGENET[subset][0] if (place := folder / name).is_dir()
+    ]
     if named:
-        found = [_imagenet_part(folder, part, str(place), full) for part, place in named if part in parts]
-        there = {part for part, _ in named}
+        found = [_imagenet_subset(folder, subset, str(place), full) for subset, place in named if subset in subsets]
+        there = {subset for subset, _ in named}
     else:
-        found, there = [_imagenet_part(folder, "evaluation", str(folder), full)], {"evaluation"}
+        found, there = [_imagenet_subset(folder, "evaluation", str(folder), full)], {"evaluation"}
         if not found[0].facts:
             below = [place for place in sorted(folder.iterdir()) if place.is_dir() and not place.name.startswith(".")]
             tried = [
-                _imagenet_part(place, "evaluation", f"{place} (a folder of its own: DATA={place})", full)
+                _imagenet_subset(place, "evaluation", f"{place} (a folder of its own: DATA={place})", full)
                 for place in below
             ]
             # Folders that hold no such images at all are none of ImageNet's; the one above tells what was expected.
             found, there = [one for one in tried if one.facts] or found, {"evaluation"}
-    absent = {part: _IMAGENET[part][1] for part in parts if part not in there}
+    absent = {subset: _IMAGENET[subset][1] for subset in subsets if subset not in there}
     return Report("ImageNet", found, absent)
 
 
-def _imagenet_part(root: Path, part: Part, place: str, full: bool) -> Found:
+def _imagenet_subset(root: Path, subset: Subset, place: str, full: bool) -> Found:
     try:
-        dataset = cast(imagenet.LabelledFiles, imagenet.DATASET.load(imagenet.Options(root=root), part))
+        dataset = cast(imagenet.LabelledFiles, imagenet.DATASET.load(imagenet.Options(root=root), subset))
     except DataError as error:
-        return Found(part, place, faults=[str(error)])
+        return Found(subset, place, faults=[str(error)])
     if not len(dataset):
-        return Found(part, place, faults=["no images"])
-    official = _IMAGENET[part][1]
+        return Found(subset, place, faults=["no images"])
+    official = _IMAGENET[subset][1]
     count, labels = len(dataset), Counter(dataset.labels)
     total, faults = weighed(dataset.files)
     fact, damaged = decoded(dataset, full)
@@ -104,29 +106,31 @@ def _imagenet_part(root: Path, part: Part, place: str, full: bool) -> Found:
         lacks.append(f"{count:,} images, where ImageNet has {official:,}")
     if len(labels) != _CLASSES:
         lacks.append(f"{len(labels):,} classes, where ImageNet has {_CLASSES:,}")
-    if part == "evaluation" and count == official and set(labels.values()) != {_PER_CLASS}:
+    if subset == "evaluation" and count == official and set(labels.values()) != {_PER_CLASS}:
         lacks.append(f"{spread(labels.values())} images per class, where ImageNet has {_PER_CLASS}")
     if not dataset.global_ids:
         lacks.append("files are not named as ImageNet's own")
-    return Found(part, place, facts, lacks, faults + damaged)
+    return Found(subset, place, facts, lacks, faults + damaged)
 
 
-def _coco(folder: Path, parts: Sequence[Part], full: bool) -> Report:
+def _coco(folder: Path, subsets: Sequence[Subset], full: bool) -> Report:
     boxes = [file.name for file in (*folder.glob("instances_*.json"), *folder.glob("annotations/instances_*.json"))]
-    there = [part for part in PARTS if any(name.startswith(f"instances_{_COCO[part][0]}") for name in boxes)]
-    # A file of boxes with a name of its own serves for every part; without any, the loader says what it expected.
-    wanted = [part for part in there if part in parts] if there else ["evaluation"]
-    found = [_coco_part(folder, cast(Part, part), full) for part in wanted]
-    absent = {part: COCO_BOXES[_COCO[part][1]].images for part in parts if part not in (there or ["evaluation"])}
+    there = [subset for subset in SUBSETS if any(name.startswith(f"instances_{_COCO[subset][0]}") for name in boxes)]
+    # A file of boxes with a name of its own serves for every subset; without any, the loader says what it expected.
+    wanted = [subset for subset in there if subset in subsets] if there else ["evaluation"]
+    found = [_coco_subset(folder, cast(Subset, subset), full) for subset in wanted]
+    absent = {
+        subset: COCO_BOXES[_COCO[subset][1]].images for subset in subsets if subset not in (there or ["evaluation"])
+    }
     return Report("COCO 2017", found, absent)
 
 
-def _coco_part(folder: Path, part: Part, full: bool, annotations: Path | None = None) -> Found:
-    official = COCO_BOXES[_COCO[part][1]]
+def _coco_subset(folder: Path, subset: Subset, full: bool, annotations: Path | None = None) -> Found:
+    official = COCO_BOXES[_COCO[subset][1]]
     try:
-        dataset = coco.DATASET.load(coco.Options(root=folder, annotations=annotations), part)
+        dataset = coco.DATASET.load(coco.Options(root=folder, annotations=annotations), subset)
     except DataError as error:
-        return Found(part, str(folder), faults=[str(error)])
+        return Found(subset, str(folder), faults=[str(error)])
     files = [dataset.folder / picture.file for picture in dataset.pictures]
     total, faults = weighed(files)
     fact, damaged = decoded(dataset, full)
@@ -145,10 +149,10 @@ def _coco_part(folder: Path, part: Part, full: bool, annotations: Path | None = 
         facts.append(f"{file.name} is the official file (SHA-256 agrees), which lists {official.boxes:,} boxes")
     else:
         lacks.append(f"the boxes are not COCO's official file of {official.boxes:,}")
-    return Found(part, str(dataset.folder), facts, lacks, faults + damaged)
+    return Found(subset, str(dataset.folder), facts, lacks, faults + damaged)
 
 
-_CHECKS: Mapping[Name, Callable[[Path, Sequence[Part], bool], Report]] = {
+_CHECKS: Mapping[Name, Callable[[Path, Sequence[Subset], bool], Report]] = {
     "imagenet": _imagenet,
     "coco": _coco,
     "cifar10": check_cifar10.check,

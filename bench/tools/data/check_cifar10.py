@@ -9,28 +9,28 @@ from typing import cast
 from splitbench.bench.tools.data.archives import CIFAR_BATCHES
 from splitbench.bench.tools.data.report import Found, Report, decoded, size, spread
 from splitbench.datasets import cifar10
-from splitbench.datasets.base import DataError, Part
+from splitbench.datasets.base import DataError, Subset
 
-_HALVES: Mapping[Part, str] = {"evaluation": "test", "train": "train"}
+_HALVES: Mapping[Subset, str] = {"evaluation": "test", "train": "train"}
 _IMAGES: Mapping[str, int] = {"test": 10_000, "train": 50_000}
 _BATCHES: Mapping[str, tuple[str, ...]] = {"test": ("test_batch",), "train": CIFAR_BATCHES}
 _FOLDERS = ("", "cifar-10-batches-bin", "cifar-10-batches-py")
 
 
-def check(folder: Path, parts: Sequence[Part], full: bool) -> Report:
+def check(folder: Path, subsets: Sequence[Subset], full: bool) -> Report:
     """Look at the official files where there are some, otherwise at every .npz and .zip. Raises OSError."""
-    wanted = [part for part in _HALVES if part in parts]
-    files = {part: _official(folder, _HALVES[part]) for part in wanted}
+    wanted = [subset for subset in _HALVES if subset in subsets]
+    files = {subset: _official(folder, _HALVES[subset]) for subset in wanted}
     if any(files.values()):
-        found = [_part(folder, part, files[part], {}, full) for part in wanted if files[part]]
-        there = {part for part in wanted if files[part]}
+        found = [_subset(folder, subset, files[subset], {}, full) for subset in wanted if files[subset]]
+        there = {subset for subset in wanted if files[subset]}
     else:
-        own = [(part, file) for part in wanted for file in _own(folder, _HALVES[part])]
-        found = [_part(folder, part, [file], {f"{_HALVES[part]}_file": file}, full) for part, file in own]
-        there = {part for part, _ in own}
+        own = [(subset, file) for subset in wanted for file in _own(folder, _HALVES[subset])]
+        found = [_subset(folder, subset, [file], {f"{_HALVES[subset]}_file": file}, full) for subset, file in own]
+        there = {subset for subset, _ in own}
         if not own:  # the loader says what it expected
-            found, there = [_part(folder, wanted[0], [], {}, full)], set(wanted)
-    absent = {part: _IMAGES[_HALVES[part]] for part in wanted if part not in there}
+            found, there = [_subset(folder, wanted[0], [], {}, full)], set(wanted)
+    absent = {subset: _IMAGES[_HALVES[subset]] for subset in wanted if subset not in there}
     return Report("CIFAR-10", found, absent)
 
 
@@ -52,17 +52,17 @@ def _own(folder: Path, half: str) -> list[Path]:
     return [file for file in files if half in file.name or other not in file.name]
 
 
-def _part(folder: Path, part: Part, files: Sequence[Path], named: Mapping[str, Path], full: bool) -> Found:
-    half = _HALVES[part]
+def _subset(folder: Path, subset: Subset, files: Sequence[Path], named: Mapping[str, Path], full: bool) -> Found:
+    half = _HALVES[subset]
     place = str(files[0] if len(files) == 1 else files[0].parent if files else folder)
     options = {key: file.relative_to(folder) for key, file in named.items()}
     try:
         kind = cifar10.Options.model_validate({"root": folder, **options})
-        dataset = cast(cifar10.Pictures, cifar10.DATASET.load(kind, part))
+        dataset = cast(cifar10.Pictures, cifar10.DATASET.load(kind, subset))
     except DataError as error:
-        return Found(part, place, faults=[str(error)])
+        return Found(subset, place, faults=[str(error)])
     if not len(dataset):
-        return Found(part, place, faults=["no images"])
+        return Found(subset, place, faults=["no images"])
     labels = Counter(picture.label for picture in dataset.pictures)
     fact, damaged = decoded(dataset, full)
     facts = [
@@ -82,7 +82,7 @@ def _part(folder: Path, part: Part, files: Sequence[Path], named: Mapping[str, P
     else:
         changed = _changed(files)
         lacks += [f"{', '.join(changed)}: another MD5 than the official file's"] if changed else []
-    return Found(part, place, facts, lacks, damaged)
+    return Found(subset, place, facts, lacks, damaged)
 
 
 def _changed(files: Sequence[Path]) -> list[str]:

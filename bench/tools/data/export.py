@@ -14,20 +14,20 @@ from splitbench.bench.utils import progress
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import write_file
 from splitbench.datasets import synthetic, synthetic_detection
-from splitbench.datasets.base import Dataset, Part, Task
+from splitbench.datasets.base import Dataset, Subset, Task
 from splitbench.datasets.formats.boxes import DetectionDataset
 
-FOLDERS: dict[Part, str] = {"evaluation": "val", "calibration": "train", "train": "train"}
-"""Where ImageNet's and COCO's loaders look for each part."""
+FOLDERS: dict[Subset, str] = {"evaluation": "val", "calibration": "train", "train": "train"}
+"""Where ImageNet's and COCO's loaders look for each subset."""
 
 
-def export(out: Path, task: Task, part: Part, limit: int | None = None, seed: int = 0) -> list[Path]:
-    """Write a part of the synthetic dataset below ``out``.
+def export(out: Path, task: Task, subset: Subset, limit: int | None = None, seed: int = 0) -> list[Path]:
+    """Write a subset of the synthetic dataset below ``out``.
 
     Args:
         out: The folder, made where it is missing.
         task: Which view of the scenes: single things with a class, or whole scenes with boxes.
-        part: Which part. Parts go to folders of their own, but ``calibration`` and ``train`` to the same.
+        subset: Which subset. Each goes to a folder of its own, but ``calibration`` and ``train`` to the same.
         limit: How many images, from the first; all where None.
         seed: Of the drawing.
 
@@ -37,16 +37,16 @@ def export(out: Path, task: Task, part: Part, limit: int | None = None, seed: in
     Raises:
         UserError: the folder of the images is not empty, or cannot be written.
     """
-    images = out / FOLDERS[part] if task == "classification" else out / "images" / FOLDERS[part]
+    images = out / FOLDERS[subset] if task == "classification" else out / "images" / FOLDERS[subset]
     options = synthetic.Options(limit=limit, seed=seed)
     try:
         if images.is_dir() and any(images.iterdir()):
             raise UserError(f"{images} is not empty: choose another folder, or remove it")
         images.mkdir(parents=True, exist_ok=True)
         if task == "classification":
-            labels = _classes(synthetic.DATASET.load(options, part), images, out)
+            labels = _classes(synthetic.DATASET.load(options, subset), images, out)
         else:
-            labels = _coco(synthetic_detection.DATASET.load(options, part), images, out)
+            labels = _coco(synthetic_detection.DATASET.load(options, subset), images, out)
     except OSError as error:
         raise UserError(f"cannot write to {out} ({error.strerror})") from None
     return [images, labels]
@@ -74,7 +74,7 @@ def _coco(dataset: synthetic_detection.SyntheticDetection, images: Path, out: Pa
         for box in dataset.boxes(index):
             annotations.append({"id": len(annotations) + 1, "image_id": number, **box})
     content = {
-        "info": {"description": f"splitbench's synthetic dataset, {dataset.part} part, seed {dataset.seed}"},
+        "info": {"description": f"splitbench's synthetic dataset, {dataset.subset} subset, seed {dataset.seed}"},
         "images": pictures,
         "annotations": annotations,
         "categories": [

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from splitbench.bench.utils import progress
-from splitbench.datasets.base import Dataset, ImageError, Part, named
+from splitbench.datasets.base import Dataset, ImageError, Subset, named
 
 SAMPLE = 64
-"""How many images of each part are decoded, unless all are."""
+"""How many images of each subset are decoded, unless all are."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """One part of a dataset, or a file with one, at ``place``.
+    """One subset of a dataset, or a file with one, at ``place``.
 
-    ``facts`` describe it, ``lacks`` say how it differs from the official part, ``faults`` what keeps it from use.
+    ``facts`` describe it, ``lacks`` say how it differs from the official subset, ``faults`` what keeps it from use.
     """
 
-    part: Part
+    subset: Subset
     place: str
     facts: Sequence[str] = ()
     lacks: Sequence[str] = ()
@@ -28,18 +28,18 @@ class Found:
 
 @dataclass(frozen=True)
 class Report:
-    """All parts found. ``absent`` tells of each official one that is not here at all how many images it has."""
+    """All subsets found. ``absent`` tells of each official one that is not here at all how many images it has."""
 
     name: str
-    parts: Sequence[Found]
-    absent: Mapping[Part, int]
+    subsets: Sequence[Found]
+    absent: Mapping[Subset, int]
 
     @property
     def code(self) -> int:
         """The exit code: 0 complete, 1 usable but incomplete, 2 not usable."""
-        if not self.parts or any(part.faults for part in self.parts):
+        if not self.subsets or any(found.faults for found in self.subsets):
             return 2
-        return 1 if self.absent or any(part.lacks for part in self.parts) else 0
+        return 1 if self.absent or any(found.lacks for found in self.subsets) else 0
 
     @property
     def verdict(self) -> str:
@@ -47,24 +47,26 @@ class Report:
         if self.code == 2:
             return "not usable as it is: see the faults above"
         if self.code == 1:
-            whole = [part for part in self.parts if part.part == "evaluation" and not part.lacks]
+            whole = [found for found in self.subsets if found.subset == "evaluation" and not found.lacks]
             what = (
                 "all images to evaluate on are here, but not all to train on"
                 if whole
                 else "scores on these images do not compare with published ones"
             )
             return f"usable, but not all of {self.name}: {what}"
-        return f"complete: {' and '.join(part.part for part in self.parts)} images of {self.name} are all here"
+        return f"complete: {' and '.join(found.subset for found in self.subsets)} images of {self.name} are all here"
 
     def lines(self) -> list[str]:
         """For a terminal."""
         text = []
-        for part in self.parts:
-            text.append(f"{part.part}: {part.place}")
-            text += [f"    {fact}" for fact in part.facts]
-            text += [f"    not official: {lack}" for lack in part.lacks]
-            text += [f"    fault: {fault}" for fault in part.faults]
-        text += [f"absent: {part} images, of which {self.name} has {count:,}" for part, count in self.absent.items()]
+        for found in self.subsets:
+            text.append(f"{found.subset}: {found.place}")
+            text += [f"    {fact}" for fact in found.facts]
+            text += [f"    not official: {lack}" for lack in found.lacks]
+            text += [f"    fault: {fault}" for fault in found.faults]
+        text += [
+            f"absent: {subset} images, of which {self.name} has {count:,}" for subset, count in self.absent.items()
+        ]
         return [*text, self.verdict]
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Subset, TensorDataset
+from torch.utils import data
+from torch.utils.data import TensorDataset
 
 from splitbench.bench import training
 from splitbench.bench.backbones.preprocessing import Normalize
@@ -15,16 +16,16 @@ from splitbench.bench.backbones.zoo import small_resnet
 from splitbench.bench.tools.synthetic.recipes import fit, in_memory, report
 from splitbench.bench.training import Batch, Recipe
 from splitbench.datasets import synthetic
-from splitbench.datasets.base import Dataset, Part
+from splitbench.datasets.base import Dataset, Subset
 
 NAME = "small_resnet"
 EPOCHS = 40
 
 
-def drawn(part: Part, limit: int | None = None, workers: int = 0) -> TensorDataset:
-    """A part in memory as (pixels uint8 (3, H, W), class index): 27 kB per image."""
-    images = synthetic.DATASET.load(synthetic.Options(limit=limit), part)
-    return in_memory(images, _item, part, workers)
+def drawn(subset: Subset, limit: int | None = None, workers: int = 0) -> TensorDataset:
+    """A subset in memory as (pixels uint8 (3, H, W), class index): 27 kB per image."""
+    images = synthetic.DATASET.load(synthetic.Options(limit=limit), subset)
+    return in_memory(images, _item, subset, workers)
 
 
 def _item(images: Dataset, index: int) -> Batch:
@@ -78,7 +79,7 @@ def train_small_resnet(
 
     whole, step = trained.backbone.whole().eval(), training.classify()
     evaluation = drawn("evaluation", evaluate, workers=workers)
-    seen = Subset(trained.seen, range(len(trained.held_out)))
+    seen = data.Subset(trained.seen, range(len(trained.held_out)))
     accuracy = {
         "train_accuracy": round(training.validate(whole, step, seen)["accuracy"], 2),
         "held_out_accuracy": round(training.validate(whole, step, trained.held_out)["accuracy"], 2),

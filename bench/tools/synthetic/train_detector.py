@@ -20,7 +20,7 @@ from splitbench.bench.tools.synthetic.recipes import fit, in_memory, report
 from splitbench.bench.training import Batch, Measures, Recipe
 from splitbench.bench.utils import progress
 from splitbench.datasets import synthetic, synthetic_detection
-from splitbench.datasets.base import Dataset, Part
+from splitbench.datasets.base import Dataset, Subset
 from splitbench.datasets.formats.boxes import DetectionDataset
 from splitbench.datasets.synthetic_detection import SIDE
 
@@ -34,10 +34,10 @@ MOST_BOXES = 6
 """In an image: scenes have no more labelled things."""
 
 
-def drawn(part: Part, limit: int | None = None, workers: int = 0) -> TensorDataset:
-    """A part in memory as (pixels uint8 (3, H, W), corners (MOST_BOXES, 4), classes (MOST_BOXES,)), 0 for no box."""
-    images = synthetic_detection.DATASET.load(synthetic.Options(limit=limit), part)
-    return in_memory(images, _item, part, workers)
+def drawn(subset: Subset, limit: int | None = None, workers: int = 0) -> TensorDataset:
+    """A subset in memory as (pixels uint8 (3, H, W), corners (MOST_BOXES, 4), classes (MOST_BOXES,)), 0 for no box."""
+    images = synthetic_detection.DATASET.load(synthetic.Options(limit=limit), subset)
+    return in_memory(images, _item, subset, workers)
 
 
 def _item(images: Dataset, index: int) -> Batch:
@@ -110,11 +110,11 @@ def untrained(seed: int, weights_of: Path | None = None) -> tuple[FCOS, str]:
 @torch.no_grad()
 def measured(backbone: Backbone, images: DetectionDataset) -> dict[str, float | None]:
     """COCO's twelve numbers in percent, None where no box has that size."""
-    whole, parts = backbone.whole().eval(), []
+    whole, records = backbone.whole().eval(), []
     for first in progress.track(range(0, len(images), 25), "evaluating", unit="x 25 images"):
         batch = [images.image(index) for index in range(first, min(first + 25, len(images)))]
-        parts.append(detection.record(whole(backbone.together([backbone.pixels(image) for image in batch]))))
-    numbers = detection.evaluate(concatenated(parts), [images.boxes(index) for index in range(len(images))]).numbers
+        records.append(detection.record(whole(backbone.together([backbone.pixels(image) for image in batch]))))
+    numbers = detection.evaluate(concatenated(records), [images.boxes(index) for index in range(len(images))]).numbers
     return {name: value if value is None else round(value, 2) for name, value in numbers.items()}
 
 
