@@ -128,22 +128,22 @@ def scale(
     out: Annotated[Path | None, typer.Option(help="Draw it into this file, and write the text beside it.")] = None,
 ) -> None:
     """Predict how long a sweep would take with more workers, and where adding them stops helping."""
-    from splitbench.bench.tools.scaling.whole_sweep import all_foreseen, write
-    from splitbench.bench.tools.scaling.workers import WORKERS, checked, described, taken
-    from splitbench.bench.tools.scaling.workers import measured as measured_by
+    from splitbench.bench.tools.scaling import output
+    from splitbench.bench.tools.scaling.whole_sweep import predict_sweeps
+    from splitbench.bench.tools.scaling.workload import read_workload
 
-    counts = sorted(workers or WORKERS)
-    shares = {"images": images or [], "train_images": train_images or []}
-    whole_sweeps = all_foreseen(run, sweep, **shares, speed=speed) if sweep else {}
-    times = whole_sweeps or {str(run): measured_by(run)}
-    lines = list(described(list(times.values()), counts))
-    runs = [] if whole_sweeps else [run, *(measured or [])]
-    if runs:
-        lines += checked(times[str(run)], runs)
+    counts = sorted(workers or output.WORKERS)
+    if sweep:
+        of_images = {"images": images or [], "train_images": train_images or []}
+        workloads, runs = predict_sweeps(run, sweep, **of_images, speed=speed), []
+    else:
+        workloads, runs = {str(run): read_workload(run)}, [run, *(measured or [])]
+    lines = list(output.format_scaling(list(workloads.values()), counts))
+    lines += [line for workload in workloads.values() for line in output.format_check(workload, runs)]
     print("\n".join(lines))
     if out is not None:
-        real = [pair for folder in runs for pair in taken(folder)]
-        _list(write(times, lines, out, workers=counts, speed=speed, real=real))
+        seconds = [pair for folder in runs for pair in output.measured_runs(folder)]
+        _list(output.write_scaling(workloads, lines, out, workers=counts, speed=speed, measured=seconds))
 
 
 @app.command()

@@ -1,1 +1,1 @@
-"""``splitbench scale``: how long a sweep takes with more workers."""
+"""How long a sweep takes with more workers, or a larger sweep at all, predicted from the times of a run."""
