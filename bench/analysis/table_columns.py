@@ -135,7 +135,7 @@ at_split        |        | where the two are compared
 a               |        | one rate point: curve, knob and value, and the seed where there are several
 a_bytes         | bytes  | its mean bytes per image
 a_accuracy      | %      | its accuracy on the images of the test
-b               |        | the other one, of nearly the same bytes; the anchor's, but with --all-pairs
+b               |        | the other one, of nearly the same bytes; with --anchor the anchor's
 b_bytes         | bytes  | its mean bytes per image
 b_accuracy      | %      | its accuracy on the images of the test
 images          |        | images of the test

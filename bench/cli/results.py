@@ -14,9 +14,11 @@ app = typer.Typer()
 
 RunsArgument = Annotated[list[Path], typer.Argument(help="Folders of runs, or their cells.csv.")]
 OutOption = Annotated[Path | None, typer.Option(help="Folder to write into; default beside the run's table.")]
-AnchorOption = Annotated[str | None, typer.Option(help="The method that BD-rate and paired tests are against.")]
+AnchorOption = Annotated[str | None, typer.Option(help="BD-rate, and paired tests if given, are against this method.")]
 MixedOption = Annotated[bool, typer.Option("--allow-mixed", help="Compare results over different images all the same.")]
-PairsOption = Annotated[bool, typer.Option("--all-pairs", help="Test all pairs of curves, not just with the anchor.")]
+PairsOption = Annotated[
+    bool, typer.Option("--all-pairs", help="Test every two curves, not just the fronts of every two methods.")
+]
 FactorOption = Annotated[float, typer.Option(help="Largest ratio of the bytes of tested rate points.", min=1.0)]
 
 

@@ -66,7 +66,7 @@ def curves(*named: tuple[str, list[float]], **given: object) -> list[samples.Row
 
 def chosen(tmp_path: Path, rows: list[samples.Row], anchor: Anchor | None = None) -> list[tuple[object, ...]]:
     good = points(read([samples.save(tmp_path / "cells.csv", rows)]))
-    found = pairs(good, anchor)
+    found = pairs(good, anchor, all_curves=anchor is None)
     return [(p.at_split, p.a["method"], p.a["bytes_mean"], p.b["method"], p.b["bytes_mean"]) for p in found]
 
 
@@ -81,6 +81,19 @@ def test_with_an_anchor_every_pair_holds_it(tmp_path):
     assert [(one, other) for _, one, _, other, _ in chosen(tmp_path, rows)] == [("a", "b"), ("a", "c"), ("b", "c")]
     found = chosen(tmp_path, rows, Anchor("b", ""))
     assert [(one, other) for _, one, _, other, _ in found] == [("a", "b"), ("c", "b")]
+
+
+def test_by_default_methods_are_compared_by_their_fronts_and_not_with_themselves(tmp_path):
+    rows = [
+        *samples.curve([1000], [75.0], method="a"),
+        *samples.curve([1010], [74.0], method="a", variant="worse=1"),  # takes more bytes and is less accurate
+        *samples.curve([1020], [76.0], method="a", variant="better=1"),
+        *samples.curve([1011], [75.0], method="b"),
+    ]
+    good = points(read([samples.save(tmp_path / "cells.csv", rows)]))
+    variants = [(pair.a["variant"], pair.b["method"]) for pair in pairs(good)]
+    assert variants == [("better=1", "b")]
+    assert len(pairs(good, all_curves=True)) == 6
 
 
 def test_pictures_are_paired_at_every_split_but_with_each_other_once(tmp_path):
@@ -128,7 +141,7 @@ def test_two_cells_are_tested_on_the_same_images(tmp_path):
     run = store(
         tmp_path, {"quantize-rle": hits(range(40)), "b": hits(range(25)), "c": hits(range(39), range(100, 102))}
     )
-    table = paired_tests(read([run])).set_index("a")
+    table = paired_tests(read([run]), anchor="quantize-rle").set_index("a")
     assert set(table["b"]) == {"quantize-rle k=1"}
     row = table.loc["b k=1"]
     assert (row["only_a"], row["only_b"], row["images"]) == (15, 0, IMAGES)
@@ -139,7 +152,7 @@ def test_two_cells_are_tested_on_the_same_images(tmp_path):
     other = table.loc["c k=1"]
     assert (other["only_a"], other["only_b"], other["p"], other["better"]) == (1, 2, 1.0, "neither")
     assert "of 2 pairs" in paired_test_remarks(table.reset_index(), 1.25)[0]
-    assert len(paired_tests(read([run]), all_pairs=True)) == 3
+    assert len(paired_tests(read([run]))) == 3  # every two of the three methods
 
 
 def test_of_several_seeds_the_lowest_is_tested_and_named(tmp_path):
@@ -177,7 +190,7 @@ def test_damaged_records_and_other_images_are_left_out_with_a_sentence(tmp_path)
     (run / "records" / f"{key}.npz").write_bytes(b"PK damaged")
     table = paired_tests(frame)
     assert table["a"].tolist() == ["c k=1"]
-    assert table.attrs["untested"] == ["1 of 2 pairs are not tested: not both have records of the same images"]
+    assert table.attrs["untested"] == ["2 of 3 pairs are not tested: not both have records of the same images"]
     key = frame.loc[frame["method"] == "c", "key"].iloc[0]
     np.savez(run / "records" / f"{key}.npz", image=np.arange(1, IMAGES + 1), top1=hits())
     assert paired_tests(frame).empty

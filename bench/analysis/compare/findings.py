@@ -37,10 +37,11 @@ class ComparisonOptions:
     """How runs are compared.
 
     Attributes:
-        anchor: the method that BD-rate and paired tests are against; see
-            :func:`splitbench.bench.analysis.compare.bd.bd_table`.
+        anchor: the method that BD-rate is against, see :func:`splitbench.bench.analysis.compare.bd.bd_table`; if given,
+            paired tests are against it alone, too, and else between every two methods.
         allow_mixed: compare results over different images all the same.
-        all_pairs: test all pairs of curves; see :func:`splitbench.bench.analysis.compare.paired.paired_tests`.
+        all_pairs: test every two curves, variants of one method included; see
+            :func:`splitbench.bench.analysis.compare.paired.paired_tests`.
         factor: the largest ratio of the bytes of two rate points that are tested against each other.
     """
 

@@ -42,10 +42,11 @@ def paired_tests(
 
     Args:
         frame: as :func:`splitbench.bench.results.table.read` returns it.
-        anchor: the method that the others are tested against, as in
-            :func:`splitbench.bench.analysis.compare.bd.bd_table`.
-        all_pairs: test every curve against every other one instead, not only against the anchor. More pairs ask for
-            more images: Holm's correction is over all of them.
+        anchor: test every curve against this method's alone, named as in
+            :func:`splitbench.bench.analysis.compare.bd.bd_table`; by default every two methods are tested, each by its
+            front.
+        all_pairs: test every two curves instead. More pairs ask for more images: Holm's correction is over all of
+            them.
         factor: the largest ratio of a pair's bytes; see :func:`splitbench.bench.analysis.compare.pairs.pairs`.
 
     Returns:
@@ -62,8 +63,9 @@ def paired_tests(
     """
     cells = _lowest_seeds(frame)
     without_records = tables_without_records(frame)
-    against = None if all_pairs else find_anchor(cells, anchor)
-    chosen = pairs(cells[~cells["source"].isin(without_records)], against, factor)
+    against = None if anchor is None else find_anchor(cells, anchor)
+    tested = cells[~cells["source"].isin(without_records)]
+    chosen = pairs(tested, against, all_curves=all_pairs, factor=factor)
     classification = bool((cells["task"] == "classification").all())
     load, test = (_load_hits, _test_hits) if classification else (_load_aps, _test_aps)
     records = {key: load(row) for key, row in {str(row["key"]): row for pair in chosen for row in pair[1:]}.items()}
@@ -92,7 +94,7 @@ def _untested(without_records: list[str], *, pairs: int, tested: int) -> list[st
     if tested < pairs:
         lines.append(f"{pairs - tested} of {pairs} pairs are not tested: not both have records of the same images")
     if not pairs and not without_records:
-        lines.append("no paired tests: no two rate points of different curves cost nearly the same bytes at a split")
+        lines.append("no paired tests: no two rate points of different methods cost nearly the same bytes at a split")
     return lines
 
 
