@@ -111,10 +111,11 @@ def test_pictures_are_paired_at_every_split_but_with_each_other_once(tmp_path):
     ]
 
 
-def test_pairs_that_nobody_would_choose_between_are_left_out(tmp_path):
+def test_points_that_nobody_would_choose_are_left_out(tmp_path):
     ruined = samples.curve([1000], [20.0], method="a") + samples.curve([1000], [30.0], method="b")
     assert chosen(tmp_path, ruined) == []
-    assert len(chosen(tmp_path, [*ruined, *samples.curve([1000], [75.0], method="c")])) == 2
+    fine = samples.curve([1000], [75.0], method="c") + samples.curve([1000], [70.0], method="d")
+    assert [(a, b) for _, a, _, b, _ in chosen(tmp_path, [*ruined, *fine])] == [("c", "d")]
 
 
 def store(tmp_path: Path, hits: dict[str, Hits]) -> Path:
@@ -219,7 +220,7 @@ def test_detection_is_tested_by_the_bootstrap_of_average_precision(tmp_path):
             "truth_labels": np.ones(images, np.int64),
         }
         ap = evaluated.numbers["ap"]
-        given = {"task": "detection", "metric": "ap", "baseline": 100.0, "images": images}
+        given = {"task": "detection", "metric": "ap", "baseline": ap + 1, "images": images}
         cell = samples.point(1000, ap, method=method, split="layer2", knob="k", value=1, **given)
         rows.append(cell)
         np.savez(tmp_path / "records" / f"{cell['key']}.npz", **records)

@@ -17,7 +17,8 @@ from splitbench.bench.analysis.compare.summary import summary
 from splitbench.bench.results.table import failures, over_seeds, points, read
 
 TITLES = {
-    "summary": "Best method per question (clear: the 95 % intervals of best and next best do not overlap)",
+    "summary": "Best method per question (clear: at 95 %, by the same images for both where their records are there, "
+    "else by whether their intervals overlap)",
     "front-per-split": "Pareto front per split: bytes and accuracy",
     "front-per-backbone": "Pareto front per backbone: bytes, accuracy and device MACs",
     "front-over-all": "Pareto front over all backbones of a dataset: bytes, accuracy and device MACs",

@@ -30,8 +30,8 @@ def pairs(
 
     By default every two methods are compared, each by its front: the rate points, of all its variants, that no other
     one of the method dominates in bytes and accuracy. Of two fronts or curves, those points are paired that are each
-    other's nearest in bytes and whose bytes differ by at most ``factor``; pairs where both lose more than
-    :data:`WITHIN` points are left out, as nobody would choose between them. Methods that send the picture are paired
+    other's nearest in bytes and whose bytes differ by at most ``factor``; pairs of which one loses more than
+    :data:`WITHIN` points are left out, as nobody would choose it. Methods that send the picture are paired
     with others at every split, and with each other once, at ``input``.
 
     Args:
@@ -47,7 +47,7 @@ def pairs(
         for a, b in _compared(here, anchor, all_curves)
         if split == "input" or set(a["split"]) | set(b["split"]) != {"input"}
         for pair in _nearest_points(split, a, b, factor)
-        if min(pair.a["drop"], pair.b["drop"]) <= WITHIN
+        if max(pair.a["drop"], pair.b["drop"]) <= WITHIN
     ]
 
 

@@ -14,12 +14,13 @@ from splitbench.bench.analysis.compare.interpolation import (
     format_interval,
     intervals_apart,
 )
+from splitbench.bench.analysis.compare.paired_answers import Better, PairedAnswers, fewer_bytes, more_accurate
 from splitbench.bench.results.names import Row, curve_name
 from splitbench.bench.results.table import compressors, points
 
 COLUMNS = [
     *("dataset", "backbone", "at_split", "question"),
-    *("best", "answer", "interval", "next_best", "difference", "clear"),
+    *("best", "answer", "interval", "next_best", "difference", "clear", "by"),
 ]
 
 
@@ -29,10 +30,10 @@ def summary(
     """Return the best method for each tolerated drop and at a few byte budgets, per (dataset, backbone, split).
 
     Methods that send the picture compete at every split; running everything on the device does not (see
-    :func:`splitbench.bench.analysis.compare.remarks.on_device_remarks`). ``clear`` is yes where the 95 % intervals of
-    the best and of the next best do not overlap, no where they do, or where the next best's interval may begin below
-    its smallest rate point (``≤``): then these images cannot tell the two apart by this measure (a paired test might).
-    It is empty where there is nothing to compare with.
+    :func:`splitbench.bench.analysis.compare.remarks.on_device_remarks`). ``clear`` says whether these images tell
+    the best from the next best, and ``by`` which way: by the same images for both where their records are there
+    (:class:`splitbench.bench.analysis.compare.paired_answers.PairedAnswers`), else by whether their own 95 % intervals
+    overlap, which tells far fewer apart. Both are empty where there is nothing to compare with.
 
     Args:
         frame: as :func:`splitbench.bench.results.table.read` returns it.
@@ -42,7 +43,7 @@ def summary(
     Returns:
         Text, one row per question.
     """
-    good = points(frame)
+    good, paired = points(frame), PairedAnswers(frame)
     needs = dict(tuple(bytes_at_drops(good, drops).groupby(["dataset", "backbone"])))
     rows: list[tuple[str, ...]] = []
     for (dataset, backbone), group in good.groupby(["dataset", "backbone"], sort=True):
@@ -51,9 +52,9 @@ def summary(
         for split in splits_in_order(group) or ["input"]:
             place = (str(dataset), str(backbone), split)
             here = need[need["split"].isin([split, "input"])]
-            rows += [(*place, *_fewest_bytes(here[here["tolerated_drop"] == drop], drop)) for drop in drops]
+            rows += [(*place, *_fewest_bytes(here[here["tolerated_drop"] == drop], drop, paired)) for drop in drops]
             here = reach[reach["split"].isin([split, "input"])]
-            rows += [(*place, *_highest_accuracy(here[here["budget"] == budget], budget)) for budget in chosen]
+            rows += [(*place, *_highest_accuracy(here[here["budget"] == budget], budget, paired)) for budget in chosen]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -71,18 +72,18 @@ def _round(logarithm: float) -> float:
     return min(candidates, key=lambda candidate: abs(math.log10(candidate) - logarithm))
 
 
-def _fewest_bytes(table: pd.DataFrame, drop: float) -> tuple[str, ...]:
+def _fewest_bytes(table: pd.DataFrame, drop: float, paired: PairedAnswers) -> tuple[str, ...]:
     question = f"fewest bytes, drop ≤ {drop:g}"
     order = table.dropna(subset=["bytes"]).sort_values("bytes", kind="stable")
     if order.empty:
-        return (question, "none", "not reached", "", "", "", "")
+        return (question, "none", "not reached", "", "", "", "", "")
     best = order.iloc[0]
     answer = f"{'≤ ' * (best['how'] == 'at most')}{best['bytes']:,.0f} bytes"
     if len(order) == 1:
-        return (question, _name(best), answer, format_interval(best), "none reaches it", "", "")
+        return (question, _name(best), answer, format_interval(best), "none reaches it", "", "", "")
     other = order.iloc[1]
-    clear = "yes" if intervals_apart(best, other) else "no"
-    return (question, _name(best), answer, format_interval(best), _name(other), _more_bytes(best, other), clear)
+    clear = _clear(best, other, paired, fewer_bytes(drop), apart=intervals_apart(best, other))
+    return (question, _name(best), answer, format_interval(best), _name(other), _more_bytes(best, other), *clear)
 
 
 def _more_bytes(best: Row, other: Row) -> str:
@@ -92,20 +93,28 @@ def _more_bytes(best: Row, other: Row) -> str:
     return "" if all(bounds) else f"{sign}{100 * (other['bytes'] / best['bytes'] - 1):,.0f} % more bytes"
 
 
-def _highest_accuracy(table: pd.DataFrame, budget: float) -> tuple[str, ...]:
+def _highest_accuracy(table: pd.DataFrame, budget: float, paired: PairedAnswers) -> tuple[str, ...]:
     question = f"accuracy within {budget:,.0f} bytes"
     order = table.dropna(subset=["accuracy"]).sort_values("accuracy", ascending=False, kind="stable")
     if order.empty:
-        return (question, "none", "not reached", "", "", "", "")
+        return (question, "none", "not reached", "", "", "", "", "")
     best = order.iloc[0]
     answer = f"{best['accuracy']:.2f} %"
     interval = f"{best['accuracy_low']:.1f} to {best['accuracy_high']:.1f}"
     if len(order) == 1:
-        return (question, _name(best), answer, interval, "none reaches it", "", "")
+        return (question, _name(best), answer, interval, "none reaches it", "", "", "")
     other = order.iloc[1]
     difference = f"{best['accuracy'] - other['accuracy']:.2f} points less"
-    clear = "yes" if best["accuracy_low"] > other["accuracy_high"] else "no"
-    return (question, _name(best), answer, interval, _name(other), difference, clear)
+    apart = bool(best["accuracy_low"] > other["accuracy_high"])
+    clear = _clear(best, other, paired, more_accurate(budget), apart=apart)
+    return (question, _name(best), answer, interval, _name(other), difference, *clear)
+
+
+def _clear(best: Row, other: Row, paired: PairedAnswers, better: Better, *, apart: bool) -> tuple[str, str]:
+    """Return the columns ``clear`` and ``by``; ``apart`` says whether the intervals of the two do not overlap."""
+    clear = paired.clear(best, other, better)
+    by = "intervals" if clear is None else "same images"
+    return "yes" if (apart if clear is None else clear) else "no", by
 
 
 def _name(row: Row) -> str:
