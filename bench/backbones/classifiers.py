@@ -28,7 +28,12 @@ class Classifier:
     @property
     def recipe(self) -> dict[str, Any]:
         """The preprocessing's fields."""
-        return self.preprocessing.model_dump(mode="json")
+        return self.preprocessing.recipe
+
+    @property
+    def input(self) -> str:
+        """Size, resizing and interpolation of the preprocessing."""
+        return str(self.preprocessing)
 
     def pixels(self, image: Image.Image) -> Tensor:
         """The network's input, resized and cropped, not yet normalized: uint8, (3, H, W)."""

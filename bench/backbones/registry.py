@@ -2,8 +2,9 @@
 
 One's own are named by import path, ``my_package.my_module:factory`` (:mod:`splitbench.bench.backbones.user_models`).
 
-A backbone comes with its own preprocessing: that of torchvision's weights, of timm's data configuration, or of the
-registry of the networks that come along (:mod:`splitbench.bench.backbones.zoo`). A sweep may replace single fields.
+A backbone comes with its own preprocessing: that of torchvision's weights, of timm's data configuration at the size
+that timm tests at, or of the registry of the networks that come along (:mod:`splitbench.bench.backbones.zoo`). A sweep
+may replace single fields.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -13,13 +14,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import timm
-import timm.data
 import torch
 import torchvision
 from PIL import Image
 from torch import Tensor, nn
 
-from splitbench.bench.backbones import named_weights, user_models
+from splitbench.bench.backbones import named_weights, timm_config, user_models
 from splitbench.bench.backbones.classifiers import Classifier
 from splitbench.bench.backbones.detectors import Detector
 from splitbench.bench.backbones.detectors.frozen import freeze
@@ -59,6 +59,11 @@ class Backbone(Protocol):
     @property
     def recipe(self) -> dict[str, Any]:
         """What is done to a picture before the model sees it: a part of a cell's key."""
+        ...
+
+    @property
+    def input(self) -> str:
+        """The size of the model's input, and how pictures are brought to it, for tables: ``3x224x224, resize 256``."""
         ...
 
     def pixels(self, image: Image.Image) -> Tensor:
@@ -112,17 +117,21 @@ def _torchvision(name: str, args: dict[str, Any], weights: str, download: bool) 
         # Its class indices are COCO's category ids; 0 is the background.
         model.categories = tuple(range(1, args.get("num_classes", len(chosen.meta["categories"]))))
         return model, None
-    preset = chosen.transforms()
+    model = torchvision.models.get_model(name, weights=hub, **args)
+    return model, preprocessing_of(chosen.transforms())
+
+
+def preprocessing_of(preset: Any) -> Preprocessing:
+    """Return what a transform of torchvision's weights (``ImageClassification``) does to a picture."""
     (size,) = preset.resize_size
     (crop,) = preset.crop_size
-    preprocessing = Preprocessing(
+    return Preprocessing(
         resize=size,
         crop=crop,
         interpolation=preset.interpolation.value,
         mean=tuple(preset.mean),
         std=tuple(preset.std),
     )
-    return torchvision.models.get_model(name, weights=hub, **args), preprocessing
 
 
 def _timm(name: str, args: dict[str, Any], weights: str, download: bool) -> Built:
@@ -131,18 +140,7 @@ def _timm(name: str, args: dict[str, Any], weights: str, download: bool) -> Buil
             f"timm/{name}", weights, f"give a file, `default` or `none`; variants are named as timm/{name}.TAG"
         )
     model = timm.create_model(name, pretrained=download, **args)
-    config = timm.data.resolve_data_config(model=model)
-    _, height, width = config["input_size"]
-    resize = int(height / config["crop_pct"]), int(width / config["crop_pct"])
-    preprocessing = Preprocessing(
-        # "squash" and "border" both bring the whole picture into a fixed shape; only the latter would keep its ratio.
-        resize=resize[0] if config["crop_mode"] == "center" and height == width else resize,
-        crop=height if height == width else (height, width),
-        interpolation=config["interpolation"] if config["interpolation"] != "random" else "bicubic",
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
-    )
-    return model, preprocessing
+    return model, timm_config.preprocessing_of(model, args)
 
 
 def _zoo(name: str, args: dict[str, Any], weights: str, download: bool) -> Built:
@@ -243,6 +241,22 @@ def _builder(name: str, overrides: dict[str, Any]) -> tuple[Builder, str]:
     return SOURCES[source].load(short), short
 
 
+def _at_training_resolution(name: str, model: nn.Module, args: dict[str, Any]) -> Preprocessing:
+    if not name.startswith("timm/"):
+        raise UserError(f"{name}: `resolution: train` is for timm's models; give `resize` and `crop` instead")
+    return timm_config.preprocessing_of(model, args, "train")
+
+
+def _changed(name: str, own: Preprocessing, overrides: dict[str, Any]) -> Preprocessing:
+    chosen = own.changed(overrides)
+    if chosen.has_border and not own.has_border:
+        raise UserError(
+            f"{name}: preprocessing: the crop is larger than what it is cut from, so that pictures get a black border "
+            f"({chosen}): give both, `resize` and `crop`"
+        )
+    return chosen
+
+
 def build(
     name: str,
     args: dict[str, Any],
@@ -290,7 +304,9 @@ def build(
     model = model.eval().requires_grad_(False).to(device)
     digest = weight_files.digest(model.state_dict())
     if preprocessing is not None:
-        return Classifier(name, model, preprocessing.changed(overrides), digest)
+        if overrides.get("resolution") == "train":
+            preprocessing = _at_training_resolution(name, model, args)
+        return Classifier(name, model, _changed(name, preprocessing, overrides), digest)
     if overrides:
         raise UserError(
             f"{name} resizes and normalizes by itself: leave `preprocessing` out, and set `args` where it can"

@@ -14,9 +14,11 @@ it.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 from torch import nn
 
+from splitbench.bench.backbones import timm_config
 from splitbench.bench.backbones.detectors import is_detector
 from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.utils import user_code
@@ -62,12 +64,20 @@ def _preprocessing(name: str, model: nn.Module, overrides: dict[str, Any]) -> Pr
     fields = dict(own) | overrides
     missing = [field for field in _NEEDED if field not in fields]
     if missing:
-        example = "`{resize: null, crop: 32, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}`"
         raise UserError(
             f"{name}: how its input is made is not told: {', '.join(missing)} missing. Give them in the sweep (to "
-            f"`splitbench splits`, by --preprocessing), as in {example}, or as the model's attribute `preprocessing`"
+            f"`splitbench splits`, by --preprocessing), {_example(model)}, or as the model's attribute `preprocessing`"
         )
     try:
         return Preprocessing.model_validate(fields)
     except ValidationError as error:
         raise UserError(format_validation_error(error, f"{name}: preprocessing", Preprocessing)) from None
+
+
+def _example(model: nn.Module) -> str:
+    """Preprocessing as a sweep has it: for a network of timm's what its configuration says, which may not be meant."""
+    if not getattr(model, "pretrained_cfg", None):
+        return "as in `{resize: null, crop: 32, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}`"
+    fields = timm_config.preprocessing_of(model, {}).model_dump(mode="json", include={*_NEEDED, "interpolation"})
+    text = yaml.safe_dump(fields, default_flow_style=True, sort_keys=False, width=1000).strip()
+    return f"as timm tests its pretrained weights: `{text}`"

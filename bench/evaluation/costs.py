@@ -96,6 +96,7 @@ class _CostMeter:
             }
         return {
             "precision": self.inputs.precision,
+            "input": self.inputs.backbone.input,
             "cut": " + ".join("x".join(map(str, spec.shape)) for spec in split.specs),
             "split_by": split.how,
             "macs_head": macs_head,

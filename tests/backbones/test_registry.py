@@ -1,12 +1,10 @@
 """Backbones by name: preprocessing equal to its makers', weights from files, faults in a sentence."""
 
-import numpy as np
 import pytest
 import timm
 import timm.data
 import torch
 import torchvision
-from PIL import Image
 from safetensors.torch import save_file
 
 from splitbench.bench.backbones import registry
@@ -15,12 +13,7 @@ from splitbench.bench.run.sources import Sources, open_backbone
 from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec
 from splitbench.bench.utils.errors import UserError
 from tests.helpers.closeness import NUMBERS, close
-
-
-def picture(width, height):
-    rng = np.random.default_rng(width)
-    coarse = Image.fromarray(rng.integers(0, 256, (7, 9, 3), np.uint8))
-    return coarse.resize((width, height), Image.Resampling.BICUBIC)
+from tests.helpers.photographs import picture
 
 
 def build(name, weights="none", folder=None, **overrides):
@@ -39,18 +32,65 @@ def test_preprocessing_equals_torchvisions(name, size):
     assert close(inputs(build(f"torchvision/{name}"), picture(*size)), expected, NUMBERS)
 
 
+def test_every_transform_of_torchvisions_classifiers_is_read():
+    models = torchvision.models.list_models(module=torchvision.models)
+    presets = [weights.transforms() for name in models for weights in torchvision.models.get_model_weights(name)]
+    distinct = {str(preset): preset for preset in presets}
+    assert len(distinct) > 20
+    for preset in distinct.values():
+        preprocessing = registry.preprocessing_of(preset)
+        normalize = Normalize(preprocessing.mean, preprocessing.std)
+        given = normalize(preprocessing.pixels(picture(320, 240))[None])[0]
+        assert close(given, preset(picture(320, 240)), NUMBERS), preset
+
+
 @pytest.mark.parametrize("size", [(320, 240), (227, 500)])
-@pytest.mark.parametrize("name", ["mobilenetv2_050", "resnet10t", "efficientvit_b0", "mobilevit_xxs"])
-def test_preprocessing_equals_timms(name, size):
+@pytest.mark.parametrize("test_size", [True, False])
+@pytest.mark.parametrize("name", ["mobilenetv2_050", "resnet10t", "efficientvit_b0", "mobilevit_xxs", "regnetz_b16"])
+def test_preprocessing_equals_timms(name, test_size, size):
     model = timm.create_model(name, pretrained=False)
-    expected = timm.data.create_transform(**timm.data.resolve_data_config(model=model))(picture(*size))
-    assert close(inputs(build(f"timm/{name}"), picture(*size)), expected, NUMBERS)
+    config = timm.data.resolve_model_data_config(model, use_test_size=test_size)
+    backbone = build(f"timm/{name}", resolution="test" if test_size else "train")
+    assert close(inputs(backbone, picture(*size)), timm.data.create_transform(**config)(picture(*size)), NUMBERS)
+
+
+def test_the_default_is_the_size_that_timms_published_accuracy_is_of():
+    """81.24 % top-1 of resnet50.a1_in1k is at 288 (timm's results-imagenet.csv), where 224 was trained at."""
+    assert str(build("timm/resnet50.a1_in1k").preprocessing) == "3x288x288, resize 288, bicubic"
+    trained = build("timm/resnet50.a1_in1k", resolution="train")
+    assert trained.input == "3x224x224, resize 235, bicubic"
+    assert trained.recipe == {
+        "resize": 235,
+        "crop": 224,
+        "longer": "truncated",
+        "interpolation": "bicubic",
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+    }  # what a cell's key has held since before there was a choice
+
+
+def test_an_img_size_in_args_takes_the_preprocessing_along():
+    backbone = registry.build("timm/vit_tiny_patch16_224", {"img_size": 96}, "none", {})
+    assert backbone.pixels(picture(320, 240)).shape == (3, 96, 96)
+
+
+def test_what_has_one_size_refuses_that_of_the_training():
+    with pytest.raises(UserError, match="`resolution: train` is for timm's models"):
+        build("torchvision/squeezenet1_1", resolution="train")
 
 
 def test_single_fields_can_be_replaced():
     backbone = build("torchvision/squeezenet1_1", resize=None, crop=64, mean=(0.5, 0.5, 0.5))
     assert backbone.preprocessing.pixels(picture(100, 80)).shape == (3, 64, 64)
     assert backbone.preprocessing.std == (0.229, 0.224, 0.225)
+
+
+def test_a_crop_that_is_larger_than_what_it_is_cut_from_is_refused():
+    with pytest.raises(UserError, match=r"black border.*\(3x288x288, resize 256, bicubic\): give both"):
+        build("timm/resnet50.a1_in1k", resize=256)
+    assert build("timm/resnet50.a1_in1k", resize=256, crop=224).input == "3x224x224, resize 256, bicubic"
+    padded = build("torchvision/squeezenet1_1", resize=(64, 64), crop=64, fit="contain").preprocessing
+    assert padded.pixels(picture(90, 30))[:, 0, 0].tolist() == [124, 116, 104]  # the mean colour
 
 
 @pytest.mark.parametrize(("longer", "width"), [("truncated", 336), ("rounded", 337)])

@@ -241,3 +241,11 @@ def test_a_sweep_runs_such_a_backbone_and_a_change_of_its_code_runs_it_again(fol
     assert after["tiny"].key != before["tiny"].key
     assert after["torchvision/squeezenet1_1"].key == before["torchvision/squeezenet1_1"].key
     assert "code" not in after["torchvision/squeezenet1_1"].ingredients
+
+
+def test_a_network_of_timms_is_asked_for_its_preprocessing_with_timms_as_the_example(folder):
+    (folder / "own" / "timms.py").write_text(
+        "import timm\ndef ten():\n    return timm.create_model('resnet10t', num_classes=10)\n"
+    )
+    with pytest.raises(UserError, match=r"missing.*as timm tests its pretrained weights: `\{resize: 235, crop: 224, "):
+        build("own.timms:ten")

@@ -25,7 +25,7 @@ def test_splits_tells_the_share_of_zeros_in_photographs(capsys, tmp_path: Path):
     words = ("--weights", "default", "--image", file)
     assert splitbench("splits", "splitbench/small_resnet", *words) == 0
     lines = capsys.readouterr().out.splitlines()
-    shares = [int(line.split("%")[0].split()[-1]) for line in lines[1:]]
+    shares = [int(line.split("%")[0].split()[-1]) for line in lines[1:-1]]
     assert all(0 <= share <= 100 for share in shares)
     assert max(shares) > 20  # after a ReLU
 
@@ -80,6 +80,20 @@ def test_every_key_of_a_sweep_is_told(capsys):
     told = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")}
     for model in (Sweep, DatasetSpec, BackboneSpec, AutoSplits, MethodSpec, Preprocessing):
         assert set(model.model_fields) <= told
+
+
+def test_splits_says_what_the_input_is_and_which_sizes_there_are(capsys):
+    assert splitbench("splits", "timm/resnet10t") == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "input: 3x224x224, resize 235, bicubic",
+        "`preprocessing: {resolution: test}`, the default: 3x224x224, resize 235, bicubic; "
+        "`{resolution: train}`: 3x176x176, resize 201, bicubic",
+    ]
+    trained = ("splits", "timm/resnet10t", "--preprocessing", "{resolution: train}")
+    assert splitbench(*trained) == 0
+    assert "input: 3x176x176, resize 201, bicubic" in capsys.readouterr().out
+    assert splitbench("splits", "splitbench/small_detector") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "input: 3x192x192, resize 192x192, bilinear"
 
 
 def test_splits_takes_the_size_that_the_model_is_given(capsys):

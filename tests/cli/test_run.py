@@ -68,6 +68,7 @@ def test_a_run_ends_in_table_comparison_and_figures(done):
     assert tuple(table[0]) == NAMES
     assert {row["status"] for row in table} == {"ok"}
     assert {row["images"] for row in table} == {"12"}
+    assert {row["input"] for row in table} == {"3x64x64, resize 64, bilinear"}
     for row in table:
         parts = sum(float(row[name]) for name in ("payload_bytes", "side_bytes", "framing_bytes"))
         assert parts == pytest.approx(float(row["bytes_mean"]), rel=1e-6)

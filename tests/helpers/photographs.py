@@ -29,3 +29,10 @@ def photographs_in(root: Path) -> Path:
             writer.writerow(["file", "label"])
             writer.writerows([f"images/{file.name}", index % 10] for index, file in enumerate(files))
     return root
+
+
+def picture(width: int, height: int) -> Image.Image:
+    """Colours that change slowly, always the same for a size."""
+    rng = np.random.default_rng(width)
+    coarse = Image.fromarray(rng.integers(0, 256, (7, 9, 3), np.uint8))
+    return coarse.resize((width, height), Image.Resampling.BICUBIC)

@@ -113,6 +113,11 @@ class Detector:
         return {}
 
     @property
+    def input(self) -> str:
+        """The detector's own resizing."""
+        return self._network.input
+
+    @property
     def _network(self) -> Network:
         return TorchvisionNetwork(self.model) if is_torchvisions(self.model) else UserNetwork(self.model)
 

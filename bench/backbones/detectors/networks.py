@@ -26,6 +26,11 @@ class Network(Protocol):
         """Boxes that it can find in a picture."""
         ...
 
+    @property
+    def input(self) -> str:
+        """The size of the network's input, and how pictures are brought to it."""
+        ...
+
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
         """The shape of the network's input for a picture of this height and width."""
         ...
@@ -69,6 +74,15 @@ class TorchvisionNetwork:
     def most(self) -> int:
         """As the detector says itself."""
         return int(cast(Any, getattr(self.model, "roi_heads", self.model)).detections_per_img)
+
+    @property
+    def input(self) -> str:
+        """What torchvision's transform says; in evaluation the last of several shorter sides is taken."""
+        rules = cast(Any, self.model.transform)
+        if rules.fixed_size is not None:
+            width, height = rules.fixed_size
+            return f"3x{height}x{width}, resize {height}x{width}, bilinear"
+        return f"3xHxW, resize {rules.min_size[-1]}, longer side at most {rules.max_size}, bilinear"
 
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
         """Height and width after resizing."""
@@ -162,6 +176,14 @@ class UserNetwork:
     def most(self) -> int:
         """As the detector says itself, else 100."""
         return int(getattr(self.model, "most", _MOST))
+
+    @property
+    def input(self) -> str:
+        """That ``prepare`` makes it, and its size where pictures of two shapes come out alike."""
+        shapes = {self.shape(_NOISE[1:]), self.shape(_NOISE[:0:-1])}
+        channels = next(iter(shapes))[0]
+        size = "x".join(map(str, shapes.pop())) if len(shapes) == 1 else f"{channels}xHxW"
+        return f"{size}, by the detector's prepare"
 
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
         """That of ``prepare``'s result."""

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from PIL import Image
 from pydantic import ValidationError
-from torch import nn
 
 from splitbench.bench.analysis.figures.axes import format_tick
 from splitbench.bench.backbones import registry
-from splitbench.bench.backbones.preprocessing import Preprocessing
+from splitbench.bench.backbones.preprocessing import Preprocessing, Resolution
+from splitbench.bench.backbones.registry import Backbone
+from splitbench.bench.backbones.timm_config import preprocessing_of
 from splitbench.bench.split.points import network_input, share_of_zeros, split_points
 from splitbench.bench.tools.splits.plot import plot
 from splitbench.bench.utils.errors import UserError
@@ -34,7 +35,8 @@ def described(
     """
     if figure is not None and file_for(figure, "--plot", "splits.png").suffix.lower() not in _FIGURES:
         raise UserError(f"{figure}: --plot takes a file ending in {', '.join(_FIGURES)}")
-    model, example = _opened(name, weights, images, _fields(preprocessing))
+    backbone, example = _opened(name, weights, images, _fields(preprocessing))
+    model = backbone.model
     points = split_points(model, example)
     zeros = share_of_zeros(model, points, example) if images else {}
     yield (
@@ -50,6 +52,7 @@ def described(
             f"{format_tick(point.parameters_head):>9} {format_tick(point.parameters_tail):>9}"
             + ("  larger than the input" if point.larger_than_input else "")
         )
+    yield from _inputs(backbone)
     if figure is not None:
         size = network_input(model, example)[0].numel() * 4
         plot(points, figure, f"{name}: what crosses, and what is computed before", size)
@@ -66,13 +69,22 @@ def _fields(preprocessing: str) -> dict[str, Any]:
     return fields
 
 
-def _opened(name: str, weights: str, images: Sequence[Path], fields: dict[str, Any]) -> tuple[nn.Module, Any]:
-    """The model, and an example of its input: the photographs, or noise of the size that it is given."""
+def _inputs(backbone: Backbone) -> Iterator[str]:
+    """What the network is given, and both sizes where timm tests weights at a larger one than they were trained at."""
+    yield f"input: {backbone.input}"
+    if backbone.name.startswith("timm/"):
+        test, train = (preprocessing_of(backbone.model, {}, at) for at in get_args(Resolution))
+        if test != train.changed({"resolution": "test"}):
+            yield f"`preprocessing: {{resolution: test}}`, the default: {test}; `{{resolution: train}}`: {train}"
+
+
+def _opened(name: str, weights: str, images: Sequence[Path], fields: dict[str, Any]) -> tuple[Backbone, Any]:
+    """The backbone, and an example of its input: the photographs, or noise of the size that it is given."""
     try:
         backbone = registry.build(name, {}, weights, fields)
     except ValidationError as error:
         raise UserError(format_validation_error(error, f"{name}: preprocessing", Preprocessing)) from None
-    return backbone.model, backbone.example([_photograph(path) for path in images])
+    return backbone, backbone.example([_photograph(path) for path in images])
 
 
 def _photograph(path: Path) -> Image.Image:
