@@ -1,5 +1,6 @@
 """Whether the best answer is clear: by the same images for both, and not by their own intervals."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from tests.helpers import csv_samples as samples
 IMAGES = 400
 
 
-def stored(folder: Path, curves: dict[str, list[tuple[float, set[int]]]], *, seed: int = 0) -> list[samples.Row]:
+def stored(folder: Path, curves: dict[str, Sequence[tuple[float, set[int]]]], *, seed: int = 0) -> list[samples.Row]:
     """Rows with records: a method's rate points as (bytes, images that it gets wrong and the backbone right)."""
     (folder / "records").mkdir(parents=True, exist_ok=True)
     rows = []

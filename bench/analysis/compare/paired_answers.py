@@ -81,30 +81,35 @@ class PairedAnswers:
         """
         names = [tuple(str(row[column]) for column in CURVE) for row in (best, other)]
         drops = [self._samples(name) for name in names]
-        if drops[0] is None or drops[1] is None or len({self._images(name) for name in names}) > 1:
+        if drops[0] is None or drops[1] is None or len(set.union(*map(self._images, names))) > 1:
             return None
         if self._smoothed:
             images = float(self._points[names[0]]["images"].iloc[0])
             added = np.random.default_rng(1).poisson(1.0, (2, len(drops[0]), 1)) - 1
-            drops = [drop - 100 * extra / images for drop, extra in zip(drops, added, strict=True)]  # type: ignore[operator]
+            drops = [drop - 100 * extra / images for drop, extra in zip(drops, added, strict=True)]
         sizes = [self._points[name]["bytes_mean"].to_numpy(float) for name in names]
-        ahead = [better(sizes[0], mine, sizes[1], theirs) for mine, theirs in zip(*drops, strict=True)]  # type: ignore[arg-type]
+        ahead = [better(sizes[0], mine, sizes[1], theirs) for mine, theirs in zip(*drops, strict=True)]
         return float(np.mean(ahead)) >= SHARE
 
-    def _images(self, name: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(sorted(set(self._cells[name]["fingerprint"])))
+    def _images(self, name: tuple[str, ...]) -> set[tuple[str, float]]:
+        cells = self._cells[name]
+        return set(zip(cells["fingerprint"], cells["images"], strict=True))
 
     def _samples(self, name: tuple[str, ...]) -> NDArray[np.float64] | None:
-        """Return the drops of a curve's rate points, means over seeds, (samples, points); None without records."""
+        """Return the drops of a curve's rate points, (samples, points); None without records."""
         if name not in self._drops:
-            columns = []
-            for _, point in self._points[name].iterrows():
-                cells = self._cells[name]
-                seeds = cells[(cells["knob"] == point["knob"]) & (cells["value"] == point["value"])]
-                columns.append([self._cell_drops(cell) for _, cell in seeds.iterrows()])
-            whole = all(drop is not None for seeds in columns for drop in seeds)
-            self._drops[name] = np.column_stack([np.mean(seeds, axis=0) for seeds in columns]) if whole else None
+            points = [self._point_drops(name, point) for _, point in self._points[name].iterrows()]
+            known = [drops for drops in points if drops is not None]
+            self._drops[name] = np.column_stack(known) if len(known) == len(points) else None
         return self._drops[name]
+
+    def _point_drops(self, name: tuple[str, ...], point: Row) -> NDArray[np.float64] | None:
+        """Return a rate point's drops, means over its seeds, (samples,); None without records."""
+        cells = self._cells[name]
+        seeds = cells[(cells["knob"] == point["knob"]) & (cells["value"] == point["value"])]
+        drops = [self._cell_drops(cell) for _, cell in seeds.iterrows()]
+        known = [drop for drop in drops if drop is not None]
+        return np.asarray(np.mean(known, axis=0)) if len(known) == len(drops) else None
 
     def _cell_drops(self, cell: Row) -> NDArray[np.float64] | None:
         return _hit_drops(cell) if cell["task"] == "classification" else self._ap_drops(cell)
@@ -128,10 +133,10 @@ def _hit_drops(cell: Row) -> NDArray[np.float64] | None:
     records = read_records(cell, ("top1", "baseline_top1"))
     if records is None:
         return None
-    lost = (records["baseline_top1"] == 1).astype(np.float64) - (records["top1"] == 1)
+    lost = (records["baseline_top1"] == 1).astype(np.float64) - (records["top1"] == 1).astype(np.float64)
     images, rng = len(lost), np.random.default_rng(0)
     rows = max(1, _CHUNK // images)
-    parts = []
+    parts: list[NDArray[np.float64]] = []
     for first in range(0, bootstrap.SAMPLES, rows):
         count = min(rows, bootstrap.SAMPLES - first)
         parts.append(rng.multinomial(images, np.full(images, 1 / images), count) @ lost)
