@@ -70,7 +70,7 @@ class QuantizeContext:
 def _fit(fitted: Quantizer, context: Context, index: int) -> ContextTables:
     """The tables of one tensor of the cut."""
     spec = context.specs[index]
-    largest = 2**fitted.settings.bits - 1
+    largest = fitted.settings.top
     counts = ContextCounts(_map_shape(spec.shape)[0], -largest, largest)
 
     def images() -> Iterator[Maps]:

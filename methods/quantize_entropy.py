@@ -77,7 +77,7 @@ def _deploy(settings: Any, context: Context) -> Deployment:
 
 def _fit(fitted: Quantizer, settings: Settings, context: Context) -> tuple[list[int], list[Tables]]:
     """For each tensor of the cut: the axis whose places have tables of their own, 0 for one table; and the tables."""
-    largest = 2**settings.bits - 1
+    largest = settings.top
     candidates = [_axes(spec, settings.coder) for spec in context.specs]
     counts = [
         [Counts(_groups(spec.shape, axis), -largest, largest) for axis in axes]

@@ -88,9 +88,9 @@ class _Codec:
         return streams
 
     def _encode_tensor(self, x: Tensor, index: int) -> list[Bitstream]:
-        bits, rice = self.settings.bits, self.settings.literals == "rice"
+        bits, rice = self.settings.top.bit_length(), self.settings.literals == "rice"
         ends = self.quantizer.ends_of(x, index)
-        symbols = linear.fold(self.quantizer.levels(x, ends), ends, bits).flatten(1)
+        symbols = linear.fold(self.quantizer.levels(x, ends), ends, self.settings.top).flatten(1)
         if symbols.device.type == "cpu":
             codes = zero_runs.encode_rows(symbols.numpy(), bits, rice)
         else:
@@ -110,17 +110,19 @@ class _Codec:
 
     def _decode_tensor(self, left: list[memoryview], index: int, spec: TensorSpec) -> Tensor:
         """One tensor of every image, taken from the beginning of what is left of its bitstream."""
-        bits, shape = self.settings.bits, self.quantizer.groups(spec, len(left))
+        top, shape = self.settings.top, self.quantizer.groups(spec, len(left))
         symbols = np.empty((len(left), spec.elements), np.uint8)
         low, high = [torch.zeros(0, shape[1])], [torch.zeros(0, shape[1])]
         for image, data in enumerate(left):
             ends, data = self.quantizer.received(data, index, shape[1])
             low.append(ends.low)
             high.append(ends.high)
-            symbols[image], used = zero_runs_decoder.decode(data, spec.elements, bits)
+            symbols[image], used = zero_runs_decoder.decode(data, spec.elements, top.bit_length())
             left[image] = data[used:]
         ends = linear.Range(torch.cat(low), torch.cat(high))
-        levels = linear.unfold(torch.from_numpy(symbols).reshape(shape), ends, bits)
+        if top & (top + 1) and symbols.size and symbols.max() > top:  # other than 2**bits - 1
+            raise BitstreamError("damaged bitstream: a symbol is no level of the quantizer")
+        levels = linear.unfold(torch.from_numpy(symbols).reshape(shape), ends, top)
         return self.quantizer.values(levels, ends, spec)
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from splitbench.methods import base
@@ -13,19 +13,30 @@ from splitbench.methods.base import BitstreamError, Context, TensorSpec
 from splitbench.methods.coding import linear, ranges
 
 
+def _whole(bits: float) -> float:
+    """Return whole numbers as such: keys hold 2, and not 2.0."""
+    return int(bits) if bits == int(bits) else bits
+
+
 class Settings(base.Settings):
     """The quantizer's settings; ``bits`` is the knob.
 
-    ``granularity``: one range for a tensor, or one per channel. ``range``: from each image, and sent with it, or fitted
-    once on calibration images. ``clip: mse`` narrows it to the share that quantizes with the least squared error.
-    ``rounding: deadzone`` makes more levels zero.
+    ``bits``: the logarithm of the number of levels, 1 to 8. A value between whole ones is rounded to a whole number of
+    levels: 2.5 to 6. ``granularity``: one range for a tensor, or one per channel. ``range``: from each image, and sent
+    with it, or fitted once on calibration images. ``clip: mse`` narrows it to the share that quantizes with the least
+    squared error. ``rounding: deadzone`` makes more levels zero.
     """
 
-    bits: int = Field(ge=1, le=8)
+    bits: Annotated[int | float, Field(ge=1, le=8), AfterValidator(_whole)]
     granularity: linear.Granularity = "tensor"
     range: Literal["image", "calibrated"] = "image"
     clip: ranges.Clip = "none"
     rounding: linear.Rounding = "nearest"
+
+    @property
+    def top(self) -> int:
+        """The highest level; the lowest is 0."""
+        return round(2**self.bits) - 1
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,7 @@ class Quantizer:
         """Fit ranges where they are calibrated. Raises MethodError where calibration images are missing."""
         if settings.range == "image":
             return cls(settings)
-        how = settings.granularity, settings.bits, settings.clip, settings.rounding
+        how = settings.granularity, settings.top, settings.clip, settings.rounding
         fitted = ranges.fitted(context.calibration, *how)
         return cls(settings, fitted, [linear.Range(ends.low.cpu(), ends.high.cpu()) for ends in fitted])
 
@@ -60,7 +71,7 @@ class Quantizer:
         if self.fitted is not None:
             linear.extent(groups)  # refuses what cannot be coded
             return self.fitted[index]
-        return ranges.of_images(groups, self.settings.bits, self.settings.clip, self.settings.rounding)
+        return ranges.of_images(groups, self.settings.top, self.settings.clip, self.settings.rounding)
 
     def sent(self, ends: linear.Range, images: int) -> list[bytes]:
         """What each image's bitstream tells of its ranges."""
@@ -81,22 +92,22 @@ class Quantizer:
     def levels(self, x: Tensor, ends: linear.Range) -> Tensor:
         """Levels (B, G, N), uint8."""
         groups = linear.grouped(x, self.settings.granularity)
-        return linear.quantize(groups, ends, self.settings.bits, self.settings.rounding)
+        return linear.quantize(groups, ends, self.settings.top, self.settings.rounding)
 
     def symbols(self, x: Tensor, ends: linear.Range) -> Tensor:
         """Levels less their zero point, int32, in the shape of ``x``: 0 stands for 0."""
-        zero = ends.steps(self.settings.bits)[1].int()[..., None]
+        zero = ends.steps(self.settings.top)[1].int()[..., None]
         return (self.levels(x, ends).int() - zero).reshape(x.shape)
 
     def from_symbols(self, symbols: Tensor, ends: linear.Range, spec: TensorSpec) -> Tensor:
         """One image's tensor from symbols (1, ...). Raises BitstreamError for one that no level has."""
-        bits = self.settings.bits
-        levels = symbols.reshape(self.groups(spec, 1)).long() + ends.steps(bits)[1].long()[..., None]
-        if bool(((levels < 0) | (levels >= 2**bits)).any()):
+        top = self.settings.top
+        levels = symbols.reshape(self.groups(spec, 1)).long() + ends.steps(top)[1].long()[..., None]
+        if bool(((levels < 0) | (levels > top)).any()):
             raise BitstreamError("damaged bitstream: a symbol is no level of the quantizer")
         return self.values(levels, ends, spec)[0]
 
     def values(self, levels: Tensor, ends: linear.Range, spec: TensorSpec) -> Tensor:
         """The tensor (B, ...) of levels (B, G, N), as the network gave it."""
-        values = linear.dequantize(levels, ends, self.settings.bits).reshape(len(levels), *spec.shape)
+        values = linear.dequantize(levels, ends, self.settings.top).reshape(len(levels), *spec.shape)
         return values.to(spec.dtype) if spec.dtype.is_floating_point else values.round().to(spec.dtype)

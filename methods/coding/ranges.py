@@ -71,18 +71,18 @@ def from_bytes(data: memoryview, groups: int) -> tuple[Range, int]:
     return Range(-values[1:2], values[0:1]), used
 
 
-def of_images(groups: Tensor, bits: int, clip: Clip, rounding: Rounding) -> Range:
+def of_images(groups: Tensor, top: int, clip: Clip, rounding: Rounding) -> Range:
     """Every image's own ranges for groups (B, G, N), rounded as they travel."""
     full = extent(groups)
     if clip == "none":
         return rounded(full)
     candidates = [rounded(full.narrowed(share)) for share in SHARES]
-    errors = torch.stack([squared_error(groups, ends, bits, rounding) for ends in candidates])
+    errors = torch.stack([squared_error(groups, ends, top, rounding) for ends in candidates])
     return _chosen(candidates, errors.argmin(0))
 
 
 def fitted(
-    cuts: Callable[[], Iterable[Cut]], granularity: Granularity, bits: int, clip: Clip, rounding: Rounding
+    cuts: Callable[[], Iterable[Cut]], granularity: Granularity, top: int, clip: Clip, rounding: Rounding
 ) -> list[Range]:
     """One range (1, G) per tensor of the cut from all images that ``cuts()`` yields, called once, or twice to clip.
 
@@ -108,7 +108,7 @@ def fitted(
         for row, error, x in zip(candidates, errors, cut, strict=True):
             groups = grouped(x, granularity)
             for share, ends in enumerate(row):
-                error[share] += squared_error(groups, ends, bits, rounding).sum(0, keepdim=True)
+                error[share] += squared_error(groups, ends, top, rounding).sum(0, keepdim=True)
     return [_chosen(row, error.argmin(0)) for row, error in zip(candidates, errors, strict=True)]
 
 

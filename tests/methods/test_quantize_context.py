@@ -107,7 +107,7 @@ def test_neighbours_save_what_channels_alone_cannot():
     assert with_context < 0.85 * without
 
 
-@pytest.mark.parametrize("bits", [1, 3, 8])
+@pytest.mark.parametrize("bits", [1, 2.5, 3, 8])
 def test_the_cut_is_quantize_rles(bits):
     torch.manual_seed(0)
     cut = (torch.randn(3, 6, 5, 7).relu(), torch.randn(3, 9, 4), torch.randn(3, 5))

@@ -11,7 +11,7 @@ from splitbench.methods import Context, MethodError, TensorSpec
 BOTH = {name: METHODS.get(name) for name in ("quantize-entropy", "quantize-rle")}
 CHOICES = st.fixed_dictionaries(
     {
-        "bits": st.integers(1, 8),
+        "bits": st.one_of(st.integers(1, 8), st.sampled_from([1.6, 2.5, 6.3])),
         "granularity": st.sampled_from(["tensor", "channel"]),
         "range": st.sampled_from(["image", "calibrated"]),
         "clip": st.sampled_from(["none", "mse"]),
@@ -77,7 +77,7 @@ def bytes_of(name, cut, calibration, **chosen):
     return sum(len(stream.data) for stream in coded(name, cut, [calibration], **chosen)[0]) / len(cut[0])
 
 
-@pytest.mark.parametrize("bits", [1, 2, 4, 6])
+@pytest.mark.parametrize("bits", [1, 2, 2.5, 4, 6])
 def test_takes_fewer_bytes_than_run_lengths(bits):
     cut, calibration = (sparse(4, 32, 14, 14, seed=0),), (sparse(32, 32, 14, 14, seed=1),)
     ours = bytes_of("quantize-entropy", cut, calibration, bits=bits, range="calibrated")
