@@ -119,15 +119,27 @@ method
 variant
 anchor          |        | the curve that this one is compared with
 bd_rate         | %      | mean difference in bytes at equal accuracy, over the accuracies that both fronts cover
-bd_rate_overlap | %      | those accuracies, of what the two fronts cover together; a number needs 50
+bd_rate_overlap | %      | those accuracies, of what the shorter front covers; a number needs 50
 bd_accuracy     | points | mean difference in accuracy at equal bytes, over the bytes that both curves cover
-bd_accuracy_overlap     | %      | those bytes (logarithms), of what the two curves cover together; a number needs 50
+bd_accuracy_overlap     | %      | those bytes (logarithms), of what the shorter curve covers; a number needs 50
 points_near     |        | this curve's rate points with a drop of at most 10 points; both numbers need 3
 points_on_front |        | of these, the undominated ones: no other is as accurate with fewer bytes; BD-rate needs 3
 anchor_points_near      |        | the anchor's points_near
 anchor_points_on_front  |        | the anchor's points_on_front
 reason          |        | why a number is not given
 at_split        |        | where the two are compared
+""",
+    "bd-matrix.csv": """
+dataset
+backbone
+at_split        |        | where the two are compared
+method          |        | a method, with the rate points of all its variants as one curve
+anchor          |        | the method that it is compared with, likewise
+bd_rate         | %      | mean difference in bytes at equal accuracy, over the accuracies that both fronts cover
+bd_rate_overlap | %      | those accuracies, of what the shorter front covers; a number needs 50
+bd_accuracy     | points | mean difference in accuracy at equal bytes, over the bytes that both curves cover
+bd_accuracy_overlap     | %      | those bytes (logarithms), of what the shorter curve covers; a number needs 50
+reason          |        | why a number is not given
 """,
     "paired-tests.csv": """
 dataset

@@ -10,6 +10,7 @@ import pytest
 
 from splitbench.bench.analysis.compare import compare
 from splitbench.bench.analysis.compare.bd import bd_table
+from splitbench.bench.analysis.compare.bd_matrix import as_matrix, bd_matrix
 from splitbench.bench.analysis.compare.remarks import deep_split_remarks, on_device_remarks
 from splitbench.bench.analysis.compare.summary import summary, telling_budgets
 from splitbench.bench.analysis.table_formats import (
@@ -52,6 +53,36 @@ def test_bd_of_halved_bytes_is_minus_fifty_percent(tmp_path):
     assert row["bd_rate_overlap"] == pytest.approx(100)
 
 
+def test_every_method_is_compared_with_every_other_one_with_all_its_variants(tmp_path):
+    rows = [
+        *samples.curve(SIZES, ACCURACIES, method="a"),
+        # Its two variants together are half as large as a at each accuracy; neither is alone.
+        *samples.curve([500, 1000, 6000], ACCURACIES[:3], method="b", variant="low"),
+        *samples.curve([9000, 2000, 4000], ACCURACIES[1:], method="b", variant="high"),
+    ]
+    matrix = bd_matrix(table(tmp_path, rows)).set_index(["method", "anchor"])
+    assert sorted(matrix.index) == [("a", "b"), ("b", "a")]
+    assert matrix["bd_rate"].to_dict() == pytest.approx({("a", "b"): 100, ("b", "a"): -50})
+    assert set(matrix["at_split"]) == {"layer2"} and set(matrix["reason"]) == {""}
+    arranged = as_matrix(matrix.reset_index(), "bd_rate")
+    assert arranged.loc["b", "a"] == pytest.approx(-50) and np.isnan(arranged.loc["a", "a"])
+
+
+def test_a_short_curve_within_a_long_one_is_compared_over_its_own_range(tmp_path):
+    long = samples.curve([500, 1000, 2000, 4000, 8000], [66.5, 70.0, 73.0, 74.0, 75.0])
+    short = samples.curve([500, 707, 1000], [70.0, 71.6, 73.0], method="b")
+    row = bd_of(tmp_path, long, short)
+    assert row["bd_rate_overlap"] == pytest.approx(100) and row["bd_rate"] == pytest.approx(-50, abs=1.5)
+
+
+def test_no_curve_is_read_off_a_single_gap(tmp_path):
+    wide = samples.curve([500, 1000, 8000], [66.5, 67.0, 75.9])
+    within = samples.curve([1000, 2000, 3000], [70.0, 71.6, 73.0], method="b")
+    row = bd_of(tmp_path, wide, within)
+    assert np.isnan(row["bd_rate"])
+    assert "0 of the anchor's points lie in the accuracies that both cover, 2 are needed" in row["reason"]
+
+
 def test_bd_accuracy_of_a_point_more_is_a_point(tmp_path):
     better = samples.curve(SIZES, [accuracy + 1 for accuracy in ACCURACIES], method="b")
     assert bd_of(tmp_path, samples.curve(SIZES, ACCURACIES), better)["bd_accuracy"] == pytest.approx(1)
@@ -74,7 +105,8 @@ def test_bd_ignores_what_lies_beyond_ten_points(tmp_path):
         (([1000], [74.0]), "it has 1 rate point near the baseline, 3 are needed"),
         (
             ([90000, 100000, 110000], [75.0, 75.5, 76.0]),
-            "no BD-rate: accuracies overlap by 0 % only; no BD-accuracy: bytes overlap by 0 % only",
+            "no BD-rate: accuracies overlap by 0 % of the shorter range only; "
+            "no BD-accuracy: bytes overlap by 0 % of the shorter range only",
         ),
         (
             ([1000, 2000, 4000, 8000], [70.0, 76.0, 75.5, 75.9]),

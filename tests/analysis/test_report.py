@@ -8,6 +8,7 @@ import pytest
 
 from splitbench.bench.analysis.compare import examine
 from splitbench.bench.analysis.compare.interpolation import bytes_at_drops
+from splitbench.bench.analysis.compare.summary import summary
 from splitbench.bench.analysis.figures import draw_all
 from splitbench.bench.analysis.report import write_report
 from splitbench.bench.analysis.report.contents import environment, runs_table
@@ -110,10 +111,10 @@ def test_sentences_give_the_numbers_of_the_tables(tmp_path):
         *samples.curve([2000, 4000, 8000], [70.0, 75.0, 76.0], wide=0.2, method="poor"),
     ]
     frame = read([samples.save(tmp_path / "cells.csv", rows)])
-    (line,) = sentences(frame, bytes_at_drops(frame))["torchvision/resnet50 on val"]
+    (line,) = sentences(frame, bytes_at_drops(frame), summary(frame))["torchvision/resnet50 on val"]
     assert line.startswith("At layer2, good needs fewest bytes at a drop of 1 point: 2,000 [")
     assert "50 % fewer than poor with 4,000" in line
-    assert line.endswith("the intervals do not overlap.")
+    assert line.endswith("their intervals do not overlap.")
     assert too_few_images(frame) == []
 
 
@@ -122,15 +123,15 @@ def test_sentences_tell_bounds_as_such(tmp_path):
     poor = samples.curve([100, 400], [74.9, 75.9], method="poor")
     rows = [row | {"drop_low": row["drop"] - 0.5, "drop_high": row["drop"] + 0.05} for row in [*few, *poor]]
     frame = read([samples.save(tmp_path / "cells.csv", rows)])
-    (line,) = sentences(frame, bytes_at_drops(frame))["torchvision/resnet50 on val"]
-    assert ": at most 30 [≤ 30], at least 74 % fewer than poor with 115 [≤ 100 to 123]; the intervals may" in line
+    (line,) = sentences(frame, bytes_at_drops(frame), summary(frame))["torchvision/resnet50 on val"]
+    assert ": at most 30 [≤ 30], at least 74 % fewer than poor with 115 [≤ 100 to 123]; their intervals overlap, or" in line
 
 
 def test_too_few_images_and_nothing_reached_are_told(tmp_path):
     frame = read([samples.save(tmp_path / "cells.csv", samples.curve([1000, 2000], [60.0, 65.0], images=50))])
     (warning,) = too_few_images(frame)
     assert "over 50 images an accuracy is known to ± 13." in warning
-    (line,) = sentences(frame, bytes_at_drops(frame))["torchvision/resnet50 on val"]
+    (line,) = sentences(frame, bytes_at_drops(frame), summary(frame))["torchvision/resnet50 on val"]
     assert line == "At layer2, nothing measured stays within a drop of 1 point."
 
 

@@ -16,8 +16,11 @@ The two ask different things of a curve:
 
 So BD-rate needs three points on the front of either curve, BD-accuracy three rate points, whether or not on it: a
 method that is as good as uncompressed from its second rate point on has a BD-accuracy, and no BD-rate, however many
-more are measured above. A cut's end is no measured point and does not count. Either number needs the ranges of the
-curves to overlap by half of what they cover together; where it is not given, ``reason`` says why.
+more are measured above. A cut's end is no measured point and does not count.
+
+Either number is a mean over the range that both curves cover. That must be half of the shorter curve's range at least,
+and hold two points of either curve, so that none is read off a single gap between its points. Where a number is not
+given, ``reason`` says why.
 """
 
 from collections import Counter
@@ -37,6 +40,7 @@ WITHIN = 10.0
 """The largest drop, in points, of a rate point that counts."""
 MIN_POINTS = 3
 MIN_OVERLAP = 0.5
+MIN_INSIDE = 2
 
 COLUMNS = [
     *(*CURVE, "anchor", "bd_rate", "bd_rate_overlap", "bd_accuracy", "bd_accuracy_overlap"),
@@ -75,7 +79,7 @@ def bd_table(frame: pd.DataFrame, anchor: str | None = None) -> pd.DataFrame:
     rows = []
     for (dataset, backbone), group in good.groupby(["dataset", "backbone"], sort=True):
         curves = {
-            (str(split), str(method), str(variant)): _curve(rate_points)
+            (str(split), str(method), str(variant)): curve_near_baseline(rate_points)
             for (split, method, variant), rate_points in group.groupby(CURVE[2:], sort=True)
         }
         splits = [name[0] for name in curves if name[1:] == chosen] or [""]
@@ -84,7 +88,7 @@ def bd_table(frame: pd.DataFrame, anchor: str | None = None) -> pd.DataFrame:
             for name, curve in curves.items():
                 if name[0] == "output" or name == (split, *chosen) or not _comparable(name[0], split):
                     continue
-                outcome = _compare(base, curve) if base is not None else _Outcome("the anchor was not measured")
+                outcome = compare_curves(base, curve) if base is not None else Outcome("the anchor was not measured")
                 at_split = split if name[0] in UNCUT and split else name[0]
                 place = {"dataset": dataset, "backbone": backbone, "at_split": at_split, "anchor": curve_name(*chosen)}
                 rows.append(place | dict(zip(CURVE[2:], name, strict=True)) | outcome._asdict())
@@ -110,7 +114,7 @@ def find_anchor(good: pd.DataFrame, anchor: str | None) -> Anchor:
     return Anchor(method, "" if "" in variants else max(variants, key=lambda variant: sizes[method, variant]))
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
     """A line through points by rising bytes, with the end of its cut where it has one, and the number measured."""
 
     size: Numbers
@@ -118,15 +122,15 @@ class _Line(NamedTuple):
     measured: int
 
 
-class _Curve(NamedTuple):
+class Curve(NamedTuple):
     """A curve near the baseline: its front, and what all its rate points reach."""
 
-    front: _Line
-    reached: _Line
+    front: Line
+    reached: Line
 
 
-class _Outcome(NamedTuple):
-    """A comparison's columns; overlaps in %."""
+class Outcome(NamedTuple):
+    """The columns of a comparison of two curves; overlaps in %."""
 
     reason: str
     points_near: float = np.nan
@@ -143,13 +147,14 @@ def _comparable(split: str, anchor_split: str) -> bool:
     return split == anchor_split or split in UNCUT or anchor_split in ("", *UNCUT)
 
 
-def _curve(rows: pd.DataFrame) -> _Curve:
+def curve_near_baseline(rows: pd.DataFrame) -> Curve:
+    """Return the part of some rate points' curve that counts: drops of at most :data:`WITHIN` points."""
     size, drop = rows["bytes_mean"].to_numpy(float), rows["drop"].to_numpy(float)
     near, first = drop <= WITHIN, _cut_end(size, drop)
     # Of rate points with the same bytes the best tells what they reach.
     sizes = np.unique(size[near])
     best = np.array([drop[size <= limit].min() for limit in sizes])
-    return _Curve(_line(*envelope(size[near], drop[near]), *first), _line(sizes, best, *first))
+    return Curve(_line(*envelope(size[near], drop[near]), *first), _line(sizes, best, *first))
 
 
 def _cut_end(size: Numbers, drop: Numbers) -> tuple[Numbers, Numbers]:
@@ -160,48 +165,56 @@ def _cut_end(size: Numbers, drop: Numbers) -> tuple[Numbers, Numbers]:
     return np.exp(np.interp([WITHIN], drop[::-1], np.log(size[::-1]))), np.array([WITHIN])
 
 
-def _line(size: Numbers, drop: Numbers, first_size: Numbers, first_drop: Numbers) -> _Line:
-    return _Line(np.concatenate([first_size, size]), -np.concatenate([first_drop, drop]), len(size))
+def _line(size: Numbers, drop: Numbers, first_size: Numbers, first_drop: Numbers) -> Line:
+    return Line(np.concatenate([first_size, size]), -np.concatenate([first_drop, drop]), len(size))
 
 
-def _compare(anchor: _Curve, test: _Curve) -> _Outcome:
+def compare_curves(anchor: Curve, test: Curve) -> Outcome:
+    """Return BD-rate and BD-accuracy of a curve against the anchor, or the reason why there is none."""
     counts = (test.reached.measured, test.front.measured, anchor.reached.measured, anchor.front.measured)
     for curve, owner in ((anchor, "the anchor"), (test, "it")):
         if (near := curve.reached.measured) < MIN_POINTS:
             few = f"{owner} has {format_count(near, 'rate point')} near the baseline, {MIN_POINTS} are needed"
-            return _Outcome(few, *counts)
+            return Outcome(few, *counts)
     rate, rate_overlap, no_rate = _bd_rate(anchor, test)
     accuracy, overlap, no_accuracy = _bd_accuracy(anchor.reached, test.reached)
     reason = "; ".join(filter(None, (no_rate, no_accuracy)))
-    return _Outcome(reason, *counts, rate, 100 * rate_overlap, accuracy, 100 * overlap)
+    return Outcome(reason, *counts, rate, 100 * rate_overlap, accuracy, 100 * overlap)
 
 
 _SETTINGS: dict[str, Any] = {"method": "pchip", "require_matching_points": False, "min_overlap": 0}
 
 
-def _bd_rate(anchor: _Curve, test: _Curve) -> tuple[float, float, str]:
+def _bd_rate(anchor: Curve, test: Curve) -> tuple[float, float, str]:
     """Return BD-rate in %, the share by which the accuracies overlap, and the reason if there is no number."""
     for curve, owner in ((anchor, "the anchor's"), (test, "its")):
         if (on := curve.front.measured) < MIN_POINTS:
             few = f"{on} of {owner} {curve.reached.measured} rate points near the baseline"
             verb = "is" if on == 1 else "are"
             return np.nan, np.nan, f"no BD-rate: {few} {verb} on its front, {MIN_POINTS} are needed"
-    share = _overlap(anchor.front.accuracy, test.front.accuracy)
-    if share < MIN_OVERLAP:
-        return np.nan, share, f"no BD-rate: accuracies overlap by {100 * share:.0f} % only"
+    share, fault = _common_range(anchor.front.accuracy, test.front.accuracy)
+    if fault:
+        return np.nan, share, f"no BD-rate: {fault.format('accuracies')}"
     return float(bd_rate(*anchor.front[:2], *test.front[:2], **_SETTINGS)), share, ""
 
 
-def _bd_accuracy(anchor: _Line, test: _Line) -> tuple[float, float, str]:
+def _bd_accuracy(anchor: Line, test: Line) -> tuple[float, float, str]:
     """Return BD-accuracy in points, the share by which the bytes overlap, and the reason if there is no number."""
-    share = _overlap(np.log(anchor.size), np.log(test.size))
-    if share < MIN_OVERLAP:
-        return np.nan, share, f"no BD-accuracy: bytes overlap by {100 * share:.0f} % only"
+    share, fault = _common_range(np.log(anchor.size), np.log(test.size))
+    if fault:
+        return np.nan, share, f"no BD-accuracy: {fault.format('bytes')}"
     return float(bd_psnr(*anchor[:2], *test[:2], **_SETTINGS)), share, ""
 
 
-def _overlap(a: Numbers, b: Numbers) -> float:
-    """Return the length of two ranges' intersection over that of their union's hull."""
-    both = min(a.max(), b.max()) - max(a.min(), b.min())
-    either = max(a.max(), b.max()) - min(a.min(), b.min())
-    return max(float(both / either), 0.0) if either > 0 else 0.0
+def _common_range(anchor: Numbers, test: Numbers) -> tuple[float, str]:
+    """Return the share of the shorter range that both cover, and why that is too little; empty if it is enough."""
+    low, high = max(anchor.min(), test.min()), min(anchor.max(), test.max())
+    shorter = min(np.ptp(anchor), np.ptp(test))
+    share = max(float((high - low) / shorter), 0.0) if shorter > 0 else 0.0
+    if share < MIN_OVERLAP:
+        return share, f"{{}} overlap by {100 * share:.0f} % of the shorter range only"
+    for values, owner in ((anchor, "the anchor's"), (test, "its")):
+        if (inside := int(((values >= low) & (values <= high)).sum())) < MIN_INSIDE:
+            verb = "lies" if inside == 1 else "lie"
+            return share, f"{inside} of {owner} points {verb} in the {{}} that both cover, {MIN_INSIDE} are needed"
+    return share, ""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from splitbench.bench.analysis.compare.bd import bd_table
+from splitbench.bench.analysis.compare.bd_matrix import bd_matrix
 from splitbench.bench.analysis.compare.cost_table import cost_table
 from splitbench.bench.analysis.compare.front import front_over_all, front_per_backbone, front_per_split
 from splitbench.bench.analysis.compare.interpolation import accuracy_at_budgets, bytes_at_drops
@@ -26,6 +27,8 @@ TITLES = {
     "(at most: a bound, as the smallest rate point already loses less)",
     "accuracy-at-bytes": "Accuracy (%) within a budget of bytes per image",
     "bd": "BD-rate (%, negative: fewer bytes) and BD-accuracy (points) against the anchor, at drops up to 10 points",
+    "bd-matrix": "BD-rate (%) and BD-accuracy (points) of every method against every other one, with all variants of "
+    "either as its curve",
     "paired-tests": "Rate points of nearly the same bytes, tested on the same images: a - b in points, with its paired "
     "95 % bootstrap interval, and p-values with Holm's correction over all rows",
     "costs": "Costs beside bytes",
@@ -89,6 +92,7 @@ def examine(paths: Iterable[Path | str], options: ComparisonOptions | None = Non
         "bytes-at-drop": bytes_at_drops(frame),
         "accuracy-at-bytes": accuracy_at_budgets(frame),
         "bd": bd_table(frame, options.anchor),
+        "bd-matrix": bd_matrix(frame),
         "paired-tests": tests,
         "costs": cost_table(frame),
     }

@@ -72,8 +72,13 @@ def _round(logarithm: float) -> float:
     return min(candidates, key=lambda candidate: abs(math.log10(candidate) - logarithm))
 
 
+def fewest_bytes_question(drop: float) -> str:
+    """Return how the summary asks for the fewest bytes at a tolerated drop in points."""
+    return f"fewest bytes, drop ≤ {drop:g}"
+
+
 def _fewest_bytes(table: pd.DataFrame, drop: float, paired: PairedAnswers) -> tuple[str, ...]:
-    question = f"fewest bytes, drop ≤ {drop:g}"
+    question = fewest_bytes_question(drop)
     order = table.dropna(subset=["bytes"]).sort_values("bytes", kind="stable")
     if order.empty:
         return (question, "none", "not reached", "", "", "", "", "")

@@ -1,7 +1,7 @@
 """The report: findings in sentences, figures, tables, what was run, what failed; all in one HTML file."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from splitbench.bench.analysis.compare import Findings
+from splitbench.bench.analysis.compare.bd_matrix import PLACE, as_matrix
 from splitbench.bench.analysis.figures import draw_all, draw_learning
-from splitbench.bench.analysis.report.elements import make_pictures, make_table
+from splitbench.bench.analysis.report.elements import Table, make_pictures, make_table
 from splitbench.bench.analysis.report.links import link_section
 from splitbench.bench.analysis.report.sentences import sentences, too_few_images
 from splitbench.bench.analysis.table_formats import readable
@@ -94,10 +95,11 @@ def gather(findings: Findings, figures: Sequence[Path]) -> dict[str, Any]:
     return {
         "title": _title(cells),
         "source": _source(frame),
-        "sentences": sentences(frame, tables["bytes-at-drop"]),
+        "sentences": sentences(frame, tables["bytes-at-drop"], tables["summary"]),
         "warnings": too_few_images(frame),
         "remarks": [line for line in findings.remarks["What else to know"] if line not in notes],
         "summary": make_table(readable(tables["summary"]), findings.title("summary")),
+        "matrices": list(_matrices(tables["bd-matrix"])),
         "pictures": make_pictures(file for file in figures if not _is_learning(file)),
         "learning": make_pictures(filter(_is_learning, figures)),
         "tables": [
@@ -110,6 +112,14 @@ def gather(findings: Findings, figures: Sequence[Path]) -> dict[str, Any]:
         "runs": make_table(runs_table(frame), "Runs"),
         "failed": failures(frame),
     }
+
+
+def _matrices(pairs: pd.DataFrame) -> Iterator[Table]:
+    """Yield per split the BD-rates between all methods for which there is any."""
+    for (dataset, backbone, split), rows in pairs.groupby(PLACE, sort=False):
+        if rows["bd_rate"].notna().any():
+            title = f"BD-rate in % of the row's method against the column's, {backbone} on {dataset} at {split}"
+            yield make_table(as_matrix(rows, "bd_rate").reset_index(), title)
 
 
 def _is_learning(figure: Path) -> bool:

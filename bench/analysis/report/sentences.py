@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from splitbench.bench.analysis.compare.front import splits_in_order
-from splitbench.bench.analysis.compare.interpolation import format_interval, intervals_apart
+from splitbench.bench.analysis.compare.interpolation import format_interval
+from splitbench.bench.analysis.compare.summary import fewest_bytes_question
 from splitbench.bench.analysis.table_formats import format_percent
 from splitbench.bench.results.names import Row, curve_name
 from splitbench.bench.results.table import points
@@ -14,18 +15,20 @@ DROP = 1.0
 """The tolerated drop, in points."""
 
 
-def sentences(frame: pd.DataFrame, needs: pd.DataFrame) -> dict[str, list[str]]:
+def sentences(frame: pd.DataFrame, needs: pd.DataFrame, summary: pd.DataFrame) -> dict[str, list[str]]:
     """Say per backbone and dataset which curve needs fewest bytes at each split, and how clearly.
 
     Args:
         frame: as :func:`splitbench.bench.results.table.read` returns it.
         needs: :func:`~splitbench.bench.analysis.compare.interpolation.bytes_at_drops` of it, at :data:`DROP` at least.
+        summary: :func:`~splitbench.bench.analysis.compare.summary.summary` of it, likewise.
     """
+    asked = summary[summary["question"] == fewest_bytes_question(DROP)].set_index(["dataset", "backbone", "at_split"])
     lines = {}
     for (dataset, backbone), rows in points(frame).groupby(["dataset", "backbone"], sort=True):
         here = needs[(needs["dataset"] == dataset) & (needs["backbone"] == backbone)]
         here = here[here["tolerated_drop"] == DROP]
-        lines[f"{backbone} on {dataset}"] = list(_fewest_bytes(rows, here))
+        lines[f"{backbone} on {dataset}"] = list(_fewest_bytes(rows, here, asked.loc[(dataset, backbone)]))
     return lines
 
 
@@ -42,7 +45,7 @@ def too_few_images(frame: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _fewest_bytes(rows: pd.DataFrame, needs: pd.DataFrame) -> Iterator[str]:
+def _fewest_bytes(rows: pd.DataFrame, needs: pd.DataFrame, summary: pd.DataFrame) -> Iterator[str]:
     for split in splits_in_order(rows) or ["input"]:
         order = needs[needs["split"].isin([split, "input"])].dropna(subset=["bytes"])
         order = order.sort_values("bytes", kind="stable").reset_index(drop=True)
@@ -55,14 +58,17 @@ def _fewest_bytes(rows: pd.DataFrame, needs: pd.DataFrame) -> Iterator[str]:
         if len(order) > 1:
             other = order.iloc[1]
             line += f", {_fewer(best, other)}{_name(other)} with {_size(other)}"
-            line += f"; the intervals {_overlap(best, other)}"
+            line += f"; {_CLEAR[summary.loc[split, 'by'], summary.loc[split, 'clear']]}"
         yield line + "."
 
 
-def _overlap(best: Row, other: Row) -> str:
-    if intervals_apart(best, other):
-        return "do not overlap"
-    return "may overlap" if other["how_low"] == "at most" or best["how_high"] == "not reached" else "overlap"
+_CLEAR = {
+    ("same images", "yes"): "compared on the same images, the difference is clear",
+    ("same images", "no"): "compared on the same images, the difference is not clear",
+    ("intervals", "yes"): "their intervals do not overlap",
+    ("intervals", "no"): "their intervals overlap, or might",
+}
+"""How clear a difference is, by the columns ``by`` and ``clear`` of the summary."""
 
 
 def _fewer(best: Row, other: Row) -> str:
