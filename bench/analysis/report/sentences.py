@@ -1,6 +1,6 @@
 """The findings of a comparison in sentences."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
@@ -23,12 +23,14 @@ def sentences(frame: pd.DataFrame, needs: pd.DataFrame, summary: pd.DataFrame) -
         needs: :func:`~splitbench.bench.analysis.compare.interpolation.bytes_at_drops` of it, at :data:`DROP` at least.
         summary: :func:`~splitbench.bench.analysis.compare.summary.summary` of it, likewise.
     """
-    asked = summary[summary["question"] == fewest_bytes_question(DROP)].set_index(["dataset", "backbone", "at_split"])
+    asked = summary[summary["question"] == fewest_bytes_question(DROP)]
     lines = {}
     for (dataset, backbone), rows in points(frame).groupby(["dataset", "backbone"], sort=True):
         here = needs[(needs["dataset"] == dataset) & (needs["backbone"] == backbone)]
         here = here[here["tolerated_drop"] == DROP]
-        lines[f"{backbone} on {dataset}"] = list(_fewest_bytes(rows, here, asked.loc[(dataset, backbone)]))
+        at = asked[(asked["dataset"] == dataset) & (asked["backbone"] == backbone)]
+        clear = {split: _CLEAR.get((by, clear), "") for split, by, clear in at[["at_split", "by", "clear"]].to_numpy()}
+        lines[f"{backbone} on {dataset}"] = list(_fewest_bytes(rows, here, clear))
     return lines
 
 
@@ -45,7 +47,7 @@ def too_few_images(frame: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _fewest_bytes(rows: pd.DataFrame, needs: pd.DataFrame, summary: pd.DataFrame) -> Iterator[str]:
+def _fewest_bytes(rows: pd.DataFrame, needs: pd.DataFrame, clear: Mapping[str, str]) -> Iterator[str]:
     for split in splits_in_order(rows) or ["input"]:
         order = needs[needs["split"].isin([split, "input"])].dropna(subset=["bytes"])
         order = order.sort_values("bytes", kind="stable").reset_index(drop=True)
@@ -58,7 +60,7 @@ def _fewest_bytes(rows: pd.DataFrame, needs: pd.DataFrame, summary: pd.DataFrame
         if len(order) > 1:
             other = order.iloc[1]
             line += f", {_fewer(best, other)}{_name(other)} with {_size(other)}"
-            line += f"; {_CLEAR[summary.loc[split, 'by'], summary.loc[split, 'clear']]}"
+            line += f"; {clear[split]}"
         yield line + "."
 
 
