@@ -99,7 +99,9 @@ class Deployment:
     """What a method installs for one rate point.
 
     ``device_tables`` and ``server_tables`` are what the codec itself stores on each side (fitted ranges, probability
-    tables, learned units): the ledger counts them beside the weights of head and tail.
+    tables, learned units): the ledger counts them beside the weights of head and tail. A new codec holds nothing else:
+    with a tensor or array whose memory or values are in none of them, the cell fails. What only follows from them, such
+    as a decoder's look-ups, is made when it is first coded.
     """
 
     head: nn.Module

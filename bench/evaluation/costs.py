@@ -12,7 +12,7 @@ from splitbench.bench.evaluation import codec_checks
 from splitbench.bench.evaluation.failures import isolated
 from splitbench.bench.evaluation.prepare import Candidate, Prepared
 from splitbench.bench.evaluation.transmission import to_device, transmit
-from splitbench.bench.metrics import ledger
+from splitbench.bench.metrics import held, ledger
 from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.utils.precision import codec_precision, network_precision
@@ -78,6 +78,7 @@ class _CostMeter:
         outputs = self._head_outputs[head]
         with codec_precision():
             codec_checks.check(codec, [split.cut(values)[0] for values in outputs], split.specs_of)
+        held.check(deployment, only=nn.Parameter)
         decoded = [to_device(transmit(split, codec, values)[1], device) for values in outputs]
         macs_head, head_ms = self._measure(head, [(x,) for x in self.images])
         macs_tail, tail_ms = self._measure(tail, decoded)

@@ -11,6 +11,7 @@ from splitbench.bench.evaluation.failures import is_out_of_memory, isolated
 from splitbench.bench.evaluation.inputs import CACHE_BYTES, EvaluationInputs
 from splitbench.bench.evaluation.loader import Batch
 from splitbench.bench.evaluation.shared_heads import SharedHeads
+from splitbench.bench.metrics import held
 from splitbench.bench.split import SplitModel
 from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.utils import devices
@@ -137,7 +138,9 @@ def _deploy(prepared: Prepared, example: object) -> None:
                 learned=partial(inputs.learned, name, split),
             )
             deploy = partial(METHODS.get(cell.method).deploy, cell.settings, context)
-            prepared.candidates.append(Candidate(name, split, calibration.fitting(deploy)))
+            deployment = calibration.fitting(deploy)
+            held.check(deployment)
+            prepared.candidates.append(Candidate(name, split, deployment))
 
 
 class _CalibrationCuts:

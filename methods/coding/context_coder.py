@@ -6,6 +6,7 @@ are integers and contexts follow from decoded symbols alone, so that streams dec
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -56,11 +57,15 @@ class _Tensor:
 class ContextCoder:
     """Codes the tensors of a cut in one go; the verbs of ``RangeCoder``, with maps (C, H, W) for (G, N).
 
-    Building one takes milliseconds: keep it.
+    It holds its tables alone until it codes; what it makes of them then takes milliseconds: keep it.
     """
 
     def __init__(self, tables: Sequence[ContextTables]) -> None:
-        self._tensors = [_Tensor(fitted) for fitted in tables]
+        self.tables = tuple(tables)
+
+    @cached_property
+    def _tensors(self) -> list[_Tensor]:
+        return [_Tensor(fitted) for fitted in self.tables]
 
     def encode(self, symbols: Sequence[Maps]) -> bytes:
         """Code one image's symbols, int32 (C, H, W) for each tensor in order.

@@ -14,6 +14,7 @@ then the k bits below d + 1's highest one (in the manner of Elias' delta code).
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import constriction
@@ -58,15 +59,24 @@ _BITS_MODEL = _models.Uniform()
 class RangeCoder:
     """Codes the tensors of a cut in one go, each with its own tables.
 
-    Building one takes microseconds per group: keep it.
+    It holds its tables alone until it codes; what it makes of them then takes microseconds per group: keep it.
     """
 
     def __init__(self, tables: Sequence[Tables]) -> None:
         self.tables = tuple(tables)
+
+    @cached_property
+    def _models(self) -> list[list[Any]]:
+        return [[_model(row) for row in part] for part in self._rows()]
+
+    @cached_property
+    def _ladders(self) -> list[Ladder]:
+        return [Ladder(part) for part in self._rows()]
+
+    def _rows(self) -> list[list[_Integers]]:
+        """Each group's frequencies, which add up to 2**24."""
         scale = 2 ** (_MODEL_PRECISION - PRECISION)
-        rows = [[row * scale for row in part.with_escapes()] for part in self.tables]
-        self._models = [[_model(row) for row in part] for part in rows]
-        self._ladders = [Ladder(part) for part in rows]
+        return [[row * scale for row in part.with_escapes()] for part in self.tables]
 
     def encode(self, symbols: Sequence[Symbols]) -> bytes:
         """Code one image's symbols, int32 (G, N) for each tensor in order; any G where its tables have one group.

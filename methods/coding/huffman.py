@@ -10,7 +10,7 @@ worth of the total, F(n + 2)).
 
 import heapq
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -44,8 +44,6 @@ class _Code:
     """Canonical codes: shorter ones first, equally long ones in the order of their symbols, each the last plus one."""
 
     def __init__(self, tables: Tables) -> None:
-        if tables.groups != 1:
-            raise MethodError(f"Huffman coding takes one table for all channels, not {tables.groups}")
         frequencies = tables.with_escapes()[0]
         self.lengths = np.array(code_lengths(frequencies.tolist()), np.int64)
         self.codes = np.zeros(len(self.lengths), np.uint64)
@@ -69,11 +67,21 @@ class _Code:
 
 
 class HuffmanCoder:
-    """Codes the tensors of a cut in one go; the same verbs as ``RangeCoder``, with tables of one group each."""
+    """Codes the tensors of a cut in one go; the same verbs as ``RangeCoder``, with tables of one group each.
+
+    Raises:
+        MethodError: Tables of several groups.
+    """
 
     def __init__(self, tables: Sequence[Tables]) -> None:
         self.tables = tuple(tables)
-        self._codes = [_Code(part) for part in self.tables]
+        several = [part.groups for part in self.tables if part.groups != 1]
+        if several:
+            raise MethodError(f"Huffman coding takes one table for all channels, not {several[0]}")
+
+    @cached_property
+    def _codes(self) -> list[_Code]:
+        return [_Code(part) for part in self.tables]
 
     def encode(self, symbols: Sequence[Symbols]) -> bytes:
         """Code one image's symbols, (any, N) int32 for each tensor in order. Raises MethodError for other shapes."""

@@ -11,6 +11,7 @@ The rate is that of a learned density per channel (``density.py``), in training 
 Rounding stays on multiples of the step, so that the many zeros after a ReLU stay one symbol.
 """
 
+import copy
 import math
 from collections.abc import Iterator
 from typing import Literal
@@ -99,6 +100,12 @@ class TensorUnit(nn.Module):
             below = self.masses(-_BELOW, -1).sum(1)
             bits = bits + (1 - below).log2().sum().float() * latent[0, 0].numel()
         return self.decoded(symbols, tuple(x.shape[1:])), bits
+
+    def without_density(self) -> "TensorUnit":
+        """Return what coding needs: the same modules and parameters, but the density, which only training needs."""
+        unit = copy.copy(self)
+        unit._modules = {name: module for name, module in self._modules.items() if name != "density"}
+        return unit
 
     def latent(self, x: Tensor) -> Tensor:
         """Return latents (B, c, *smaller) of x, (B, *shape), in units of the step; none is negative."""

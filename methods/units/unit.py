@@ -88,7 +88,8 @@ class CutUnit(Unit):
         stored = self.tables.get()
         if len(stored) != len(self.units):
             raise MethodError("the unit has no coder's tables: its training never finished")
-        return _Codec(self, self.coder.build([Tables.from_tensors(tensors) for tensors in stored]))
+        coder = self.coder.build([Tables.from_tensors(tensors) for tensors in stored])
+        return _Codec([unit.without_density() for unit in self.units], coder)
 
     def sides(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
         """Return the encoders for the device and the decoders for the server, and steps and tables for both."""
@@ -110,8 +111,8 @@ class CutUnit(Unit):
 
 
 class _Codec:
-    def __init__(self, unit: CutUnit, coder: Coder) -> None:
-        self.unit = unit
+    def __init__(self, units: Sequence[TensorUnit], coder: Coder) -> None:
+        self.units = units
         self.coder = coder
 
     @torch.no_grad()
@@ -121,7 +122,7 @@ class _Codec:
         if len(cut[0]) == 0:
             return []
         symbols = []
-        for unit, x in zip(self.unit.units, cut, strict=True):
+        for unit, x in zip(self.units, cut, strict=True):
             latent = unit.latent(x.to(unit.log_step)).round()
             symbols.append(latent.clamp(0, _LARGEST).to(torch.int32).flatten(2).cpu().numpy())
         return [Bitstream(self.coder.encode(image)) for image in zip(*symbols, strict=True)]
@@ -130,12 +131,11 @@ class _Codec:
     def decode(self, streams: Sequence[bytes], specs: Specs) -> Cut:
         if not streams:
             return tuple(torch.zeros(0, *spec.shape, dtype=spec.dtype) for spec in specs)
-        units = self.unit.units
-        sizes = [unit.latent_sizes(spec.shape) for unit, spec in zip(units, specs, strict=True)]
+        sizes = [unit.latent_sizes(spec.shape) for unit, spec in zip(self.units, specs, strict=True)]
         shapes = [(channels, math.prod(rest)) for channels, *rest in sizes]
         images = [self.coder.decode(data, shapes) for data in streams]
         decoded = []
-        for unit, size, spec, symbols in zip(units, sizes, specs, zip(*images, strict=True), strict=True):
+        for unit, size, spec, symbols in zip(self.units, sizes, specs, zip(*images, strict=True), strict=True):
             latent = torch.from_numpy(np.stack(symbols)).reshape(len(streams), *size).to(unit.log_step)
             decoded.append(unit.decoded(latent, spec.shape).to(spec.dtype))
         return tuple(decoded)

@@ -1,5 +1,6 @@
 """One pass over all cells gives what each cell gives alone, its images coded one by one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +100,45 @@ def test_the_bundled_backbone_is_as_good_as_its_report_and_survives_eight_bits(i
     assert exact.columns["metric"] == accuracy.METRIC
     several = outcomes["layer3.conv1 raw dtype=float32"]
     assert several.columns["cut"].count("x") == 4 and " + " in several.columns["cut"]  # the branch and its shortcut
+
+
+class _Loading:
+    """Raw's codec, with a network that is there only once it has coded."""
+
+    def __init__(self, codec):
+        self.codec = codec
+
+    def encode(self, cut):
+        self.network = torch.nn.Linear(8, 8)
+        return self.codec.encode(cut)
+
+    def decode(self, streams, specs):
+        return self.codec.decode(streams, specs)
+
+
+def _with_a_table(codec):
+    codec.table = torch.rand(50)
+    return codec
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "sentence"),
+    [
+        (_with_a_table, "the codec holds data that no table counts: codec.table (200 bytes)"),
+        (_Loading, "the codec holds data that no table counts: codec.network.weight (256 bytes)"),
+    ],
+)
+def test_a_codec_that_holds_what_the_ledger_does_not_count_fails(inputs, monkeypatch, spoilt, sentence):
+    raw = METHODS.get("raw")
+    deploy = raw.deploy
+
+    def holding(settings, context):
+        deployment = deploy(settings, context)
+        return replace(deployment, codec=spoilt(deployment.codec))
+
+    monkeypatch.setattr(type(raw), "deploy", lambda self, *arguments: holding(*arguments))
+    cells, given = inputs
+    outcomes = evaluate({name: cell for name, cell in cells.items() if cell.split == "layer1"}, given)
+    reasons = {outcome.cell.method: outcome.reason for outcome in outcomes}
+    assert sentence in reasons.pop("raw")
+    assert set(reasons.values()) == {""}

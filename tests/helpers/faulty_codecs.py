@@ -63,3 +63,14 @@ class Trusting(Codec):
             if data[:2] == b"\xff\xff":
                 raise KeyError("no such table")
         return super().decode(streams, specs)
+
+
+class Hiding(Codec):
+    def __init__(self):
+        self.table = torch.zeros(100)
+
+
+class Loading(Codec):
+    def encode(self, cut):
+        self.network = torch.nn.Linear(4, 4)
+        return super().encode(cut)

@@ -1,8 +1,9 @@
 """What every method must do, tried on a network of a few layers: ``splitbench methods NAME --check``, and the tests.
 
 A method is tried with all its settings of named choices, at its first and last rate: its bytes must decode, an image's
-alone as in a batch; side information and framing must be parts of them; and bytes that no encoder wrote must be refused
-by BitstreamError, or decode to tensors of the right shape.
+alone as in a batch; side information and framing must be parts of them; bytes that no encoder wrote must be refused by
+BitstreamError, or decode to tensors of the right shape; and all that the codec holds must be in tables that the ledger
+counts.
 
 A feature map and a vector cross the cut at once. A method that refuses such a cut by MethodError is tried with the
 feature map alone.
@@ -13,8 +14,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from splitbench.bench.metrics import held
 from splitbench.bench.tools.conformance.damage import mutated
 from splitbench.bench.tools.conformance.samples import Case, Sample, cases, deployed, places
 from splitbench.bench.utils.errors import format_error
@@ -82,6 +84,7 @@ def check(method: Method, case: Case) -> None:
     for rate in case.rates:
         at, sample = _first_place(method, case, rate)
         codec, cut, specs = sample.deployment.codec, sample.cut, sample.specs
+        held.check(deployed(method, case.chosen, rate, at=at).deployment)
         before = [x.clone() for x in cut]
         streams = codec.encode(cut)
         _hold(all(torch.equal(x, y) for x, y in zip(cut, before, strict=True)), "encode changes the cut")
@@ -98,6 +101,7 @@ def check(method: Method, case: Case) -> None:
         nothing = tuple(x[:0] for x in cut)
         _hold(codec.encode(nothing) == [], "encode gives bitstreams for no image")
         _hold([len(x) for x in codec.decode([], specs)] == [0] * len(specs), "decode gives images for no bitstream")
+        held.check(sample.deployment, only=nn.Parameter)
 
 
 def check_damaged(method: Method, case: Case) -> None:
