@@ -39,7 +39,7 @@ def test_the_same_table_gives_the_same_svg_bytes_whatever_the_order_of_its_rows(
     svgs = [
         (one.read_bytes(), two.read_bytes()) for one, two in zip(first, second, strict=True) if one.suffix == ".svg"
     ]
-    assert len(svgs) == 3
+    assert len(svgs) == 4
     assert all(one == two for one, two in svgs)
     assert b"<dc:date>" not in svgs[0][0]
 
@@ -72,7 +72,7 @@ def test_every_shape_of_results_is_drawn_without_a_warning(tmp_path, shape, recw
 def test_a_figure_without_numbers_is_left_out_with_a_reason(tmp_path):
     told: list[str] = []
     files = draw_all(table(tmp_path, samples.curve([1000, 2000], [70, 75])), tmp_path / "out", told.append)
-    assert [path.suffix for path in files] == [".svg", ".png"]
+    assert [path.suffix for path in files] == [".svg", ".png"] * 2  # of drops and of accuracies
     assert "macs_head is empty" in told[0]
     assert "storage and weight switching" in told[1]
 
@@ -80,7 +80,7 @@ def test_a_figure_without_numbers_is_left_out_with_a_reason(tmp_path):
 def test_files_are_named_after_dataset_and_backbone_and_never_collide(tmp_path):
     rows = [row for name in ("timm/a", "timm-a") for row in samples.curve([1000, 2000], [70, 75], backbone=name)]
     files = draw_all(table(tmp_path, rows), tmp_path / "out")
-    assert len(set(files)) == 4
+    assert len(set(files)) == 8
 
 
 def test_an_output_folder_that_cannot_be_written_is_a_sentence(tmp_path):
@@ -122,10 +122,11 @@ def test_unknown_methods_differ_in_colour_as_long_as_there_are_colours_then_in_m
     assert len({(look.colour, look.marker) for look in many.values()}) == 16
 
 
-def drawn_from(tmp_path: Path, rows: list[samples.Row]) -> list[Figure]:
-    """All figures of a table, laid out."""
+def drawn_from(tmp_path: Path, rows: list[samples.Row], *, drops: bool = False) -> list[Figure]:
+    """All figures of a table but those of drops, or these alone, laid out."""
     with drawing():
-        drawn = [page.figure for page in pages(table(tmp_path, rows), print)]
+        made = pages(table(tmp_path, rows), print)
+        drawn = [page.figure for page in made if page.name.startswith("rate-drop") == drops]
         for figure in drawn:
             lay_out(figure)
     assert drawn
@@ -157,6 +158,33 @@ def test_a_narrow_pages_heading_fits(tmp_path):
     (figure,) = drawn_from(tmp_path, rows)
     box = figure.suptitle(figure.get_suptitle()).get_window_extent(FigureCanvasAgg(figure).get_renderer())
     assert 0 <= box.xmin < box.xmax <= figure.bbox.xmax
+
+
+def test_drops_are_drawn_with_their_paired_intervals(tmp_path):
+    rows = samples.curve([1000, 2000, 4000, 9000], [60.0, 72.0, 75.0, 76.0])
+    raw = samples.curve([600_000], [76.0], method="raw")
+    (figure,) = drawn_from(tmp_path, rows + raw, drops=True)
+    (axes,) = figure.axes
+    bottom, top = axes.get_ylim()
+    assert bottom > top  # the best is at the top
+    lines = {
+        tuple(line.get_ydata()) for line in axes.lines if line.get_marker() != "None" and len(line.get_xdata()) > 1
+    }
+    assert (4.0, 1.0, 0.0) in lines  # raw cuts and what loses more than 5 points are left out
+    assert "1 rate point loses more than 5 points" in texts(figure)
+    bars = [one for one in axes.collections if isinstance(one, LineCollection)]
+    low, high = np.array([segment[:, 1] for one in bars for segment in one.get_segments()]).T
+    shown = [row for row in rows if row["drop"] <= 5]
+    assert sorted(low) == pytest.approx(sorted(row["drop_low"] for row in shown))
+    assert sorted(high) == pytest.approx(sorted(row["drop_high"] for row in shown))
+    assert all(top < end < bottom for end in [*low, *high])
+
+
+def test_no_figure_of_drops_where_all_lose_too_much(tmp_path):
+    told: list[str] = []
+    files = draw_all(table(tmp_path, samples.curve([1000, 2000], [60.0, 65.0])), tmp_path / "out", told.append)
+    assert not [file for file in files if file.name.startswith("rate-drop")]
+    assert "no figure of drops for torchvision/resnet50 on val: all exceed 5 points" in told[0]
 
 
 def test_points_that_share_their_bytes_have_error_bars_instead_of_a_band(tmp_path):

@@ -67,7 +67,7 @@ def test_the_report_is_whole_and_needs_nothing_else(tmp_path):
     inside = {f"#{name}" for name in page.ids}
     assert all(one.startswith(("data:image/", "data:,")) or one in inside for one in page.references)
     assert "http" not in "".join(one for one in page.references if not one.startswith("data:"))
-    assert sum(one.startswith("data:image/") for one in page.references) == 3
+    assert sum(one.startswith("data:image/") for one in page.references) == 4
     assert "default-src 'none'" in content
     assert len(content) < 2_000_000
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from splitbench.bench.analysis.figures import cost, rate_accuracy, sizes
+from splitbench.bench.analysis.figures import cost, paired_drop, rate_accuracy, sizes
 from splitbench.bench.analysis.figures.learning_curves import draw_learning
 from splitbench.bench.analysis.figures.page import Page
 from splitbench.bench.analysis.figures.style import drawing, styles
@@ -42,6 +42,8 @@ def pages(frame: pd.DataFrame, report: Callable[[str], None]) -> Iterator[Page]:
     """Yield every figure of a table, to be saved within :func:`drawing`; arguments as :func:`draw_all`."""
     looks = styles(frame)
     for _, rows in points(frame).groupby(["dataset", "backbone"], sort=True):
+        if first := paired_drop.draw(rows, looks, report):
+            yield first
         yield rate_accuracy.draw(rows, looks)
         for draw in (cost.draw_macs, cost.draw_weights, sizes.draw):
             if page := draw(rows, looks, report):

@@ -1,0 +1,102 @@
+"""The drop of accuracy against bytes per image, with its paired interval: one panel per split.
+
+A rate point and the uncompressed backbone are measured on the same images, so that the drop between them is known far
+better than either accuracy: the intervals are several times as narrow as in the figure of accuracies.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from splitbench.bench.analysis.compare.front import splits_in_order
+from splitbench.bench.analysis.compare.interpolation import FAR
+from splitbench.bench.analysis.figures.axes import set_log_ticks
+from splitbench.bench.analysis.figures.page import Page, new_page
+from splitbench.bench.analysis.figures.style import BASELINE, Looks, Style
+from splitbench.bench.analysis.figures.titles import heading, metric, set_titles
+from splitbench.bench.results.names import curve_name
+from splitbench.bench.results.table import compressors, interval_name
+
+DEEPEST = 5.0
+"""Points of drop that are shown; nobody would send what loses more."""
+
+_ROOM = 0.06
+
+
+def draw(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]) -> Page | None:
+    """Draw drop against bytes for one backbone.
+
+    Args:
+        rows: :func:`splitbench.bench.results.table.points` of one dataset and backbone.
+        looks: :func:`splitbench.bench.analysis.figures.style.styles` of the whole table.
+        report: called with the reason where nothing can be drawn.
+    """
+    first, core = rows.iloc[0], compressors(rows)
+    near = core[core["drop"] <= DEEPEST]
+    if near.empty:
+        report(f"no figure of drops for {first['backbone']} on {first['dataset']}: all exceed {DEEPEST:g} points")
+        return None
+    splits = splits_in_order(rows) or [""]
+    shown = {split: core[core["split"].isin([split, "input"])] for split in splits}
+    page = new_page("rate-drop", first, len(splits))
+    drawn: dict[str, Artist] = {}
+    for axes, here in zip(page.panels, shown.values(), strict=True):
+        _set_limits(axes, near)
+        axes.axhline(0, **BASELINE, zorder=1.5)
+        for (method, variant, _), curve in here.groupby(["method", "variant", "split"], sort=True):
+            look = looks[str(method), str(variant)]
+            if _draw_curve(axes, curve[curve["drop"] <= DEEPEST], look):
+                name = curve_name(str(method), str(variant))
+                drawn[name] = Line2D([], [], **look.line, label=name)
+        set_log_ticks(axes, most=6 if page.columns < 3 else 5)
+    set_titles(page, [f"after {split}" if split else "nothing cut" for split in splits], _remarks(shown))
+    page.figure.suptitle(heading("Drop of accuracy against bytes per image", rows, len(splits)))
+    base = Line2D([], [], **BASELINE, label=f"uncompressed ({float(first['baseline']):.2f} %)")
+    handles = [*(handle for _, handle in sorted(drawn.items())), base, *_interval(near)]
+    page.finish("bytes per image", f"drop of {metric(first)} (points)", [("", handles)])
+    return page
+
+
+def _set_limits(axes: Axes, near: pd.DataFrame) -> None:
+    """Show all drops up to :data:`DEEPEST` with their intervals, the smallest drop at the top."""
+    ends = near[["drop", "drop_low", "drop_high"]].clip(upper=1.6 * DEEPEST)
+    top, bottom = min(float(ends.min().min()), 0.0), max(float(ends.max().max()), 1.0)
+    room = _ROOM * (bottom - top)
+    axes.set_ylim(bottom + room, top - room)
+    low, high = float(near["bytes_mean"].min()), float(near["bytes_mean"].max())
+    pad = max((high / low) ** 0.05, 1.15, float(np.sqrt(3 * low / high)))
+    axes.set_xscale("log")
+    axes.set_xlim(low / pad, high * pad)
+
+
+def _draw_curve(axes: Axes, curve: pd.DataFrame, look: Style) -> bool:
+    """Draw a curve's points, joined where they lie near each other, and return whether there are any."""
+    size, drop = curve["bytes_mean"].to_numpy(float), curve["drop"].to_numpy(float)
+    for part in np.split(np.arange(len(size)), np.flatnonzero(size[1:] > FAR * size[:-1]) + 1):
+        axes.plot(size[part], drop[part], **look.line, zorder=3)
+    reach = np.abs(np.stack([drop - curve["drop_low"], curve["drop_high"] - drop]))
+    bars: dict[str, Any] = {"ecolor": look.colour, "elinewidth": 0.7, "capsize": 1.8, "capthick": 0.7}
+    axes.errorbar(size, drop, reach, fmt="none", **bars, zorder=2)
+    return len(size) > 0
+
+
+def _remarks(shown: dict[str, pd.DataFrame]) -> list[list[str]]:
+    counts = [int((here["drop"] > DEEPEST).sum()) for here in shown.values()]
+    return [
+        [f"↓ {count} rate point{'s' * (count > 1)} lose{'s' * (count == 1)} more than {DEEPEST:g} points"]
+        if count
+        else []
+        for count in counts
+    ]
+
+
+def _interval(near: pd.DataFrame) -> list[Artist]:
+    if near["drop_low"].isna().all():
+        return []
+    look: dict[str, Any] = {"linestyle": "none", "marker": "|", "color": "#999999", "markersize": 8}
+    return [Line2D([], [], **look, label=f"{interval_name(near)}, paired")]
