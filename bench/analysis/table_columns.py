@@ -55,13 +55,13 @@ _TEXTS = {
     "summary.csv": """
 dataset
 backbone
-at_split        |        | the split; methods that send the picture compete at every one
+at_split        |        | the split; every split: one that sends the picture is best at each
 question        |        | fewest bytes for a tolerated drop (points), or the accuracy within a budget of bytes
-best            |        | the curve (method and variant) that answers best
+best            |        | the curve (method and variant) that answers best; as accurate: the one for fewer bytes
 answer          |        | its bytes per image or accuracy; ≤: a bound, its smallest rate point
 interval        |        | 95 % interval of the answer: of bytes, where the ends of the drop's are read; ≤: a bound
 next_best       |        | the next best curve
-difference      |        | how far it is behind
+difference      |        | how far it is behind: how many times the best's bytes it needs, or points less
 clear           |        | whether these images tell the two apart, at 95 %; empty: nothing to compare
 by              |        | same images: paired, by bootstrap over them; intervals: whether the two overlap
 """,
@@ -107,6 +107,7 @@ budget          | bytes  | per image, at most to be spent
 accuracy        | %      | within that budget, along the front, linear in log-bytes between near points
 drop            | points | the baseline less this accuracy
 how             |        | measured (what a larger budget allows, too), interpolated or not reached
+bytes           | bytes  | what it takes: those of the rate point, or the budget where it lies between two
 accuracy_low    | %      | the lower ends of the 95 % intervals, read likewise
 accuracy_high   | %      | the upper ends, read likewise
 seeds           |        | the number of seeds that each rate point is a mean over, at least

@@ -11,6 +11,7 @@ import pytest
 from splitbench.bench.analysis.compare import compare
 from splitbench.bench.analysis.compare.bd import bd_table
 from splitbench.bench.analysis.compare.bd_matrix import as_matrix, bd_matrix
+from splitbench.bench.analysis.compare.interpolation import accuracy_at_budgets
 from splitbench.bench.analysis.compare.remarks import deep_split_remarks, on_device_remarks
 from splitbench.bench.analysis.compare.summary import summary, telling_budgets
 from splitbench.bench.analysis.table_formats import (
@@ -220,20 +221,69 @@ def test_an_end_below_the_smallest_rate_point_is_a_bound_and_makes_nothing_clear
     # The other's interval begins at 100 bytes or anywhere below.
     assert asked["next_best"].tolist() == ["poor", "poor"]
     assert asked["clear"].tolist() == ["no", "no"]
-    assert asked["difference"].tolist() == ["≤ 116 % more bytes", ""]
+    assert asked["difference"].tolist() == ["≤ 2.2 times the bytes", ""]
 
 
 def test_no_difference_looks_like_a_formula(tmp_path):
     rows = [*samples.curve(SIZES, ACCURACIES, method="good"), *samples.curve([2 * s for s in SIZES], ACCURACIES)]
     asked = summary(table(tmp_path, rows), drops=[2.0], budgets=[2000])
-    assert asked["difference"].tolist() == ["100 % more bytes", "4.00 points less"]
+    assert asked["difference"].tolist() == ["2.0 times the bytes", "4.00 points less"]
     assert "'" not in as_csv(asked)
 
 
 def test_many_times_the_bytes_are_told_with_their_thousands_and_a_share_is_never_all_where_something_is_left(tmp_path):
     rows = [*samples.curve(SIZES, ACCURACIES, method="good"), *samples.curve([20 * s for s in SIZES], ACCURACIES)]
-    assert summary(table(tmp_path, rows), drops=[2.0], budgets=[])["difference"].tolist() == ["1,900 % more bytes"]
+    assert summary(table(tmp_path, rows), drops=[2.0], budgets=[])["difference"].tolist() == ["20 times the bytes"]
     assert [format_percent(share) for share in (0.5, 0.951, 0.9996, 1.0)] == ["50 %", "95 %", "more than 99 %", "100 %"]
+
+
+def test_a_bound_is_never_printed_as_an_end(tmp_path):
+    # Across the gap from 100 to 10,000 bytes nothing is interpolated: there the ends are bounds.
+    rows = samples.curve([100, 10_000], [74.0, 76.0], method="gap")
+
+    def interval(drops, lows, highs):
+        ends = zip(rows, drops, lows, highs, strict=True)
+        given = [row | {"drop": drop, "drop_low": low, "drop_high": high} for row, drop, low, high in ends]
+        return summary(table(tmp_path, given), drops=[1.0], budgets=[])[["answer", "interval"]].iloc[0].tolist()
+
+    assert interval((0.5, 0), (0, -0.1), (1.5, 0.1)) == ["≤ 100 bytes", "≤ 100 to ≤ 10,000"]
+    assert interval((1, 0), (1, -0.1), (1.5, 0.1)) == ["100 bytes", "100 to ≤ 10,000"]
+    assert interval((0.5, 0), (0, -0.1), (0.9, 0.1)) == ["≤ 100 bytes", "≤ 100"]
+    assert interval((0.5, 0), (0, -0.1), (2, 1.5)) == ["≤ 100 bytes", "≤ 100 to more than measured"]
+
+
+def test_an_accuracy_without_an_interval_has_none_in_the_summary(tmp_path):
+    ends = dict.fromkeys(("accuracy_low", "accuracy_high", "drop_low", "drop_high"), "")
+    rows = [row | ends for row in samples.curve([100], [74.0])]
+    assert summary(table(tmp_path, rows), drops=[2.0], budgets=[200])["interval"].tolist() == ["", ""]
+
+
+def test_of_two_that_are_as_accurate_the_one_for_fewer_bytes_is_the_better(tmp_path):
+    # Their difference is less than what is printed; and the one with the name that sorts first needs more.
+    rows = samples.curve([100, 190], [70.0, 75.004], method="large") + samples.curve([60], [75.0], method="small")
+    (asked,) = summary(table(tmp_path, rows), drops=[], budgets=[200]).to_dict("records")
+    assert (asked["best"], asked["answer"]) == ("small", "75.00 %")
+    assert (asked["next_best"], asked["difference"]) == ("large", "as accurate, 3.2 times the bytes")
+    reached = accuracy_at_budgets(table(tmp_path, rows), [50, 150, 200]).set_index(["method", "budget"])["bytes"]
+    assert reached["small"].fillna(0).tolist() == [0, 60, 60]
+    assert reached["large"].fillna(0).tolist() == [0, 150, 190]  # between two rate points the budget is spent
+
+
+def test_a_picture_that_is_best_at_every_split_is_named_once(tmp_path):
+    pictures = samples.curve([100, 200], [74.0, 75.5], method="image", split="input")
+    cuts = [
+        row
+        for place, split in enumerate(("layer1", "layer2"))
+        for row in samples.curve([300, 900 - 200 * place], [74.0, 75.5], split=split, macs_head=1e9 * (place + 1))
+    ]
+    asked = summary(table(tmp_path, [*pictures, *cuts]), drops=[0.5, 0.1], budgets=[])
+    assert asked["at_split"].tolist() == ["every split", "layer1", "layer2"]
+    assert asked["best"].tolist() == ["image", "none", "none"]
+    assert asked.iloc[0][["next_best", "difference"]].tolist() == ["a after layer2", "3.5 times the bytes"]
+    # Where a cut is the best at one of them, each split has its answer.
+    cheap = samples.curve([50], [75.9], split="layer2", method="unit", macs_head=2e9)
+    asked = summary(table(tmp_path, [*pictures, *cuts, *cheap], "cheap"), drops=[0.5], budgets=[])
+    assert list(zip(asked["at_split"], asked["best"], strict=True)) == [("layer1", "image"), ("layer2", "unit")]
 
 
 def test_budgets_are_round_and_amid_the_sizes(tmp_path):

@@ -113,7 +113,7 @@ def test_sentences_give_the_numbers_of_the_tables(tmp_path):
     frame = read([samples.save(tmp_path / "cells.csv", rows)])
     (line,) = sentences(frame, bytes_at_drops(frame), summary(frame))["torchvision/resnet50 on val"]
     assert line.startswith("At layer2, good needs fewest bytes at a drop of 1 point: 2,000 [")
-    assert "50 % fewer than poor with 4,000" in line
+    assert "; next is poor with 4,000 [" in line and "], 2.0 times the bytes; their intervals" in line
     assert line.endswith("their intervals do not overlap.")
     assert too_few_images(frame) == []
 
@@ -124,7 +124,16 @@ def test_sentences_tell_bounds_as_such(tmp_path):
     rows = [row | {"drop_low": row["drop"] - 0.5, "drop_high": row["drop"] + 0.05} for row in [*few, *poor]]
     frame = read([samples.save(tmp_path / "cells.csv", rows)])
     (line,) = sentences(frame, bytes_at_drops(frame), summary(frame))["torchvision/resnet50 on val"]
-    assert ": at most 30 [≤ 30], at least 74 % fewer than poor with 115 [≤ 100 to 123]; their intervals over" in line
+    assert ": at most 30 [≤ 30]; next is poor with 115 [≤ 100 to 123], at least 3.8 times the bytes; their in" in line
+
+
+def test_a_picture_that_is_best_at_every_split_has_one_sentence(tmp_path):
+    rows = samples.curve([1000], [75.5], method="image", split="input")
+    rows += [row for split in ("layer1", "layer2") for row in samples.curve([2000], [75.5], split=split)]
+    frame = read([samples.save(tmp_path / "cells.csv", rows)])
+    (line,) = sentences(frame, bytes_at_drops(frame), summary(frame))["torchvision/resnet50 on val"]
+    assert line.startswith("At every split, image (which sends the picture) needs fewest bytes")
+    assert "next is a after layer1 with at most 2,000" in line
 
 
 def test_too_few_images_and_nothing_reached_are_told(tmp_path):

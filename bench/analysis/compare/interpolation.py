@@ -121,7 +121,8 @@ def accuracy_at_budgets(frame: pd.DataFrame, budgets: Sequence[float] = BUDGETS)
 
     Returns:
         One row per curve and budget (bytes per image): ``accuracy`` (%), ``drop`` (points), ``how`` (measured,
-        interpolated or not reached), ``accuracy_low`` and ``accuracy_high``: the same reading of the 95 % interval's
+        interpolated or not reached), ``bytes`` that this accuracy takes (those of the rate point, or the budget where
+        it lies between two), ``accuracy_low`` and ``accuracy_high``: the same reading of the 95 % interval's
         ends, on the same points; and ``seeds``: how many seeds each of its points is a mean over, at least.
     """
     rows = []
@@ -130,28 +131,29 @@ def accuracy_at_budgets(frame: pd.DataFrame, budgets: Sequence[float] = BUDGETS)
         kept, seeds = _along_envelope(size, drop), int(curve["seeds"].min())
         for budget in budgets:
             reading = read_drop(size, drop, budget)
-            ends = [np.nan, np.nan]
+            spent, ends = np.nan, [np.nan, np.nan]
             if reading.how != "not reached":
+                spent = float(budget if reading.how == "interpolated" else size[kept][size[kept] <= budget].max())
                 ends = [_along(size[kept], curve[end][kept], budget) for end in ("accuracy_low", "accuracy_high")]
-            rows.append((*name, float(budget), base - reading.value, reading.value, reading.how, *ends, seeds))
-    columns = [*CURVE, "budget", "accuracy", "drop", "how", "accuracy_low", "accuracy_high", "seeds"]
+            rows.append((*name, float(budget), base - reading.value, reading.value, reading.how, spent, *ends, seeds))
+    columns = [*CURVE, "budget", "accuracy", "drop", "how", "bytes", "accuracy_low", "accuracy_high", "seeds"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def format_interval(row: Row) -> str:
     """Format the interval of a row of :func:`bytes_at_drops`; empty where it has none.
 
-    An end that is only a bound is marked: ``≤ 30 to 102``.
+    An end that is only a bound is marked: ``≤ 30 to 102``, ``100 to ≤ 250``; ``≤ 30`` where both are the same bound.
     """
     if np.isnan(row["bytes_low"]):
         return ""
-    bound = row["how_low"] == "at most"
-    low = f"{'≤ ' * bound}{row['bytes_low']:,.0f}"
-    if row["how_high"] == "at most":
-        return low
+    bounds = row["how_low"] == "at most", row["how_high"] == "at most"
+    low, high = (
+        f"{'≤ ' * bound}{row[end]:,.0f}" for bound, end in zip(bounds, ("bytes_low", "bytes_high"), strict=True)
+    )
     if np.isnan(row["bytes_high"]):
-        return f"{low} to more than measured" if bound else f"{low} or more"
-    return f"{low} to {row['bytes_high']:,.0f}"
+        return f"{low} to more than measured" if bounds[0] else f"{low} or more"
+    return low if all(bounds) and row["bytes_low"] == row["bytes_high"] else f"{low} to {high}"
 
 
 def intervals_apart(fewer: Row, more: Row) -> bool:

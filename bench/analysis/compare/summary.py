@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,8 @@ from splitbench.bench.analysis.compare.interpolation import (
     intervals_apart,
 )
 from splitbench.bench.analysis.compare.paired_answers import Better, PairedAnswers, fewer_bytes, more_accurate
-from splitbench.bench.results.names import Row, curve_name
+from splitbench.bench.analysis.compare.ranking import EVERY_SPLIT, name_at, rank, times_the_bytes
+from splitbench.bench.results.names import Row
 from splitbench.bench.results.table import compressors, points
 
 COLUMNS = [
@@ -29,7 +31,8 @@ def summary(
 ) -> pd.DataFrame:
     """Return the best method for each tolerated drop and at a few byte budgets, per (dataset, backbone, split).
 
-    Methods that send the picture compete at every split; running everything on the device does not (see
+    Methods that send the picture compete at every split, and have one row for all of them where they are the best at
+    each; running everything on the device does not compete (see
     :func:`splitbench.bench.analysis.compare.remarks.on_device_remarks`). ``clear`` says whether these images tell
     the best from the next best, and ``by`` which way: by the same images for both where their records are there
     (:class:`splitbench.bench.analysis.compare.paired_answers.PairedAnswers`), else by whether their own 95 % intervals
@@ -44,17 +47,22 @@ def summary(
         Text, one row per question.
     """
     good, paired = points(frame), PairedAnswers(frame)
-    needs = dict(tuple(bytes_at_drops(good, drops).groupby(["dataset", "backbone"])))
     rows: list[tuple[str, ...]] = []
     for (dataset, backbone), group in good.groupby(["dataset", "backbone"], sort=True):
         chosen = budgets if budgets is not None else telling_budgets(group)
-        need, reach = needs[dataset, backbone], accuracy_at_budgets(group, chosen)
-        for split in splits_in_order(group) or ["input"]:
-            place = (str(dataset), str(backbone), split)
-            here = need[need["split"].isin([split, "input"])]
-            rows += [(*place, *_fewest_bytes(here[here["tolerated_drop"] == drop], drop, paired)) for drop in drops]
-            here = reach[reach["split"].isin([split, "input"])]
-            rows += [(*place, *_highest_accuracy(here[here["budget"] == budget], budget, paired)) for budget in chosen]
+        need, reach = bytes_at_drops(group, drops), accuracy_at_budgets(group, chosen)
+        splits = splits_in_order(group) or ["input"]
+        asked = [
+            *((need[need["tolerated_drop"] == drop], "bytes", partial(_fewest_bytes, drop)) for drop in drops),
+            *((reach[reach["budget"] == budget], "accuracy", partial(_highest_accuracy, budget)) for budget in chosen),
+        ]
+        answers = [
+            (at_split, *answer(at_split, order, paired))
+            for table, by, answer in asked
+            for at_split, order in rank(table, splits, by)
+        ]
+        places = [EVERY_SPLIT, *splits]
+        rows += [(str(dataset), str(backbone), *row) for row in sorted(answers, key=lambda row: places.index(row[0]))]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -77,42 +85,41 @@ def fewest_bytes_question(drop: float) -> str:
     return f"fewest bytes, drop ≤ {drop:g}"
 
 
-def _fewest_bytes(table: pd.DataFrame, drop: float, paired: PairedAnswers) -> tuple[str, ...]:
+def _fewest_bytes(drop: float, at_split: str, order: pd.DataFrame, paired: PairedAnswers) -> tuple[str, ...]:
     question = fewest_bytes_question(drop)
-    order = table.dropna(subset=["bytes"]).sort_values("bytes", kind="stable")
     if order.empty:
-        return (question, "none", "not reached", "", "", "", "", "")
+        return (question, *_NOT_REACHED)
     best = order.iloc[0]
     answer = f"{'≤ ' * (best['how'] == 'at most')}{best['bytes']:,.0f} bytes"
+    first = question, name_at(best, at_split), answer, format_interval(best)
     if len(order) == 1:
-        return (question, _name(best), answer, format_interval(best), "none reaches it", "", "", "")
+        return (*first, *_ALONE)
     other = order.iloc[1]
     clear = _clear(best, other, paired, fewer_bytes(drop), apart=intervals_apart(best, other))
-    return (question, _name(best), answer, format_interval(best), _name(other), _more_bytes(best, other), *clear)
+    return (*first, name_at(other, at_split), times_the_bytes(best, other), *clear)
 
 
-def _more_bytes(best: Row, other: Row) -> str:
-    """Say how many more bytes ``other`` needs, by ``≤`` or ``≥`` where one of the two is a bound; empty if both are."""
-    bounds = best["how"] == "at most", other["how"] == "at most"
-    sign = {(False, True): "≤ ", (True, False): "≥ "}.get(bounds, "")
-    return "" if all(bounds) else f"{sign}{100 * (other['bytes'] / best['bytes'] - 1):,.0f} % more bytes"
-
-
-def _highest_accuracy(table: pd.DataFrame, budget: float, paired: PairedAnswers) -> tuple[str, ...]:
+def _highest_accuracy(budget: float, at_split: str, order: pd.DataFrame, paired: PairedAnswers) -> tuple[str, ...]:
     question = f"accuracy within {budget:,.0f} bytes"
-    order = table.dropna(subset=["accuracy"]).sort_values("accuracy", ascending=False, kind="stable")
     if order.empty:
-        return (question, "none", "not reached", "", "", "", "", "")
+        return (question, *_NOT_REACHED)
     best = order.iloc[0]
-    answer = f"{best['accuracy']:.2f} %"
-    interval = f"{best['accuracy_low']:.1f} to {best['accuracy_high']:.1f}"
+    known = not np.isnan(best["accuracy_low"])
+    interval = f"{best['accuracy_low']:.1f} to {best['accuracy_high']:.1f}" if known else ""
+    first = question, name_at(best, at_split), f"{best['accuracy']:.2f} %", interval
     if len(order) == 1:
-        return (question, _name(best), answer, interval, "none reaches it", "", "", "")
+        return (*first, *_ALONE)
     other = order.iloc[1]
-    difference = f"{best['accuracy'] - other['accuracy']:.2f} points less"
+    less = round(best["accuracy"], 2) - round(other["accuracy"], 2)
+    more = f", {times_the_bytes(best, other)}" * bool(other["bytes"] > best["bytes"])
+    difference = f"{less:.2f} points less" if less else f"as accurate{more}"
     apart = bool(best["accuracy_low"] > other["accuracy_high"])
     clear = _clear(best, other, paired, more_accurate(budget), apart=apart)
-    return (question, _name(best), answer, interval, _name(other), difference, *clear)
+    return (*first, name_at(other, at_split), difference, *clear)
+
+
+_NOT_REACHED = ("none", "not reached", "", "", "", "", "")
+_ALONE = ("none reaches it", "", "", "")
 
 
 def _clear(best: Row, other: Row, paired: PairedAnswers, better: Better, *, apart: bool) -> tuple[str, str]:
@@ -120,7 +127,3 @@ def _clear(best: Row, other: Row, paired: PairedAnswers, better: Better, *, apar
     clear = paired.clear(best, other, better)
     by = "intervals" if clear is None else "same images"
     return "yes" if (apart if clear is None else clear) else "no", by
-
-
-def _name(row: Row) -> str:
-    return curve_name(str(row["method"]), str(row["variant"]))

@@ -6,9 +6,9 @@ import pandas as pd
 
 from splitbench.bench.analysis.compare.front import splits_in_order
 from splitbench.bench.analysis.compare.interpolation import format_interval
+from splitbench.bench.analysis.compare.ranking import name_at, rank, times_the_bytes
 from splitbench.bench.analysis.compare.summary import fewest_bytes_question
-from splitbench.bench.analysis.table_formats import format_percent
-from splitbench.bench.results.names import Row, curve_name
+from splitbench.bench.results.names import Row
 from splitbench.bench.results.table import points
 
 DROP = 1.0
@@ -48,18 +48,17 @@ def too_few_images(frame: pd.DataFrame) -> list[str]:
 
 
 def _fewest_bytes(rows: pd.DataFrame, needs: pd.DataFrame, clear: Mapping[str, str]) -> Iterator[str]:
-    for split in splits_in_order(rows) or ["input"]:
-        order = needs[needs["split"].isin([split, "input"])].dropna(subset=["bytes"])
-        order = order.sort_values("bytes", kind="stable").reset_index(drop=True)
+    for split, order in rank(needs, splits_in_order(rows) or ["input"], "bytes"):
         at = f"At {split}" if split != "input" else "Of those that send the picture"
         if order.empty:
             yield f"{at}, nothing measured stays within a drop of {DROP:g} point."
             continue
         best = order.iloc[0]
-        line = f"{at}, {_name(best)} needs fewest bytes at a drop of {DROP:g} point: {_size(best)}"
+        line = f"{at}, {_name(best, split)} needs fewest bytes at a drop of {DROP:g} point: {_size(best)}"
         if len(order) > 1:
             other = order.iloc[1]
-            line += f", {_fewer(best, other)}{_name(other)} with {_size(other)}"
+            times = times_the_bytes(best, other, ("at most ", "at least "))
+            line += f"; next is {_name(other, split)} with {_size(other)}{f', {times}' * bool(times)}"
             line += f"; {clear[split]}"
         yield line + "."
 
@@ -73,18 +72,8 @@ _CLEAR = {
 """How clear a difference is, by the columns ``by`` and ``clear`` of the summary."""
 
 
-def _fewer(best: Row, other: Row) -> str:
-    bounds = best["how"] == "at most", other["how"] == "at most"
-    sign = {(False, True): "at most ", (True, False): "at least "}.get(bounds, "")
-    less = 1 - best["bytes"] / other["bytes"]
-    if all(bounds):
-        return "before "  # it is not known which of the two is less
-    return "about as many as " if less < 0.01 and not any(bounds) else f"{sign}{format_percent(less)} fewer than "
-
-
-def _name(row: Row) -> str:
-    name = curve_name(str(row["method"]), str(row["variant"]))
-    return f"{name} (which sends the picture)" if row["split"] == "input" else name
+def _name(row: Row, at_split: str) -> str:
+    return f"{name_at(row, at_split)}{' (which sends the picture)' * (row['split'] == 'input')}"
 
 
 def _size(row: Row) -> str:
