@@ -28,6 +28,7 @@ from splitbench.methods.coding import quantizer
 from splitbench.methods.coding.channels import channels_in_front
 from splitbench.methods.coding.context_coder import ContextCoder
 from splitbench.methods.coding.context_tables import ContextCounts, ContextTables
+from splitbench.methods.coding.layout import map_shape
 from splitbench.methods.coding.neighbours import Maps
 from splitbench.methods.coding.quantizer import Quantizer
 
@@ -71,7 +72,7 @@ def _fit(fitted: Quantizer, context: Context, index: int) -> ContextTables:
     """The tables of one tensor of the cut."""
     spec = context.specs[index]
     largest = fitted.settings.top
-    counts = ContextCounts(_map_shape(spec.shape)[0], -largest, largest)
+    counts = ContextCounts(map_shape(spec.shape)[0], -largest, largest)
 
     def images() -> Iterator[Maps]:
         for cut in context.calibration():
@@ -80,17 +81,9 @@ def _fit(fitted: Quantizer, context: Context, index: int) -> ContextTables:
     return counts.fit(counts.classes(images()), images())
 
 
-def _map_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    """A tensor's shape, channels first and without the batch axis, as maps (C, H, W)."""
-    channels, *rest = shape
-    width = rest[-1] if rest else 1
-    height = int(torch.Size(rest[:-1]).numel())
-    return channels, height, width
-
-
 def _maps(symbols: Tensor) -> list[Maps]:
     """Each image's maps."""
-    maps = symbols.reshape(len(symbols), *_map_shape(symbols.shape[1:]))
+    maps = symbols.reshape(len(symbols), *map_shape(symbols.shape[1:]))
     return [*maps.contiguous().cpu().numpy()]
 
 
@@ -118,7 +111,7 @@ class _Codec:
         for index, spec in enumerate(specs):
             span, data = self.quantizer.received(data, index, self.quantizer.groups(spec, 1)[1])
             ends.append(span)
-        maps = self.coder.decode(data, [_map_shape(spec.shape) for spec in specs])
+        maps = self.coder.decode(data, [map_shape(spec.shape) for spec in specs])
         return [
             self.quantizer.from_symbols(torch.from_numpy(symbols).reshape(1, *spec.shape), span, spec)
             for symbols, spec, span in zip(maps, specs, ends, strict=True)

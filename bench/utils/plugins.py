@@ -95,6 +95,7 @@ BUNDLED_METHODS = frozenset(
         "label-only",
         "quantize-context",
         "quantize-entropy",
+        "quantize-lossless",
         "quantize-rle",
         "raw",
         "retrained",

@@ -8,6 +8,9 @@
 Each is a shape without the batch axis. The axis is settled once, from the spec of the first picture.
 """
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
 from splitbench.methods.base import TensorSpec
@@ -37,3 +40,11 @@ def restored(x: Tensor, axis: int, axes: int) -> Tensor:
     if axes == 1:
         return x[:, :, 0]
     return x.movedim(1, axis + 1)
+
+
+def map_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    """A tensor's shape, channels first and without the batch axis, as maps (C, H, W)."""
+    channels, *rest = shape
+    width = rest[-1] if rest else 1
+    height = int(torch.Size(rest[:-1]).numel())
+    return channels, height, width

@@ -13,7 +13,7 @@ from splitbench.methods.base import BitstreamError, Context, TensorSpec
 from splitbench.methods.coding import linear, ranges
 
 
-def _whole(bits: float) -> float:
+def whole(bits: float) -> float:
     """Return whole numbers as such: keys hold 2, and not 2.0."""
     return int(bits) if bits == int(bits) else bits
 
@@ -27,7 +27,7 @@ class Settings(base.Settings):
     squared error. ``rounding: deadzone`` makes more levels zero.
     """
 
-    bits: Annotated[int | float, Field(ge=1, le=8), AfterValidator(_whole)]
+    bits: Annotated[int | float, Field(ge=1, le=8), AfterValidator(whole)]
     granularity: linear.Granularity = "tensor"
     range: Literal["image", "calibrated"] = "image"
     clip: ranges.Clip = "none"

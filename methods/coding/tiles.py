@@ -1,0 +1,56 @@
+"""The channels of a tensor as one picture, side by side, and back.
+
+``grid``      about square, row by row
+``columns``   in columns as long as a file may be high, so in one mostly: the channels follow one another downwards
+``rows``      a channel's values to a row
+"""
+
+import math
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from splitbench.methods.base import MethodError
+
+Layout = Literal["grid", "columns", "rows"]
+LONGEST = 16383  # pixels that a side of a WebP file may have; JPEG takes four times as many, PNG and JPEG XL any
+_LARGEST = 89_478_485  # pixels from which on Pillow takes a file for an attack
+_Bytes = npt.NDArray[np.uint8]
+
+
+def picture_shape(shape: tuple[int, ...], layout: Layout) -> tuple[int, int]:
+    """Height and width of the picture of maps of this shape. Raises MethodError where a file's sides are too short."""
+    down, across, height, width = _tiles(shape, layout)
+    size = down * height, across * width
+    if (layout != "rows" and max(size) > LONGEST) or size[0] * size[1] > _LARGEST:
+        raise MethodError(f"a tensor of {shape} is too large for a picture's file: {size[0]} x {size[1]} pixels")
+    return size
+
+
+def tile(maps: _Bytes, layout: Layout) -> _Bytes:
+    """Maps (C, H, W) as a picture (H, W); what is left of it is 0."""
+    down, across, height, width = _tiles(maps.shape, layout)
+    room = np.zeros((down * across, height, width), np.uint8)
+    room[: len(maps)] = maps.reshape(-1, height, width)
+    return room.reshape(down, across, height, width).transpose(0, 2, 1, 3).reshape(down * height, across * width)
+
+
+def untile(picture: _Bytes, shape: tuple[int, int, int], layout: Layout) -> _Bytes:
+    """The inverse of :func:`tile`, for maps of this shape."""
+    down, across, height, width = _tiles(shape, layout)
+    tiles = picture.reshape(down, height, across, width).transpose(0, 2, 1, 3).reshape(-1, height, width)
+    return tiles[: shape[0]].reshape(shape)
+
+
+def _tiles(shape: tuple[int, ...], layout: Layout) -> tuple[int, int, int, int]:
+    """How many tiles there are downwards and across, and the height and width of each."""
+    channels, height, width = shape
+    if layout == "rows":
+        return channels, 1, 1, height * width
+    across = math.ceil(channels * height / LONGEST)
+    if layout == "grid":
+        across = max(1, round(math.sqrt(channels * height / width)))
+    elif across > 1:
+        across = math.ceil(channels / (LONGEST // height))
+    return math.ceil(channels / across), across, height, width
