@@ -45,7 +45,7 @@ def feature_maps():
 
 
 @pytest.mark.parametrize("coder", CODERS)
-@pytest.mark.parametrize("bits", [1, 3, 8])
+@pytest.mark.parametrize("bits", [1, 2.5, 3, 8])
 def test_the_cut_is_quantize_rles(coder, bits):
     cut = (feature_maps(), torch.randn(3, 9, 4), torch.randn(3, 5), torch.randn(3, 0), torch.randn(3, 6, 5, 7).relu())
     expected, _ = coded(cut, "quantize-rle", bits=bits)
