@@ -89,6 +89,21 @@ class NumberedHere(Protocol):
         ...
 
 
+@runtime_checkable
+class HasWarnings(Protocol):
+    """A dataset about which something may mislead: images that were passed over, labels that were taken on trust."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may mislead, a sentence each; they stand in every row over the dataset."""
+        ...
+
+
+def warnings_of(dataset: Dataset) -> tuple[str, ...]:
+    """What may mislead about a dataset; empty where nothing is known."""
+    return dataset.warnings if isinstance(dataset, HasWarnings) else ()
+
+
 def class_names(dataset: Dataset) -> tuple[str, ...]:
     """The classes that a dataset numbered itself; empty where their numbers are given."""
     return dataset.class_names if isinstance(dataset, NumberedHere) else ()

@@ -19,7 +19,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -80,6 +80,19 @@ class LabelledFiles:
     def global_ids(self) -> bool:
         """ImageNet's own file names mean the same photograph everywhere, whatever its size."""
         return all(_IMAGENET_NAME.match(name) for name in self.ids)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Classes that were numbered here, and visible files that were passed over."""
+        lines = []
+        if self.class_names:
+            lines.append(
+                f"the {len(self.class_names)} class folders were numbered in sorted order ({named(self.class_names)}), "
+                "and the backbone is trusted to number its classes so"
+            )
+        if visible := str(replace(self.passed_over, hidden=())):
+            lines.append(f"files were passed over, since they are no pictures by their names: {visible}")
+        return tuple(lines)
 
     def image(self, index: int) -> Image.Image:
         """The picture as RGB, its EXIF rotation left alone as ImageNet's users do."""

@@ -22,6 +22,7 @@ class Classifier:
     model: nn.Module
     preprocessing: Preprocessing
     weights: str
+    warnings: tuple[str, ...] = ()
 
     has_loss: ClassVar[bool] = True
 

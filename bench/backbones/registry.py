@@ -52,6 +52,11 @@ class Backbone(Protocol):
         ...
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may mislead about it, a sentence each; they stand in every row over it."""
+        ...
+
+    @property
     def has_loss(self) -> bool:
         """Whether its tail can be trained by the task's loss."""
         ...

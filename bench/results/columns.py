@@ -39,6 +39,7 @@ value                 |         | the knob's value at this rate point
 seed                  |         | the cell's random seed
 status                |         | ok or failed
 reason                |         | why a failed cell failed
+warnings              |         | what may mislead about the row, in sentences; empty where nothing is known
 bytes_mean            | bytes   | mean length of an image's bitstream, everything included
 bytes_p50             | bytes   | median of the same
 bytes_p95             | bytes   | 95th percentile of the same

@@ -35,6 +35,7 @@ from splitbench.bench.metrics import ledger
 from splitbench.bench.metrics.records import Records
 from splitbench.bench.results.columns import NAMES
 from splitbench.bench.results.validation import is_plan, is_result
+from splitbench.bench.results.warnings_text import join_warnings, split_warnings
 from splitbench.bench.utils import provenance
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import no_formula, read_json, write_file
@@ -179,7 +180,8 @@ class Store:
         for entry in plan:
             cell = self.cell(entry["key"])
             if cell is not None:
-                rows.append(cell["columns"] | entry)
+                warnings = (split_warnings(source.get("warnings")) for source in (entry, cell["columns"]))
+                rows.append(cell["columns"] | entry | {"warnings": join_warnings(*warnings)})
                 stored.append(cell["stored"])
         curves: dict[tuple[Any, ...], list[int]] = {}
         for index, row in enumerate(rows):

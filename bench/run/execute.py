@@ -7,11 +7,12 @@ from typing import Any
 from tqdm import tqdm
 
 from splitbench.bench.results.store import Store
+from splitbench.bench.run import warn
 from splitbench.bench.run.executors import Executor
 from splitbench.bench.run.partition import partition
 from splitbench.bench.run.plan import Pass, PassSpec, PlannedCell, RunSpec
 from splitbench.bench.run.scheduler import Ended, run_tasks
-from splitbench.bench.run.score_and_store import describe_doubt, score_and_store
+from splitbench.bench.run.score_and_store import score_and_store
 from splitbench.bench.run.tasks import DescribeTask, MeasureTask, ScoreTask, TrainTask
 from splitbench.bench.run.worker import Display, Worker
 from splitbench.bench.training import TrainingError
@@ -28,7 +29,6 @@ class PassRun:
         pass_: The same, opened.
         tasks_left: How many of its tasks have not ended.
         measured: Whether all of it could be measured so far.
-        baseline: The uncompressed backbone's accuracy, once a cell is scored.
         done: How many cells are stored.
     """
 
@@ -36,7 +36,6 @@ class PassRun:
     pass_: Pass
     tasks_left: int = 0
     measured: bool = True
-    baseline: float | None = None
     done: int = 0
 
 
@@ -86,7 +85,6 @@ def _note(ended: Ended, run: PassRun, store: Store, say: Callable[[str], None]) 
                 lost = [cell for cell in run.spec.planned if cell.key in keys and store.status(cell.key) != "ok"]
                 score_and_store(lost, run.spec, run.pass_, failure=ended.failure)
             run.done += len(keys)
-            run.baseline = run.baseline if ended.result.baseline is None else ended.result.baseline
             for cell in run.spec.planned:
                 if cell.key in keys:
                     write_curve(cell, run.pass_, run.spec.run, say)
@@ -96,8 +94,7 @@ def _note(ended: Ended, run: PassRun, store: Store, say: Callable[[str], None]) 
 
 
 def _finish(run: PassRun, store: Store, say: Callable[[str], None]) -> None:
-    if warning := describe_doubt(run.pass_, run.baseline):
-        say(f"{run.pass_.title}: {warning}")
+    warn.say_stored(run.pass_.title, [cell.key for cell in run.pass_.planned], store, say)
     if run.measured:  # otherwise what was measured serves the next run
         table_keys = store.planned()
         run.spec.partial.end(lambda key: key not in table_keys or store.status(key) is not None)

@@ -10,6 +10,7 @@ import torch
 
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.evaluation import tasks
+from splitbench.bench.run import warn
 from splitbench.bench.run.keys import cell_ingredients, key_of, training_of
 from splitbench.bench.run.partial_results import PartialResults
 from splitbench.bench.run.sources import Sources, first_readable, open_backbone
@@ -23,7 +24,7 @@ from splitbench.bench.training.methods.planning import planned_learning, task_lo
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.bench.utils.precision import Precision
-from splitbench.datasets.base import Dataset
+from splitbench.datasets.base import Dataset, Subset
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Pass:
         untrained: Builds the backbone with random weights of a seed.
         fingerprint: The hash of the evaluation images.
         weights: The hash of the backbone's weights.
+        warnings: What may mislead about the images and the backbone, a sentence each.
         places: The backbone split at every split point; only while the sweep is planned.
         planned: The cells.
     """
@@ -65,6 +67,7 @@ class Pass:
     untrained: Callable[[int], Backbone]
     fingerprint: str = ""
     weights: str = ""
+    warnings: tuple[str, ...] = ()
     places: dict[str, SplitModel] = field(default_factory=dict)
     planned: tuple[PlannedCell, ...] = ()
 
@@ -176,12 +179,14 @@ def _plan_pass(subsets: Subsets, spec: BackboneSpec, cells: list[Cell], precisio
     places = _check_splits(pass_, backbone, cells, subsets.sources.device)
     planned = []
     previous: dict[str, str] = {}
+    used: set[Subset] = set()
     for cell in cells:
         needs = METHODS.get(cell.method).needs(cell.settings)
         ingredients = cell_ingredients(cell, subsets.spec, subsets.fingerprint("evaluation"), backbone)
         ingredients |= {"precision": precision}
         if "calibration" in needs:
             ingredients["calibration"] = subsets.fingerprint("calibration")
+            used.add("calibration")
         training = None
         if "train" in needs:
             learning = planned_learning(cell, places[cell.split])
@@ -192,11 +197,13 @@ def _plan_pass(subsets: Subsets, spec: BackboneSpec, cells: list[Cell], precisio
             warm_start = learning is not None and learning.start == "neighbour"
             training = training_of(cell, ingredients | {"images": subsets.fingerprint("train")}, previous, warm_start)
             ingredients["training"] = training.key
+            used.add("train")
         planned.append(PlannedCell(cell, key_of(ingredients), ingredients, training))
     return replace(
         pass_,
         fingerprint=subsets.fingerprint("evaluation"),
         weights=backbone.weights,
+        warnings=warn.of_inputs(subsets, used, backbone),
         places=places,
         planned=tuple(planned),
     )

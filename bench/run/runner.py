@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from splitbench.bench.results.store import Store
+from splitbench.bench.results.warnings_text import join_warnings
+from splitbench.bench.run import warn
 from splitbench.bench.run.execute import PassRun, execute, write_curve
 from splitbench.bench.run.executors import Executor, Here
 from splitbench.bench.run.partial_results import PartialResults, clean_up, discard
@@ -100,6 +102,9 @@ def run(
         kept = len({cell.key for pass_ in planned for cell in pass_.planned} - missing_keys)
         if kept:
             say(f"{format_count(kept, 'cell')} {'is' if kept == 1 else 'are'} stored already")
+        for pass_, cells in zip(planned, missing, strict=True):
+            if not cells:  # of the others it is said when they have ended
+                warn.say_stored(pass_.title, [cell.key for cell in pass_.planned], store, say)
         discard(store.folder, missing_keys if options.overwrite == "all" else missing_keys & retrained)
         planning_ended = time.perf_counter()
         try:
@@ -133,6 +138,7 @@ def _plan(sweep: Sweep, sources: Sources, executor: Executor, say: Say) -> list[
         planned.append(replace(pass_, places={}))  # they hold the backbone
         images, cells = format_count(len(pass_.dataset), "image"), format_count(len(pass_.planned), "cell")
         say(f"checked {pass_.title}: {images}, {cells}")
+        warn.say_all(pass_.title, pass_.warnings, say)
     return planned
 
 
@@ -150,6 +156,7 @@ def _store_plan(planned: Sequence[Pass], store: Store, keep_other_rows: bool) ->
             "dataset": planned_cell.cell.dataset_label,
             "backbone": planned_cell.cell.backbone_label,
             "method": planned_cell.cell.method,
+            "warnings": join_warnings(pass_.warnings),
         }
         for pass_ in planned
         for planned_cell in pass_.planned

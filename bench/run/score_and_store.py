@@ -3,8 +3,10 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from splitbench.bench.evaluation import Outcome, ShardError, score, tasks
+from splitbench.bench.evaluation import Outcome, ShardError, score
 from splitbench.bench.results.store import Store
+from splitbench.bench.results.warnings_text import join_warnings
+from splitbench.bench.run import warn
 from splitbench.bench.run.plan import Pass, PassSpec, PlannedCell
 from splitbench.bench.utils import progress, provenance
 from splitbench.bench.utils.errors import UserError
@@ -17,7 +19,7 @@ _BAR_AFTER = 5.0
 
 def score_and_store(
     cells: Collection[PlannedCell], spec: PassSpec, pass_: Pass, *, failure: Failure | None = None, bars: bool = True
-) -> float | None:
+) -> None:
     """Score cells from their pass's shards, and store them.
 
     Args:
@@ -27,15 +29,11 @@ def score_and_store(
         failure: Why the pass could not be measured: all cells fail for this reason.
         bars: Whether to show progress.
 
-    Returns:
-        The uncompressed backbone's accuracy in percent; None if no cell could be scored.
-
     Raises:
         UserError: A result cannot be written.
     """
     left = {planned.key: planned for planned in cells}
     measured_on: Mapping[str, Any] = {}
-    baseline: float | None = None
 
     try:
         stored = spec.partial.descriptions()
@@ -48,19 +46,12 @@ def score_and_store(
         settings = {"total": len(named), "leave": False, "delay": _BAR_AFTER, "disable": not bars}
         for key, outcome in progress.track(outcomes, "scoring", unit="cells", **settings):
             _put(left.pop(key), outcome, measured_on, spec, pass_)
-            baseline = outcome.columns.get("baseline", baseline)
     except UserError:
         raise
     except Exception as error:  # whatever breaks a whole pass must not take the other passes with it
         failure = Failure(str(error)) if isinstance(error, ShardError) else Failure.from_error(error, pass_.title)
         for planned in left.values():
             _put(planned, Outcome(planned.cell, reason=failure.reason), measured_on, spec, pass_)
-    return baseline
-
-
-def describe_doubt(pass_: Pass, baseline: float | None) -> str:
-    """Return a warning if the uncompressed backbone is hardly better than chance; empty if all is well."""
-    return "" if baseline is None else tasks.get(pass_.dataset.task).doubt(baseline, pass_.dataset)
 
 
 def _put(planned: PlannedCell, outcome: Outcome, measured_on: Mapping[str, Any], spec: PassSpec, pass_: Pass) -> None:
@@ -78,6 +69,7 @@ def _put(planned: PlannedCell, outcome: Outcome, measured_on: Mapping[str, Any],
         "seed": cell.seed,
         "status": "failed" if outcome.reason else "ok",
         "reason": outcome.reason,
+        "warnings": join_warnings(warn.of_result(outcome.columns, pass_.dataset)),
         "precision": planned.ingredients["precision"],
         **outcome.columns,
         **{name: report.get(name) for name in _TRAINING_COLUMNS},

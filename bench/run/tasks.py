@@ -47,11 +47,9 @@ class TaskResult:
 
     Attributes:
         failures: What the task should have provided and could not.
-        baseline: The uncompressed backbone's accuracy in percent, if the task scored a cell.
     """
 
     failures: Failures = field(default_factory=dict)
-    baseline: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -187,5 +185,5 @@ class ScoreTask(Task):
     def _run(self, opened: OpenedPass, failures: Failures) -> TaskResult:
         failure = next((failures[resource] for resource in self.measured if resource in failures), None)
         cells = [planned for planned in self.spec.planned if planned.key in self.keys]
-        baseline = score_and_store(cells, self.spec, opened.pass_, failure=failure, bars=opened.display.bars)
-        return TaskResult(baseline=baseline)
+        score_and_store(cells, self.spec, opened.pass_, failure=failure, bars=opened.display.bars)
+        return TaskResult()

@@ -13,7 +13,7 @@ from splitbench.bench.analysis.compare.front import front_over_all, front_per_ba
 from splitbench.bench.analysis.compare.interpolation import accuracy_at_budgets, bytes_at_drops
 from splitbench.bench.analysis.compare.paired import paired_tests
 from splitbench.bench.analysis.compare.pairs import FACTOR
-from splitbench.bench.analysis.compare.remarks import remarks_on
+from splitbench.bench.analysis.compare.remarks import remarks_on, row_warnings
 from splitbench.bench.analysis.compare.summary import summary
 from splitbench.bench.results.table import failures, over_seeds, points, read
 
@@ -34,6 +34,10 @@ TITLES = {
     "costs": "Costs beside bytes",
 }
 """The title of each table."""
+
+
+WARNINGS = "Warnings: what may mislead about these rows"
+"""The heading of the rows' own warnings among the remarks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +101,7 @@ def examine(paths: Iterable[Path | str], options: ComparisonOptions | None = Non
         "costs": cost_table(frame),
     }
     remarks = {
+        WARNINGS: row_warnings(frame),
         "What else to know": [*remarks_on(frame, tests, options.factor), *frame.attrs["notes"]],
         "Failed cells, left out above": failures(frame),
     }

@@ -5,8 +5,9 @@ import pandas as pd
 
 from splitbench.bench.analysis.compare.front import splits_in_order
 from splitbench.bench.analysis.table_formats import format_percent
-from splitbench.bench.results.names import CURVE
+from splitbench.bench.results.names import CURVE, curve_name
 from splitbench.bench.results.table import over_seeds, points
+from splitbench.bench.results.warnings_text import split_warnings
 from splitbench.bench.utils.text import format_macs
 
 _SEEDS = (
@@ -14,6 +15,8 @@ _SEEDS = (
     "mean over these seeds, on other images, with 95 % or more, and say nothing about other seeds; paired tests are of "
     "the lowest seed alone"
 )
+_NAMED = 4
+"""Curves that a warning names."""
 _SMALL_DROP = 1.0
 """Points of accuracy."""
 _DEEP = 0.9
@@ -39,6 +42,28 @@ def remarks_on(frame: pd.DataFrame, tests: pd.DataFrame, factor: float) -> list[
         *paired_test_remarks(tests, factor),
         *tests.attrs["untested"],
     ]
+
+
+def row_warnings(frame: pd.DataFrame) -> list[str]:
+    """Return what rows warn of, each sentence once per (dataset, backbone), with the splits and methods it is about."""
+    lines = []
+    for (dataset, backbone), rows in frame.groupby(["dataset", "backbone"], sort=True):
+        about: dict[str, list[int]] = {}
+        for place, text in enumerate(rows["warnings"]):
+            for sentence in split_warnings(text):
+                about.setdefault(sentence, []).append(place)
+        for sentence, places in about.items():
+            lines.append(f"{backbone} on {dataset}, {_which(rows, places)}: {sentence}")
+    return lines
+
+
+def _which(rows: pd.DataFrame, places: list[int]) -> str:
+    if len(places) == len(rows):
+        return "all rows" if len(rows) > 1 else "its row"
+    chosen = rows.iloc[places][["split", "method", "variant"]].drop_duplicates().astype(str)
+    names = [f"{split} {curve_name(method, variant)}" for split, method, variant in chosen.to_numpy()]
+    shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    return f"{len(places)} of {len(rows)} rows ({shown})"
 
 
 def seed_remarks(frame: pd.DataFrame) -> list[str]:

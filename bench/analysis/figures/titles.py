@@ -33,6 +33,8 @@ def heading(what: str, rows: pd.DataFrame, panels: int) -> str:
     row, seeds = rows.iloc[0], over_seeds(rows)
     where = f"{row['backbone']} on {row['dataset']}"
     images = [f"{row['images']:,.0f} images"] if row["images"] == row["images"] else []
+    if "warnings" in rows and (rows["warnings"] != "").any():  # their sentences stand in the report
+        images.append("with warnings")
     if panels == 1 and seeds:
         return "\n".join([what, where, ", ".join([*images, seeds])])
     numbers = [*images, seeds] if seeds else images

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from splitbench.bench.analysis.compare import Findings
 from splitbench.bench.analysis.compare.bd_matrix import PLACE, as_matrix
+from splitbench.bench.analysis.compare.findings import WARNINGS
 from splitbench.bench.analysis.figures import draw_all, draw_learning
 from splitbench.bench.analysis.report.elements import Table, make_pictures, make_table
 from splitbench.bench.analysis.report.links import link_section
@@ -96,7 +97,7 @@ def gather(findings: Findings, figures: Sequence[Path]) -> dict[str, Any]:
         "title": _title(cells),
         "source": _source(frame),
         "sentences": sentences(frame, tables["bytes-at-drop"], tables["summary"]),
-        "warnings": too_few_images(frame),
+        "warnings": [*findings.remarks[WARNINGS], *too_few_images(frame)],
         "remarks": [line for line in findings.remarks["What else to know"] if line not in notes],
         "summary": make_table(readable(tables["summary"]), findings.title("summary")),
         "matrices": list(_matrices(tables["bd-matrix"])),

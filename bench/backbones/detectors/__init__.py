@@ -95,6 +95,7 @@ class Detector:
     name: str
     model: nn.Module
     weights: str
+    warnings: tuple[str, ...] = ()
     _shapes: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict, repr=False)
 
     @property
