@@ -12,13 +12,14 @@ The code is our own, in three steps per image and tensor:
 3. *Zero-run-length coding* of the symbols in memory order (channel by channel, row by row; ``coding/zero_runs.py``;
    channels that come last, as a transformer's do, are brought to the front where they have ranges of their own):
    runs of zeros as Rice codes; the literals between them in b bits (``literals: fixed``) or as Rice codes as well,
-   since small levels are the more frequent (``literals: rice``).
+   since small levels are the more frequent (``literals: rice``). ``literals: huffman`` is stronger and not the paper's:
+   runs and literals by Huffman codes that are fitted to the image and sent (``coding/huffman_runs.py``).
 
 Bitstream of one image: for each tensor of the cut, in order,
 
     ranges        2 or 4 bytes per group     side information; absent with ``range: calibrated``
     mode          1 byte                     framing
-    parameters    1 byte                     side information; absent where all symbols are packed plainly
+    parameters    1 byte, or code lengths    side information; absent where all symbols are packed plainly
     symbols       the rest                   payload, to the next full byte
 
 No lengths are sent: the number of symbols is known from the network, and each part tells where it ends.
@@ -34,15 +35,18 @@ from torch import Tensor
 
 from splitbench.methods import base
 from splitbench.methods.base import Bitstream, BitstreamError, Context, Cut, Deployment, Specs, TensorSpec
-from splitbench.methods.coding import linear, quantizer, zero_runs, zero_runs_decoder, zero_runs_tensor
+from splitbench.methods.coding import huffman_runs, linear, quantizer, zero_runs, zero_runs_decoder, zero_runs_tensor
 from splitbench.methods.coding.channels import channels_in_front
 from splitbench.methods.coding.quantizer import Quantizer
 
 
 class Settings(quantizer.Settings):
-    """``literals``: what lies between runs of zeros is coded in ``bits`` bits each, or as Rice codes."""
+    """``literals``: what lies between runs of zeros is coded in ``bits`` bits each, or as Rice codes.
 
-    literals: Literal["fixed", "rice"] = "rice"
+    ``huffman``: runs and what lies between them have Huffman codes, which are sent.
+    """
+
+    literals: Literal["fixed", "rice", "huffman"] = "rice"
 
 
 class QuantizeRLE:
@@ -88,17 +92,23 @@ class _Codec:
         return streams
 
     def _encode_tensor(self, x: Tensor, index: int) -> list[Bitstream]:
-        bits, rice = self.settings.top.bit_length(), self.settings.literals == "rice"
         ends = self.quantizer.ends_of(x, index)
         symbols = linear.fold(self.quantizer.levels(x, ends), ends, self.settings.top).flatten(1)
-        if symbols.device.type == "cpu":
-            codes = zero_runs.encode_rows(symbols.numpy(), bits, rice)
-        else:
-            codes = zero_runs_tensor.encode_rows(symbols, bits, rice)
         return [
-            Bitstream(side + code, len(side) + zero_runs.side_bytes(code), zero_runs.FRAMING_BYTES)
-            for side, code in zip(self.quantizer.sent(ends, len(x)), codes, strict=True)
+            Bitstream(side + code, len(side) + told, zero_runs.FRAMING_BYTES)
+            for side, (code, told) in zip(self.quantizer.sent(ends, len(x)), self._codes(symbols), strict=True)
         ]
+
+    def _codes(self, symbols: Tensor) -> list[tuple[bytes, int]]:
+        """The code of each row, and how many of its bytes are side information."""
+        bits, literals = self.settings.top.bit_length(), self.settings.literals
+        if literals == "huffman":
+            return huffman_runs.encode_rows(symbols.cpu().numpy(), bits)
+        if symbols.device.type == "cpu":
+            codes = zero_runs.encode_rows(symbols.numpy(), bits, literals == "rice")
+        else:
+            codes = zero_runs_tensor.encode_rows(symbols, bits, literals == "rice")
+        return [(code, zero_runs.side_bytes(code)) for code in codes]
 
     def decode(self, streams: Sequence[bytes], specs: Specs) -> Cut:
         left = [memoryview(data) for data in streams]
@@ -113,11 +123,12 @@ class _Codec:
         top, shape = self.settings.top, self.quantizer.groups(spec, len(left))
         symbols = np.empty((len(left), spec.elements), np.uint8)
         low, high = [torch.zeros(0, shape[1])], [torch.zeros(0, shape[1])]
+        decode = (huffman_runs if self.settings.literals == "huffman" else zero_runs_decoder).decode
         for image, data in enumerate(left):
             ends, data = self.quantizer.received(data, index, shape[1])
             low.append(ends.low)
             high.append(ends.high)
-            symbols[image], used = zero_runs_decoder.decode(data, spec.elements, top.bit_length())
+            symbols[image], used = decode(data, spec.elements, top.bit_length())
             left[image] = data[used:]
         ends = linear.Range(torch.cat(low), torch.cat(high))
         if top & (top + 1) and symbols.size and symbols.max() > top:  # other than 2**bits - 1

@@ -41,7 +41,7 @@ def _rice_bits(value: int, k: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _pairs(symbols, runs, literals):  # type: ignore[no-untyped-def]
+def runs_and_literals(symbols, runs, literals):  # type: ignore[no-untyped-def]
     """Every run of zeros and the literal that ends it; returns how many, and the last run, which none ends.
 
     There is no branch on a symbol: in the middle rates no processor could foresee it.
@@ -197,7 +197,7 @@ def _encode_rows(rows, bits, rice, data, ends):  # type: ignore[no-untyped-def]
     literals = np.empty(rows.shape[1] + 1, np.uint8)
     at = 0
     for row in range(len(rows)):
-        pairs, last = _pairs(rows[row], runs, literals)
+        pairs, last = runs_and_literals(rows[row], runs, literals)
         short, values, long = _counted(runs, literals, pairs, last)
         mode, run_k, literal_k, total = _choice(short, values, long, rows.shape[1], bits, rice)
         data[at] = mode

@@ -10,7 +10,7 @@ import torch
 from splitbench.bench.tools.conformance import decodes
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods import BitstreamError
-from splitbench.methods.coding import linear, ranges, zero_runs, zero_runs_decoder
+from splitbench.methods.coding import huffman_runs, linear, ranges, zero_runs, zero_runs_decoder
 from splitbench.methods.coding.entropy import RangeCoder
 from splitbench.methods.coding.huffman import HuffmanCoder
 from splitbench.methods.coding.tables import Tables
@@ -57,6 +57,12 @@ def of_coders() -> Iterator[Target]:
     runs = [code for rice in (True, False) for code in zero_runs.encode_rows(np.stack([few, few[::-1]]), 4, rice)]
     yield Target(
         "zero_runs", runs, _told(lambda data: zero_runs_decoder.decode(memoryview(data), 500, 4)[0].shape, (500,))
+    )
+    more = np.where(rng.random(2000) < 0.7, 0, np.minimum(rng.geometric(0.7, 2000), 15)).astype(np.uint8)
+    yield Target(
+        "huffman_runs",
+        [code for code, _ in huffman_runs.encode_rows(np.stack([more, more[::-1]]), 4)],
+        _told(lambda data: huffman_runs.decode(memoryview(data), 2000, 4)[0].shape, (2000,)),
     )
     ends = ranges.rounded(linear.Range(-torch.rand(2, 5), torch.rand(2, 5)))
     yield Target(
