@@ -260,7 +260,9 @@ def benchmark(
     quick: Annotated[bool, typer.Option("--quick", help="Small: to see that it works, not how fast.")] = False,
     part: Annotated[
         list[str] | None,
-        typer.Option(help="sweep, profile, quantize-rle, range, split, memory, intervals or drawing; repeatable."),
+        typer.Option(
+            help="sweep, profile, quantize-rle, codecs, range, split, memory, intervals or drawing; repeatable."
+        ),
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:

@@ -91,6 +91,7 @@ BUNDLED_METHODS = frozenset(
     {
         "bottleneck",
         "boxes",
+        "feature-image",
         "image",
         "label-only",
         "quantize-context",

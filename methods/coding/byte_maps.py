@@ -39,8 +39,8 @@ class ByteMaps(Protocol):
         """One image's ranges, and the bytes behind them. Raises BitstreamError."""
         ...
 
-    def tensor(self, maps: Maps, ends: linear.Range | None, spec: TensorSpec) -> Tensor:
-        """One image's tensor. Raises BitstreamError for maps that no tensor has."""
+    def tensor(self, maps: Maps, index: int, ends: linear.Range | None, spec: TensorSpec) -> Tensor:
+        """One image's tensor, number ``index`` of the cut. Raises BitstreamError for maps that no tensor has."""
         ...
 
 
@@ -64,7 +64,7 @@ class LevelMaps:
         """One image's ranges."""
         return self.quantizer.received(data, index, self.quantizer.groups(spec, 1)[1])
 
-    def tensor(self, maps: Maps, ends: linear.Range | None, spec: TensorSpec) -> Tensor:
+    def tensor(self, maps: Maps, index: int, ends: linear.Range | None, spec: TensorSpec) -> Tensor:
         """One image's tensor, dequantized."""
         assert ends is not None  # noqa: S101 - what `received` returned
         if maps.size and int(maps.max()) > self.quantizer.settings.top:
@@ -103,7 +103,7 @@ class ValueMaps:
         """No ranges."""
         return None, data
 
-    def tensor(self, maps: Maps, ends: linear.Range | None, spec: TensorSpec) -> Tensor:
+    def tensor(self, maps: Maps, index: int, ends: linear.Range | None, spec: TensorSpec) -> Tensor:
         """One image's tensor."""
         dtype = torch.empty(0, dtype=self._coded(spec.dtype)).numpy().dtype
         split = maps.reshape(dtype.itemsize, -1).T if self.shuffled else maps.reshape(-1, dtype.itemsize)
@@ -157,4 +157,7 @@ class MapsCodec:
             span, data = self.values.received(data, index, spec)
             ends.append(span)
         maps = self.coder.decode(data, [self.values.shape(spec) for spec in specs])
-        return [self.values.tensor(*each) for each in zip(maps, ends, specs, strict=True)]
+        return [
+            self.values.tensor(found, index, span, spec)
+            for index, (found, span, spec) in enumerate(zip(maps, ends, specs, strict=True))
+        ]

@@ -3,6 +3,7 @@
 sweep          a sweep against the naive evaluator, and against the floor: decoding, the trunk and the tails alone
 profile        what a sweep's time goes to: decoding, the trunk, codecs, tails, scoring
 quantize-rle   the zero-run coder against zlib and zstd on the same symbols
+codecs         every way of coding a cut without training, by time and bytes against zlib
 range          range coding against CompressAI's own with the same tables
 split          head and tail against the whole model, and the seconds that splitting takes
 memory         the peak of a sweep of many rate points against that of a few
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from splitbench.bench.tools.speed import coders, drawing, intervals, memory, profile, splits, sweep
+from splitbench.bench.tools.speed import codecs, coders, drawing, intervals, memory, profile, splits, sweep
 from splitbench.bench.tools.speed.measured import Measured, UnavailableError
 from splitbench.bench.utils import devices, provenance
 from splitbench.bench.utils.files import write_file
@@ -50,7 +51,7 @@ FULL = Size(
 )
 QUICK = Size(2, sweep.Size("torchvision/resnet18", 64, (2, 4), 4, 2), 100_000, 8, memory.QUICK, splits.QUICK, 100, 20)
 
-PARTS = ("sweep", "profile", "quantize-rle", "range", "split", "memory", "intervals", "drawing")
+PARTS = ("sweep", "profile", "quantize-rle", "codecs", "range", "split", "memory", "intervals", "drawing")
 
 
 def benchmark(size: Size, device: torch.device, out: Path, parts: tuple[str, ...] = PARTS) -> Iterator[str]:
@@ -59,6 +60,7 @@ def benchmark(size: Size, device: torch.device, out: Path, parts: tuple[str, ...
         "sweep": lambda: sweep.compared(size.sweep, size.rounds, device),
         "profile": lambda: profile.shares(size.sweep, size.rounds, device),
         "quantize-rle": lambda: coders.zero_runs_compared(size.symbols, size.rounds),
+        "codecs": lambda: codecs.compared(size.symbols // 4, size.rounds),
         "range": lambda: coders.range_compared(size.channels, size.rounds),
         "split": lambda: splits.compared(size.splits, size.rounds, device),
         "memory": lambda: memory.compared(size.memory, device),

@@ -1,0 +1,96 @@
+"""feature-image: tiles as lossy files, in an order that both sides know; better files of higher quality."""
+
+import pytest
+import torch
+from torch import nn
+
+from splitbench.bench.utils.plugins import METHODS
+from splitbench.methods.base import BitstreamError, Context, MethodError, TensorSpec
+from splitbench.methods.feature_image import _chain
+
+METHOD = METHODS.get("feature-image")
+FORMATS = ("jpeg", "webp", "avif", "jpeg-xl")
+
+
+def feature_maps(seed=0, images=3, channels=24):
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(images, channels, 5, 5, generator=generator)
+    return nn.functional.interpolate(coarse, (16, 12), mode="bilinear").relu()
+
+
+def deployed(cut, calibration=None, **settings):
+    specs = tuple(TensorSpec(tuple(x.shape[1:]), x.dtype) for x in cut)
+    images = cut if calibration is None else calibration
+    context = Context(nn.Identity(), nn.Identity(), specs, calibration=lambda: [images])
+    return METHOD.deploy(METHOD.Settings(**settings), context), specs
+
+
+def coded(cut, **settings):
+    deployment, specs = deployed(cut, **settings)
+    streams = deployment.codec.encode(cut)
+    return deployment.codec.decode([stream.data for stream in streams], specs), streams
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("order", ["network", "similar"])
+def test_quality_buys_bytes_for_distortion(kind, order):
+    cut = (feature_maps(), torch.rand(3, 40))
+    errors, sizes = [], []
+    for quality in (5, 50, 95):
+        decoded, streams = coded(cut, quality=quality, format=kind, order=order)
+        errors.append(float(((decoded[0] - cut[0]) ** 2).mean()))
+        sizes.append(sum(len(stream.data) for stream in streams))
+    assert errors[0] > errors[1] > errors[2] and errors[2] < 0.01 * float(cut[0].var())
+    assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_similar_channels_are_side_by_side():
+    features = torch.tensor([[1.0, 0], [0, 9], [5, 0], [0, 8], [6, 0]])
+    assert _chain(features).tolist() == [1, 3, 0, 2, 4]
+
+
+def test_similar_channels_side_by_side_take_fewer_bytes():
+    """Channels of four kinds in turn, as no order of a network's helps a picture coder."""
+    kinds = feature_maps(1, images=3, channels=4)
+    cut = (kinds.repeat(1, 32, 1, 1),)
+    sizes = {}
+    for order in ("network", "similar"):
+        deployment, _ = deployed(cut, quality=40, order=order)
+        sizes[order] = sum(len(stream.data) for stream in deployment.codec.encode(cut))
+        names = {"low.0", "high.0"} | ({"order.0"} if order == "similar" else set())
+        assert set(deployment.device_tables) == set(deployment.server_tables) == names
+    assert sizes["similar"] < sizes["network"]
+
+
+def test_what_lies_beyond_the_calibrated_range_is_clipped():
+    cut = (feature_maps(),)
+    deployment, specs = deployed(cut, calibration=(cut[0].clamp(max=1),), quality=95)
+    streams = deployment.codec.encode(cut)
+    (decoded,) = deployment.codec.decode([stream.data for stream in streams], specs)
+    assert cut[0].max() > 1.5 and decoded.max() <= 1.001
+    (own,), _ = coded(cut, quality=95, range="image")
+    assert own.max() > 1.5
+
+
+def test_parts_of_the_bitstream_are_told_apart():
+    cut = (feature_maps(), torch.rand(3, 40))
+    for kind in FORMATS:
+        _, streams = coded(cut, quality=40, format=kind, range="image")
+        for stream in streams:
+            ranges = 2 * 2  # of two tensors
+            assert stream.side > 100 if kind == "jpeg" else stream.side == ranges  # a JPEG's tables
+            assert stream.framing > 4 and 0 < stream.payload < len(stream.data)
+
+
+def test_files_of_another_size_are_refused():
+    deployment, specs = deployed((feature_maps(),), quality=40)
+    other, _ = deployed((feature_maps(channels=40),), quality=40)
+    with pytest.raises(BitstreamError, match="instead of"):
+        deployment.codec.decode([other.codec.encode((feature_maps(channels=40),))[0].data], specs)
+
+
+def test_without_calibration_images_it_says_what_to_do():
+    specs = (TensorSpec((4, 3, 3), torch.float32),)
+    context = Context(nn.Identity(), nn.Identity(), specs, calibration=list)
+    with pytest.raises(MethodError, match="name some in the sweep's `calibration`"):
+        METHOD.deploy(METHOD.Settings(quality=40, range="image", order="similar"), context)
