@@ -2,7 +2,8 @@
 
 libwebp, libavif and libjxl take memory for as many pixels as a file says before anyone can ask how many these are.
 Each function gives (width, height) of a file that holds one picture and nothing else, or None for any other. Only what
-an encoder of this project writes is taken for such a file.
+an encoder of this project writes is taken for such a file. Of JPEG XL, only the picture's size is looked at: its frames
+have sizes of their own, deep in their headers, and a hostile file's can still ask libjxl for more.
 """
 
 from collections.abc import Iterator
