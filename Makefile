@@ -48,6 +48,7 @@ $(READY): pyproject.toml constraints.txt
 	@# mypy does not follow editable installs: it finds the package through links.
 	@mkdir -p $(VENV)/src/splitbench
 	@for folder in bench datasets methods; do ln -sfn ../../../$$folder $(VENV)/src/splitbench/$$folder; done
+	@for file in api/*.py; do ln -sfn ../../../$$file $(VENV)/src/splitbench/; done
 	@touch $@
 
 bench-classification: setup ## run the classification sweep: CSV, comparison, figures
@@ -90,7 +91,7 @@ lint: setup ## ruff: rules and format
 	$(BIN)/ruff format --check .
 
 typecheck: setup ## mypy, strict
-	$(BIN)/mypy -p splitbench.bench -p splitbench.datasets -p splitbench.methods -p tests
+	$(BIN)/mypy -p splitbench -p tests
 
 format: setup ## ruff: mend what can be mended
 	$(BIN)/ruff check --fix .
@@ -98,4 +99,4 @@ format: setup ## ruff: mend what can be mended
 
 clean: ## remove the environment and caches; results stay
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find bench datasets methods tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find api bench datasets methods tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -29,13 +29,26 @@ def read(path: Path) -> Sweep:
         raise UserError(f"sweep file {path} cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    return check(content, str(path))
+
+
+def check(content: Any, place: str) -> Sweep:
+    """Check what a sweep file holds.
+
+    Args:
+        content: A mapping, as YAML gives it.
+        place: Where it is from, for messages.
+
+    Raises:
+        UserError: the place, the key, what was expected and the nearest valid name.
+    """
     if not isinstance(content, dict):
-        raise UserError(f"{path}: expected a sweep with the keys {', '.join(Sweep.model_fields)}")
+        raise UserError(f"{place}: expected a sweep with the keys {', '.join(Sweep.model_fields)}")
     try:
         sweep = Sweep.model_validate(content)
     except ValidationError as error:
-        raise UserError(format_validation_error(error, str(path), Sweep)) from None
-    faults = [*_faults(sweep, path)]
+        raise UserError(format_validation_error(error, place, Sweep)) from None
+    faults = [*_faults(sweep, place)]
     if faults:
         raise UserError("\n".join(faults))
     return sweep
@@ -45,7 +58,7 @@ class _OtherTaskError(UserError):
     """A dataset, network or method is for another task than the sweep's."""
 
 
-def _faults(sweep: Sweep, path: Path) -> Iterator[str]:
+def _faults(sweep: Sweep, place: str) -> Iterator[str]:
     """Yield what is wrong with names and settings, one line per place.
 
     One wrong ``task`` makes every dataset and method look wrong, so only the first of such faults is yielded.
@@ -59,7 +72,7 @@ def _faults(sweep: Sweep, path: Path) -> Iterator[str]:
     for kind, specs, check in checks:
         for index, spec in enumerate(specs):
             try:
-                check(spec, f"{path}: {kind}.{index}", sweep.task)
+                check(spec, f"{place}: {kind}.{index}", sweep.task)
             except _OtherTaskError as error:
                 if not task_differs:
                     yield str(error)

@@ -57,6 +57,17 @@ def test_the_method_in_the_readme_is_held_to_what_every_method_must_do():
         codec.encode((cut[0], cut[1] * torch.nan))
 
 
+def test_the_page_on_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(text, "docs/python.md", "exec"), names)  # noqa: S102 - our own page
+    assert names["row"]["images"] == 4 and len(names["table"]) == 5
+    assert names["scores"].shape == (2, 1000)
+    assert {path.name for path in tmp_path.iterdir()} == {"results", "drop.pdf", "report.html"}
+
+
 def test_the_makefile_has_the_targets_that_the_pages_name():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {name for page in PAGES for name in re.findall(r"make ([a-z-]+)", (ROOT / page).read_text())}

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [
     path.relative_to(ROOT)
-    for folder in ("bench", "datasets", "methods")
+    for folder in ("api", "bench", "datasets", "methods")
     for path in sorted((ROOT / folder).rglob("*.py"))
     if "\n    >>> " in path.read_text()
 ]
@@ -17,5 +17,6 @@ FILES = [
 
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_examples(file):
-    found = doctest.testmod(importlib.import_module(".".join(("splitbench", *file.with_suffix("").parts))))
+    name = ".".join(("splitbench", *file.with_suffix("").parts)).replace("splitbench.api", "splitbench")
+    found = doctest.testmod(importlib.import_module(name.removesuffix(".__init__")))
     assert found.attempted > 0 and found.failed == 0

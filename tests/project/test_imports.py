@@ -64,6 +64,18 @@ def test_plugins_import_nothing_of_the_harness_nor_of_each_other(folder):
     assert not harness
 
 
+def test_only_its_users_import_the_api():
+    modules = {f"splitbench.{file.stem}" for file in (ROOT / "api").glob("*.py")}
+    users = [
+        f"{file.relative_to(ROOT)} imports {name}"
+        for folder in ("bench", "methods", "datasets")
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        for name in imported(file)
+        if ".".join(name.split(".")[:2]) in modules
+    ]
+    assert not users
+
+
 def test_no_test_imports_another_test_module():
     """What tests share is in tests/helpers, fixtures are in conftest.py: tests can be moved, run and deleted alone."""
     shared = [

@@ -85,8 +85,20 @@ def examine(paths: Iterable[Path | str], options: ComparisonOptions | None = Non
     Raises:
         UserError: as :func:`splitbench.bench.results.table.read`, or for an unknown anchor.
     """
+    return examine_table(read(paths, (options or ComparisonOptions()).allow_mixed), options)
+
+
+def examine_table(frame: pd.DataFrame, options: ComparisonOptions | None = None) -> Findings:
+    """Compare the methods of a table.
+
+    Args:
+        frame: as :func:`splitbench.bench.results.table.read` returns it, or some of its rows.
+        options: how to compare; by default as :class:`ComparisonOptions` says.
+
+    Raises:
+        UserError: the anchor is not in the table.
+    """
     options = options or ComparisonOptions()
-    frame = read(paths, options.allow_mixed)
     tests = paired_tests(frame, options.anchor, options.all_pairs, options.factor)
     tables = {
         "summary": summary(frame),
@@ -102,7 +114,7 @@ def examine(paths: Iterable[Path | str], options: ComparisonOptions | None = Non
     }
     remarks = {
         WARNINGS: row_warnings(frame),
-        "What else to know": [*remarks_on(frame, tests, options.factor), *frame.attrs["notes"]],
+        "What else to know": [*remarks_on(frame, tests, options.factor), *frame.attrs.get("notes", [])],
         "Failed cells, left out above": failures(frame),
     }
     return Findings(frame, tables, remarks)

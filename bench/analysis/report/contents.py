@@ -55,7 +55,7 @@ def write_report(findings: Findings, file: Path, figures: Sequence[Path] | None 
     Raises:
         UserError: the file cannot be written.
     """
-    notes = list(findings.frame.attrs["notes"])
+    notes = list(findings.frame.attrs.get("notes", []))
     with tempfile.TemporaryDirectory() as folder:
         if figures is None:
             figures = _draw(findings.frame, Path(folder), notes)
@@ -92,7 +92,7 @@ def gather(findings: Findings, figures: Sequence[Path]) -> dict[str, Any]:
     frame, tables = findings.frame, findings.tables
     cells = points(frame)
     all_or_first = f"the first {MOST_CELLS:,} of {len(cells):,}; the CSV has all" if len(cells) > MOST_CELLS else "all"
-    notes = frame.attrs["notes"]
+    notes = frame.attrs.get("notes", [])
     return {
         "title": _title(cells),
         "source": _source(frame),

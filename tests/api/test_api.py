@@ -1,0 +1,130 @@
+"""The Python API: what a notebook imports, against what a run of the command line stores."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import splitbench
+from splitbench.bench.backbones import registry
+from splitbench.bench.utils.errors import UserError
+from splitbench.datasets import synthetic
+from splitbench.methods.base import BitstreamError, MethodError
+
+IMAGES = 24
+
+
+def test_importing_loads_nothing_heavy_and_all_names_are_there():
+    code = (
+        "import sys, splitbench; "
+        "heavy = {'torch', 'pandas', 'matplotlib', 'timm', 'numpy'} & set(sys.modules); "
+        "assert not heavy, heavy; "
+        "assert all(getattr(splitbench, name) for name in splitbench.__all__)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - our own code
+    assert set(dir(splitbench)) == set(splitbench.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        splitbench.nothing  # noqa: B018
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory) -> pd.DataFrame:
+    sweep = {
+        "datasets": [{"name": "synthetic", "limit": IMAGES}],
+        "backbones": [{"name": "splitbench/small_resnet", "splits": ["layer2", "layer3"]}],
+        "methods": [{"name": "quantize-rle", "bits": [1, 2, 3]}, {"name": "raw"}],
+        "batch": 8,
+    }
+    return splitbench.run(sweep, tmp_path_factory.mktemp("api"))
+
+
+def test_a_sweep_is_run_read_compared_drawn_and_reported(table, tmp_path):
+    assert len(table) == 10 and set(table["status"]) == {"ok"}
+    again = splitbench.results(table["source"].iloc[0])
+    pd.testing.assert_frame_equal(again, table)
+    tables = splitbench.compare(table)
+    assert set(tables["summary"]["at_split"]) == {"layer2", "layer3"}
+    one = splitbench.compare(table[table["split"] == "layer3"])  # some rows of a table are a table
+    assert set(one["summary"]["at_split"]) == {"layer3"}
+    figure = splitbench.plot(table, "rate-accuracy", backbone="splitbench/small_resnet")
+    assert len(figure.axes) == 2
+    figure.savefig(tmp_path / "figure.png")
+    file = splitbench.report(table, tmp_path / "report.html")
+    assert "quantize-rle" in file.read_text(encoding="utf-8")
+
+
+def test_what_measure_says_is_what_the_run_stored(table):
+    """The same images through the same network: every number that both know is equal."""
+    backbone = registry.build("splitbench/small_resnet", {}, "default", {})
+    images = synthetic.DATASET.load(synthetic.Options(limit=IMAGES), "evaluation")
+    pixels = torch.stack([backbone.pixels(images.image(index)) for index in range(IMAGES)])
+    labels = torch.tensor([images.target(index) for index in range(IMAGES)])
+    loader = list(zip(pixels.split(8), labels.split(8), strict=True))
+    row = splitbench.measure(backbone.whole(), "1.layer3", splitbench.method("quantize-rle", bits=2), loader)
+    stored = table[(table["split"] == "layer3") & (table["method"] == "quantize-rle") & (table["value"] == "2")].iloc[0]
+    same = ["images", "cut", "bytes_mean", "bytes_p50", "bytes_max", "payload_bytes", "side_bytes", "framing_bytes"]
+    same += ["bits_per_element", "ratio", "accuracy", "accuracy_low", "drop", "drop_low", "baseline", "top5"]
+    same += ["macs_encoder", "macs_decoder", "macs_tail", "bits_per_pixel"]
+    for name in same:
+        assert row[name] == pytest.approx(stored[name]), name
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 14 * 14, 5)).eval()
+
+
+def test_a_codec_codes_what_crosses_and_takes_bytes_or_bitstreams():
+    model, x = network(), torch.rand(3, 3, 16, 16)
+    parts = splitbench.split(model, "1", x)
+    codec = splitbench.method("quantize-entropy", bits=8).deploy(parts, [torch.rand(4, 3, 16, 16)])
+    with torch.no_grad():
+        cut = parts.head(x)
+    streams = codec.encode(cut)
+    assert len(streams) == 3
+    (decoded,) = codec.decode(streams)
+    (again,) = codec.decode([stream.data for stream in streams])
+    assert torch.equal(decoded, again)
+    step = float(cut[0].max()) / 255
+    assert float((decoded - cut[0]).abs().max()) <= 2 * step
+    assert torch.equal(codec(x), parts.tail(decoded).detach())
+    with pytest.raises(BitstreamError):
+        codec.decode([stream.data + b"\0" for stream in streams])
+
+
+def test_mistakes_are_said_in_a_sentence(tmp_path, table):
+    parts = splitbench.split(network(), "1", torch.rand(1, 3, 16, 16))
+    with pytest.raises(UserError, match="quantize-rel"):
+        splitbench.method("quantize-rel", bits=3)
+    with pytest.raises(UserError, match="bits"):
+        splitbench.method("quantize-rle", bits=30)
+    with pytest.raises(MethodError, match="calibration"):
+        splitbench.method("quantize-entropy", bits=3).deploy(parts)
+    with pytest.raises(UserError, match="is trained: name its training images in a sweep"):
+        splitbench.method("bottleneck", lmbda=1).deploy(parts)
+    with pytest.raises(UserError, match="works at 'input' alone"):
+        splitbench.method("image", quality=50).deploy(parts)
+    with pytest.raises(UserError, match="gave no batch"):
+        splitbench.measure(network(), "1", splitbench.method("quantize-rle", bits=3), [])
+    with pytest.raises(UserError, match="say where its results go"):
+        splitbench.run({"datasets": []})
+    with pytest.raises(UserError, match="the sweep"):
+        splitbench.run({"datasets": []}, tmp_path)
+    with pytest.raises(UserError, match="no figure 'pie' can be drawn"):
+        splitbench.plot(table, "pie")
+    with pytest.raises(UserError, match="there is none called 'other'"):
+        splitbench.plot(table, backbone="other")
+    two = pd.concat([table, table.assign(backbone="other")])
+    with pytest.raises(UserError, match="one figure shows one backbone, and there are other, splitbench/small_resnet"):
+        splitbench.plot(two)
+
+
+def test_a_models_points_are_a_table():
+    found = splitbench.points(network(), torch.rand(1, 3, 16, 16))
+    assert found.index.name == "split" and list(found.index) == ["0", "1"]
+    assert np.all(np.diff(found["macs_head"]) >= 0)
+    assert set(found["macs_head"] + found["macs_tail"]) == {14 * 14 * 8 * 27 + 8 * 14 * 14 * 5}
