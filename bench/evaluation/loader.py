@@ -32,13 +32,19 @@ class Batch:
     unreadable: tuple[str, ...]
 
 
-def plan_batches(dataset: Dataset, backbone: Backbone, size: int) -> list[list[int]]:
-    """Divide all images into batches of at most ``size``, so that inputs of different shapes never share a batch.
+def plan_batches(dataset: Dataset, backbone: Backbone, size: int, most: int | None = None) -> list[list[int]]:
+    """Divide all images, or the first few, into batches, so that inputs of different shapes never share a batch.
 
     Groups of one shape come in the order of their first image, and each keeps the dataset's order.
+
+    Args:
+        dataset: The images.
+        backbone: Knows the shapes.
+        size: Images per batch at most.
+        most: Images in all at most; None for all of the dataset.
     """
     groups: dict[Hashable, list[int]] = {}
-    for index in range(len(dataset)):
+    for index in range(len(dataset))[:most]:
         groups.setdefault(backbone.group(dataset, index), []).append(index)
     return [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]
 

@@ -137,10 +137,15 @@ def _deploy(prepared: Prepared, example: object) -> None:
                 seed=cell.seed,
                 learned=partial(inputs.learned, name, split),
             )
-            deploy = partial(METHODS.get(cell.method).deploy, cell.settings, context)
-            deployment = calibration.fitting(deploy)
-            held.check(deployment)
+            deployment = calibration.fitting(partial(deployed, cell, context))
             prepared.candidates.append(Candidate(name, split, deployment))
+
+
+def deployed(cell: Cell, context: Context) -> Deployment:
+    """Let a cell's method deploy. Raises what the method raises, and MethodError for a codec that holds too much."""
+    deployment = METHODS.get(cell.method).deploy(cell.settings, context)
+    held.check(deployment)
+    return deployment
 
 
 class _CalibrationCuts:

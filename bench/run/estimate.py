@@ -1,12 +1,16 @@
 """A dry run: the cells of a sweep, and an estimate of the work from one image per pass."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 
+from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.metrics.macs import count_macs
+from splitbench.bench.run.faults import Faults
 from splitbench.bench.run.plan import Pass, passes
+from splitbench.bench.run.rehearsal import rehearse
 from splitbench.bench.run.sources import Sources, first_readable
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training.methods import bundled
@@ -15,34 +19,62 @@ from splitbench.bench.utils.text import format_count, format_duration
 _TRIES = 3
 
 
+@dataclass(frozen=True)
+class _Examined:
+    """What is printed of a pass, and its work."""
+
+    lines: tuple[str, ...]
+    cells: int
+    pairs: int
+    macs: float
+    seconds: float
+    trainings: frozenset[str]
+
+
 def format_estimate(sweep: Sweep, sources: Sources) -> Iterator[str]:
-    """Yield lines: all cells pass by pass, then totals. Raises what :func:`splitbench.bench.run.plan.passes` raises."""
-    cells = images = 0
-    macs = seconds = 0.0
-    trainings: set[str] = set()
-    for pass_ in passes(sweep, sources):
-        yield f"{pass_.title}: {format_count(len(pass_.dataset), 'image')}, {format_count(len(pass_.planned), 'cell')}"
-        for planned in pass_.planned:
-            yield f"  {planned.key}  {planned.cell}"
-            trainings |= {planned.training.key} if planned.training else set()
-        pass_macs, pass_seconds = _work(pass_, sources)
-        cells += len(pass_.planned)
-        images += len(pass_.dataset) * len(pass_.planned)
-        macs += pass_macs
-        seconds += pass_seconds
+    """Yield lines: all cells pass by pass, then totals.
+
+    All passes are planned, and all methods deployed on a few images, before the first line.
+
+    Raises:
+        UserError, DataError: The input is wrong; the message has a line for each fault.
+    """
+    faults = Faults()
+    examined = [_examined(pass_, sources, faults) for pass_ in passes(sweep, sources, faults.collected)]
+    faults.raise_any()
+    for one in examined:
+        yield from one.lines
+    cells, images = sum(one.cells for one in examined), sum(one.pairs for one in examined)
+    macs, seconds = sum(one.macs for one in examined), sum(one.seconds for one in examined)
     yield (
         f"{format_count(cells, 'cell')}, {images} (image, cell) pairs, about {macs / 1e12:.3g} TMAC in heads and "
         f"tails, at least {format_duration(seconds)} on this machine; coding comes on top"
     )
+    trainings = frozenset[str]().union(*(one.trainings for one in examined))
     if trainings:
         verb = "is" if len(trainings) == 1 else "are"
         points = f"{format_count(len(trainings), 'rate point')} {verb} trained first"
         yield f"{points}; {len(trainings & bundled.keys())} of them ship trained"
 
 
-def _work(pass_: Pass, sources: Sources) -> tuple[float, float]:
-    """Return MACs and seconds of a pass: heads once per image, the tail of each cell, and the uncompressed backbone."""
+def _examined(pass_: Pass, sources: Sources, faults: Faults) -> _Examined:
     backbone = pass_.backbone()
+    for reason, cells in rehearse(pass_, backbone, sources.device).items():
+        faults.of_cells(cells, reason)
+    counts = format_count(len(pass_.dataset), "image"), format_count(len(pass_.planned), "cell")
+    macs, seconds = _work(pass_, backbone, sources)
+    return _Examined(
+        lines=(f"{pass_.title}: {', '.join(counts)}", *(f"  {one.key}  {one.cell}" for one in pass_.planned)),
+        cells=len(pass_.planned),
+        pairs=len(pass_.dataset) * len(pass_.planned),
+        macs=macs,
+        seconds=seconds,
+        trainings=frozenset(one.training.key for one in pass_.planned if one.training),
+    )
+
+
+def _work(pass_: Pass, backbone: Backbone, sources: Sources) -> tuple[float, float]:
+    """Return MACs and seconds of a pass: heads once per image, the tail of each cell, and the uncompressed backbone."""
     pixels = backbone.together([backbone.pixels(first_readable(pass_.dataset)).to(sources.device)])
     whole = backbone.whole().to(sources.device)
     macs = seconds = 0.0

@@ -1,6 +1,7 @@
 """From a sweep to passes: open the data, load the backbones, check every cell and give it a key."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.evaluation import tasks
 from splitbench.bench.run import warn
+from splitbench.bench.run.faults import Tried
 from splitbench.bench.run.keys import cell_ingredients, key_of, training_of
 from splitbench.bench.run.partial_results import PartialResults
 from splitbench.bench.run.sources import Sources, first_readable, open_backbone
@@ -25,6 +27,7 @@ from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.bench.utils.precision import Precision
 from splitbench.datasets.base import Dataset, Subset
+from splitbench.methods.base import Learning
 
 
 @dataclass(frozen=True)
@@ -156,68 +159,107 @@ def _title(planned: tuple[PlannedCell, ...]) -> str:
     return f"{planned[0].cell.dataset_label} {planned[0].cell.backbone_label}"
 
 
-def passes(sweep: Sweep, sources: Sources) -> Iterator[Pass]:
+def passes(sweep: Sweep, sources: Sources, tried: Tried = nullcontext) -> Iterator[Pass]:
     """Plan all passes of a sweep, checking data, weights, split points and settings on the way.
+
+    Args:
+        sweep: The sweep.
+        sources: Where data and weights are.
+        tried: Encloses each step; where it keeps the errors, what they leave of the sweep is planned.
 
     Raises:
         UserError: A cell is impossible for a reason that the user can fix.
         DataError: Data is missing or does not fit.
     """
-    sweep = resolved(sweep)
+    sweep = resolved(sweep, tried)
     cells = list(expand(sweep))
     for dataset in sweep.datasets:
-        subsets = Subsets(dataset, sources)
-        subsets.fingerprint("evaluation")
+        subsets, there = Subsets(dataset, sources), False
+        with tried(subsets.label):
+            there = bool(subsets.fingerprint("evaluation"))
         for backbone in sweep.backbones:
             chosen = [cell for cell in cells if cell.dataset is dataset and cell.backbone is backbone]
-            yield _plan_pass(subsets, backbone, chosen, sweep.precision)
+            planned = None
+            with tried(backbone.label or backbone.name):
+                if there:
+                    planned = _plan_pass(subsets, backbone, chosen, sweep.precision, tried=tried)
+                else:
+                    open_backbone(backbone, dataset, sources)
+            if planned is not None and planned.planned:
+                yield planned
 
 
-def _plan_pass(subsets: Subsets, spec: BackboneSpec, cells: list[Cell], precision: Precision) -> Pass:
+def _plan_pass(subsets: Subsets, spec: BackboneSpec, cells: list[Cell], precision: Precision, *, tried: Tried) -> Pass:
+    backbone = open_backbone(spec, subsets.spec, subsets.sources)
     pass_ = _open(subsets, spec)
-    backbone = pass_.backbone()
-    places = _check_splits(pass_, backbone, cells, subsets.sources.device)
+    places = _check_splits(pass_, backbone, cells, subsets.sources.device, tried=tried)
+    planner = _CellPlanner(replace(pass_, places=places), subsets, backbone, precision)
     planned = []
-    previous: dict[str, str] = {}
-    used: set[Subset] = set()
     for cell in cells:
-        needs = METHODS.get(cell.method).needs(cell.settings)
-        ingredients = cell_ingredients(cell, subsets.spec, subsets.fingerprint("evaluation"), backbone)
-        ingredients |= {"precision": precision}
-        if "calibration" in needs:
-            ingredients["calibration"] = subsets.fingerprint("calibration")
-            used.add("calibration")
-        training = None
-        if "train" in needs:
-            learning = planned_learning(cell, places[cell.split])
-            if learning is not None and learning.distortion == "task":
-                reason = task_loss_problem(cell, backbone, pass_.dataset, pass_.train, pass_.labelled)
-                if reason:
-                    raise UserError(f"{cell}: {reason}")
-            warm_start = learning is not None and learning.start == "neighbour"
-            training = training_of(cell, ingredients | {"images": subsets.fingerprint("train")}, previous, warm_start)
-            ingredients["training"] = training.key
-            used.add("train")
-        planned.append(PlannedCell(cell, key_of(ingredients), ingredients, training))
+        with tried(""):
+            if cell.split in places:
+                planned.append(planner.plan(cell))
     return replace(
-        pass_,
+        planner.pass_,
         fingerprint=subsets.fingerprint("evaluation"),
         weights=backbone.weights,
-        warnings=warn.of_inputs(subsets, used, backbone),
-        places=places,
+        warnings=warn.of_inputs(subsets, planner.used, backbone),
         planned=tuple(planned),
     )
 
 
+@dataclass
+class _CellPlanner:
+    """Gives the cells of a pass their keys, one after the other."""
+
+    pass_: Pass
+    subsets: Subsets
+    backbone: Backbone
+    precision: Precision
+    previous: dict[str, str] = field(default_factory=dict)
+    used: set[Subset] = field(default_factory=set)
+
+    def plan(self, cell: Cell) -> PlannedCell:
+        subsets, needs = self.subsets, METHODS.get(cell.method).needs(cell.settings)
+        ingredients = cell_ingredients(cell, subsets.spec, subsets.fingerprint("evaluation"), self.backbone)
+        ingredients |= {"precision": self.precision}
+        if "calibration" in needs:
+            ingredients["calibration"] = subsets.fingerprint("calibration")
+            self.used.add("calibration")
+        training = None
+        if "train" in needs:
+            learning = planned_learning(cell, self.pass_.places[cell.split])
+            self._check_loss(cell, learning)
+            warm_start = learning is not None and learning.start == "neighbour"
+            images = {"images": subsets.fingerprint("train")}
+            training = training_of(cell, ingredients | images, self.previous, warm_start)
+            ingredients["training"] = training.key
+            self.used.add("train")
+        return PlannedCell(cell, key_of(ingredients), ingredients, training)
+
+    def _check_loss(self, cell: Cell, learning: Learning | None) -> None:
+        if learning is not None and learning.distortion == "task":
+            pass_ = self.pass_
+            reason = task_loss_problem(cell, self.backbone, pass_.dataset, pass_.train, pass_.labelled)
+            if reason:
+                raise UserError(f"{cell}: {reason}")
+
+
 @torch.no_grad()
-def _check_splits(pass_: Pass, backbone: Backbone, cells: list[Cell], device: torch.device) -> dict[str, SplitModel]:
+def _check_splits(
+    pass_: Pass, backbone: Backbone, cells: list[Cell], device: torch.device, *, tried: Tried
+) -> dict[str, SplitModel]:
     """Split the backbone at every split point, on the first image that can be read."""
     example = backbone.together([backbone.pixels(first_readable(pass_.dataset)).to(device)])
     reason = tasks.get(pass_.dataset.task).mismatch(pass_.dataset, backbone, example)
     if reason:
         names = [spec.label or spec.name for spec in (pass_.backbone_spec, pass_.dataset_spec)]
         raise UserError(f"{' with '.join(names)}: {reason}")
-    return {at: backbone.split(at, example) for at in dict.fromkeys(cell.split for cell in cells)}
+    places = {}
+    for at in dict.fromkeys(cell.split for cell in cells):
+        with tried(pass_.backbone_spec.label or pass_.backbone_spec.name):
+            places[at] = backbone.split(at, example)
+    return places
 
 
 def reopen(spec: PassSpec) -> Pass:

@@ -1,18 +1,39 @@
 """The evaluation, calibration and training images of a dataset; each subset is opened and read once."""
 
-from collections.abc import Iterable
-from functools import cache, cached_property
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import TypeVar
 
 from splitbench import datasets
 from splitbench.bench.run.sources import Sources, open_dataset
 from splitbench.bench.sweep.schema import DatasetSpec
 from splitbench.bench.utils import progress
+from splitbench.bench.utils.errors import UserError
 from splitbench.datasets.base import DataError, Dataset, Subset, each, named
 
+T = TypeVar("T")
 _MANY = 20_000
 """Reading that many images is worth a progress bar."""
 
 _ADJECTIVES: dict[Subset, str] = {"evaluation": "evaluation", "calibration": "calibration", "train": "training"}
+
+
+def _remembered(call: Callable[[Subset], T]) -> Callable[[Subset], T]:
+    """``call``, made once for each subset, its error included: reading all images again would give the same one."""
+    done: dict[Subset, T | DataError | UserError] = {}
+
+    def remembered(subset: Subset) -> T:
+        if subset not in done:
+            try:
+                done[subset] = call(subset)
+            except (DataError, UserError) as error:
+                done[subset] = error
+        result = done[subset]
+        if isinstance(result, DataError | UserError):
+            raise result
+        return result
+
+    return remembered
 
 
 class Subsets:
@@ -27,8 +48,8 @@ class Subsets:
     def __init__(self, spec: DatasetSpec, sources: Sources, compare: bool = True) -> None:
         self.spec, self.sources, self.compare = spec, sources, compare
         self.label = spec.label or spec.name
-        self.get = cache(self._get)
-        self.fingerprint = cache(self._fingerprint)
+        self.get = _remembered(self._get)
+        self.fingerprint = _remembered(self._fingerprint)
 
     def _get(self, subset: Subset) -> Dataset:
         """Open a subset.

@@ -1,5 +1,7 @@
 """``splits: auto`` in a sweep, turned into named split points before the sweep is expanded."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,10 +14,21 @@ from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.validation_errors import format_validation_error
 
 
-def resolved(sweep: Sweep) -> Sweep:
-    """The same sweep with every ``auto`` replaced by names. Raises UserError for a backbone that cannot be cut."""
-    given = sweep.datasets[0].preprocessing
-    return sweep.model_copy(update={"backbones": [_named(spec, given) for spec in sweep.backbones]})
+def resolved(sweep: Sweep, tried: Callable[[str], AbstractContextManager[object]] = nullcontext) -> Sweep:
+    """The same sweep with every ``auto`` replaced by names.
+
+    Args:
+        sweep: The sweep.
+        tried: Encloses each backbone, given its label; one whose error it keeps is left out.
+
+    Raises:
+        UserError: A backbone cannot be had, or cannot be cut.
+    """
+    backbones = []
+    for spec in sweep.backbones:
+        with tried(spec.label or spec.name):
+            backbones.append(_named(spec, sweep.datasets[0].preprocessing))
+    return sweep.model_copy(update={"backbones": backbones})
 
 
 def _named(spec: BackboneSpec, given: dict[str, Any]) -> BackboneSpec:

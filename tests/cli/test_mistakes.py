@@ -119,7 +119,7 @@ def test_a_detector_of_ones_own_that_fails(here, told):
     own = ("splitbench/small_resnet", "'own_models:Finder', weights: none")
     found = (("datasets", "task: detection\ndatasets"), ("synthetic", "synthetic-detection"))
     message = validated(here, told, *found, own, ("quantize-rle, bits: [4]", "boxes"))
-    assert re.match(r"Finder\.forward failed: .* \(own_models\.py, line 29\)$", message)
+    assert re.match(r"own_models:Finder: Finder\.forward failed: .* \(own_models\.py, line 29\)$", message)
 
 
 def test_a_data_folder_that_is_not_there_or_not_read(here, told):
