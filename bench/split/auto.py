@@ -7,6 +7,9 @@ from statistics import median_high
 from splitbench.bench.split.point import SplitPoint
 from splitbench.bench.utils.errors import UserError
 
+DEEPEST = 0.9
+"""The share of the computation before a split from which on it is a poor choice."""
+
 STEP = 2
 """A new stage begins where a feature map has this many times fewer places than the one before (or more)."""
 
@@ -19,7 +22,8 @@ def auto_points(points: Sequence[SplitPoint], n: int | None = None) -> list[Spli
         n: None for stage boundaries: the last block before the feature maps become smaller. A model whose features
             keep their size (a plain vision transformer) is cut at its quarters by MACs. Or a number: that many points
             of the Pareto front of (MACs on the device, bytes); of a front that has more, those that cover most of it
-            (hypervolume); where it has fewer, the next fronts fill up.
+            (hypervolume); where it has fewer, the next fronts fill up. Points with more than :data:`DEEPEST` of the
+            MACs before them come last: finishing on the device and sending the answer is cheaper there.
 
     Returns:
         The chosen points in order of execution.
@@ -32,11 +36,13 @@ def auto_points(points: Sequence[SplitPoint], n: int | None = None) -> list[Spli
     elif n < 1:
         raise UserError(f"splits: auto wants at least 1 point, not {n}")
     else:
-        rest, chosen = list(points), []
-        while rest and len(chosen) < n:
-            front = pareto_front(rest)
-            rest = [p for p in rest if p not in front]
-            chosen += _widest(front, n - len(chosen))
+        deep = [p for p in points if p.macs_head > DEEPEST * (p.macs_head + p.macs_tail)]
+        chosen = []
+        for rest in ([p for p in points if p not in deep], deep):
+            while rest and len(chosen) < n:
+                front = pareto_front(rest)
+                rest = [p for p in rest if p not in front]
+                chosen += _widest(front, n - len(chosen))
     return [p for p in points if p in chosen]
 
 

@@ -11,17 +11,20 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from splitbench.bench.analysis.figures import draw_all, draw_learning, pages, published, sizes
 from splitbench.bench.analysis.figures.axes import limits, log_ticks
 from splitbench.bench.analysis.figures.page import lay_out
 from splitbench.bench.analysis.figures.placement import offsets
-from splitbench.bench.analysis.figures.style import drawing, styles
+from splitbench.bench.analysis.figures.style import _FIXED, drawing, styles
 from splitbench.bench.results.table import points, read
 from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.plugins import BUNDLED_METHODS
 from tests.helpers import csv_samples as samples
 from tests.helpers.command_line import splitbench
+from tests.helpers.figure_layout import faults
 
 ONE = {"layer2": samples.RESNET50["layer2"]}
 
@@ -205,7 +208,7 @@ def test_methods_that_need_more_bytes_than_a_budget_are_named(tmp_path):
     rows += samples.curve([5000, 9000], [70.0, 75.0], method="few", split="layer3", **costs)
     _, macs, weights = drawn_from(tmp_path, rows)
     told = [
-        text.get_text().replace("\n", ", ").replace(" · ", ", ")
+        text.get_text().replace("\n", " ").replace(" · ", ", ")
         for text in macs.axes[0].texts
         if "need" in text.get_text()
     ]
@@ -304,6 +307,120 @@ def test_figures_of_costs_say_that_equal_ones_are_drawn_apart(tmp_path):
     assert all("equal costs are drawn a little apart" in " ".join(one.split()) for one in headings)
     # Of one split there is no line to explain, and at 0 stands nothing but the picture.
     assert not any("lines join" in one or ":" in one.replace("bytes:", "").replace("0:", "") for one in headings)
+
+
+LONG = "timm/vit_base_patch16_clip_quickgelu_384.laion2b_ft_in12k_in1k_with_registers"
+MANY = {f"stages.{i}.blocks.attention": (3.9e9 * (i + 1) / 12, int(8e5 / 1.5**i)) for i in range(12)}
+COSTS = {"macs_head": 1e9, "macs_encoder": 0.0, "storage_device_bytes": 1e6, "switch_device_bytes": 0}
+LAYOUTS = {
+    "one panel and long names": samples.run(ONE, learned=("bottleneck",), backbone=LONG, dataset="my-hospital-2026"),
+    "twelve panels": samples.run(MANY, learned=("bottleneck", "retrained")),
+    "six decades": samples.curve([3, 30, 3e3, 3e5, 3e6], [65, 70, 75, 75.5, 76.0], **COSTS),
+    "nearly nothing right": samples.curve([1000], [0.4], **COSTS),
+    "raw at the border": [
+        *samples.curve([1000, 2000, 3000], [70, 75, 76.0], **COSTS),
+        *(samples.point(size, 76, split="layer2", method="raw", knob="d", value=size) for size in (870, 3440, 3455)),
+    ],
+    "a long method": samples.curve([1000, 9000], [66, 76], method="one-of-my-own-" * 5, split="s" * 60, **COSTS),
+}
+
+
+def with_sizes(tmp_path: Path, rows: list[samples.Row]) -> list[samples.Row]:
+    """Store records of bytes that differ for all rows but those of raw tensors and labels."""
+    (tmp_path / "records").mkdir(parents=True)
+    for row in rows:
+        alike = row["method"] in ("raw", "label-only")
+        sizes = np.full(99, row["bytes_mean"]) * (1 if alike else np.linspace(0.8, 1.2, 99))
+        np.savez(tmp_path / "records" / f"{row['key']}.npz", bytes=np.maximum(sizes, 1).astype(np.uint32))
+    return rows
+
+
+@pytest.mark.parametrize("shape", LAYOUTS)
+def test_texts_lie_on_the_page_and_apart_and_markers_are_whole(tmp_path, shape):
+    rows = with_sizes(tmp_path, LAYOUTS[shape])
+    with drawing():
+        for page in pages(table(tmp_path, rows), print):
+            lay_out(page.figure)
+            assert faults(page.figure) == []
+
+
+def test_the_intervals_of_all_points_that_are_shown_are_within_the_axes(tmp_path):
+    rows = samples.curve([1000, 2000, 4000], [66, 73, 76.0], wide=7.0)
+    (_, (bottom, top)) = limits(points(table(tmp_path, rows)))
+    assert bottom <= 66 - 7 and top >= 76 + 7
+    # A chain of ever lower points does not take over the figure: what is cut is marked.
+    deep = samples.curve([100 * 2**i for i in range(20)], [76 - 4 * i for i in range(19, -1, -1)], wide=7.0)
+    (_, (bottom, _)) = limits(points(table(tmp_path / "deep", deep)))
+    assert 50 < bottom < 53
+
+
+def test_every_rate_point_under_the_axis_has_an_arrow_at_its_bytes(tmp_path):
+    rows = samples.curve([100, 200, 400, 1000, 2000], [1, 2, 3, 70, 75]) + samples.curve([100], [72], method="b")
+    (drops,), (accuracies, *_) = (drawn_from(tmp_path, rows, drops=only) for only in (True, False))
+    for figure, under in ((drops, [100, 200, 400, 1000]), (accuracies, [100, 200, 400])):
+        (axes,) = figure.axes
+        arrows = [line for line in axes.lines if not line.get_clip_on() and set(line.get_ydata()) == {0.0}]
+        assert sorted(np.concatenate([line.get_xdata() for line in arrows]).tolist()) == under
+
+
+def test_sizes_that_are_the_same_for_all_images_are_drawn_or_named(tmp_path):
+    rows = samples.curve([1000, 4000], [70, 75]) + samples.curve([2000], [74], method="raw")
+    rows += [samples.point(2, 76, split="output", method="label-only", knob="k", value=1)]
+    spread = drawn_from(tmp_path, with_sizes(tmp_path, rows))[-1]
+    (axes,) = spread.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a (bits)", "raw (bits)"]
+    assert "beyond the axis: label-only 2 B" in texts(spread)
+    assert "all images of one size" in texts(spread)
+
+
+def test_no_line_joins_splits_where_weights_are_the_axis(tmp_path):
+    rows = samples.run({"layer1": (1e9, 800_000), "layer2": (2e9, 400_000)}, variants=("",))
+    _, macs, weights = drawn_from(tmp_path, rows)
+    joined = [
+        [
+            line
+            for axes in figure.axes
+            for line in axes.lines
+            if line.get_linestyle() == "-" and len(line.get_xdata()) > 1
+        ]
+        for figure in (macs, weights)
+    ]
+    assert joined[0] and all(set(line.get_xdata()) <= {line.get_xdata()[0]} for line in joined[1])
+    assert all({"layer1", "layer2"} <= {text.get_text() for text in axes.texts} for axes in weights.axes[:2])
+
+
+def test_colours_of_known_methods_can_be_told_apart_by_the_colour_blind():
+    # Machado, Oliveira and Fernandes (2009), severity 1; distances in CIELAB.
+    eyes = {
+        "all": np.eye(3),
+        "red-blind": [[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.0520]],
+        "green-blind": [[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]],
+    }
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+    def lab(colour, eye):
+        share = np.array(to_rgb(colour))
+        linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+        seen = to_xyz @ np.clip(np.array(eyes[eye]) @ linear, 0, 1) / to_xyz.sum(1)
+        x, y, z = np.where(seen > 0.008856, np.cbrt(seen), 7.787 * seen + 16 / 116)
+        return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+    methods = [name for name in BUNDLED_METHODS if name != "boxes"]  # detection's label-only
+    looks = styles(pd.DataFrame([(name, "") for name in methods], columns=["method", "variant"]))
+    assert set(methods) <= set(_FIXED)
+    for one, other in itertools.combinations({look.colour for look in looks.values()}, 2):
+        for eye in eyes:
+            assert np.linalg.norm(lab(one, eye) - lab(other, eye)) > 17, (one, other, eye)
+    assert len({look.marker for look in looks.values()}) == len(looks)
+
+
+def test_published_letters_are_drawn_as_letters(tmp_path):
+    (figure, *_) = [one for one in drawn_from(tmp_path, samples.run(ONE)) if "Accuracy against bytes" in texts(one)]
+    (axes,) = figure.axes
+    letters = [line.get_marker() for line in axes.lines if line.get_zorder() == 2.2]
+    assert len(letters) >= 3
+    # One glyph, about as wide as high: its source between dollar signs is ten times as wide.
+    assert all(0.1 < one.get_extents().width / one.get_extents().height < 2 for one in letters)
 
 
 def test_published_points_are_shipped_with_their_source():

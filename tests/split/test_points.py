@@ -8,10 +8,10 @@ from PIL import Image
 
 from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.split import default_example, split
-from splitbench.bench.split.auto import pareto_front, places
+from splitbench.bench.split.auto import DEEPEST, pareto_front, places
 from splitbench.bench.split.detection import default_images, small_images
 from splitbench.bench.split.points import SplitPoint, auto_points, network_input, share_of_zeros, split_points
-from splitbench.bench.tools.splits.plot import plot
+from splitbench.bench.tools.splits.plot import make_figure, plot
 from splitbench.bench.tools.support.splittable import random_model
 from splitbench.bench.utils.errors import UserError
 
@@ -107,7 +107,7 @@ def test_the_stages_of_other_families(name, stages):
 
 
 def test_the_best_are_on_the_pareto_front(points):
-    front = pareto_front(points)
+    front = pareto_front([p for p in points if p.macs_head <= DEEPEST * (p.macs_head + p.macs_tail)])
     for n in range(1, len(front) + 1):
         chosen = auto_points(points, n)
         assert len(chosen) == n
@@ -120,6 +120,13 @@ def test_the_best_are_on_the_pareto_front(points):
     assert auto_points(points, 1000) == points
     with pytest.raises(UserError, match="at least 1"):
         auto_points(points, 0)
+
+
+def test_none_of_the_best_has_all_computation_before_it_while_there_are_others(points):
+    for n in (1, 2, 3, 5):
+        assert all(p.macs_head <= 0.9 * (p.macs_head + p.macs_tail) for p in auto_points(points, n))
+    deep = [p for p in points if p.macs_head > 0.9 * (p.macs_head + p.macs_tail)]
+    assert deep and len(auto_points(deep, 2)) == 2
 
 
 def test_choosing_among_nothing():
@@ -156,6 +163,17 @@ def test_a_detector_is_listed_with_its_heads_in_the_tail():
     assert all(p.parameters_head + p.parameters_tail == parameters for p in points)
     assert set(shares) == {p.name for p in points[:3]}
     assert auto_points(points)
+
+
+def test_cuts_of_one_size_have_an_axis_with_several_ticks_around_them():
+    points = [SplitPoint(f"blocks.{i}", ((197, 192),), i, 9 - i, 1, 1, True, False) for i in range(9)]
+    figure = make_figure(points, "a ViT", input_bytes=4 * 3 * 224 * 224)
+    sizes = figure.axes[0]
+    low, high = sizes.get_ylim()
+    ticks = [tick for tick in sizes.get_yticks() if low <= tick <= high]
+    assert len(ticks) >= 3
+    assert low < ticks[0] < 4 * 197 * 192 / 1000 < ticks[-1] < high
+    assert low < 4 * 3 * 224 * 224 / 1000 < high
 
 
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])

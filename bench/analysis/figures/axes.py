@@ -1,7 +1,7 @@
 """The ranges of axes and their ticks: round numbers, a few on every axis whatever its range."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -20,15 +20,20 @@ def limits(rows: pd.DataFrame) -> tuple[tuple[float, float], tuple[float, float]
     """Return the ranges of bytes and of accuracy (%) in which compressors differ.
 
     Uncompressed tensors, labels and boxes may lie orders of magnitude away from everything else, and a one-bit code may
-    lose everything: given axis, they would squeeze the rest into a corner.
+    lose everything: given axis, they would squeeze the rest into a corner. The intervals of what is shown are within,
+    down to twice the depth of the points at most.
     """
     core = compressors(rows)
     base = float(rows["baseline"].iloc[0])
     best = float(core.groupby(["split", "method", "variant"])["accuracy"].max().min())
     floor = max(float(core["accuracy"].min()), min(base - _DEEPEST, best - 3.0))
-    shown = core[core["accuracy"] >= floor]
-    # Bands may reach below the last point shown, but must not take over the figure.
-    bottom = min(floor, float(shown["accuracy_low"].fillna(floor).clip(lower=floor - 3).min()))
+    bottom, deepest = floor, floor - _DEEPEST
+    while True:  # an interval's lower end brings further points into view, with intervals of their own
+        shown = rows[rows["accuracy"] >= bottom]
+        lowest = max(float(shown["accuracy_low"].fillna(bottom).min()), deepest)
+        if not lowest < bottom:
+            break
+        bottom = lowest
     top = max(base, float(shown[["accuracy", "accuracy_high"]].max().max()))
     room = max(0.04 * (top - bottom), 1.0 - (top - bottom) / 2)
     bottom, top = max(bottom - room, -1.0), min(top + room, 102.0)
@@ -97,3 +102,13 @@ def format_bytes(count: float) -> str:
         if count >= scale:
             return f"{count / scale:.3g} {unit}"
     return f"{count:.3g} B"
+
+
+def format_sizes(counts: Iterable[float]) -> str:
+    """Format numbers of bytes as :func:`format_bytes`: two of them, or the range of more.
+
+    >>> format_sizes([401408, 2, 2]), format_sizes([8, 2, 4])
+    ('2 B, 401 kB', '2 B to 8 B')
+    """
+    sizes = [format_bytes(count) for count in sorted(set(counts))]
+    return ", ".join(sizes) if len(sizes) < 3 else f"{sizes[0]} to {sizes[-1]}"

@@ -15,10 +15,11 @@ from splitbench.bench.analysis.compare.cost_table import cost_table
 from splitbench.bench.analysis.compare.interpolation import accuracy_at_budgets
 from splitbench.bench.analysis.compare.summary import telling_budgets
 from splitbench.bench.analysis.figures.axes import format_bytes, limits, log_ticks, set_ticks
+from splitbench.bench.analysis.figures.marks import draw_points, mark_under
 from splitbench.bench.analysis.figures.page import Page, new_page
 from splitbench.bench.analysis.figures.placement import name_splits, offsets
 from splitbench.bench.analysis.figures.style import BASELINE, GREY, Looks, arrow
-from splitbench.bench.analysis.figures.titles import heading, metric, set_titles
+from splitbench.bench.analysis.figures.titles import metric, set_heading, set_titles
 from splitbench.bench.results.names import CURVE, UNCUT, curve_name
 from splitbench.bench.results.table import interval_name
 
@@ -47,7 +48,6 @@ def draw_macs(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]) -
     scale, unit = (1e9, "GMAC") if rows["device_macs"].max() >= 1e9 else (1e6, "MMAC")
     page = new_page("accuracy-device-macs", first, len(budgets))
     room = 0.05 * float(rows["device_macs"].max()) / scale
-    places = rows[~rows["split"].isin(UNCUT)].groupby("split")["device_macs"].min().dropna() / scale
     drawn: dict[str, Artist] = {}
     tables = [_at(rows, budget) for budget in budgets]
     for axes, table in zip(page.panels, tables, strict=True):
@@ -55,10 +55,10 @@ def draw_macs(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]) -
         axes.set_ylim(*limits(rows)[1])
         axes.set_xlim(-room, float(rows["device_macs"].max()) / scale + room)
         drawn |= _draw_panel(axes, table, looks, page.panel_width)
-        name_splits(axes, {str(split): float(x) for split, x in places.items()}, page.panel_width)
+        name_splits(axes, {split: x / scale for split, x in _places(rows, "device_macs").items()}, page.panel_width)
     titles = [f"within {budget:,.0f} bytes per image" for budget in budgets]
     set_titles(page, titles, [_too_large(table) for table in tables])
-    page.figure.suptitle(heading("Accuracy against device computation", rows, len(budgets)))
+    set_heading(page, "Accuracy against device computation", rows)
     x = f"computation on the device per image ({unit})"
     page.finish(x, f"{metric(first)} (%)", [(_legend_heading(tables), _handles(drawn, rows))])
     return page
@@ -72,10 +72,7 @@ def draw_weights(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]
     if not filled:
         report(f"no figure of storage and weight switching for {place}: their columns are empty")
         return None
-    nothing = [name for name in filled if not rows[name].any()]
-    if nothing:
-        report(f"no panel for weights {' or '.join(_WEIGHTS[name] for name in nothing)} for {place}: all are 0")
-    filled = [name for name in filled if name not in nothing]
+    filled = [name for name in filled if rows[name].any()]  # nothing is stored or loaded: nothing to compare
     if not filled:
         return None
     some = rows[rows[filled].notna().any(axis=1)]
@@ -87,11 +84,13 @@ def draw_weights(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]
         table["x"] = table[name]
         axes.set_ylim(*limits(some)[1])
         _byte_axis(axes, table.loc[table["accuracy"].notna(), "x"].dropna())
-        drawn |= _draw_panel(axes, table, looks, page.panel_width)
+        drawn |= _draw_panel(axes, table, looks, page.panel_width, joined=False)
+        if name.startswith("storage"):
+            name_splits(axes, _places(some, name), page.panel_width)
         axes.set_title(_WEIGHTS[name], loc="left")
     what = f"Accuracy within {budget:,.0f} bytes per image against weights stored and switched"
-    page.figure.suptitle(heading(what, rows, len(filled)))
-    legend = _legend_heading([table.assign(x=table[name]) for name in filled])
+    set_heading(page, what, rows)
+    legend = _legend_heading([table.assign(x=table[name]) for name in filled], joined=False)
     if larger := ", ".join(_too_large(table)):
         legend += f"; {larger}"
     page.finish("bytes of weights and tables", f"{metric(first)} (%)", [(legend, _handles(drawn, rows))])
@@ -102,6 +101,12 @@ def _at(rows: pd.DataFrame, budget: float) -> pd.DataFrame:
     """Return a row per curve with its accuracy within the budget and its costs."""
     table = accuracy_at_budgets(rows, [budget]).merge(cost_table(rows), on=CURVE)
     return table.assign(baseline=float(rows["baseline"].iloc[0]))
+
+
+def _places(rows: pd.DataFrame, cost: str) -> dict[str, float]:
+    """Return the least cost at each split."""
+    least = rows[~rows["split"].isin(UNCUT)].groupby("split")[cost].min().dropna()
+    return {str(split): float(x) for split, x in least.items()}
 
 
 def _too_large(table: pd.DataFrame) -> list[str]:
@@ -118,16 +123,21 @@ def _too_large(table: pd.DataFrame) -> list[str]:
     return [f"need more bytes: {parts[0]}", *parts[1:]] if parts else []
 
 
-def _legend_heading(tables: Sequence[pd.DataFrame]) -> str:
-    """Explain what lines mean and where markers stand, so far as panels have them."""
+def _legend_heading(tables: Sequence[pd.DataFrame], *, joined: bool = True) -> str:
+    """Explain what several markers of a method are and where they stand, so far as panels have them."""
     shown = [table.dropna(subset=["x", "accuracy"]) for table in tables]
     lines = any(table.duplicated(["method", "variant"]).any() for table in shown)
     zero = any(table.loc[table["x"] == 0, "method"].count() > 1 for table in shown)
     apart = "nearly equal costs are drawn a little apart" + " (at 0: to the right of it)" * zero
-    return "; ".join(["lines join a method's splits"] * lines + [apart])
+    return "; ".join(
+        ["lines join a method's splits" if joined else "a marker for each of a method's splits"] * lines + [apart]
+    )
 
 
-def _draw_panel(axes: Axes, table: pd.DataFrame, looks: Looks, inches: float) -> dict[str, Artist]:
+def _draw_panel(
+    axes: Axes, table: pd.DataFrame, looks: Looks, inches: float, *, joined: bool = True
+) -> dict[str, Artist]:
+    """Draw a panel's curves and return their handles by name; ``joined`` says whether lines join a method's splits."""
     axes.axhline(float(table["baseline"].iloc[0]), **BASELINE, zorder=1.5)
     curves = list(table.dropna(subset=["x", "accuracy"]).groupby(["method", "variant"], sort=True))
     figure = cast(Figure, axes.get_figure(root=True))
@@ -136,17 +146,16 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, looks: Looks, inches: float) ->
     for ((method, variant), curve), points in zip(curves, apart, strict=True):
         look, name = looks[str(method), str(variant)], curve_name(str(method), str(variant))
         line = curve.sort_values("x", kind="stable")
+        style = look.line if joined else look.line | {"linestyle": "none"}
         x, y = line["x"].to_numpy(float), line["accuracy"].to_numpy(float)
         reach = np.maximum([y - line["accuracy_low"].to_numpy(float), line["accuracy_high"].to_numpy(float) - y], 0)
         aside = ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)
         at = axes.transData + aside
         axes.errorbar(x, y, reach, fmt="none", ecolor=look.colour, elinewidth=0.5, alpha=0.6, transform=at, zorder=2)
-        axes.plot(x, y, **look.line, transform=at, zorder=3)
-        drawn[name] = Line2D([], [], **look.line, label=name)
-        edge = axes.get_xaxis_transform() + aside
-        for under in x[y < axes.get_ylim()[0]]:
-            axes.plot([under], [0], **arrow(270, look.colour), transform=edge, clip_on=False, zorder=4)
-            drawn["~"] = Line2D([], [], **arrow(270, GREY), label="under the axis")
+        draw_points(axes, x, y, style, aside=aside)
+        drawn[name] = Line2D([], [], **style, label=name)
+        if mark_under(axes, x, y - reach[0], look.colour, aside):
+            drawn["~"] = Line2D([], [], **arrow(270, GREY), label="goes on under the axis")
     return drawn
 
 

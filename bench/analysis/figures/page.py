@@ -1,7 +1,6 @@
 """A figure's page: its size and grid of panels, its legends below them, and the files that it is saved to."""
 
 import math
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
 
+from splitbench.bench.analysis.figures.fitting import fit
 from splitbench.bench.analysis.figures.style import RC
 from splitbench.bench.results.names import Row
 from splitbench.bench.utils.errors import UserError
@@ -27,6 +27,10 @@ ENDINGS = (".svg", ".png")
 """The endings of the files that every figure is saved to."""
 
 _LABEL = 0.18
+_HANDLE = 0.62
+"""Inches that a legend's column takes beside the names in it."""
+_NAMES = 2.0
+"""Inches that names in one of several columns have at least, where they are broken into lines."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class Page:
     @property
     def panel_width(self) -> float:
         """The approximate width of a panel's axes in inches, before anything is laid out."""
-        return float(self.figure.get_figwidth()) / self.columns - (0.3 if self.columns > 1 else 0.5)
+        beside = 0.55  # the axis' label and ticks, of the first column's panels
+        return (float(self.figure.get_figwidth()) - beside) / self.columns - 0.1 * (self.columns > 1)
 
     def finish(self, x: str, y: str, legends: Sequence[tuple[str, Sequence[Artist]]]) -> None:
         """Label the axes once for all panels and put the legends, each under its heading, below them.
@@ -107,20 +112,20 @@ def _file_name(kind: str, row: Row) -> str:
 
 def _legend(figure: Figure, heading: str, handles: Sequence[Artist]) -> Legend:
     renderer = _renderer(figure)
-    width = figure.get_figwidth() * figure.dpi
-    for columns, wrap in ((4, 0), (3, 0), (2, 0), (2, 48), (1, 0), (1, 52), (1, 40)):
+    inches, points = figure.get_figwidth(), RC["legend.fontsize"]
+    names = [str(handle.get_label()) for handle in handles]
+    for columns, wrap in ((4, False), (3, False), (2, False), (2, True), (1, False), (1, True)):
         if columns > max(len(handles), 1):
             continue
-        names = [str(handle.get_label()) for handle in handles]
+        room = inches / columns - _HANDLE
+        if wrap and columns > 1 and room < _NAMES:
+            continue
         box = figure.legend(
             handles=list(handles),
-            labels=[
-                textwrap.fill(name, wrap, break_long_words=False, break_on_hyphens=False) if wrap else name
-                for name in names
-            ],
+            labels=["\n".join(fit(name, room, points)) if wrap else name for name in names],
             loc="upper left",
             ncols=columns,
-            title=textwrap.fill(heading, int(18 * figure.get_figwidth()), break_on_hyphens=False) or None,
+            title="\n".join(fit(heading, inches - 0.2, RC["legend.title_fontsize"])) or None,
             alignment="left",
             handlelength=3.6,
             columnspacing=1.2,
@@ -128,7 +133,7 @@ def _legend(figure: Figure, heading: str, handles: Sequence[Artist]) -> Legend:
             borderaxespad=0,
         )
         box.set_in_layout(False)
-        if box.get_window_extent(renderer).width <= width or wrap == 40:
+        if box.get_window_extent(renderer).width <= inches * figure.dpi or (columns == 1 and wrap):
             break
         box.remove()
     return box

@@ -16,9 +16,10 @@ from matplotlib.lines import Line2D
 from splitbench.bench.analysis.compare.front import splits_in_order
 from splitbench.bench.analysis.compare.interpolation import FAR
 from splitbench.bench.analysis.figures.axes import set_log_ticks
+from splitbench.bench.analysis.figures.marks import draw_points, mark_under
 from splitbench.bench.analysis.figures.page import Page, new_page
 from splitbench.bench.analysis.figures.style import BASELINE, Looks, Style
-from splitbench.bench.analysis.figures.titles import heading, metric, set_titles
+from splitbench.bench.analysis.figures.titles import metric, set_heading, set_titles
 from splitbench.bench.results.names import curve_name
 from splitbench.bench.results.table import compressors, interval_name
 
@@ -50,12 +51,14 @@ def draw(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]) -> Pag
         axes.axhline(0, **BASELINE, zorder=1.5)
         for (method, variant, _), curve in here.groupby(["method", "variant", "split"], sort=True):
             look = looks[str(method), str(variant)]
+            deep = curve.loc[curve["drop"] > DEEPEST, ["bytes_mean", "drop"]].to_numpy(float).T
+            mark_under(axes, deep[0], axes.get_ylim()[0] + deep[1], look.colour)
             if _draw_curve(axes, curve[curve["drop"] <= DEEPEST], look):
                 name = curve_name(str(method), str(variant))
                 drawn[name] = Line2D([], [], **look.line, label=name)
         set_log_ticks(axes, most=6 if page.columns < 3 else 5)
     set_titles(page, [f"after {split}" if split else "nothing cut" for split in splits], _remarks(shown))
-    page.figure.suptitle(heading("Drop of accuracy against bytes per image", rows, len(splits)))
+    set_heading(page, "Drop of accuracy against bytes per image", rows)
     base = Line2D([], [], **BASELINE, label=f"uncompressed ({float(first['baseline']):.2f} %)")
     handles = [*(handle for _, handle in sorted(drawn.items())), base, *_interval(near)]
     page.finish("bytes per image", f"drop of {metric(first)} (points)", [("", handles)])
@@ -64,7 +67,7 @@ def draw(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]) -> Pag
 
 def _set_limits(axes: Axes, near: pd.DataFrame) -> None:
     """Show all drops up to :data:`DEEPEST` with their intervals, the smallest drop at the top."""
-    ends = near[["drop", "drop_low", "drop_high"]].clip(upper=1.6 * DEEPEST)
+    ends = near[["drop", "drop_low", "drop_high"]].clip(upper=2 * DEEPEST)
     top, bottom = min(float(ends.min().min()), 0.0), max(float(ends.max().max()), 1.0)
     room = _ROOM * (bottom - top)
     axes.set_ylim(bottom + room, top - room)
@@ -78,10 +81,11 @@ def _draw_curve(axes: Axes, curve: pd.DataFrame, look: Style) -> bool:
     """Draw a curve's points, joined where they lie near each other, and return whether there are any."""
     size, drop = curve["bytes_mean"].to_numpy(float), curve["drop"].to_numpy(float)
     for part in np.split(np.arange(len(size)), np.flatnonzero(size[1:] > FAR * size[:-1]) + 1):
-        axes.plot(size[part], drop[part], **look.line, zorder=3)
+        draw_points(axes, size[part], drop[part], look.line)
     reach = np.abs(np.stack([drop - curve["drop_low"], curve["drop_high"] - drop]))
     bars: dict[str, Any] = {"ecolor": look.colour, "elinewidth": 0.7, "capsize": 1.8, "capthick": 0.7}
     axes.errorbar(size, drop, reach, fmt="none", **bars, zorder=2)
+    mark_under(axes, size, curve["drop_high"].to_numpy(float), look.colour)
     return len(size) > 0
 
 

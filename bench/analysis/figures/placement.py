@@ -7,13 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from splitbench.bench.analysis.compare.interpolation import Numbers
+from splitbench.bench.analysis.figures.fitting import fit, width
 from splitbench.bench.analysis.figures.style import GREY
 
 _NEAR = 1.5
 """Points of the page."""
 _LETTERS = 5.6
-_HEIGHT = 1.7
-"""About how many inches a panel is high."""
+_HEIGHT = 1.45
+"""How many inches a panel is high at least."""
 
 
 def offsets(axes: Axes, curves: Sequence[Numbers], inches: float) -> list[float]:
@@ -45,28 +46,46 @@ def offsets(axes: Axes, curves: Sequence[Numbers], inches: float) -> list[float]
 def name_splits(axes: Axes, places: dict[str, float], inches: float) -> None:
     """Mark where each split lies, with its name beside the line where no marker covers it, as low as can be.
 
+    A name that has no room beside the others is left out.
+
     Args:
         axes: the panel, with its limits set and all else drawn.
         places: each split's cost, in the axis' unit.
         inches: about how wide the panel is.
     """
     drawn = _drawn(axes)
-    wide, about = 1.3 * _LETTERS / 72 / inches, 2.5 / 72 / np.array([inches, _HEIGHT])
+    page = np.array([inches, _HEIGHT])
+    about = 2.5 / 72 / page
+    named: list[tuple[Numbers, Numbers]] = []  # lower left and upper right corners
     for split, x in places.items():
         axes.axvline(x, color="#bbbbbb", linewidth=0.5, zorder=1)
-        tall = 0.6 * _LETTERS * len(split) / 72 / _HEIGHT
+        lines = fit(split, 0.9 * _HEIGHT, _LETTERS)
+        size = np.array([1.3 * len(lines) * _LETTERS / 72, max(width(line, _LETTERS) for line in lines) + 0.03]) / page
         line = float((axes.transScale + axes.transLimits).transform((x, 1))[0])
-        spots = [(left, low) for low in np.linspace(0.04, max(0.96 - tall, 0.04), 12) for left in (line - wide, line)]
+        spots = [
+            np.array([left, low])
+            for low in np.linspace(0.04, max(0.97 - size[1], 0.04), 12)
+            for left in (line - size[0], line)
+        ]
+        free = [
+            spot
+            for spot in spots
+            if not any((spot < high).all() and (spot + size > low).all() for low, high in named)
+            and -about[0] <= spot[0] <= 1 - size[0] + about[0]
+        ]
 
-        def covered(spot: tuple[float, float], size: tuple[float, float] = (wide, tall)) -> float:
-            inside = (drawn[:, :2] > spot - about) & (drawn[:, :2] < np.add(spot, size) + about)
+        def covered(spot: Numbers, size: Numbers = size) -> float:
+            inside = (drawn[:, :2] > spot - about) & (drawn[:, :2] < spot + size + about)
             return float(drawn[inside.all(1), 2].sum())
 
-        left, low = min(spots, key=covered)
-        before = left < line
+        if not free:
+            continue
+        spot = min(free, key=covered)
+        named.append((spot, spot + size))
+        before = spot[0] < line
         axes.annotate(
-            split,
-            (x, low),
+            "\n".join(lines),
+            (x, spot[1]),
             xycoords=("data", "axes fraction"),
             xytext=(-1 if before else 1, 0),
             textcoords="offset points",

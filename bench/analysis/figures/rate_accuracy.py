@@ -8,14 +8,17 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.path import Path
+from matplotlib.textpath import TextPath
 
 from splitbench.bench.analysis.compare.front import splits_in_order
 from splitbench.bench.analysis.compare.interpolation import FAR
 from splitbench.bench.analysis.figures import published
 from splitbench.bench.analysis.figures.axes import limits, set_log_ticks
+from splitbench.bench.analysis.figures.marks import draw_points, mark_under
 from splitbench.bench.analysis.figures.page import Page, new_page
 from splitbench.bench.analysis.figures.style import BASELINE, GREY, Looks, Style, arrow
-from splitbench.bench.analysis.figures.titles import heading, metric, title_splits
+from splitbench.bench.analysis.figures.titles import metric, set_heading, title_splits
 from splitbench.bench.results.names import UNCUT, curve_name
 from splitbench.bench.results.table import interval_name
 
@@ -51,7 +54,7 @@ def draw(rows: pd.DataFrame, looks: Looks) -> Page:
             drawn[name] = Line2D([], [], **look.line, label=name)
         set_log_ticks(axes, most=6 if page.columns < 3 else 5)
     title_splits(page, shown)
-    page.figure.suptitle(heading("Accuracy against bytes per image", rows, len(splits)))
+    set_heading(page, "Accuracy against bytes per image", rows)
     measured = [handle for _, handle in sorted(drawn.items())] + _baseline_and_interval(rows)
     cited = published.cited(others[others["system"].isin(list(grey))])
     x_label = f"bytes per image{_bits_per_pixel(rows)}"
@@ -86,7 +89,9 @@ def _draw_curve(axes: Axes, curve: pd.DataFrame, look: Style, crowd: int) -> Non
         axes.errorbar(size[alone], accuracy[alone], reach, fmt="none", **bars, zorder=2)
     thin: dict[str, Any] = {"linewidth": 0.9, "markersize": 3.6} if crowd > 6 else {}
     for part in parts:
-        axes.plot(size[part], accuracy[part], **look.line, **thin, zorder=3)
+        draw_points(axes, size[part], accuracy[part], look.line | thin)
+    mark_under(axes, size, accuracy, look.colour)
+    mark_under(axes, size[alone], low[alone], look.colour)
     beyond = ~inside & (accuracy >= axes.get_ylim()[0])
     for x, y in zip(size[beyond], accuracy[beyond], strict=True):
         # Beyond the axis: an arrow at its edge, at the right height; the remark above says how many bytes.
@@ -103,7 +108,7 @@ def _published(axes: Axes, table: pd.DataFrame) -> dict[str, Artist]:
     for (system, letter), points in inside.groupby(["system", "mark"], sort=False):
         look: dict[str, Any] = {
             "linestyle": "none",
-            "marker": f"$\\mathrm{{{letter}}}$",
+            "marker": _letter(str(letter)),
             "color": GREY,
             "markersize": 4.2,
             "markeredgewidth": 0.2,
@@ -111,6 +116,13 @@ def _published(axes: Axes, table: pd.DataFrame) -> dict[str, Artist]:
         axes.plot(points["bytes"], points["accuracy"], **look, zorder=2.2)
         drawn[str(system)] = Line2D([], [], **look, label=str(system))
     return drawn
+
+
+def _letter(letter: str) -> Path:
+    """Return a letter's outline, around its middle."""
+    outline = TextPath((0, 0), letter, size=10)
+    box = outline.get_extents()
+    return Path(outline.vertices - [(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2], outline.codes)
 
 
 def _bits_per_pixel(rows: pd.DataFrame) -> str:

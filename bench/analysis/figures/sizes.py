@@ -12,13 +12,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from splitbench.bench.analysis.compare.front import splits_in_order
-from splitbench.bench.analysis.figures.axes import set_log_ticks
+from splitbench.bench.analysis.figures.axes import format_sizes, set_log_ticks
 from splitbench.bench.analysis.figures.page import Page, stacked_page
 from splitbench.bench.analysis.figures.style import GREY, Looks, Style
-from splitbench.bench.analysis.figures.titles import heading
+from splitbench.bench.analysis.figures.titles import set_heading
 from splitbench.bench.analysis.image_records import read_records
 from splitbench.bench.results.names import Row, curve_name
-from splitbench.bench.results.table import over_seeds
+from splitbench.bench.results.table import compressors, over_seeds
 
 ENDS = (5, 25, 50, 75, 95)
 """Percentiles of a box: whiskers, box and median."""
@@ -44,16 +44,19 @@ def draw(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]) -> Pag
     """
     first = rows.iloc[0]
     spread = spreads(rows)
-    if spread.empty:
+    if not (spread["p5"] < spread["p95"]).any():
         report(
             f"no figure of how bytes spread over images for {first['backbone']} on {first['dataset']}: "
             "no per-image records of bytes that differ lie beside the table"
         )
         return None
+    core = compressors(spread)
+    x = core[f"p{ENDS[0]}"].min() / 1.15, core[f"p{ENDS[-1]}"].max() * 1.15
+    beyond = spread[(spread["p50"] < x[0]) | (spread["p50"] > x[1])]
+    spread = spread.drop(index=beyond.index)
     cut = splits_in_order(spread)
     splits = [*cut, *(split for split in ("input", "output") if split in set(spread["split"]))]
     shown = {split: spread[spread["split"] == split] for split in splits}
-    x = spread[f"p{ENDS[0]}"].min() / 1.15, spread[f"p{ENDS[-1]}"].max() * 1.15
     letter = (x[1] / x[0]) ** (0.6 * _VALUE / 72 / _BOXES_WIDE)
     curves = {split: [_boxes(*curve, letter) for curve in _curves(here)] for split, here in shown.items()}
     lanes = [sum(curve.lanes for curve in here) for here in curves.values()]
@@ -64,8 +67,8 @@ def draw(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]) -> Pag
         _draw_panel(axes, here, looks)
         axes.set_title(_TITLES.get(split, f"after {split}"), loc="left")
         set_log_ticks(axes, most=7)
-    page.figure.suptitle(heading("Distribution of bytes per image", rows.assign(seeds=1), 2))
-    page.finish("bytes per image", "", [(_legend_heading(spread), _handles())])
+    set_heading(page, "Distribution of bytes per image", rows.assign(seeds=1))
+    page.finish("bytes per image", "", [(_legend_heading(spread, beyond), _handles(spread))])
     return page
 
 
@@ -75,12 +78,12 @@ _TITLES = {"input": "the picture is sent", "output": "everything on the device"}
 def spreads(rows: pd.DataFrame) -> pd.DataFrame:
     """Add the percentiles :data:`ENDS` of each rate point's bytes per image to its row, as ``p5`` to ``p95``.
 
-    Rate points without records are left out, and those whose bitstreams all have one length.
+    Rate points without records are left out.
     """
     percentiles = []
     for index, row in rows.iterrows():
         records = read_records(row, ["bytes"])
-        if records is not None and len(np.unique(records["bytes"])) > 1:
+        if records is not None:
             values = np.percentile(records["bytes"].astype(np.float64), ENDS)
             percentiles.append((index, *values.tolist()))
     table = pd.DataFrame(percentiles, columns=["index", *(f"p{end}" for end in ENDS)]).set_index("index")
@@ -136,13 +139,20 @@ def _draw_box(axes: Axes, top: float, point: Row, look: Style) -> None:
     axes.text(middle, top + 1 - _BOX, str(point["value"]), fontsize=_VALUE, ha="center", va="bottom", color=GREY)
 
 
-def _legend_heading(spread: pd.DataFrame) -> str:
-    """Explain the numbers over the boxes; of several seeds the lowest one's bytes are drawn."""
+def _legend_heading(spread: pd.DataFrame, beyond: pd.DataFrame) -> str:
+    """Explain the numbers over the boxes, and name what lies beyond the axis; of several seeds the lowest is drawn."""
     seed = "; of the lowest seed" * bool(over_seeds(spread))
-    return f"over each box its rate point: the value of the knob in brackets{seed}"
+    parts = [f"{method} {format_sizes(points['p50'])}" for method, points in beyond.groupby("method", sort=True)]
+    far = f"; beyond the axis: {', '.join(parts)}" * bool(parts)
+    return f"over each box its rate point: the value of the knob in brackets{seed}{far}"
 
 
-def _handles() -> list[Artist]:
+def _handles(spread: pd.DataFrame) -> list[Artist]:
+    alike = Line2D([], [], color=GREY, linestyle="none", marker="|", markersize=8, label="all images of one size")
+    return [*([alike] if (spread["p5"] == spread["p95"]).any() else []), *_box_handles()]
+
+
+def _box_handles() -> list[Artist]:
     return [
         Patch(facecolor="#999999", edgecolor=GREY, label="half of the images, with the median"),
         Line2D([], [], color=GREY, linewidth=0.8, label=f"from {ENDS[0]} % to {ENDS[-1]} % of the images"),

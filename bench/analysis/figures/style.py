@@ -1,7 +1,7 @@
 """Colour and marker of every method, the same in every figure; shade, line style and fill of its variants.
 
-Colours are those of Okabe and Ito, which the colour-blind can distinguish; markers, line styles and fills do so again
-for print in grey.
+Colours are those of Okabe and Ito, and three of Tol's, which the colour-blind can distinguish; markers, line styles and
+fills do so again for print in grey.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,12 +23,15 @@ _FIXED = {
     "boxes": ("#CC79A7", "X"),  # detection's label-only
     "quantize-rle": ("#0072B2", "o"),
     "quantize-entropy": ("#56B4E9", "v"),
+    "quantize-context": ("#332288", "<"),
+    "quantize-lossless": ("#661100", "p"),
+    "feature-image": ("#DDCC77", ">"),
     "bottleneck": ("#D55E00", "s"),
     "retrained": ("#E69F00", "D"),
 }
 # For methods that are not known here: colours of Tol's and ColorBrewer's that differ from one another and from the
 # known ones for the red- and green-blind, too, with markers that no known method has.
-_SPARE = list(product(("#332288", "#882255", "#999933", "#B2182B"), "dhp8"))
+_SPARE = list(product(("#882255", "#999933", "#B2182B", "#40004B"), "dh8*"))
 _DASHES: tuple[tuple[float, ...], ...] = (
     (),
     (4, 1.5),

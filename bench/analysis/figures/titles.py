@@ -6,15 +6,20 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
-from splitbench.bench.analysis.figures.axes import format_bytes
+from splitbench.bench.analysis.figures.axes import format_sizes
+from splitbench.bench.analysis.figures.fitting import fit, join_and_fit, width
 from splitbench.bench.analysis.figures.page import Page
-from splitbench.bench.analysis.figures.style import GREY
+from splitbench.bench.analysis.figures.style import GREY, RC
 from splitbench.bench.results.names import Row
 from splitbench.bench.results.table import over_seeds
 from splitbench.bench.utils.text import format_macs
 
 _METRIC = {"top1": "top-1 accuracy", "ap": "box AP"}
 _POINTS = 5.6
+_EDGE = 0.15
+"""Inches of a page's width that its heading leaves free."""
+_LINE = 1.25 / 72
+"""The height of a line of text in inches, for letters of one point."""
 
 
 def metric(row: Row) -> str:
@@ -22,25 +27,31 @@ def metric(row: Row) -> str:
     return _METRIC.get(str(row["metric"]), str(row["metric"]) or "accuracy")
 
 
-def heading(what: str, rows: pd.DataFrame, panels: int) -> str:
-    """Return a figure's heading: what it shows, for which backbone, on which images; in lines that fit its width.
+def set_heading(page: Page, what: str, rows: pd.DataFrame) -> None:
+    """Head a page by what it shows, for which backbone, on which images; in lines that fit its width.
+
+    The page grows by what is more than two lines.
 
     Args:
+        page: the page.
         what: what the figure shows.
         rows: the figure's rate points, of one dataset and backbone.
-        panels: the number of panels.
     """
     row, seeds = rows.iloc[0], over_seeds(rows)
+    inches, points = page.figure.get_figwidth() - _EDGE, RC["figure.titlesize"]
     where = f"{row['backbone']} on {row['dataset']}"
     images = [f"{row['images']:,.0f} images"] if row["images"] == row["images"] else []
     if "warnings" in rows and (rows["warnings"] != "").any():  # their sentences stand in the report
         images.append("with warnings")
-    if panels == 1 and seeds:
-        return "\n".join([what, where, ", ".join([*images, seeds])])
-    numbers = [*images, seeds] if seeds else images
-    where += f" ({', '.join(numbers)})" if numbers else ""
-    whole = f"{what}: {where}"
-    return f"{what}\n{where}" if panels == 1 or len(whole) > 95 else whole
+    numbers = ", ".join([*images, seeds] if seeds else images)
+    whole = f"{where} ({numbers})" if numbers else where
+    narrow = len(page.panels) == 1
+    lines = [f"{what}: {whole}"]
+    if narrow or width(lines[0], points) > inches:
+        lines = [what, *([whole] if width(whole, points) <= inches or not numbers else [where, numbers])]
+    lines = [line for given in lines for line in fit(given, inches, points)]
+    page.figure.suptitle("\n".join(lines))
+    page.figure.set_figheight(page.figure.get_figheight() + max(len(lines) - 2, 0) * points * _LINE)
 
 
 def title_splits(page: Page, shown: dict[str, pd.DataFrame]) -> None:
@@ -56,16 +67,15 @@ def title_splits(page: Page, shown: dict[str, pd.DataFrame]) -> None:
 
 
 def set_titles(page: Page, titles: Sequence[str], remarks: Sequence[Sequence[str]]) -> None:
-    """Title each panel, with remarks in small print under its title; lines are broken between remarks only."""
-    inches = page.figure.get_figwidth() / page.columns - 0.25
-    # DejaVu Sans is about 0.55 of its size wide on average.
-    letters = int(inches * 72 / (0.55 * _POINTS))
-    wrapped = [_wrap(some, letters) for some in remarks]
-    lines = max(len(remark) for remark in wrapped)
+    """Title each panel, with remarks in small print under its title, all in lines that fit the panel's width."""
+    headings = [fit(title, page.panel_width, RC["axes.titlesize"]) for title in titles]
+    wrapped = [join_and_fit(some, page.panel_width, _POINTS) for some in remarks]
+    lines, more = max(len(remark) for remark in wrapped), max(len(heading) for heading in headings) - 1
     # The page grows, so that panels are as high as without.
-    page.figure.set_figheight(page.figure.get_figheight() + 7 / 72 * lines * math.ceil(len(titles) / page.columns))
-    for axes, title, remark in zip(page.panels, titles, wrapped, strict=True):
-        axes.set_title(title, loc="left", pad=(6 if lines else 4) + 7 * lines)
+    grown = (7 / 72 * lines + more * RC["axes.titlesize"] * _LINE) * math.ceil(len(titles) / page.columns)
+    page.figure.set_figheight(page.figure.get_figheight() + grown)
+    for axes, heading, remark in zip(page.panels, headings, wrapped, strict=True):
+        axes.set_title("\n".join(heading), loc="left", pad=(6 if lines else 4) + 7 * lines)
         if not remark:
             continue
         text = axes.annotate(
@@ -92,19 +102,7 @@ def _remarks(axes: Axes, split: str, here: pd.DataFrame) -> list[str]:
     here = here[here["accuracy"] >= floor]
     for arrow, beyond in (("←", here[here["bytes_mean"] < left]), ("→", here[here["bytes_mean"] > right])):
         for method, points in beyond.groupby("method", sort=True):
-            sizes = [format_bytes(count) for count in sorted(points["bytes_mean"].unique())]
-            parts.append(f"{arrow} {method} {', '.join(sizes) if len(sizes) < 3 else f'{sizes[0]} to {sizes[-1]}'}")
+            parts.append(f"{arrow} {method} {format_sizes(points['bytes_mean'])}")
     if below:
         parts.append(f"↓ {below} rate point{'s' * (below > 1)} under {floor:.0f} %")
     return parts
-
-
-def _wrap(parts: Sequence[str], letters: int) -> list[str]:
-    """Join remarks to lines of at most so many letters."""
-    lines: list[str] = []
-    for part in parts:
-        if lines and len(lines[-1]) + 3 + len(part) <= letters:
-            lines[-1] += f" · {part}"
-        else:
-            lines.append(part)
-    return lines

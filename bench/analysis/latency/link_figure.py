@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from splitbench.bench.analysis.figures.axes import log_ticks, set_log_ticks, set_ticks
 from splitbench.bench.analysis.figures.page import Page, new_page, remove_figures
 from splitbench.bench.analysis.figures.style import Looks, drawing, styles
-from splitbench.bench.analysis.figures.titles import heading
+from splitbench.bench.analysis.figures.titles import set_heading
 from splitbench.bench.analysis.latency import region_map
 from splitbench.bench.analysis.latency.end_to_end import Link, latency_ms
 from splitbench.bench.analysis.latency.question import Question
@@ -72,7 +72,7 @@ def _draw_latency(rows: pd.DataFrame, looks: Looks, question: Question) -> Page 
     for axes, (drop, rtt) in zip(page.panels, shown, strict=True):
         drawn |= _draw_panel(axes, rows[rows["drop"] <= drop], looks, [Link(mbps, rtt) for mbps in speeds])
         axes.set_title(f"drop ≤ {drop:g} point{'s' * (drop != 1)}, round trip {rtt:g} ms", loc="left")
-    page.figure.suptitle(heading("Latency against link speed", rows, len(shown)))
+    set_heading(page, "Latency against link speed", rows)
     handles = [*(handle for _, handle in sorted(drawn.items())), Line2D([], [], **_LEAST, label="the least")]
     text = "each method at its best split and rate point for the speed; "
     text += f"the answer is wanted on the {question.answer}"

@@ -17,7 +17,7 @@ from splitbench.bench.analysis.compare.front import splits_in_order
 from splitbench.bench.analysis.figures.axes import format_tick, set_ticks
 from splitbench.bench.analysis.figures.page import Page, new_page
 from splitbench.bench.analysis.figures.style import Looks
-from splitbench.bench.analysis.figures.titles import heading
+from splitbench.bench.analysis.figures.titles import set_heading
 from splitbench.bench.analysis.latency.best import SPEEDS, regions
 from splitbench.bench.analysis.latency.question import Question
 from splitbench.bench.results.names import UNCUT
@@ -82,7 +82,7 @@ def draw(rows: pd.DataFrame, looks: Looks, question: Question) -> Page:
             drawn["~"] = Patch(**_NONE, label="nothing loses so little")
         axes.set_title(f"round trip {rtt:g} ms" if matters else "any round trip", loc="left")
         set_ticks(axes.xaxis, list(decades), [format_tick(10.0**decade) for decade in decades])
-    page.figure.suptitle(heading("Least latency over link speed and tolerated drop", rows, len(rtts)))
+    set_heading(page, "Least latency over link speed and tolerated drop", rows)
     darker = "the deeper a split, the darker; " * (len(splits_in_order(rows)) > 1)
     legend = (
         f"{darker}the answer is wanted on the {question.answer}",

@@ -13,6 +13,8 @@ from splitbench.bench.utils.text import format_macs
 
 SENT, COMPUTED, HINT = "#0072b2", "#d55e00", "#666666"  # Okabe and Ito: told apart whatever the eye, and in grey
 MOST_NAMES = 40
+_LEAST_RANGE = 30
+"""The least ratio of the ends of the axis of sizes: it has three ticks then, and small differences look small."""
 
 
 def plot(points: Sequence[SplitPoint], path: Path, title: str = "", input_bytes: int | None = None) -> None:
@@ -24,6 +26,15 @@ def plot(points: Sequence[SplitPoint], path: Path, title: str = "", input_bytes:
         title: A line above the figure.
         input_bytes: Size of the input in float32 for a line to compare with.
     """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make_figure(points, title, input_bytes).savefig(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"the figure cannot be written to {path} ({error})") from None
+
+
+def make_figure(points: Sequence[SplitPoint], title: str = "", input_bytes: int | None = None) -> Figure:
+    """Draw the same without writing it; arguments as :func:`plot`."""
     figure = Figure(figsize=(max(6.4, min(14.0, 1.5 + 0.3 * len(points))), 4.4), layout="constrained", dpi=150)
     FigureCanvasAgg(figure)  # draws without a screen
     left = figure.subplots()
@@ -37,14 +48,18 @@ def plot(points: Sequence[SplitPoint], path: Path, title: str = "", input_bytes:
     right.plot(
         places, [100 * p.macs_head / total for p in points], color=COMPUTED, linestyle="--", marker="s", markersize=4
     )
+    if input_bytes:
+        left.axhline(input_bytes / 1000, color=HINT, linewidth=0.9, linestyle=":")
     left.set_yscale("log")
+    low, high = left.get_ylim()
+    wider = max(1.0, _LEAST_RANGE / (high / low)) ** 0.5  # cuts of one size, as in a ViT, give a range of nothing
+    left.set_ylim(low / wider, high * wider)
     marks = log_ticks(*left.get_ylim(), most=6)
     set_ticks(left.yaxis, marks, [f"{mark:,.5g}" for mark in marks])
     left.set_ylabel("cut in float32, kB (circles)", color=SENT)
     right.set_ylabel(f"MACs done (squares),\n% of the whole network's {format_macs(total)}", color=COMPUTED)
     right.set_ylim(-3, 103)
     if input_bytes:
-        left.axhline(input_bytes / 1000, color=HINT, linewidth=0.9, linestyle=":")
         title += "\ndotted: size of the input; open circles: larger than that"
     step = -(-len(points) // MOST_NAMES)
     left.set_xticks(
@@ -60,8 +75,4 @@ def plot(points: Sequence[SplitPoint], path: Path, title: str = "", input_bytes:
     for axis in (left, right):
         axis.spines["top"].set_visible(False)
     left.set_title(title, fontsize=9)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"the figure cannot be written to {path} ({error})") from None
+    return figure
