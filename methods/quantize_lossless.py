@@ -8,7 +8,7 @@ accuracy are its for equal settings; only the bytes differ. No training, no tabl
 2. *Coding*, ``coder``. ``zlib``, ``zstd``, ``xz`` and ``bz2`` (``coding/compressors.py``) code all tensors at once,
    channel by channel. ``packing: packed`` puts as many levels into a byte as fit (two of 3 or 4 bits), and floats in
    memory order; ``planes`` are bit planes, or of floats all first bytes, then all second ones. Which takes fewer bytes
-   depends on the cut, by 5 % for levels; floats with many zeros take up to 25 % more as planes.
+   depends on cut and coder, by up to 11 % for levels; floats with many zeros take up to 25 % more as planes.
    ``png``, ``webp`` and ``jpeg-xl`` code a picture for each tensor, in which its channels lie side by side
    (``coding/tiles.py``) in the layout that was best for the format: rows, columns and grid. Of floats, each byte
    is a channel of its own.
