@@ -1,6 +1,6 @@
 """quantize-context: linear quantization as in quantize-rle, then range coding by channel and causal neighbours.
 
-The strongest training-free coder here that is fast. Levels are quantize-rle's, so that the decoded cut and the accuracy
+The strongest training-free coders here. Levels are quantize-rle's, so that the decoded cut and the accuracy
 are its for equal settings; only the bytes differ.
 
 1. *Range* and *quantization* are quantize-rle's. A symbol is a level less its zero point, so 0 stands for 0.
@@ -10,6 +10,12 @@ are its for equal settings; only the bytes differ.
 3. *Tables* are integers, counted on calibration images and stored on both sides, not sent. Channels and classes that
    are alike share a table: 64 KiB per tensor at most (``coding/context_tables.py``).
 
+``model: mixing`` takes the place of 2 and 3: a magnitude is a row of binary decisions, whose probabilities several
+contexts give, mixed by weights, and all of these learn while the image is coded (lossless coders such as PAQ do so;
+Mahoney, 2005). Strongest of the contexts is a linear prediction from neighbours and from the channels before that go
+along with this one (``coding/mixing_predictors.py``). Images start from what calibration images taught, 64 KiB per
+tensor at most. It saves the most bytes, and takes several times as long.
+
 Bitstream of one image:
 
     ranges        2 or 4 bytes per group and tensor     side information; absent with ``range: calibrated``
@@ -17,26 +23,36 @@ Bitstream of one image:
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
 from splitbench.methods import base
 from splitbench.methods.base import Bitstream, Context, Cut, Deployment, Specs
-from splitbench.methods.coding import quantizer
+from splitbench.methods.coding import mixing_model, quantizer
 from splitbench.methods.coding.channels import channels_in_front
 from splitbench.methods.coding.context_coder import ContextCoder
 from splitbench.methods.coding.context_tables import ContextCounts, ContextTables
 from splitbench.methods.coding.layout import map_shape
+from splitbench.methods.coding.mixing_coder import MixingCoder
 from splitbench.methods.coding.neighbours import Maps
 from splitbench.methods.coding.quantizer import Quantizer
 
 
 class Settings(quantizer.Settings):
-    """The quantizer's settings; ranges are calibrated unless the sweep says otherwise."""
+    """The quantizer's settings; ``model``: fixed ``tables``, or adaptive ``mixing``, which is slower and saves more."""
 
     range: Literal["image", "calibrated"] = "calibrated"
+    model: Literal["tables", "mixing"] = "tables"
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave the first model out: keys from before there were two stay."""
+        dumped: dict[str, Any] = serialize(self)
+        return {key: value for key, value in dumped.items() if (key, value) != ("model", "tables")}
 
 
 class QuantizeContext:
@@ -56,29 +72,36 @@ class QuantizeContext:
 
     def deploy(self, settings: Any, context: Context) -> Deployment:
         """Fit ranges and tables. Raises MethodError where calibration images are missing."""
-
-        def fit(context: Context) -> Deployment:
-            fitted = Quantizer.fit(settings, context)
-            tables = [_fit(fitted, context, index) for index in range(len(context.specs))]
-            stored = fitted.stored()
-            for index, table in enumerate(tables):
-                stored |= table.to_tensors(str(index))
-            return Deployment(context.head, _Codec(fitted, ContextCoder(tables)), context.tail, stored, stored)
-
-        return channels_in_front(fit, context)
+        return channels_in_front(partial(_deploy, settings), context)
 
 
-def _fit(fitted: Quantizer, context: Context, index: int) -> ContextTables:
+def _deploy(settings: Any, context: Context) -> Deployment:
+    fitted = Quantizer.fit(settings, context)
+    places = range(len(context.specs))
+    coder: ContextCoder | MixingCoder
+    if settings.model == "mixing":
+        models = [mixing_model.fit(_images(fitted, context, index)) for index in places]
+        coder, named = MixingCoder(models), [model.to_tensors(str(index)) for index, model in enumerate(models)]
+    else:
+        tables = [_tables(fitted, context, index) for index in places]
+        coder, named = ContextCoder(tables), [table.to_tensors(str(index)) for index, table in enumerate(tables)]
+    stored = fitted.stored()
+    for tensors in named:
+        stored |= tensors
+    return Deployment(context.head, _Codec(fitted, coder), context.tail, stored, stored)
+
+
+def _tables(fitted: Quantizer, context: Context, index: int) -> ContextTables:
     """The tables of one tensor of the cut."""
-    spec = context.specs[index]
     largest = fitted.settings.top
-    counts = ContextCounts(map_shape(spec.shape)[0], -largest, largest)
+    counts = ContextCounts(map_shape(context.specs[index].shape)[0], -largest, largest)
+    return counts.fit(counts.classes(_images(fitted, context, index)), _images(fitted, context, index))
 
-    def images() -> Iterator[Maps]:
-        for cut in context.calibration():
-            yield from _maps(fitted.symbols(cut[index], fitted.ends_of(cut[index], index)))
 
-    return counts.fit(counts.classes(images()), images())
+def _images(fitted: Quantizer, context: Context, index: int) -> Iterator[Maps]:
+    """The symbols of one tensor of the cut in each calibration image."""
+    for cut in context.calibration():
+        yield from _maps(fitted.symbols(cut[index], fitted.ends_of(cut[index], index)))
 
 
 def _maps(symbols: Tensor) -> list[Maps]:
@@ -88,7 +111,7 @@ def _maps(symbols: Tensor) -> list[Maps]:
 
 
 class _Codec:
-    def __init__(self, fitted: Quantizer, coder: ContextCoder) -> None:
+    def __init__(self, fitted: Quantizer, coder: ContextCoder | MixingCoder) -> None:
         self.quantizer, self.coder = fitted, coder
 
     def encode(self, cut: Cut) -> list[Bitstream]:
