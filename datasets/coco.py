@@ -11,8 +11,9 @@ they are decoded.
 import hashlib
 import io
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -22,6 +23,7 @@ from pydantic import Field
 from splitbench.datasets import base
 from splitbench.datasets.base import DataError, ImageError, Subset, check_ids, named
 from splitbench.datasets.formats.boxes import Box, Target, target_of
+from splitbench.datasets.formats.categories import called
 from splitbench.datasets.formats.coco_json import Annotations, Picture, read
 from splitbench.datasets.formats.decoding import opened, size_of
 
@@ -38,6 +40,7 @@ class Options(base.Options):
     ``limit``: a random subset of that many images, the same for the same ``seed``; ``ids``: only these image ids;
     ``exclude``: image ids left out. ``faulty: drop`` leaves out boxes without a width or height and boxes outside their
     image, of which COCO's training subset has some; by default they are refused in evaluation images.
+    ``categories``: only boxes of these categories, by name or id; all images stay.
     """
 
     root: Path | None = None
@@ -47,16 +50,22 @@ class Options(base.Options):
     ids: frozenset[int] | None = None
     exclude: frozenset[int] = frozenset()
     faulty: Literal["refuse", "drop"] = "refuse"
+    categories: frozenset[str | int] | None = None
 
 
 @dataclass(frozen=True)
 class AnnotatedFiles:
-    """Image files with boxes, in ascending order of COCO's image ids."""
+    """Image files with boxes, in ascending order of COCO's image ids.
+
+    ``category_names`` are those of the file; ``box_counts`` count its boxes by category, those of all images.
+    """
 
     folder: Path
     pictures: Sequence[Picture]
     annotated: Mapping[int, Sequence[Box]]
     categories: Sequence[int]
+    category_names: Mapping[int, str] = field(default_factory=dict)
+    box_counts: Mapping[int, int] = field(default_factory=dict)
     task: str = "detection"
 
     def __len__(self) -> int:
@@ -86,10 +95,20 @@ class AnnotatedFiles:
         file, expected = self.folder / self.pictures[index].file, self.size(index)
         picture = opened(file, file)
         if (picture.height, picture.width) != expected:
+            turned = (picture.width, picture.height) == expected
+            why = (
+                " (width and height exchanged: were the boxes drawn on the picture as its EXIF tag turns it? Pictures "
+                "are read as they are stored, as COCO's are: store it turned, without the tag)"
+            )
             raise ImageError(
-                f"{file} is {picture.width} x {picture.height}, but annotated as {expected[1]} x {expected[0]}"
+                f"{file} is {picture.width} x {picture.height}, but annotated as {expected[1]} x {expected[0]}, image "
+                f"{self.pictures[index].id}{why if turned else ''}"
             )
         return picture
+
+    def count_boxes(self) -> Mapping[int, int]:
+        """How many boxes the file has of each category, whichever images were chosen."""
+        return self.box_counts
 
     def boxes(self, index: int) -> list[Box]:
         """The annotations, in the file's order."""
@@ -135,10 +154,13 @@ class COCO:
         folder = _pictures_folder(options.root, file, pictures)
         kept = {picture.id for picture in pictures}
         annotated: dict[int, list[Box]] = {}
-        for image, box in annotations.boxes:
+        categories = _chosen_categories(annotations, options, file)
+        boxes = [(image, box) for image, box in annotations.boxes if box["category_id"] in categories]
+        for image, box in boxes:
             if image in kept:
                 annotated.setdefault(image, []).append(box)
-        return AnnotatedFiles(folder, pictures, annotated, annotations.categories)
+        counts = Counter(box["category_id"] for _, box in boxes)
+        return AnnotatedFiles(folder, pictures, annotated, list(categories), categories, counts)
 
 
 def _annotations_file(options: Options, subset: Subset) -> Path:
@@ -173,6 +195,20 @@ def _chosen(annotations: Annotations, options: Options, file: Path) -> list[Pict
     if options.limit is not None and options.limit < len(ids):
         ids = sorted(random.Random(options.seed).sample(ids, options.limit))
     return [known[i] for i in ids]
+
+
+def _chosen_categories(annotations: Annotations, options: Options, file: Path) -> dict[int, str]:
+    """The categories asked for, with their names. Raises DataError for those that are not there."""
+    there = annotations.categories
+    if options.categories is None:
+        return dict(there)
+    missing = sorted(str(one) for one in options.categories if one not in there and one not in there.values())
+    if missing:
+        raise DataError(
+            f"{len(missing)} of `categories` are not in {file}: {named(missing)} "
+            f"(there are {named([called(category, name) for category, name in there.items()])})"
+        )
+    return {category: name for category, name in there.items() if {category, name} & options.categories}
 
 
 def _pictures_folder(root: Path, file: Path, pictures: Sequence[Picture]) -> Path:

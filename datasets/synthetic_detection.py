@@ -1,6 +1,7 @@
 """The synthetic dataset's detection view: the scenes of ``synthetic`` seen whole, with COCO's annotations."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -33,6 +34,11 @@ class SyntheticDetection(Scenes):
 
     task = "detection"
     categories: Sequence[int] = range(1, len(CLASSES) + 1)
+    category_names: Mapping[int, str] = dict(enumerate(CLASSES, 1))
+
+    def count_boxes(self) -> Counter[int]:
+        """How many boxes there are of each category, for which everything is drawn."""
+        return Counter(box["category_id"] for index in range(len(self)) for box in self.boxes(index))
 
     def size(self, index: int) -> tuple[int, int]:
         """SIDE x SIDE."""

@@ -1,6 +1,6 @@
 """Classifiers as backbones: preprocessing brings every picture to one size, the head begins with normalizing."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -25,6 +25,7 @@ class Classifier:
     warnings: tuple[str, ...] = ()
 
     has_loss: ClassVar[bool] = True
+    category_names: ClassVar[Mapping[int, str]] = {}
 
     @property
     def recipe(self) -> dict[str, Any]:

@@ -57,6 +57,11 @@ class Backbone(Protocol):
         ...
 
     @property
+    def category_names(self) -> Mapping[int, str]:
+        """The ids of the categories that a detector can tell, with their names, empty where not known; else nothing."""
+        ...
+
+    @property
     def has_loss(self) -> bool:
         """Whether its tail can be trained by the task's loss."""
         ...
@@ -119,8 +124,10 @@ def _torchvision(name: str, args: dict[str, Any], weights: str, download: bool) 
     hub = chosen if download else None
     if name in torchvision.models.list_models(module=torchvision.models.detection):
         model = torchvision.models.get_model(name, weights=hub, **{"weights_backbone": None} | args)
-        # Its class indices are COCO's category ids; 0 is the background.
-        model.categories = tuple(range(1, args.get("num_classes", len(chosen.meta["categories"]))))
+        # Its class indices are COCO's category ids; 0 is the background, and ids that COCO left out are "N/A".
+        names = ["" if name == "N/A" else name for name in chosen.meta["categories"]]
+        model.categories = tuple(range(1, args.get("num_classes", len(names))))
+        model.category_names = tuple(names[1:]) if len(model.categories) == len(names) - 1 else ()
         return model, None
     model = torchvision.models.get_model(name, weights=hub, **args)
     return model, preprocessing_of(chosen.transforms())

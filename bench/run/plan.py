@@ -1,6 +1,6 @@
 """From a sweep to passes: open the data, load the backbones, check every cell and give it a key."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,6 +27,7 @@ from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.bench.utils.precision import Precision
 from splitbench.datasets.base import Dataset, Subset
+from splitbench.datasets.formats.categories import changed_numbers, in_numbering_of
 from splitbench.methods.base import Learning
 
 
@@ -56,6 +57,7 @@ class Pass:
         fingerprint: The hash of the evaluation images.
         weights: The hash of the backbone's weights.
         warnings: What may mislead about the images and the backbone, a sentence each.
+        category_names: The categories that a detector can tell: the images' boxes have its numbers.
         places: The backbone split at every split point; only while the sweep is planned.
         planned: The cells.
     """
@@ -71,8 +73,19 @@ class Pass:
     fingerprint: str = ""
     weights: str = ""
     warnings: tuple[str, ...] = ()
+    category_names: Mapping[int, str] = field(default_factory=dict)
     places: dict[str, SplitModel] = field(default_factory=dict)
     planned: tuple[PlannedCell, ...] = ()
+
+    def numbered_for(self, names: Mapping[int, str]) -> "Pass":
+        """Return the same pass with images whose boxes have a detector's category ids."""
+        return replace(
+            self,
+            dataset=in_numbering_of(self.dataset, names),
+            calibration=partial(_numbered, self.calibration, names),
+            train=partial(_numbered, self.train, names),
+            category_names=names,
+        )
 
     @property
     def skip_unreadable(self) -> bool:
@@ -125,6 +138,7 @@ class PassSpec:
         backbone: The sweep's entry of the backbone.
         fingerprint: The hash of the evaluation images.
         weights: The hash of the backbone's weights.
+        category_names: The categories that a detector can tell.
         planned: The cells that are to be run.
         trainings: The trainings that these need and that are missing, each behind the one that it begins with.
         partial: What was measured of the pass.
@@ -135,6 +149,7 @@ class PassSpec:
     backbone: BackboneSpec
     fingerprint: str
     weights: str
+    category_names: Mapping[int, str]
     planned: tuple[PlannedCell, ...]
     trainings: tuple[Training, ...]
     partial: PartialResults
@@ -192,6 +207,7 @@ def passes(sweep: Sweep, sources: Sources, tried: Tried = nullcontext) -> Iterat
 def _plan_pass(subsets: Subsets, spec: BackboneSpec, cells: list[Cell], precision: Precision, *, tried: Tried) -> Pass:
     backbone = open_backbone(spec, subsets.spec, subsets.sources)
     pass_ = _open(subsets, spec)
+    pass_ = pass_.numbered_for(backbone.category_names)
     places = _check_splits(pass_, backbone, cells, subsets.sources.device, tried=tried)
     planner = _CellPlanner(replace(pass_, places=places), subsets, backbone, precision)
     planned = []
@@ -203,7 +219,7 @@ def _plan_pass(subsets: Subsets, spec: BackboneSpec, cells: list[Cell], precisio
         planner.pass_,
         fingerprint=subsets.fingerprint("evaluation"),
         weights=backbone.weights,
-        warnings=warn.of_inputs(subsets, planner.used, backbone),
+        warnings=warn.of_inputs(pass_.dataset, planner.used, backbone),
         planned=tuple(planned),
     )
 
@@ -217,7 +233,7 @@ class _CellPlanner:
     backbone: Backbone
     precision: Precision
     previous: dict[str, str] = field(default_factory=dict)
-    used: set[Subset] = field(default_factory=set)
+    used: dict[Subset, Dataset] = field(default_factory=dict)
 
     def plan(self, cell: Cell) -> PlannedCell:
         subsets, needs = self.subsets, METHODS.get(cell.method).needs(cell.settings)
@@ -225,16 +241,17 @@ class _CellPlanner:
         ingredients |= {"precision": self.precision}
         if "calibration" in needs:
             ingredients["calibration"] = subsets.fingerprint("calibration")
-            self.used.add("calibration")
+            self.used["calibration"] = subsets.get("calibration")
         training = None
         if "train" in needs:
             learning = planned_learning(cell, self.pass_.places[cell.split])
             self._check_loss(cell, learning)
             warm_start = learning is not None and learning.start == "neighbour"
-            images = {"images": subsets.fingerprint("train")}
+            images = {"images": subsets.fingerprint("train")} | _numbering(self.pass_.train())
             training = training_of(cell, ingredients | images, self.previous, warm_start)
             ingredients["training"] = training.key
-            self.used.add("train")
+            self.used.setdefault("train", subsets.get("train"))
+        ingredients |= _numbering(self.pass_.dataset)
         return PlannedCell(cell, key_of(ingredients), ingredients, training)
 
     def _check_loss(self, cell: Cell, learning: Learning | None) -> None:
@@ -243,6 +260,17 @@ class _CellPlanner:
             reason = task_loss_problem(cell, self.backbone, pass_.dataset, pass_.train, pass_.labelled)
             if reason:
                 raise UserError(f"{cell}: {reason}")
+            self.used["train"] = pass_.train()  # its labels are used, and what is said of them is
+
+
+def _numbered(images: Callable[[], Dataset], names: Mapping[int, str]) -> Dataset:
+    return in_numbering_of(images(), names)
+
+
+def _numbering(dataset: Dataset) -> dict[str, Any]:
+    """Return what a key holds of categories that were renumbered; nothing where none was."""
+    changed = changed_numbers(dataset)
+    return {"categories": {str(own): number for own, number in sorted(changed.items())}} if changed else {}
 
 
 @torch.no_grad()
@@ -265,6 +293,7 @@ def _check_splits(
 def reopen(spec: PassSpec) -> Pass:
     """Open a pass that another process has checked, as this process finds it. Raises UserError, DataError."""
     opened = _open(Subsets(spec.dataset, spec.run.sources, compare=False), spec.backbone)
+    opened = opened.numbered_for(spec.category_names)
     return replace(opened, fingerprint=spec.fingerprint, weights=spec.weights, planned=spec.planned)
 
 

@@ -179,6 +179,7 @@ def _pass_runs(planned: Sequence[Pass], missing: Sequence[tuple[PlannedCell, ...
                 backbone=pass_.backbone_spec,
                 fingerprint=pass_.fingerprint,
                 weights=pass_.weights,
+                category_names=pass_.category_names,
                 planned=cells,
                 trainings=missing_trainings(pass_, cells, run_spec.trainings),
                 partial=PartialResults.find_or_create(run_spec.folder, keys, run_spec.batch, taken),

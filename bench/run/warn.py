@@ -10,16 +10,15 @@ from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.evaluation import tasks
 from splitbench.bench.results.store import Store
 from splitbench.bench.results.warnings_text import split_warnings
-from splitbench.bench.run.subsets import Subsets
 from splitbench.bench.utils.text import format_count
 from splitbench.datasets.base import Dataset, Subset, warnings_of
 
 
-def of_inputs(subsets: Subsets, used: Collection[Subset], backbone: Backbone) -> tuple[str, ...]:
-    """Return what may mislead about the images that a pass uses, and about its backbone."""
-    lines = [*warnings_of(subsets.get("evaluation"))]
-    for subset in sorted(used):
-        lines += [f"{subset} images: {line}" for line in warnings_of(subsets.get(subset)) if line not in lines]
+def of_inputs(evaluation: Dataset, used: Mapping[Subset, Dataset], backbone: Backbone) -> tuple[str, ...]:
+    """Return what may mislead about the images that a pass is evaluated on or uses otherwise, and about its backbone."""
+    lines = [*warnings_of(evaluation)]
+    for subset, images in sorted(used.items()):
+        lines += [f"{subset} images: {line}" for line in warnings_of(images) if line not in lines]
     return (*lines, *backbone.warnings)
 
 

@@ -1,7 +1,7 @@
 """What datasets for detection share: annotations in COCO's terms, and what else such a dataset must tell."""
 
-from collections.abc import Sequence
-from typing import Protocol, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,20 @@ class DetectionDataset(Dataset, Protocol):
 
     def target(self, index: int) -> Target:
         """The same to train on."""
+        ...
+
+
+@runtime_checkable
+class NamedCategories(Protocol):
+    """A dataset for detection whose categories have names, so that no detector's numbering has to be guessed."""
+
+    @property
+    def category_names(self) -> Mapping[int, str]:
+        """Category ids to names; those without a name may be missing."""
+        ...
+
+    def count_boxes(self) -> Mapping[int, int]:
+        """How many boxes there are of each category, in the whole set: images that a limit leaves out included."""
         ...
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,11 +28,21 @@ class Picture:
 
 @dataclass(frozen=True)
 class Annotations:
-    """What a file holds. ``boxes`` are pairs of image id and box."""
+    """What a file holds. ``boxes`` are pairs of image id and box; ``categories`` are ids with names, "" for none."""
 
     pictures: Sequence[Picture]
     boxes: Sequence[tuple[int, Box]]
-    categories: Sequence[int]
+    categories: Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class _Annotation:
+    id: str
+    image: int
+    box: Box
+
+    def __str__(self) -> str:
+        return f"image {self.image} (annotation {self.id})"
 
 
 def read(file: Path, drop: bool = False) -> Annotations:
@@ -54,43 +64,49 @@ def read(file: Path, drop: bool = False) -> Annotations:
 @lru_cache(maxsize=1)  # calibration and training take theirs from the same file, which takes half a minute for COCO's
 def _read(file: Path, drop: bool, identity: tuple[int, int]) -> Annotations:
     content = _content(file)
-    pictures = _made(file, content, "images", _picture)
-    boxes = _made(file, content, "annotations", lambda entry: (int(entry["image_id"]), _box(entry)))
-    numbers = _made(file, content, "annotations", lambda entry: str(entry["id"]))
-    categories = sorted(_made(file, content, "categories", lambda entry: int(entry["id"])))
-    if not pictures or not boxes:
-        raise DataError(f"{file} lists {len(pictures)} images and {len(boxes)} boxes: there is nothing to measure")
-    if max(max(left + width, top + height) for left, top, width, height in (box["bbox"] for _, box in boxes)) <= 1:
+    pictures = _made(file, content["images"], _picture, _image_called)
+    entries = _made(file, content["annotations"], _annotation, _annotation_called)
+    named_categories = _made(file, content["categories"], _category, lambda entry: f"category {entry['id']}")
+    if not pictures or not entries:
+        raise DataError(f"{file} lists {len(pictures)} images and {len(entries)} boxes: there is nothing to measure")
+    if max(max(left + width, top + height) for left, top, width, height in (one.box["bbox"] for one in entries)) <= 1:
         raise DataError(
             f"{file}: no box reaches beyond the first pixel; boxes are in pixels, not in shares of a picture"
         )
     known = {picture.id: picture.size for picture in pictures}
-    listed = set(categories)
+    categories = dict(sorted(named_categories))
     faults = [
         _fault("image ids come twice", _repeated(picture.id for picture in pictures)),
         _fault("image files come twice", _repeated(picture.file for picture in pictures)),
-        _fault("annotation ids come twice", _repeated(numbers)),
-        _fault("category ids come twice", _repeated(categories)),
-        _fault("boxes are of images that it does not list, image", [i for i, _ in boxes if i not in known]),
+        _fault("annotation ids come twice", _repeated(one.id for one in entries)),
+        _fault("category ids come twice", _repeated(category for category, _ in named_categories)),
         _fault(
-            "boxes are of categories that it does not list, category",
-            [box["category_id"] for _, box in boxes if box["category_id"] not in listed],
+            "boxes are of images that it does not list,",
+            [f"image {one.image} (annotation {one.id})" for one in entries if one.image not in known],
+        ),
+        _fault(
+            "boxes are of categories that it does not list,",
+            [
+                f"category {one.box['category_id']} ({one})"
+                for one in entries
+                if one.box["category_id"] not in categories
+            ],
         ),
     ]
-    flat = [i for i, box in boxes if min(box["bbox"][2:]) <= 0]
-    outside = [i for i, box in boxes if i in known and not _inside(box, known[i])]
+    flat = [one for one in entries if min(one.box["bbox"][2:]) <= 0]
+    outside = [one for one in entries if one.image in known and not _inside(one.box, known[one.image])]
     if not drop:
-        faults.append(_fault("boxes have no width or height (`faulty: drop` leaves them out), in image", flat))
-        faults.append(_fault("boxes lie outside their image (`faulty: drop` leaves them out), in image", outside))
+        faults.append(_fault("boxes have no width or height (`faulty: drop` leaves them out), in", flat))
+        faults.append(_fault("boxes lie outside their image (`faulty: drop` leaves them out), in", outside))
     if any(faults):
         raise DataError(f"{file} has faults: {'; '.join(filter(None, faults))}")
-    good = [(i, box) for i, box in boxes if min(box["bbox"][2:]) > 0 and _inside(box, known[i])]
-    return Annotations(pictures, good, categories)
+    good = [one for one in entries if min(one.box["bbox"][2:]) > 0 and _inside(one.box, known[one.image])]
+    return Annotations(pictures, [(one.image, one.box) for one in good], categories)
 
 
 def _content(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"), object_hook=_without_outline)
+        content = json.loads(file.read_text(encoding="utf-8-sig"), object_hook=_without_outline)
     except OSError as error:
         raise DataError(f"{file} cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
@@ -103,17 +119,27 @@ def _content(file: Path) -> dict[str, Any]:
     return result
 
 
-def _made(file: Path, content: dict[str, Any], kind: str, make: Callable[[Any], T]) -> list[T]:
-    """Every entry of a kind, as ``make`` makes it. Raises DataError for the first one that is none."""
-    made = []
-    for number, entry in enumerate(content[kind]):
+def _made(file: Path, entries: Sequence[Any], make: Callable[[Any], T], called: Callable[[Any], str]) -> list[T]:
+    """Every entry, as ``make`` makes it. Raises DataError with how many are not in COCO's format, and the first few."""
+    made, faults = [], []
+    for number, entry in enumerate(entries):
         try:
             made.append(make(entry))
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            missing = isinstance(error, KeyError)
-            what = f"it has no {error.args[0]!r}" if missing else f"{type(error).__name__}: {error}"
-            raise DataError(f"{file}: number {number} of `{kind}` is not in COCO's format ({what})") from None
+        except _FormatError as error:
+            try:
+                name = called(entry)
+            except (KeyError, TypeError):  # what it is called is missing, too
+                name = f"number {number} of its list"
+            faults.append(f"{name}: {error}")
+    if faults:
+        shown = "; ".join(faults[:3]) + ("; ..." if len(faults) > 3 else "")
+        entry_or_entries = "entry is" if len(faults) == 1 else "entries are"
+        raise DataError(f"{file}: {len(faults)} {entry_or_entries} not in COCO's format: {shown}")
     return made
+
+
+class _FormatError(Exception):
+    """A value that is none; the message says which and what was expected."""
 
 
 def _without_outline(entry: dict[str, Any]) -> dict[str, Any]:
@@ -126,25 +152,82 @@ def _get(content: Any, key: str) -> Any:
     return content.get(key) if isinstance(content, dict) else None
 
 
-def _picture(entry: dict[str, Any]) -> Picture:
-    return Picture(int(entry["id"]), str(entry["file_name"]), (int(entry["height"]), int(entry["width"])))
+def _image_called(entry: dict[str, Any]) -> str:
+    return f"image {entry['id']}"
+
+
+def _annotation_called(entry: dict[str, Any]) -> str:
+    return f"annotation {entry['id']} of image {entry['image_id']}"
+
+
+def _picture(entry: Any) -> Picture:
+    file = _value(entry, "file_name")
+    if not isinstance(file, str) or not file:
+        raise _FormatError(f"`file_name` is {_shown(file)}, not a name")
+    height, width = _whole(entry, "height"), _whole(entry, "width")
+    if min(height, width) < 1:
+        raise _FormatError(f"it is {width} x {height} pixels")
+    return Picture(_whole(entry, "id"), file, (height, width))
+
+
+def _annotation(entry: Any) -> _Annotation:
+    return _Annotation(str(_value(entry, "id")), _whole(entry, "image_id"), _box(entry))
+
+
+def _category(entry: Any) -> tuple[int, str]:
+    name = entry.get("name") if isinstance(entry, dict) else None
+    return _whole(entry, "id"), name if isinstance(name, str) else ""
 
 
 def _box(entry: dict[str, Any]) -> Box:
-    left, top, width, height = map(float, entry["bbox"])
+    bbox = _value(entry, "bbox")
+    if not isinstance(bbox, list) or len(bbox) != 4:
+        raise _FormatError(f"`bbox` is {_shown(bbox)}, not [left, top, width, height]")
+    left, top, width, height = (_number("one side of `bbox`", side) for side in bbox)
+    crowd = entry.get("iscrowd", 0)
+    if crowd not in (0, 1):
+        raise _FormatError(f"`iscrowd` is {_shown(crowd)}, not 0 or 1")
+    area = _number("`area`", entry["area"]) if "area" in entry else width * height
+    if not math.isfinite(area):
+        raise _FormatError(f"`area` is {area}, no finite number")
     return {
-        "category_id": int(entry["category_id"]),
+        "category_id": _whole(entry, "category_id"),
         "bbox": (left, top, width, height),
-        "area": _finite(entry.get("area", width * height)),
-        "iscrowd": int(entry.get("iscrowd", 0)),
+        "area": area,
+        "iscrowd": int(crowd),
     }
 
 
-def _finite(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{number} is no finite number")
-    return number
+def _value(entry: Any, key: str) -> Any:
+    if not isinstance(entry, dict):
+        raise _FormatError(f"it is {_shown(entry)}, not an object with keys")
+    if key not in entry:
+        raise _FormatError(f"it has no `{key}`")
+    return entry[key]
+
+
+def _whole(entry: Any, key: str) -> int:
+    """A whole number; as a text of digits, or with a fraction of zero, it is one, too."""
+    value = _value(entry, key)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if whole or (isinstance(value, float) and value.is_integer()) or (isinstance(value, str) and value.isdecimal()):
+        return int(value)
+    raise _FormatError(f"`{key}` is {_shown(value)}, not a whole number")
+
+
+def _number(what: str, value: Any) -> float:
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    except OverflowError:
+        pass
+    raise _FormatError(f"{what} is {_shown(value)}, not a number of pixels")
+
+
+def _shown(value: Any) -> str:
+    """A value as the file has it, shortened."""
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def _inside(box: Box, size: tuple[int, int]) -> bool:

@@ -93,7 +93,7 @@ def put(key, number, **fields):
         (repeat("categories"), "1 category ids come twice 1"),
         (put("annotations", 0, image_id=55), "1 boxes are of images that it does not list, image 55"),
         (put("annotations", 0, category_id=4), "1 boxes are of categories that it does not list, category 4"),
-        (put("annotations", 2, bbox=[1, 2, 0, 5]), "1 boxes have no width or height .*in image 1"),
+        (put("annotations", 2, bbox=[1, 2, 0, 5]), r"1 boxes have no width or height .*in image 1 \(annotation 3\)"),
         (put("annotations", 2, bbox=[1, 2, 5, -5]), "1 boxes have no width or height .*in image 1"),
         (put("annotations", 2, bbox=[90, 2, 40, 5]), "1 boxes lie outside their image .*in image 1"),
         (put("annotations", 2, bbox=[1, 2, 3]), "is not in COCO's format"),
@@ -101,9 +101,31 @@ def put(key, number, **fields):
         (put("annotations", 2, bbox=[0, 0, float("nan"), 5]), "1 boxes lie outside their image .*in image 1"),
         (put("annotations", 2, bbox=[0, 0, 10**400, 5]), "is not in COCO's format"),
         (put("annotations", 2, category_id=float("inf")), "is not in COCO's format"),
-        (lambda content: content["images"][0].pop("height"), "is not in COCO's format .*height"),
-        (lambda content: content["annotations"][3].pop("bbox"), "number 3 of `annotations` .*it has no 'bbox'"),
-        (put("annotations", 2, area=float("nan")), "nan is no finite number"),
+        (
+            lambda content: content["images"][0].pop("height"),
+            "1 entry is not in COCO's format: image 0: it has no `height`",
+        ),
+        (lambda content: content["annotations"][3].pop("bbox"), "annotation 4 of image 2: it has no `bbox`"),
+        (put("annotations", 2, area=float("nan")), "annotation 3 of image 1: `area` is nan, no finite number"),
+        (put("annotations", 2, area=None), "annotation 3 of image 1: `area` is null, not a number of pixels"),
+        (put("annotations", 2, bbox=[]), r"annotation 3 of image 1: `bbox` is \[\], not \[left, top, width, height\]"),
+        (
+            put("annotations", 2, bbox=[1, "2", 3, 4]),
+            'annotation 3 of image 1: one side of `bbox` is "2", not a',
+        ),
+        (put("annotations", 2, image_id="one"), 'annotation 3 of image one: `image_id` is "one", not a whole number'),
+        (put("annotations", 2, category_id=1.5), "annotation 3 of image 1: `category_id` is 1.5, not a whole number"),
+        (put("annotations", 2, iscrowd=None), "annotation 3 of image 1: `iscrowd` is null, not 0 or 1"),
+        (put("annotations", 2, category_id=None, id="x"), "annotation x of image 1: `category_id` is null"),
+        (lambda content: content["annotations"].append(7), "number 6 of its list: it is 7, not an object with keys"),
+        (lambda content: content["categories"].append({"name": "cat"}), "number 3 of its list: it has no `id`"),
+        (put("images", 1, id="b.jpg"), 'image b.jpg: `id` is "b.jpg", not a whole number'),
+        (put("images", 1, file_name=None), "image 1: `file_name` is null, not a name"),
+        (put("images", 1, width=0), "image 1: it is 0 x 80 pixels"),
+        (
+            lambda content: [one.pop("bbox") for one in content["annotations"]],
+            "6 entries are not in COCO's format: annotation 1 of image 0: .*annotation 3 of image 1: .*; ...",
+        ),
         (lambda content: [one.update(bbox=[0.1, 0.2, 0.3, 0.4]) for one in content["annotations"]], "are in pixels"),
         (lambda content: content.pop("categories"), "has no list of categories"),
         (lambda content: content["annotations"].clear(), "lists 6 images and 0 boxes"),
@@ -112,6 +134,29 @@ def put(key, number, **fields):
 def test_faulty_annotations_are_refused_with_counts(tmp_path, change, sentence):
     with pytest.raises(DataError, match=sentence):
         load(changed(tmp_path, change))
+
+
+def test_ids_in_text_and_a_byte_order_mark_change_nothing(tmp_path):
+    expected = load(changed(tmp_path, lambda content: None))
+
+    def as_text(content):
+        for one in content["annotations"]:
+            one.update(image_id=str(one["image_id"]), category_id=str(one["category_id"]))
+
+    file = changed(tmp_path, as_text) / "annotations/instances_val2017.json"
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    assert [load(tmp_path).boxes(i) for i in range(6)] == [expected.boxes(i) for i in range(6)]
+
+
+def test_boxes_can_be_of_some_categories_alone(tmp_path):
+    names = [{"id": 1, "name": "person"}, {"id": 3, "name": "car"}, {"id": 90, "name": "toothbrush"}]
+    write_coco(tmp_path, categories=names)
+    some = load(tmp_path, categories={"car", 90})
+    assert len(some) == 6 and some.categories == [3, 90]
+    assert [box["category_id"] for i in range(6) for box in some.boxes(i)] == [3, 90, 3]
+    assert some.count_boxes() == {3: 2, 90: 1}, "of the crowd, too"
+    with pytest.raises(DataError, match=r"1 of `categories` are not in .*: bike \(there are 1 \(person\), 3 \(car\)"):
+        load(tmp_path, categories={"car", "bike"})
 
 
 def test_boxes_that_are_none_can_be_left_out(tmp_path):
@@ -159,8 +204,13 @@ def test_pictures_that_do_not_open_or_have_another_size_are_told(tmp_path):
     dataset = load(tmp_path)
     with pytest.raises(ImageError, match="cannot be read as an image"):
         dataset.image(1)
-    with pytest.raises(ImageError, match="is 64 x 64, but annotated as 96 x 80"):
+    with pytest.raises(ImageError, match=r"is 64 x 64, but annotated as 96 x 80, image 0$"):
         dataset.image(0)
+    exchanged = replace(dataset, pictures=[replace(one, size=one.size[::-1]) for one in dataset.pictures])
+    with pytest.raises(
+        ImageError, match=r"is 90 x 70, but annotated as 70 x 90, image 2 \(width and height exchanged: "
+    ):
+        exchanged.image(2)
     before = dataset.digest(0)
     first, *others = dataset.pictures
     dataset = replace(dataset, pictures=[replace(first, size=(64, 64)), *others])  # mended: other cells than before

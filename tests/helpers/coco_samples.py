@@ -93,6 +93,31 @@ class Squares(nn.Module):
         return found
 
 
+class NamedSquares(Squares):
+    """The same, and it says what its categories are."""
+
+    category_names: ClassVar[tuple[str, ...]] = ("person", "car", "hair drier")
+
+
+def annotate_by_detections(file: Path) -> None:
+    """Replace all boxes of a file that :func:`write_coco` wrote by every third of what ``Squares`` finds."""
+    content = json.loads(file.read_text())
+    folder, boxes = file.parents[1] / "images" / file.stem.removeprefix("instances_"), []
+    for picture in content["images"]:
+        from PIL import Image
+        from torchvision.transforms.functional import pil_to_tensor
+
+        model, size = Squares(), (picture["height"], picture["width"])
+        pixels = pil_to_tensor(Image.open(folder / picture["file_name"]).convert("RGB"))
+        (found,) = model.detections(model(model.prepare(pixels)[None]), [size])
+        for (left, top, right, bottom), label in zip(found["boxes"][::3].tolist(), found["labels"][::3], strict=True):
+            if right > left and bottom > top:
+                bbox = [left, top, right - left, bottom - top]
+                box = {"image_id": picture["id"], "category_id": int(label), "bbox": bbox, "iscrowd": 0}
+                boxes.append(box | {"id": len(boxes) + 1, "area": bbox[2] * bbox[3]})
+    file.write_text(json.dumps(content | {"annotations": boxes}))
+
+
 class Strips(Squares):
     """The same without the black: pictures of other proportions make inputs of other shapes."""
 
@@ -120,6 +145,11 @@ def unsure() -> Unsure:
 def strips() -> Strips:
     """For import paths."""
     return Strips()
+
+
+def named_squares() -> NamedSquares:
+    """For import paths."""
+    return NamedSquares()
 
 
 def squares() -> Squares:

@@ -38,6 +38,7 @@ def spec_of(pass_: Pass, folder: Path) -> PassSpec:
         backbone=pass_.backbone_spec,
         fingerprint=pass_.fingerprint,
         weights=pass_.weights,
+        category_names=pass_.category_names,
         planned=pass_.planned,
         trainings=(),
         partial=PartialResults.find_or_create(folder, keys, run.batch),

@@ -17,15 +17,17 @@ A detector of one's own is named in a sweep by the import path of what makes it 
     not below 0.
 
 The head is ``prepare`` and the network's first part, the tail its second part and ``detections``. ``most`` says how
-many boxes a picture can have, 100 where the detector does not say. ``forward`` must do the same whatever the values of
-its input are, since it is traced once. Models of torchvision's detection classes need only ``categories``: the labels
-that they return, 0 not among them.
+many boxes a picture can have, 100 where the detector does not say. ``category_names``, one name for each of
+``categories``, lets annotations be matched by name; without it their ids are trusted, which rows warn of. ``forward``
+must do the same whatever the values of its input are, since it is traced once. Models of torchvision's detection
+classes need only ``categories``: the labels that they return, 0 not among them.
 
 ``splitbench splits my_package.my_module:factory`` sees whether it can be cut, and lists where. Methods that learn
 train on it by ``distortion: distill``, since it has no loss of its own. All of it, for squares of one category:
 
     class Squares(nn.Module):
         categories = (1,)
+        category_names = ("square",)
         most = 5
 
         def __init__(self):
@@ -64,6 +66,7 @@ from splitbench.bench.split.detection import is_torchvisions
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets.base import Dataset
 from splitbench.datasets.formats.boxes import DetectionDataset
+from splitbench.datasets.formats.categories import plain
 
 __all__ = ["Detector", "is_detector"]
 
@@ -81,7 +84,18 @@ def is_detector(model: nn.Module) -> bool:
         missing = [name for name in missing if name == "categories"]
     if missing and (is_torchvisions(model) or "detections" not in missing):
         raise UserError(f"{type(model).__name__} lacks {' and '.join(missing)} to be a detector")
+    if not missing:
+        _check_names(model)
     return not missing
+
+
+def _check_names(model: nn.Module) -> None:
+    names, count = tuple(getattr(model, "category_names", ())), len(cast(Any, model).categories)
+    words = [plain(name) for name in names if name]
+    if names and (len(names) != count or len({*words}) != len(words)):
+        raise UserError(
+            f"{type(model).__name__}.category_names must be {count} different names, one for each of `categories`"
+        )
 
 
 @dataclass(frozen=True)
@@ -102,6 +116,12 @@ class Detector:
     def categories(self) -> tuple[int, ...]:
         """The category ids that it can tell."""
         return tuple(int(category) for category in cast(Any, self.model).categories)
+
+    @property
+    def category_names(self) -> dict[int, str]:
+        """Category ids to names; empty names where the model gives none."""
+        names = getattr(self.model, "category_names", ()) or ("",) * len(self.categories)
+        return dict(zip(self.categories, names, strict=True))
 
     @property
     def has_loss(self) -> bool:

@@ -13,6 +13,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOS, FCOSHead
 
 from splitbench.bench.backbones.zoo.small_resnet import MEAN, STD, WIDTHS, BasicBlock
+from splitbench.datasets.drawing.shapes import CLASSES
 
 INPUT_SIZE = 192
 """Pixels along each side of the images that it is for; others are stretched to it."""
@@ -97,7 +98,7 @@ def small_detector(num_classes: int = 13, stem: int = 16) -> FCOS:
     """A detector with random weights, drawn from torch's generator; ``num_classes`` counts class 0, which is nothing.
 
     It takes images (3, H, W) with values in [0, 1] and gives, for each, boxes (N, 4), labels (N,) and scores (N,).
-    Labels are the synthetic dataset's category ids, from 1.
+    Labels are the synthetic dataset's category ids, from 1; its names are known where there are as many.
     """
     model = FCOS(
         Features(stem),
@@ -115,4 +116,5 @@ def small_detector(num_classes: int = 13, stem: int = 16) -> FCOS:
         if isinstance(module, nn.Conv2d) and module.bias is None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out" if module.groups == 1 else "fan_in")
     model.categories = tuple(range(1, num_classes))
+    model.category_names = tuple(CLASSES) if num_classes == len(CLASSES) + 1 else ()
     return model

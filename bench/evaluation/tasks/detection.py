@@ -13,6 +13,7 @@ from splitbench.bench.metrics import bootstrap, detection
 from splitbench.bench.metrics.records import Records
 from splitbench.datasets.base import Dataset
 from splitbench.datasets.formats.boxes import Box, DetectionDataset
+from splitbench.datasets.formats.categories import categories_problem, in_numbering_of
 from splitbench.methods.base import MethodError
 
 
@@ -30,18 +31,7 @@ class Detection:
         images = cast(DetectionDataset, dataset)
         if not any(not box["iscrowd"] for index in range(len(images)) for box in images.boxes(index)):
             return "no image has a box to find"
-        if not set(images.categories) - set(backbone.categories):
-            return ""
-        labels = [box["category_id"] for index in range(len(images)) for box in images.boxes(index)]
-        unknown = sorted(set(labels) - set(backbone.categories))
-        if not unknown:
-            return ""
-        count = sum(label in unknown for label in labels)
-        named = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
-        return (
-            f"labels do not match: {count} boxes of {len(labels)} are of {len(unknown)} categories that the detector "
-            f"does not tell ({named}); it tells {len(backbone.categories)}"
-        )
+        return categories_problem(in_numbering_of(dataset, backbone.category_names))
 
     def doubt(self, baseline: float, dataset: Dataset) -> str:
         """Warn of a detector that finds nothing."""

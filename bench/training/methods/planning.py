@@ -7,6 +7,7 @@ from splitbench.bench.split import SplitModel
 from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.datasets.base import Dataset, class_names
+from splitbench.datasets.formats.categories import categories_problem
 from splitbench.methods.base import Context, Learning, LearningMethod, MethodError
 
 
@@ -56,6 +57,8 @@ def task_loss_problem(
 
 def class_number_problem(evaluation: Dataset, train: Dataset) -> str:
     """Return why equal class numbers of the two do not mean the same, or "" where they do, as far as is known."""
+    if problem := categories_problem(train):
+        return f"training images: {problem}"
     here, there = class_names(evaluation), class_names(train)
     if not here or not there or here == there:
         return ""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from splitbench.bench.backbones.zoo.detectors.boxes import cells, chosen, flattened
-from splitbench.bench.backbones.zoo.detectors.coco import CATEGORIES
+from splitbench.bench.backbones.zoo.detectors.coco import CATEGORIES, NAMES
 from splitbench.bench.backbones.zoo.detectors.pictures import letterboxed, placement
 
 STRIDES = (8, 16, 32)
@@ -154,6 +154,7 @@ class YoloxNano(nn.Module):
     """See the module. ``torch.fx`` traces it; a multiple of 32 is wanted for ``side``, the input's side in pixels."""
 
     categories: ClassVar[tuple[int, ...]] = CATEGORIES
+    category_names: ClassVar[tuple[str, ...]] = NAMES
 
     def __init__(self, side: int, score: float, overlap: float) -> None:
         super().__init__()
