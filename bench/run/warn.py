@@ -15,7 +15,7 @@ from splitbench.datasets.base import Dataset, Subset, warnings_of
 
 
 def of_inputs(evaluation: Dataset, used: Mapping[Subset, Dataset], backbone: Backbone) -> tuple[str, ...]:
-    """Return what may mislead about the images that a pass is evaluated on or uses otherwise, and about its backbone."""
+    """Return what may mislead about the images that a pass uses, each subset with its use, and about its backbone."""
     lines = [*warnings_of(evaluation)]
     for subset, images in sorted(used.items()):
         lines += [f"{subset} images: {line}" for line in warnings_of(images) if line not in lines]

@@ -183,7 +183,7 @@ def of_missing_images(content):
         (("[stem, body]", "[stem, bod]"), "no split point 'bod'"),
         (("[0.0, 0.5]", "[0.0, 1.5]"), "less than or equal to 1"),
         (crowds_only, "no image has a box to find"),
-        (unknown_category, "2 boxes of 6 are of 1 categories that the detector does not tell (4); it tells 3"),
+        (unknown_category, "2 boxes of 6 are of 1 categories that the detector does not know (4); it knows 3"),
         (lambda content: content["annotations"].clear(), "6 images and 0 boxes"),
         (lambda content: content.clear(), "has no list of images and annotations and categories"),
         (lambda _: "", "instances_val2017.json is empty"),
@@ -191,7 +191,7 @@ def of_missing_images(content):
         (twice, "1 image ids come twice 0; 1 image files come twice 000000000000.jpg; 1 annotation ids come twice 1"),
         (
             flat_and_outside,
-            "2 boxes have no width or height (`faulty: drop` leaves them out), in image 0, 0; 1 boxes lie",
+            "2 boxes have no width or height (`faulty: drop` leaves them out), in image 0 (annotation 1), image 0 (",
         ),
         (infinite, "is not in COCO's format"),
         (of_missing_images, "names 2 images of 6 that are missing: missing1.jpg, missing4.jpg"),

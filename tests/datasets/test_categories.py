@@ -7,7 +7,7 @@ import pytest
 
 from splitbench.bench.backbones.zoo.detectors.coco import CATEGORIES, NAMES
 from splitbench.datasets import synthetic, synthetic_detection
-from splitbench.datasets.formats.categories import categories_problem, changed_numbers, in_numbering_of
+from splitbench.datasets.formats.categories import Renumbered, categories_problem, changed_numbers, in_numbering_of
 
 COCO = dict(zip(CATEGORIES, NAMES, strict=True))
 NAMELESS = dict.fromkeys(CATEGORIES, "")
@@ -33,6 +33,13 @@ def dataset(names, boxes=None, counts=None):
     )
 
 
+def renumbered(given, known):
+    """A dataset, or one of these names, as a detector sees it."""
+    seen = in_numbering_of(dataset(given) if isinstance(given, dict) else given, known)
+    assert isinstance(seen, Renumbered)
+    return seen
+
+
 def test_official_ids_leave_the_dataset_as_it_is():
     given = dataset(COCO)
     assert in_numbering_of(given, COCO) is given
@@ -52,7 +59,7 @@ def test_official_ids_leave_the_dataset_as_it_is():
 )
 def test_renumbered_categories_are_matched_by_name(ids):
     """``ids`` are the file's to COCO's."""
-    given = in_numbering_of(dataset({own: COCO[number] for own, number in ids.items()}), COCO)
+    given = renumbered({own: COCO[number] for own, number in ids.items()}, COCO)
     assert [box["category_id"] for box in given.boxes(0)] == list(ids.values())
     assert given.target(0)["labels"].tolist() == list(ids.values())
     assert given.categories == sorted(ids.values()) and categories_problem(given) == ""
@@ -86,17 +93,14 @@ def test_names_of_voc_and_darknet_are_known_both_ways(theirs, cocos):
 
 
 def test_without_names_ids_are_trusted_and_that_is_said():
-    (said,) = in_numbering_of(dataset(COCO), NAMELESS).notes
+    (said,) = renumbered(COCO, NAMELESS).notes
     assert said == "the detector gives no `category_names`: category ids were trusted to mean what they mean to it"
     for nameless in ({1: "", 90: ""}, {1: "1", 90: "90"}, {}):
         given = dataset(nameless or {1: "", 90: ""})
         given.category_names = nameless
-        (said,) = in_numbering_of(given, COCO).notes
+        (said,) = renumbered(given, COCO).notes
         assert said == "2 categories have no name in the dataset (1, 90): their ids were taken for the detector's"
-    assert (
-        "1 categories have no name in the dataset (90)"
-        in in_numbering_of(dataset({1: "person", 90: ""}), COCO).notes[0]
-    )
+    assert "1 categories have no name in the dataset (90)" in renumbered({1: "person", 90: ""}, COCO).notes[0]
 
 
 def test_boxes_of_categories_that_the_detector_does_not_know_are_a_problem():

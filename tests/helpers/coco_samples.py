@@ -102,7 +102,8 @@ class NamedSquares(Squares):
 def annotate_by_detections(file: Path) -> None:
     """Replace all boxes of a file that :func:`write_coco` wrote by every third of what ``Squares`` finds."""
     content = json.loads(file.read_text())
-    folder, boxes = file.parents[1] / "images" / file.stem.removeprefix("instances_"), []
+    folder = file.parents[1] / "images" / file.stem.removeprefix("instances_")
+    boxes: list[dict[str, Any]] = []
     for picture in content["images"]:
         from PIL import Image
         from torchvision.transforms.functional import pil_to_tensor

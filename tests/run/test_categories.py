@@ -125,11 +125,10 @@ def test_training_images_of_other_numbers_are_matched_too(tmp_path):
 
 
 @pytest.mark.parametrize("names", [("person",), ("person", "car", "Car")])
-def test_names_that_are_not_one_for_each_category_are_refused(names):
-    model = NamedSquares()
-    model.category_names = names
+def test_names_that_are_not_one_for_each_category_are_refused(names, monkeypatch):
+    monkeypatch.setattr(NamedSquares, "category_names", names)
     with pytest.raises(UserError, match="category_names must be 3 different names, one for each of `categories`"):
-        is_detector(model)
+        is_detector(NamedSquares())
 
 
 def test_photographs_of_the_pack_give_one_average_precision_however_they_are_numbered(pack, tmp_path):
