@@ -286,7 +286,7 @@ def _from_devkit(truth: Path, folder: Path) -> Found:
     try:
         synsets = loadmat(io.BytesIO(meta.read_bytes()), squeeze_me=True, struct_as_record=True)["synsets"]
         synset = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
-        labels = [index[synset[int(number)]] for number in truth.read_text().split()]
+        labels = [index[synset[int(number)]] for number in truth.read_text(encoding="utf-8").split()]
     except Exception as error:  # scipy raises a dozen kinds for damaged files
         raise DataError(f"{truth} and {meta} do not number ImageNet's classes ({error!r})") from None
     files, others = pictures(folder, deep=False)

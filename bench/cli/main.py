@@ -13,6 +13,7 @@ from splitbench.bench.cli import data as data_commands
 from splitbench.bench.cli import info
 from splitbench.bench.cli import results as results_commands
 from splitbench.bench.utils import renamed
+from splitbench.bench.utils.console import tolerate_any_encoding
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.renamed import RenamedWarning, current
 from splitbench.bench.utils.text import format_count
@@ -39,6 +40,7 @@ _format_warning = warnings.formatwarning
 
 def main() -> None:
     """Run a command; bad input ends with one sentence and code 2, Ctrl-C with 130, failed cells with 1."""
+    tolerate_any_encoding()
     warnings.formatwarning = _formatted
     sys.argv[1:2] = [current("command", word) for word in sys.argv[1:2]]
     try:

@@ -21,7 +21,7 @@ def write_file(
 
     Args:
         path: The file; its folder is made.
-        content: Text is written in UTF-8.
+        content: Text is written in UTF-8; bytes in names that are no UTF-8 are escaped.
         advice: What the user can do if it cannot be written.
         error_type: What is raised then.
 
@@ -33,7 +33,7 @@ def write_file(
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content.encode() if isinstance(content, str) else content)
+        write_whole(path, content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
     except OSError as error:
         raise error_type(f"cannot write {path} ({error.strerror or error}): {advice}") from None
     return path
@@ -80,13 +80,16 @@ def read_json(path: Path) -> Any:
 def file_word(word: str) -> str:
     """Spell a word as a part of a path; different words stay different, unless one spells the escape of a sign.
 
+    In ASCII, as there are machines whose file names can be nothing else.
+
     >>> file_word("torchvision/resnet50"), file_word("channels=32 stride=1"), file_word("a:b"), file_word("..")
     ('torchvision--resnet50', 'channels=32+stride=1', 'a-3a-b', '-2e--2e-')
     """
     kept = "_-=" if set(word) <= {"."} else "._-="
     signs = {"/": "--", " ": "+"}
     return "".join(
-        letter if letter.isalnum() or letter in kept else signs.get(letter, f"-{ord(letter):x}-") for letter in word
+        letter if (letter.isascii() and letter.isalnum()) or letter in kept else signs.get(letter, f"-{ord(letter):x}-")
+        for letter in word
     )
 
 

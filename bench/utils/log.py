@@ -31,7 +31,7 @@ class _RunHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(OSError):
             self.path.parent.mkdir(exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as stream:
+            with self.path.open("a", encoding="utf-8", errors="backslashreplace") as stream:
                 stream.write(self.format(record) + "\n")
 
 

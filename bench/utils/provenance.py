@@ -33,7 +33,7 @@ def processor(device: torch.device) -> str:
 def _cpu() -> str:
     name = platform.processor() or platform.machine()
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # only Linux has it
         lines = []
     name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)

@@ -118,7 +118,7 @@ def _draw(folder: Path, count: int) -> None:
     (folder / "images").mkdir(parents=True)
     height, width = _PHOTOGRAPH
     rng = np.random.default_rng(0)
-    with (folder / "labels.csv").open("w", newline="") as stream:
+    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["file", "label"])
         for index in range(count):
