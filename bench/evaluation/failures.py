@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from torch import nn
 
 from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.utils import devices
+from splitbench.bench.utils.errors import format_error
 from splitbench.bench.utils.failure import Failure
 from splitbench.bench.utils.time_limit import limited
 
@@ -24,6 +27,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether a device's memory ran out."""
     message = isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
     return message or isinstance(error, torch.OutOfMemoryError)
+
+
+def failure_on(model: nn.Module, pixels: Any, error: BaseException) -> str:
+    """Say why a network fails on a batch of pixels, and what to change where its precision may be the cause."""
+    height, width = pixels[0].shape[-2:]
+    types = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
+    other = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in types - {torch.float32}))
+    hint = f"; its weights are {other}, and its input is float32: return it as `model.float()`" if other else ""
+    return f"it fails on an image of {height} x {width} pixels: {format_error(error)}{hint}"
 
 
 def note(failures: dict[str, Failure], names: Iterable[str], failure: Failure) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.evaluation import tasks
+from splitbench.bench.evaluation import backbone_checks, tasks
 from splitbench.bench.run import warn
 from splitbench.bench.run.faults import Tried
 from splitbench.bench.run.keys import cell_ingredients, key_of, training_of
@@ -277,16 +277,19 @@ def _numbering(dataset: Dataset) -> dict[str, Any]:
 def _check_splits(
     pass_: Pass, backbone: Backbone, cells: list[Cell], device: torch.device, *, tried: Tried
 ) -> dict[str, SplitModel]:
-    """Split the backbone at every split point, on the first image that can be read."""
+    """Check the backbone, and split it at every split point, on the first image that can be read."""
     example = backbone.together([backbone.pixels(first_readable(pass_.dataset)).to(device)])
-    reason = tasks.get(pass_.dataset.task).mismatch(pass_.dataset, backbone, example)
+    task = tasks.get(pass_.dataset.task)
+    reason = task.mismatch(pass_.dataset, backbone, example)
     if reason:
         names = [spec.label or spec.name for spec in (pass_.backbone_spec, pass_.dataset_spec)]
         raise UserError(f"{' with '.join(names)}: {reason}")
+    backbone_checks.check(backbone, example, task)
     places = {}
     for at in dict.fromkeys(cell.split for cell in cells):
         with tried(pass_.backbone_spec.label or pass_.backbone_spec.name):
             places[at] = backbone.split(at, example)
+            backbone_checks.check_head(backbone, places[at], example)
     return places
 
 

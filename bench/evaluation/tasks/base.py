@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.metrics.records import Records
@@ -49,6 +50,10 @@ class Task(Protocol):
 
         ``example`` is a batch of pixels.
         """
+        ...
+
+    def scores(self, outputs: Any, image: int) -> Tensor:
+        """Return the scores in a batch's outputs for one image, (N,), by which outputs are compared."""
         ...
 
     def doubt(self, baseline: float, dataset: Dataset) -> str:

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from splitbench.bench.backbones.classifiers import Classifier
 from splitbench.bench.backbones.registry import Backbone
+from splitbench.bench.evaluation.failures import failure_on
 from splitbench.bench.evaluation.tasks.base import Scored
 from splitbench.bench.metrics import accuracy
 from splitbench.bench.metrics.records import Records
-from splitbench.bench.utils.errors import format_error
 from splitbench.datasets.base import DataError, Dataset, class_names
 
 
@@ -37,10 +37,12 @@ class Classification:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # whatever a model of the user's own does
-            return f"it fails on an image of {example.shape[2]} x {example.shape[3]} pixels: {format_error(error)}"
+            return failure_on(backbone.model, example, error)
         if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(example):
             kind = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"type {type(scores).__name__}"
             return f"it must give one tensor of scores, (images, classes), and gives something of {kind} for one image"
+        if not scores.is_floating_point():
+            return f"scores must be floating-point numbers, not {str(scores.dtype).removeprefix('torch.')}"
         classes = scores.shape[1]
         if dataset.classes > classes:
             return f"labels do not match: the dataset has {dataset.classes} classes, the backbone tells {classes}"
@@ -53,6 +55,10 @@ class Classification:
                 "or give a CSV of labels (file,label)"
             )
         return ""
+
+    def scores(self, outputs: Tensor, image: int) -> Tensor:
+        """Return the scores of all classes."""
+        return outputs[image]
 
     def doubt(self, baseline: float, dataset: Dataset) -> str:
         """Warn of accuracy by chance: the labels may be numbered in another way than the backbone's classes."""

@@ -33,6 +33,10 @@ class Detection:
             return "no image has a box to find"
         return categories_problem(in_numbering_of(dataset, backbone.category_names))
 
+    def scores(self, outputs: Sequence[dict[str, Tensor]], image: int) -> Tensor:
+        """Return the boxes' scores in descending order."""
+        return outputs[image]["scores"].sort(descending=True).values
+
     def doubt(self, baseline: float, dataset: Dataset) -> str:
         """Warn of a detector that finds nothing."""
         return "" if baseline > 0 else "the uncompressed detector finds nothing of what is annotated: is it trained?"
