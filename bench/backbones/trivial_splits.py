@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from splitbench.bench.utils.precision import to_float32
+
 Found = dict[str, Tensor]
 """One picture's detections: ``boxes`` (N, 4), ``labels`` (N,), ``scores`` (N,)."""
 
@@ -43,7 +45,7 @@ class PicturesTail(nn.Module):
 
 
 class WholeHead(nn.Module):
-    """The whole model runs on the device, and its answer crosses."""
+    """The whole model runs on the device, and its answer crosses: in float32, in which decoded ranks stay apart."""
 
     def __init__(self, whole: nn.Module) -> None:
         super().__init__()
@@ -51,7 +53,7 @@ class WholeHead(nn.Module):
 
     def forward(self, pixels: Any) -> tuple[Tensor, ...]:
         """Map pixels to a classifier's scores (B, classes)."""
-        return (self.whole(pixels),)
+        return (to_float32(self.whole(pixels)),)
 
 
 class BoxesHead(WholeHead):
@@ -63,7 +65,7 @@ class BoxesHead(WholeHead):
 
     def forward(self, pictures: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Map pictures to boxes (B, most, 4), labels (B, most) and scores (B, most)."""
-        rows = [self._padded(found) for found in self.whole(pictures)]
+        rows = [self._padded(found) for found in to_float32(self.whole(pictures))]
         return tuple(torch.stack([row[name] for row in rows]) for name in BOX_ROLES)
 
     def _padded(self, found: Found) -> Found:

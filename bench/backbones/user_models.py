@@ -14,9 +14,11 @@ it.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 import yaml
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from splitbench.bench.backbones import timm_config
 from splitbench.bench.backbones.detectors import is_detector
@@ -46,7 +48,8 @@ def build(
     """A model, and its preprocessing with ``overrides``; None for a detector, which has its own.
 
     Raises:
-        UserError: the factory makes no model of ``args``, or the preprocessing is not told.
+        UserError: the factory makes no model of ``args``, or one that cannot be cut, stored or run; or the
+            preprocessing is not told.
     """
     try:
         model = factory(**args)
@@ -54,7 +57,47 @@ def build(
         raise UserError(f"{name}: it cannot be built from `args`: {format_error(error)}") from error
     if not isinstance(model, nn.Module):
         raise UserError(f"{name} returns something of type {type(model).__name__}, not a torch.nn.Module")
+    problem = _unusable(model)
+    if problem:
+        raise UserError(f"{name}: {problem}")
     return model, None if is_detector(model) else _preprocessing(name, model, overrides)
+
+
+def _unusable(model: nn.Module) -> str:
+    """Return why a model cannot be cut, stored or run, and what to change; empty where nothing is wrong."""
+    if isinstance(model, torch.jit.ScriptModule):
+        return (
+            "it is TorchScript (torch.jit.script or trace), which cannot be cut: return the Python module that it was "
+            "made from; a part of a model may be TorchScript, and is kept whole"
+        )
+    compiled = [place for place, module in model.named_modules() if hasattr(module, "_orig_mod")]
+    if compiled:
+        return f"{compiled[0] or 'it'} is wrapped by torch.compile, which cannot be traced: return it uncompiled"
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    lazy = [place for place, tensor in tensors if is_lazy(tensor)]
+    if lazy:
+        return f"{lazy[0]} has no shape yet (a lazy layer): run the model once on an image in the factory"
+    empty = [place for place, tensor in tensors if tensor.is_meta]
+    if empty:
+        return f"{empty[0]} is on the device meta, without values: make it on the CPU"
+    others = {place: value for place, value in model.state_dict().items() if not _is_plain(value)}
+    if others:
+        place, value = next(iter(others.items()))
+        return (
+            f"its state dict holds {place} ({type(value).__name__}), which is no plain tensor and would be in no "
+            "digest, ledger or training: return the float model of a quantized one (methods quantize what crosses), "
+            "keep other state in buffers, and leave out get_extra_state"
+        )
+    return ""
+
+
+def _is_plain(value: object) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and type(value) in (Tensor, nn.Parameter)
+        and value.layout == torch.strided
+        and not value.is_quantized
+    )
 
 
 def _preprocessing(name: str, model: nn.Module, overrides: dict[str, Any]) -> Preprocessing:

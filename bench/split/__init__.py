@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from splitbench.bench.split.cut import cut_module, whole
 from splitbench.bench.split.detection import default_images, is_torchvisions, small_images, split_detector
@@ -68,13 +68,14 @@ def _checked(model: nn.Module, at: str, sides: Sides, example: Any) -> SplitMode
     """Run both sides and the model in eval mode, and compare.
 
     Raises:
-        UserError: The outputs differ by as little as a bit, or the tail changed the tensors that it was given.
+        UserError: The outputs differ by as little as a bit, the tail changed the tensors that it was given, or complex
+            numbers cross.
     """
     name = f"{type(model).__name__} cannot be cut at {at!r}"
     with torch.no_grad(), evaluating(model), evaluating(sides.head), evaluating(sides.tail):
-        expected = model(example)
+        expected = model(_copied(example))
         try:
-            values = sides.head(example)
+            values = sides.head(_copied(example))
             versions = [t._version for t in values if isinstance(t, Tensor)]
             result = sides.tail(*values)
         except Exception as error:  # whatever a model's operations raise on what they do not expect
@@ -83,7 +84,14 @@ def _checked(model: nn.Module, at: str, sides: Sides, example: Any) -> SplitMode
         raise UserError(f"{name}: its tail overwrites what it is given")
     if not same(result, expected):
         raise UserError(f"{name}: head and tail give another output than the model")
+    if any(isinstance(x, Tensor) and x.is_complex() for x in values):
+        raise UserError(f"{name}: complex numbers cross there, which no method codes: cut before or behind them")
     return SplitModel.from_example(sides.head, sides.tail, values, at=at, roles=sides.roles, how=sides.how)
+
+
+def _copied(example: Any) -> Any:
+    """Return an example of its own for a model that may write into it."""
+    return tree_map_only(Tensor, torch.clone, example)
 
 
 def same(a: Any, b: Any) -> bool:

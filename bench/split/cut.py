@@ -3,12 +3,13 @@
 from typing import Any
 
 from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
 from splitbench.bench.split.facts import Trace
 from splitbench.bench.split.graphs import Sides, write_sides
 from splitbench.bench.split.plan import Plan
 from splitbench.bench.split.trace import trace
-from splitbench.bench.utils.errors import UserError, nearest
+from splitbench.bench.utils.errors import UserError, format_error, nearest
 
 
 def cut_module(model: nn.Module, at: str, example: Tensor, prefix: str = "") -> Sides:
@@ -69,12 +70,27 @@ def whole(model: nn.Module, at: str) -> Sides:
 
 
 def traced_or_error(model: nn.Module, example: Tensor) -> Trace:
-    """Trace a model. Raises UserError, one sentence, where that fails."""
+    """Trace a model. Raises UserError, which says what to change, where that fails."""
     try:
         return trace(model, example)
     except Exception as error:  # whatever a model's code raises on symbolic values
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise UserError(f"{type(model).__name__} cannot be cut: tracing it failed with {reason!r}") from error
+        raise UserError(
+            f"{type(model).__name__} cannot be cut: {_reason(error)}. Leave that out, or put it into a module of its "
+            "own, which is then kept whole"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Why a model cannot be traced, and the line of its code."""
+    text = format_error(error)
+    place = text[text.rfind(" (") :] if text.endswith(")") else ""
+    if isinstance(error, UserError):
+        return f"{error}{place}"
+    if isinstance(error, DataDependentOutputException | DynamicOutputShapeException):
+        return f"what it does follows from an image's values, as by an `if`, item(), int() or a mask{place}"
+    if "Inference tensors" in str(error):
+        return f"it runs in torch.inference_mode{place}"
+    return f"tracing it failed with {text!r}"
 
 
 def seeds(traced: Trace, at: str) -> list[fx.Node]:

@@ -16,11 +16,17 @@ BATCH = 61
 
 def guard(value: object, expected: object) -> None:
     """Refuse an input that would take another way through the model than the one that was traced."""
-    if value != expected:
+    if value == expected:
+        return
+    if type(expected) is int and expected > 0 and expected % BATCH == 0:
         raise UserError(
-            f"this model takes another way for inputs of this size ({value} instead of {expected}): "
-            "split it with an example of the size it will see"
+            "this model uses the number of images as a plain number, as in len(x), int(x.shape[0]) or "
+            "range(x.shape[0]): write x.shape[0] or x.size(0), and let no loop go over the batch"
         )
+    raise UserError(
+        f"this model takes another way for inputs of this size, or for so many images ({value} instead of {expected}): "
+        "split it with an example of the size it will see, and let no way depend on the number of images"
+    )
 
 
 def current(tensor: Tensor) -> Tensor:

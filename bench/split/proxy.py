@@ -1,9 +1,13 @@
 """Symbolic values that know their shapes, and a counter of what making them costs."""
 
+import builtins
 import operator
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -44,8 +48,9 @@ class KnowingProxy(fx.Proxy):
 
     tracer: Knowing  # type: ignore[assignment]
 
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
+    @property
+    def kind(self) -> type:
+        """The type that Python code takes it for while :func:`passing_for_values` holds."""
         value = self.tracer.values.get(self.node)
         if isinstance(value, Tensor):
             return Tensor
@@ -99,6 +104,48 @@ class KnowingProxy(fx.Proxy):
         return float(self.tracer.concrete(self))
 
     __hash__ = fx.Proxy.__hash__
+
+
+@contextmanager
+def passing_for_values() -> Iterator[None]:
+    """Let ``isinstance`` say of a proxy what it says of its value, and custom autograd functions be nodes.
+
+    Only Python is told so. A proxy whose ``__class__`` was ``Tensor`` would convince PyTorch's C++, too, which takes
+    the memory of what it believes to be a tensor for one, and crashes.
+    """
+    plain, apply = builtins.isinstance, torch.autograd.Function.__dict__["apply"]
+
+    def knowing(thing: Any, kinds: Any) -> bool:
+        return plain(thing, kinds) or (type(thing) is KnowingProxy and issubclass(thing.kind, kinds))
+
+    def recorded(function: type, *args: Any, **kwargs: Any) -> Any:
+        proxy = next((x for x in (*args, *kwargs.values()) if type(x) is KnowingProxy), None)
+        if proxy is None:
+            return apply.__get__(None, function)(*args, **kwargs)
+        return proxy.tracer.create_proxy("call_function", Applied(function), args, kwargs)
+
+    builtins.isinstance = knowing  # type: ignore[assignment]
+    torch.autograd.Function.apply = classmethod(recorded)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        builtins.isinstance = plain
+        torch.autograd.Function.apply = apply
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A custom autograd function as the target of a node: graphs call it by its own ``apply``."""
+
+    function: Any
+
+    @property
+    def __name__(self) -> str:
+        return str(self.function.__name__)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Apply it."""
+        return self.function.apply(*args, **kwargs)
 
 
 def _in_place(name: str) -> Callable[[KnowingProxy, Any], Any]:

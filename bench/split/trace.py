@@ -19,7 +19,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from splitbench.bench.split.facts import BATCH, Fact, TensorFact, Trace, current, evaluating, guard, unchanged
-from splitbench.bench.split.proxy import KnowingProxy, MacsMode
+from splitbench.bench.split.proxy import KnowingProxy, MacsMode, passing_for_values
+from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.precision import autocast_state
 
 CIRCUMSTANCES = frozenset({"device", "dtype", "is_cuda", "is_mps", "layout", "requires_grad"})
 """Attributes of a tensor that follow the module's device and precision, and are therefore never guarded."""
@@ -59,6 +61,7 @@ class _Tracer(fx.Tracer):
         self.born: dict[fx.Node, int] = {}
         self.versions: dict[tuple[fx.Node, fx.Node], fx.Node] = {}
         self.running = False
+        self.autocast = autocast_state()
         self.names: dict[Tensor, str] = {}  # a tensor equals only itself as a key
         self.attributes: dict[str, Any] = {}
 
@@ -72,7 +75,7 @@ class _Tracer(fx.Tracer):
         return KnowingProxy(node, self)
 
     def create_arg(self, a: Any) -> Any:
-        if issubclass(type(a), fx.Proxy):  # not isinstance: a proxy passes for its value's class
+        if issubclass(type(a), fx.Proxy):  # not isinstance: a proxy passes for its value
             return a.node
         if isinstance(a, Tensor) and a in self.names:
             return self.create_node("get_attr", self.names[a], (), {})
@@ -131,7 +134,7 @@ class _Tracer(fx.Tracer):
         """The value that the model's Python code wants to know, guarded in the graph."""
         value, fact = self.values[proxy.node], self.facts[proxy.node]
         if isinstance(value, Tensor):
-            value = value.item()  # raises, with a telling name, for a value that depends on the image
+            value = value.item()  # raises for a value that depends on the image
         elif not fact.circumstance and not fact.pure:
             self.create_node("call_function", guard, (proxy.node, value), {})
         return value
@@ -161,6 +164,8 @@ class _Tracer(fx.Tracer):
         return self.versions[node, writer]
 
     def _run(self, node: fx.Node) -> None:
+        if autocast_state() != self.autocast:
+            raise UserError("its forward switches autocast, which no graph records")
         self.born[node] = len(self.born)
         if node.op == "output":
             self.facts[node] = Fact()
@@ -249,12 +254,13 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
     Raises:
         Exception: Whatever the model's own ``forward``, outside its modules, raises on symbolic values.
     """
-    opaque: frozenset[str] = frozenset()
+    # TorchScript is not to be called with proxies: its C++ takes nothing but tensors.
+    opaque = frozenset(name for name, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule))
     before = set(model.__dict__) | set(model._buffers)
     while True:
         tracer = _Tracer(example, opaque)
         try:
-            with evaluating(model), unchanged(model):
+            with evaluating(model), unchanged(model), passing_for_values():
                 graph = tracer.trace(model)
         except Exception:
             failed = tracer.failed or ""

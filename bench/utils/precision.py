@@ -42,6 +42,11 @@ def autocasting() -> bool:
     return any(map(torch.is_autocast_enabled, _DEVICES))
 
 
+def autocast_state() -> tuple[Any, ...]:
+    """Return what autocast does in this thread: equal where it does the same."""
+    return tuple(torch.is_autocast_enabled(name) and torch.get_autocast_dtype(name) for name in _DEVICES)
+
+
 def to_float32(values: T) -> T:
     """Convert half-precision tensors, in any nesting of collections, to float32; leave all else as it is."""
     result: T = tree_map_only(Tensor, lambda x: x.float() if x.dtype in _HALF_PRECISION else x, values)

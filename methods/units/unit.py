@@ -30,7 +30,7 @@ class CutUnit(Unit):
         coder: A name in :data:`~splitbench.methods.units.coders.CODERS`.
 
     Raises:
-        MethodError: a tensor of integers, or of a shape that no unit takes.
+        MethodError: a tensor of another type than float32, or of a shape that no unit takes.
     """
 
     def __init__(
@@ -45,6 +45,13 @@ class CutUnit(Unit):
         super().__init__()
         if not all(spec.dtype.is_floating_point for spec in specs):
             raise MethodError("a unit codes what layers compute; whole numbers cross here: split further in")
+        other = next((spec for spec in specs if spec.dtype != torch.float32), None)
+        if other is not None:
+            dtype = str(other.dtype).removeprefix("torch.")
+            raise MethodError(
+                f"a unit computes in float32, and {dtype} crosses here ({other.role}): let the network compute in "
+                "float32; a sweep's `precision` runs it in half precision"
+            )
         self.parts = nn.ModuleList(TensorUnit(spec, channels, stride, step) for spec in specs)
         self.coder = CODERS[coder]
         self.tables = StoredTables()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from splitbench.bench.backbones import registry
+from splitbench.bench.backbones import registry, user_models
 from splitbench.bench.run import plan
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep import auto_splits, reading
@@ -175,6 +175,71 @@ def test_weights_come_from_a_file_only(folder):
 def test_faults_are_told_in_a_sentence(folder, name, sentence):
     with pytest.raises(UserError, match=sentence):
         build(name)
+
+
+class Plain(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=4), torch.nn.ReLU())
+        self.fc = torch.nn.Linear(4, 10)
+
+    def forward(self, x):
+        return self.fc(self.stem(x).mean((2, 3)))
+
+
+def compiled(model):
+    model.stem = torch.compile(model.stem, backend="eager")
+    return model
+
+
+def lazy(model):
+    model.fc = torch.nn.LazyLinear(10)
+    return model
+
+
+def stateful(model, state):
+    model.add_module("state", type("Stateful", (torch.nn.Module,), {"get_extra_state": lambda _: state})())
+    return model
+
+
+def sparse(model):
+    model.register_buffer("sparse", torch.eye(3).to_sparse())
+    return model
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            lambda model: torch.compile(model, backend="eager"),
+            r"it is wrapped by torch\.compile, .*return it uncompiled",
+        ),
+        (compiled, r"stem is wrapped by torch\.compile"),
+        (torch.jit.script, r"it is TorchScript .*return the Python module"),
+        (lambda model: torch.jit.trace(model.eval(), torch.zeros(1, 3, 16, 16)), "it is TorchScript"),
+        (lazy, r"fc\.weight has no shape yet \(a lazy layer\): run the model once"),
+        (lambda model: model.to("meta"), r"stem\.0\.weight is on the device meta, without values"),
+        (
+            lambda model: torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}),
+            r"its state dict holds fc\.\w+\.\w+ \(\w+\), which is no plain tensor .*return the float model",
+        ),
+        (
+            lambda model: stateful(model, {"version": 3}),
+            r".* holds state\._extra_state \(dict\), .*get_extra_state",
+        ),
+        (sparse, r".* holds sparse \(Tensor\)"),
+    ],
+)
+def test_models_that_cannot_be_cut_or_stored_are_refused_in_a_sentence(change, sentence):
+    with pytest.raises(UserError, match=f"mine: {sentence}"):
+        user_models.build("mine", lambda: change(Plain()), {}, FIELDS)
+
+
+def test_state_that_is_a_tensor_and_parts_that_are_torchscript_are_not_refused():
+    assert user_models.build("mine", lambda: stateful(Plain(), torch.ones(2)), {}, FIELDS)
+    model = Plain()
+    model.stem = torch.jit.script(model.stem)
+    assert user_models.build("mine", lambda: model, {}, FIELDS)
 
 
 def test_args_that_do_not_fit_are_told(folder):

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from splitbench.bench.backbones.classifiers import Classifier
+from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.evaluation import EvaluationInputs, evaluate, measure, pipeline, prepare
 from splitbench.bench.evaluation.coder_threads import CoderThreads
 from splitbench.bench.evaluation.failures import note
@@ -17,7 +19,7 @@ from splitbench.bench.utils import time_limit
 from splitbench.bench.utils.failure import Failure
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.bench.utils.precision import like_precision, to_float32
-from splitbench.methods.base import Bitstream, TensorSpec
+from splitbench.methods.base import Bitstream, Context, TensorSpec
 from splitbench.methods.coding.counts import Counts
 from tests.helpers.pass_samples import BATCH, IMAGES, SWEEPS, inputs_of, prepared_for, same_records
 
@@ -276,6 +278,26 @@ def test_codecs_work_in_float32_whatever_the_network_computes_in():
     found = to_float32([{"scores": torch.ones(2, dtype=torch.float16), "labels": torch.arange(2)}])
     assert [x.dtype for x in found[0].values()] == [torch.float32, torch.int64]
     assert like_precision((torch.ones(1),), (torch.ones(1),))[0].dtype == torch.float32
+
+
+class _NearlyEqual(nn.Module):
+    """Scores in half precision that fall by less than a code of label-only's from the last class to the first."""
+
+    def forward(self, pixels):
+        return torch.linspace(0, 0.01, 10).bfloat16().expand(len(pixels), 10)
+
+
+def test_ranks_of_labels_stay_apart_where_the_network_computes_in_half_precision():
+    fields = {"resize": None, "crop": 8, "mean": (0.5,) * 3, "std": (0.25,) * 3}
+    backbone = Classifier("mine", _NearlyEqual(), Preprocessing(**fields), "")
+    pixels = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    with torch.autocast("cpu", torch.bfloat16):
+        split = backbone.split("output", pixels)
+        values = split.head(pixels)
+    method = METHODS.get("label-only")
+    context = Context(split.head, split.tail, split.specs, list, 0)
+    _, (scores,) = transmit(split, method.deploy(method.Settings(k=5), context).codec, values)
+    assert scores.argsort(dim=1, descending=True, stable=True)[:, :5].tolist() == [[9, 8, 7, 6, 5]] * 2
 
 
 def test_a_pass_says_its_precision_and_runs_heads_and_tails_in_it(prepared, monkeypatch):

@@ -92,6 +92,13 @@ def test_whole_numbers_are_refused():
         BOTTLENECK.learn(BOTTLENECK.Settings(lmbda=1.0), pixels)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_other_precisions_are_refused(dtype):
+    other = replace(context((3, 8, 8)), specs=(TensorSpec((3, 8, 8), dtype, "stem"),))
+    with pytest.raises(MethodError, match=rf"a unit computes in float32, and {str(dtype)[6:]} crosses here \(stem\)"):
+        BOTTLENECK.learn(BOTTLENECK.Settings(lmbda=1.0), other)
+
+
 @settings(max_examples=12, deadline=None)
 @given(
     st.lists(
