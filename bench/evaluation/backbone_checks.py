@@ -145,7 +145,7 @@ def _check_repeats(backbone: Backbone, answers: Callable[[Any], Any], example: A
 def _generators(device: torch.device) -> Sequence[Tensor]:
     """Return the states of the random generators that a network on this device draws from."""
     states = [torch.get_rng_state()]
-    on_gpu = device.type == "cuda" and torch.cuda.is_initialized()
+    on_gpu = device.type == "cuda" and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     return [*states, torch.cuda.get_rng_state(device)] if on_gpu else states
 
 
@@ -166,6 +166,6 @@ def _dependence(backbone: Backbone) -> str:
 
 def _close(one: Tensor, other: Tensor, tolerance: float) -> bool:
     """Return whether tensors differ by no more than this part of the second's norm; the shorter one ends in zeros."""
-    flat = [torch.view_as_real(torch.nan_to_num(x.detach()).flatten().cdouble()) for x in (one, other)]
+    flat = [torch.view_as_real(torch.nan_to_num(x.detach()).flatten().to(torch.complex128)) for x in (one, other)]
     x, y = (nn.functional.pad(z, (0, 0, 0, max(map(len, flat)) - len(z))) for z in flat)
     return float((x - y).norm()) <= tolerance * float(y.norm())

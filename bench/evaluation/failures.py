@@ -9,7 +9,7 @@ from torch import nn
 
 from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.utils import devices
-from splitbench.bench.utils.errors import format_error
+from splitbench.bench.utils.errors import UserError, format_error
 from splitbench.bench.utils.failure import Failure
 from splitbench.bench.utils.time_limit import limited
 
@@ -35,6 +35,8 @@ def failure_on(model: nn.Module, pixels: Any, error: BaseException) -> str:
     types = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
     other = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in types - {torch.float32}))
     hint = f"; its weights are {other}, and its input is float32: return it as `model.float()`" if other else ""
+    if isinstance(error, UserError):
+        return f"{error}{hint}"
     return f"it fails on an image of {height} x {width} pixels: {format_error(error)}{hint}"
 
 

@@ -124,8 +124,8 @@ def passing_for_values() -> Iterator[None]:
             return apply.__get__(None, function)(*args, **kwargs)
         return proxy.tracer.create_proxy("call_function", Applied(function), args, kwargs)
 
-    builtins.isinstance = knowing  # type: ignore[assignment]
-    torch.autograd.Function.apply = classmethod(recorded)  # type: ignore[assignment]
+    builtins.isinstance = knowing
+    torch.autograd.Function.apply = classmethod(recorded)
     try:
         yield
     finally:

@@ -238,7 +238,7 @@ def test_models_that_cannot_be_cut_or_stored_are_refused_in_a_sentence(change, s
 def test_state_that_is_a_tensor_and_parts_that_are_torchscript_are_not_refused():
     assert user_models.build("mine", lambda: stateful(Plain(), torch.ones(2)), {}, FIELDS)
     model = Plain()
-    model.stem = torch.jit.script(model.stem)
+    model.add_module("stem", torch.jit.script(model.stem))
     assert user_models.build("mine", lambda: model, {}, FIELDS)
 
 

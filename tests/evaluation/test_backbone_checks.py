@@ -149,6 +149,8 @@ class KeepsATable(Small):
 
 
 class Counts(Small):
+    count: torch.Tensor
+
     def __init__(self):
         super().__init__()
         self.register_buffer("count", torch.zeros(()))
@@ -268,6 +270,15 @@ def small_detector():
     return registry.build("splitbench/small_detector", {}, "default", {}).model
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_weights_of_another_precision_are_named(dtype):
+    hint = f"its weights are {str(dtype)[6:]}, and its input is float32: return it as `model.float"
+    with pytest.raises(UserError, match=rf"mine: it fails on an image of 32 x 32 pixels: RuntimeError.*; {hint}"):
+        check(Small().to(dtype))
+    with pytest.raises(UserError, match=rf"mine: Squares\.forward failed: RuntimeError.*; {hint}"):
+        check_detector(Squares().to(dtype))
+
+
 def check_detector(model, at="stem"):
     backbone = Detector("mine", model.eval().requires_grad_(False), "")
     example = [torch.randint(0, 256, (3, 48, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))]
@@ -285,6 +296,7 @@ def check_detector(model, at="stem"):
 )
 def test_networks_that_come_along_are_not_refused(name, at):
     backbone = registry.build(name, {}, "none", {"resize": 64, "crop": 64} if name.startswith("torchv") else {})
+    assert isinstance(backbone, Classifier)
     side = backbone.preprocessing.crop
     example = torch.randint(0, 256, (1, 3, side, side), dtype=torch.uint8)
     backbone_checks.check(backbone, example, tasks.get("classification"))
