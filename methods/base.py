@@ -2,16 +2,20 @@
 
 A *method* is a family of codecs with one rate knob. For each rate point it returns a *deployment*: the head that runs
 on the device, the codec that turns the cut into bytes and back, and the tail that runs on the server. A method knows
-nothing of datasets, files or the harness; everything it may look at is in :class:`Context`.
+nothing of datasets or the harness; everything it may look at is in its settings and in :class:`Context`. A file that
+it reads is a setting of type :class:`File`.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import core_schema
 from torch import Tensor, nn
 
 Cut = tuple[Tensor, ...]
@@ -223,6 +227,67 @@ class Context:
     calibration: Callable[[], Iterable[Cut]] = nothing_to_calibrate
     seed: int = 0
     learned: Callable[[], Learned] = nothing_learned
+
+
+@dataclass(frozen=True)
+class File:
+    """A setting that names a file which the method reads, such as weights: its contents join the key, not its path.
+
+    Files of the same contents are the same setting. A relative path is looked for in the current folder, as files of
+    weights are, and ``~`` is the home folder.
+    """
+
+    _path: Path = field(compare=False)
+    digest: str
+
+    @property
+    def path(self) -> Path:
+        """Where it lies. Raises MethodError if its contents are no longer those that the key was made of."""
+        try:
+            changed = _digest(self._path) != self.digest
+        except OSError as error:
+            raise MethodError(f"{self._path} cannot be read ({error.strerror})") from None
+        if changed:
+            raise MethodError(f"{self._path} has changed since the run began: run again")
+        return self._path
+
+    def __str__(self) -> str:
+        """For tables: its name, without spaces, and what tells contents apart: ``unit.pt@5feceb66``."""
+        return f"{'_'.join(self._path.name.split())}@{self.digest[:8]}"
+
+    @classmethod
+    def of(cls, given: Any) -> "File":
+        """Return the file that a sweep names. Raises ValueError with what is wrong."""
+        if isinstance(given, cls):
+            return given
+        if not isinstance(given, str | Path):
+            raise ValueError(f"expected the path of a file, not {given!r}")
+        path = Path(given).expanduser().absolute()
+        try:
+            return cls(path, _digest(path))
+        except FileNotFoundError:
+            where = (
+                "" if path == Path(given) else f" (relative paths are looked for in the current folder, {Path.cwd()})"
+            )
+            raise ValueError(f"no such file: {given}{where}") from None
+        except OSError as error:
+            raise ValueError(f"{given} cannot be read ({error.strerror})") from None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        """Read it from a path; in a key it is its digest."""
+        as_digest = core_schema.plain_serializer_function_ser_schema(lambda file: file.digest)
+        return core_schema.no_info_plain_validator_function(cls.of, serialization=as_digest)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        """Show it as a path in lists of settings."""
+        return {"type": "string", "format": "path"}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
 class Settings(BaseModel):

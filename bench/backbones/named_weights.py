@@ -27,7 +27,7 @@ def file_of(name: str, short: str, weights: str, folder: Path | None) -> Path | 
     if weights == "none":
         return None
     if not is_name(weights):
-        return folder / weights if folder is not None and (folder / weights).is_file() else Path(weights)
+        return folder / weights if folder is not None and (folder / weights).is_file() else Path(weights).expanduser()
     if folder is None:
         return None
     if not folder.is_dir():

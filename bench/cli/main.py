@@ -155,6 +155,8 @@ def run(
     if result.failed:
         print(f"tracebacks: {folder / FOLDER}", file=sys.stderr)
     results_commands.conclude(folder)
+    if earlier := Store(folder).left_out():
+        print(f"the table is of {path.name}; {format_count(earlier, 'stored cell')} of earlier sweeps left out")
     print(f"{format_count(result.done, 'cell')} run, {result.kept} kept, {len(result.failed)} failed")
     print(title(path))
     if result.failed:
@@ -283,11 +285,17 @@ def benchmark(
 
 
 @app.command()
-def collect(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+def collect(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    every: Annotated[bool, typer.Option("--all", help="Cells of earlier sweeps, too.")] = False,
+) -> None:
     """Rebuild a run's cells.csv from its cells."""
     from splitbench.bench.results.store import Store
 
-    print(f"wrote {Store(run).collect()}")
+    store = Store(run)
+    print(f"wrote {store.collect(every)}")
+    if not every and (earlier := store.left_out()):
+        print(f"{format_count(earlier, 'stored cell')} of earlier sweeps left out: --all takes them in")
 
 
 @app.command()

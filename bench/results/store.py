@@ -6,7 +6,7 @@
                               boxes and what they were matched to), and the same of the uncompressed backbone; for
                               detection also average precision in bootstrap samples of the images
         images/<fingerprint>.txt   the ids of the images; the record `image` holds indices into it
-        plan.json             the keys of the sweep that ran last, in its order
+        plan.json             the keys of the sweep that ran last, in its order, and behind them those of earlier sweeps
         runs.json             for every run that ended, its duration and number of workers
         cells.csv             derived from the above; can be rebuilt at any time
         unfinished/           partial results of passes that have not ended
@@ -155,20 +155,36 @@ class Store:
     def put_plan(self, rows: Sequence[Mapping[str, Any]], keep_others: bool = False) -> None:
         """Store the sweep's keys with the labels that the tables use.
 
-        With ``keep_others``, the cells of other backbones and methods stay in the table.
+        Cells of earlier sweeps leave the table and stay stored, with their labels. With ``keep_others``, those of other
+        backbones and methods stay in the table.
         """
+        before = self._plan() or []
         if keep_others:
             renewed = {(row["backbone"], row.get("method")) for row in rows}
-            others = [row for row in self._plan() or [] if (row["backbone"], row.get("method")) not in renewed]
-            rows = list({(row["key"], row.get("dataset"), row["backbone"]): row for row in (*others, *rows)}.values())
+            others = [row for row in before if (row["backbone"], row.get("method")) not in renewed]
+            rows = list({_identity(row): row for row in (*filter(_is_shown, others), *rows)}.values())
+        shown = {_identity(row) for row in rows}
+        earlier = [row | {"earlier": True} for row in before if _identity(row) not in shown]
+        self.replace_plan([*rows, *earlier])
+
+    def replace_plan(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Store these rows as the whole plan, earlier sweeps' included."""
         self._write(self.folder / "plan.json", json.dumps(list(rows), indent=1).encode())
 
     def planned(self) -> set[str]:
         """Return the keys of the table's cells, stored or not."""
-        return {entry["key"] for entry in self._plan() or []}
+        return {entry["key"] for entry in filter(_is_shown, self._plan() or [])}
 
-    def collect(self) -> Path:
+    def left_out(self) -> int:
+        """Return how many cells of earlier sweeps are stored and not in the table."""
+        others = {entry["key"] for entry in self._plan() or []} - self.planned()
+        return sum(self.status(key) == "ok" for key in others)
+
+    def collect(self, every: bool = False) -> Path:
         """Rebuild ``cells.csv`` from the plan's cells that are stored, and return its path.
+
+        Args:
+            every: Whether to take in the cells of earlier sweeps, too.
 
         Raises:
             UserError: The folder holds no run.
@@ -177,7 +193,7 @@ class Store:
         if plan is None:
             raise UserError(f"{self.folder} holds no run: plan.json is missing or damaged")
         rows, stored = [], []
-        for entry in plan:
+        for entry in plan if every else filter(_is_shown, plan):
             cell = self.cell(entry["key"])
             if cell is not None:
                 warnings = (split_warnings(source.get("warnings")) for source in (entry, cell["columns"]))
@@ -206,6 +222,15 @@ class Store:
     def _write(self, path: Path, content: bytes) -> None:
         advice = "choose another folder by OUT= (--out) or make room; what is already stored stays valid"
         write_file(path, content, advice)
+
+
+def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells two rows of plans apart: a cell may have several labels."""
+    return row["key"], row.get("dataset"), row["backbone"]
+
+
+def _is_shown(row: Mapping[str, Any]) -> bool:
+    return not row.get("earlier")
 
 
 def _smallest(values: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":

@@ -86,6 +86,12 @@ def run(
                 f"made them, stop and run `splitbench migrate {store.folder}` first, so that none is computed again"
             )
         _store_plan(planned, store, options.keep_other_rows)
+        if earlier := store.left_out():
+            say(
+                f"{format_count(earlier, 'stored cell')} of earlier sweeps {'is' if earlier == 1 else 'are'} not in "
+                "this one: the table is of this sweep alone, "
+                f"`splitbench collect --all {store.folder}` makes one of all"
+            )
         run_spec = RunSpec(
             folder=store.folder,
             token=token,

@@ -7,7 +7,7 @@ from typing import Any
 
 from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, MethodSpec, Sweep
 from splitbench.bench.utils.plugins import METHODS
-from splitbench.methods.base import Settings
+from splitbench.methods.base import File, Settings
 
 
 @dataclass(frozen=True)
@@ -38,21 +38,27 @@ class Cell:
 
     @property
     def value(self) -> Any:
-        """The knob's value at this rate point."""
-        return getattr(self.settings, self.knob)
+        """The knob's value at this rate point; a file's name where it is one."""
+        value = getattr(self.settings, self.knob)
+        return str(value) if isinstance(value, File) else value
 
     @property
     def variant(self) -> str:
         """The settings, the knob aside, that differ from their defaults: ``granularity=channel range=calibrated``."""
-        fields = type(self.settings).model_fields
-        changed = {name: getattr(self.settings, name) for name in fields if name != self.knob}
-        return " ".join(f"{name}={value}" for name, value in changed.items() if value != fields[name].default)
+        return variant_of(self.settings, self.knob)
 
     def __str__(self) -> str:
         """For messages: ``val120 timm/resnet50 layer2 quantize-rle bits=4``."""
         parts = (self.dataset_label, self.backbone_label, self.split, self.method, self.variant)
         seed = f"seed={self.seed}" if self.seed else ""
         return " ".join(part for part in (*parts, f"{self.knob}={self.value}", seed) if part)
+
+
+def variant_of(settings: Settings, knob: str) -> str:
+    """Return the settings, the knob aside, that differ from their defaults, as tables show them."""
+    fields = type(settings).model_fields
+    changed = {name: getattr(settings, name) for name in fields if name != knob}
+    return " ".join(f"{name}={value}" for name, value in changed.items() if value != fields[name].default)
 
 
 def settings_of(spec: MethodSpec) -> Iterator[Settings]:
@@ -70,13 +76,14 @@ def expand(sweep: Sweep) -> Iterator[Cell]:
     The same sweep gives the same cells in the same order, whatever is installed or done. ``splits: auto`` must have
     been resolved (see ``auto_splits``).
     """
+    methods = [(spec.name, [*settings_of(spec)]) for spec in sweep.methods]
     for dataset, backbone in itertools.product(sweep.datasets, sweep.backbones):
         if not isinstance(backbone.splits, list):
             raise TypeError("`splits: auto` is resolved before a sweep is expanded: see auto_splits")
         seen: set[tuple[Any, ...]] = set()
-        for at, spec, seed in itertools.product(backbone.splits, sweep.methods, sweep.seeds):
-            split = METHODS.get(spec.name).only_at or at
-            for settings in settings_of(spec):
-                if (split, spec.name, settings, seed) not in seen:
-                    seen.add((split, spec.name, settings, seed))
-                    yield Cell(dataset, backbone, split, spec.name, settings, seed)
+        for at, (name, rate_points), seed in itertools.product(backbone.splits, methods, sweep.seeds):
+            split = METHODS.get(name).only_at or at
+            for settings in rate_points:
+                if (split, name, settings, seed) not in seen:
+                    seen.add((split, name, settings, seed))
+                    yield Cell(dataset, backbone, split, name, settings, seed)

@@ -8,13 +8,14 @@ import yaml
 from pydantic import ValidationError
 
 from splitbench.bench.backbones import registry
-from splitbench.bench.sweep.cells import settings_of
+from splitbench.bench.sweep.cells import settings_of, variant_of
 from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, MethodSpec, Sweep
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import DATASETS, METHODS
 from splitbench.bench.utils.validation_errors import format_validation_error
 from splitbench.bench.utils.yaml_file import read_yaml
 from splitbench.datasets.base import Subset
+from splitbench.methods.base import Settings
 
 
 def read(path: Path) -> Sweep:
@@ -79,6 +80,29 @@ def _faults(sweep: Sweep, place: str) -> Iterator[str]:
                 task_differs = True
             except UserError as error:
                 yield str(error)
+    if not task_differs:
+        yield from _repeated(sweep.methods, str(path))
+
+
+def _repeated(specs: Sequence[MethodSpec], path: str) -> Iterator[str]:
+    """Yield each rate point that the sweep names more than once, defaults filled in: a slip, as it is one cell."""
+    first: dict[tuple[str, Settings], int] = {}
+    for index, spec in enumerate(specs):
+        try:
+            rate_points = [*settings_of(spec)]
+        except (UserError, ValidationError):  # has been reported
+            continue
+        for settings in rate_points:
+            if (before := first.setdefault((spec.name, settings), index)) != index:
+                other = f"is in methods.{before} already (what is left out has its default): leave it out of one"
+            elif sum(settings == point for point in rate_points) > 1:
+                other = "is given twice"
+            else:
+                continue
+            knob = METHODS.get(spec.name).knob
+            point = f"{variant_of(settings, knob)} {knob}={getattr(settings, knob)}".strip()
+            yield f"{path}: methods.{index} ({spec.name}): {point} {other}"
+            break  # one sentence for each entry
 
 
 def _check_dataset(spec: DatasetSpec, place: str, task: str) -> None:
@@ -124,8 +148,8 @@ def _check_method(spec: MethodSpec, place: str, task: str) -> None:
     if empty:
         raise UserError(f"{place} ({spec.name}): {empty[0]}: an empty list gives no cells")
     try:
-        for _ in settings_of(spec):
-            pass
+        if not [*settings_of(spec)]:
+            raise UserError(f"{place} ({spec.name}): it has no default rate points: give `{method.knob}`")
     except ValidationError as error:
         raise UserError(format_validation_error(error, f"{place} ({spec.name})", method.Settings)) from None
 

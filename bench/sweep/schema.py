@@ -35,6 +35,13 @@ class _Open(BaseModel):
         return dict(self.model_extra or {})
 
 
+def _refuse_repeated(values: Sequence[Any]) -> None:
+    """Raise ValueError for a list that makes cells and names one twice: a slip, as it would be one cell."""
+    twice = [value for value in values if values.count(value) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]} is given twice")
+
+
 class DatasetSpec(_Open):
     """A dataset by name, with its own options beside these keys. ``label`` is what tables call it, by default ``name``.
 
@@ -128,6 +135,8 @@ class BackboneSpec(_Strict):
             splits = handler(given)
         except ValidationError:
             splits = []
+        if isinstance(splits, list):
+            _refuse_repeated(splits)
         if splits:
             return splits
         quoted = " (names that are numbers in quotes)" if isinstance(given, list) and given else ""
@@ -163,6 +172,12 @@ class Sweep(_Strict):
     seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(default=[0], min_length=1)
     batch: int = Field(default=32, ge=1)
     precision: Precision = "float32"
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: list[int]) -> list[int]:
+        _refuse_repeated(seeds)
+        return seeds
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Self:

@@ -44,7 +44,7 @@ def migrate(run: Path) -> Migrated:
         with store.held():
             trainings = training_keys(run / "trainings")
             cells = _cell_keys(store, trainings)
-            store.put_plan([_plan_row(row, cells) for row in plan])
+            store.replace_plan([_plan_row(row, cells) for row in plan])
             for old, new in cells.items():
                 _migrate_cell(store, old, new, trainings)
             curves = _migrate_curves(run / "learning")
@@ -107,7 +107,7 @@ def _migrate_cell(store: Store, old: str, new: str, trainings: Mapping[str, str]
     (store.folder / "cells" / f"{old}.json").unlink()
 
 
-def _plan_row(row: Mapping[str, str], cells: Mapping[str, str]) -> dict[str, str]:
+def _plan_row(row: Mapping[str, Any], cells: Mapping[str, str]) -> dict[str, Any]:
     names = {kind: renamed(kind, row[kind]) for kind in ("dataset", "backbone")}
     return dict(row) | names | {"key": cells.get(row["key"], row["key"])}
 
