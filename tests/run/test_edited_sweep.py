@@ -19,7 +19,8 @@ def run(tmp_path):
     """Run the small sweep with other bits, into the same folder; return what it did, what it said, and the table."""
 
     def edited(bits, label="synthetic"):
-        path, said = tmp_path / "sweep.yaml", []
+        path = tmp_path / "sweep.yaml"
+        said: list[str] = []
         text = SMALL.replace("[2, 4]", bits).replace("name: synthetic", f"name: synthetic, label: {label}")
         path.write_text(text)
         result = runner.run(read(path), Sources(), Store(tmp_path / "out"), say=said.append)
