@@ -81,10 +81,10 @@ def _faults(sweep: Sweep, place: str) -> Iterator[str]:
             except UserError as error:
                 yield str(error)
     if not task_differs:
-        yield from _repeated(sweep.methods, str(path))
+        yield from _repeated(sweep.methods, place)
 
 
-def _repeated(specs: Sequence[MethodSpec], path: str) -> Iterator[str]:
+def _repeated(specs: Sequence[MethodSpec], place: str) -> Iterator[str]:
     """Yield each rate point that the sweep names more than once, defaults filled in: a slip, as it is one cell."""
     first: dict[tuple[str, Settings], int] = {}
     for index, spec in enumerate(specs):
@@ -101,7 +101,7 @@ def _repeated(specs: Sequence[MethodSpec], path: str) -> Iterator[str]:
                 continue
             knob = METHODS.get(spec.name).knob
             point = f"{variant_of(settings, knob)} {knob}={getattr(settings, knob)}".strip()
-            yield f"{path}: methods.{index} ({spec.name}): {point} {other}"
+            yield f"{place}: methods.{index} ({spec.name}): {point} {other}"
             break  # one sentence for each entry
 
 

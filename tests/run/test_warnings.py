@@ -6,10 +6,10 @@ import json
 import pytest
 
 from splitbench.bench.analysis.compare import examine, write
-from splitbench.bench.analysis.figures.titles import heading
+from splitbench.bench.analysis.figures import pages
 from splitbench.bench.analysis.report import write_report
 from splitbench.bench.results.store import Store
-from splitbench.bench.results.table import points, read
+from splitbench.bench.results.table import read
 from splitbench.bench.results.warnings_text import join_warnings, split_warnings
 from splitbench.bench.run import runner
 from splitbench.bench.run.plan import passes
@@ -67,7 +67,8 @@ def test_warnings_stand_in_rows_comparison_report_and_figures(sweep, capsys):
         assert f"torchvision/squeezenet1_1 on imagenet, all rows: {sentence}" in comparison
         assert sentence in report
     assert report.index('class="warn"') < report.index("<h3>torchvision/squeezenet1_1 on imagenet</h3>")
-    assert "4 images, with warnings" in heading("Bytes", points(findings.frame), 2)
+    headings = [page.figure.get_suptitle() for page in pages(findings.frame, said.append)]
+    assert headings and all("4 images, with warnings" in text for text in headings)
     assert any(NUMBERED in line for line in said)  # before anything is measured
     assert BY_CHANCE in capsys.readouterr().out  # as soon as it is known
 
