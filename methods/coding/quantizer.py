@@ -24,7 +24,8 @@ class Settings(base.Settings):
     ``bits``: the logarithm of the number of levels, 1 to 8. A value between whole ones is rounded to a whole number of
     levels: 2.5 to 6. ``granularity``: one range for a tensor, or one per channel. ``range``: from each image, and sent
     with it, or fitted once on calibration images. ``clip: mse`` narrows it to the share that quantizes with the least
-    squared error. ``rounding: deadzone`` makes more levels zero.
+    squared error, ``clip: model`` to the limits with the least error of a Laplace distribution of the same moments.
+    ``rounding: deadzone`` makes more levels zero.
     """
 
     bits: Annotated[int | float, Field(ge=1, le=8), AfterValidator(whole)]

@@ -5,6 +5,7 @@ rounding: 2 bytes per group for ``high``, and 2 more for ``-low`` where any valu
 unused sign bit of the first ``high`` tells.
 """
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Literal
 
@@ -13,9 +14,11 @@ import torch
 from torch import Tensor
 
 from splitbench.methods.base import BitstreamError, Cut, MethodError
+from splitbench.methods.coding import laplace_clip
+from splitbench.methods.coding.laplace_clip import Moments
 from splitbench.methods.coding.linear import LARGEST, Granularity, Range, Rounding, extent, grouped, squared_error
 
-Clip = Literal["none", "mse"]
+Clip = Literal["none", "mse", "model"]
 
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 """Shares of the full range that ``clip: mse`` tries."""
@@ -76,6 +79,8 @@ def of_images(groups: Tensor, top: int, clip: Clip, rounding: Rounding) -> Range
     full = extent(groups)
     if clip == "none":
         return rounded(full)
+    if clip == "model":
+        return rounded(laplace_clip.limits(Moments.of(groups), full, top, rounding))
     candidates = [rounded(full.narrowed(share)) for share in SHARES]
     errors = torch.stack([squared_error(groups, ends, top, rounding) for ends in candidates])
     return _chosen(candidates, errors.argmin(0))
@@ -102,6 +107,9 @@ def fitted(
         raise MethodError("no calibration images: name some in the sweep's `calibration`")
     if clip == "none":
         return full
+    if clip == "model":
+        moments = functools.reduce(_added, (_moments(cut, granularity) for cut in cuts()))
+        return [laplace_clip.limits(m, ends, top, rounding) for m, ends in zip(moments, full, strict=True)]
     candidates = [[ends.narrowed(share) for share in SHARES] for ends in full]
     errors = [torch.stack([torch.zeros_like(ends.low) for ends in row]) for row in candidates]
     for cut in cuts():
@@ -110,6 +118,14 @@ def fitted(
             for share, ends in enumerate(row):
                 error[share] += squared_error(groups, ends, top, rounding).sum(0, keepdim=True)
     return [_chosen(row, error.argmin(0)) for row, error in zip(candidates, errors, strict=True)]
+
+
+def _moments(cut: Cut, granularity: Granularity) -> list[Moments]:
+    return [Moments.of(grouped(x, granularity)).together() for x in cut]
+
+
+def _added(a: list[Moments], b: list[Moments]) -> list[Moments]:
+    return [x + y for x, y in zip(a, b, strict=True)]
 
 
 def _chosen(candidates: list[Range], index: Tensor) -> Range:

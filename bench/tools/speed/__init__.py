@@ -4,7 +4,6 @@ sweep          a sweep against the naive evaluator, and against the floor: decod
 profile        what a sweep's time goes to: decoding, the trunk, codecs, tails, scoring
 quantize-rle   the zero-run coder against zlib and zstd on the same symbols
 codecs         every way of coding a cut without training, by time and bytes against zlib
-context        context tables and mixing against static tables, zlib and zstd on the same symbols
 range          range coding against CompressAI's own with the same tables
 split          head and tail against the whole model, and the seconds that splitting takes
 memory         the peak of a sweep of many rate points against that of a few
@@ -62,7 +61,6 @@ def benchmark(size: Size, device: torch.device, out: Path, parts: tuple[str, ...
         "profile": lambda: profile.shares(size.sweep, size.rounds, device),
         "quantize-rle": lambda: coders.zero_runs_compared(size.symbols, size.rounds),
         "codecs": lambda: codecs.compared(size.symbols // 4, size.rounds),
-        "context": lambda: coders.context_compared(size.channels, size.rounds),
         "range": lambda: coders.range_compared(size.channels, size.rounds),
         "split": lambda: splits.compared(size.splits, size.rounds, device),
         "memory": lambda: memory.compared(size.memory, device),

@@ -55,14 +55,14 @@ def _codecs(context: Context) -> Iterator[tuple[str, Codec]]:
         ("quantize-rle", "literals", {"bits": _BITS}),
         ("quantize-lossless", "coder", {"bits": _BITS}),
         ("quantize-entropy", "coder", {"bits": _BITS}),
-        ("quantize-context", "", {"bits": _BITS}),
+        ("quantize-context", "model", {"bits": _BITS}),
         ("feature-image", "format", {"quality": _QUALITY}),
     ]
     for name, setting, values in compared:
         method = METHODS.get(name)
-        for choice in get_args(method.Settings.model_fields[setting].annotation) if setting else ("",):
+        for choice in get_args(method.Settings.model_fields[setting].annotation):
             try:
-                settings = method.Settings.model_validate({**values, setting: choice} if setting else values)
+                settings = method.Settings.model_validate({**values, setting: choice})
             except ValueError:
                 continue
-            yield f"{name} {choice}".strip(), method.deploy(settings, context).codec
+            yield f"{name} {choice}", method.deploy(settings, context).codec

@@ -7,25 +7,18 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from splitbench.bench.tools.speed.measured import Measured, UnavailableError, in_turn, ratios
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods.coding import zero_runs, zero_runs_decoder
-from splitbench.methods.coding.context_coder import ContextCoder
-from splitbench.methods.coding.context_tables import ContextCounts
-from splitbench.methods.coding.counts import Counts
 from splitbench.methods.coding.entropy import RangeCoder
-from splitbench.methods.coding.mixing_coder import MixingCoder
-from splitbench.methods.coding.mixing_model import fit
 from splitbench.methods.coding.tables import Tables
 
 _BITS = 4
 _ZEROS = (0.0, 0.5, 0.9)
 _IMAGES = 4  # so many share the symbols
 _AIM = 150.0  # Msymbol/s at 50 % zeros
-_CONTEXT_AIMS = {"tables": 25.0, "mixing": 10.0}  # Msymbol/s
 _AHEAD = 4.0  # of CompressAI
 _SIDE = 28  # of a latent's channels
 
@@ -76,63 +69,6 @@ def _zstd() -> _Coder:
         lambda rows: [compressor.compress(row.tobytes()) for row in rows],
         lambda streams: [decompressor.decompress(data) for data in streams],
     )
-
-
-def context_compared(channels: int, rounds: int) -> Iterator[Measured]:
-    """Coders of quantized maps that calibration images prepare, and zlib and zstd, on smooth maps of like channels."""
-    maps = _smooth_maps(channels, 4 * _IMAGES)
-    calibration, images = maps[_IMAGES:], maps[:_IMAGES]
-    largest = int(maps.max())
-    static, contexts = Counts(channels, 0, largest), ContextCounts(channels, 0, largest)
-    static.add(torch.from_numpy(calibration).flatten(2))
-    tables = contexts.fit(contexts.classes(calibration), calibration)
-    entropy, context, mixing = RangeCoder([static.tables()]), ContextCoder([tables]), MixingCoder([fit(calibration)])
-    shape, flat = (channels, _SIDE, _SIDE), (channels, _SIDE**2)
-    coders: dict[str, _Coder] = {
-        "quantize-entropy": (lambda x: entropy.encode([x.reshape(flat)]), lambda data: entropy.decode(data, [flat])),
-        "tables": (lambda x: context.encode([x]), lambda data: context.decode(data, [shape])),
-        "mixing": (lambda x: mixing.encode([x]), lambda data: mixing.decode(data, [shape])),
-        "zlib-1": _of_one(_zlib()),
-        "zstd-3": _of_one(_zstd()),
-    }
-    sent = {name: [encode(image) for image in images] for name, (encode, _) in coders.items()}
-    sizes = {name: sum(map(len, streams)) for name, streams in sent.items()}
-    for step in (0, 1):
-        calls = [partial(_all, coder[step], images if step == 0 else sent[name]) for name, coder in coders.items()]
-        seconds = dict(zip(coders, in_turn(calls, rounds, time.thread_time), strict=True))
-        for name in ("tables", "mixing"):
-            title = f"quantize-context {name}, {('encode', 'decode')[step]}"
-            yield Measured(
-                title, "Msymbol/s", [images.size / each / 1e6 for each in seconds[name]], _CONTEXT_AIMS[name]
-            )
-            for other in coders:
-                if other != name:
-                    yield Measured(f"{title}: against {other}", "times", ratios(seconds[other], seconds[name]))
-    for name in ("tables", "mixing"):
-        for other in coders:
-            if other != name:
-                share = sizes[name] / sizes[other]
-                yield Measured(f"quantize-context {name}: bytes against {other}'s", "of them", [share])
-
-
-def _smooth_maps(channels: int, count: int) -> "npt.NDArray[np.int32]":
-    """Maps (count, channels, side, side), mostly zero, whose neighbours and channels are alike as after a ReLU."""
-    rng = np.random.default_rng(0)
-    coarse = rng.normal(size=(count, 8, _SIDE // 4, _SIDE // 4)).repeat(4, 2).repeat(4, 3)
-    mixture = rng.normal(size=(channels, 8)) / 8**0.5
-    fine = np.einsum("ck,bkij->bcij", mixture, coarse) + 0.3 * rng.normal(size=(count, channels, _SIDE, _SIDE))
-    return np.clip(np.round(3 * fine), 0, 7).astype(np.int32)
-
-
-def _all(call: Callable[[Any], Any], given: Any) -> None:
-    for one in given:
-        call(one)
-
-
-def _of_one(coder: _Coder) -> _Coder:
-    """A coder of one image's symbols, from that of a list of them."""
-    encode, decode = coder
-    return lambda x: encode([x.astype(np.uint8)])[0], lambda data: decode([data])
 
 
 @torch.no_grad()
