@@ -15,6 +15,7 @@ from splitbench.bench.evaluation.transmission import to_device, transmit
 from splitbench.bench.metrics import held, ledger
 from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.metrics.macs import count_macs
+from splitbench.bench.utils import progress
 from splitbench.bench.utils.precision import codec_precision, network_precision
 from splitbench.methods.base import Specs
 
@@ -39,17 +40,22 @@ class Description:
 
 
 @torch.no_grad()
-def describe(prepared: Prepared) -> dict[str, Description]:
+def describe(prepared: Prepared, *, bars: bool = False) -> dict[str, Description]:
     """Measure the costs of every cell on the first images. Heads and tails that cells share are measured once.
 
     A cell that fails here fails in ``prepared``, too.
+
+    Args:
+        prepared: The pass.
+        bars: Whether to show progress, a bar that counts cells.
     """
     started = time.perf_counter()
     costs: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     if prepared.example is not None:
         meter = _CostMeter(prepared)
         with network_precision(prepared.inputs.device, prepared.inputs.precision):
-            for candidate in prepared.alive():
+            alive = list(prepared.alive())
+            for candidate in progress.track(alive, "measuring costs", unit="cells", leave=False, disable=not bars):
                 cells = {candidate.name: prepared.cells[candidate.name]}
                 with isolated(prepared.failed, cells, prepared.inputs.device):
                     costs[candidate.name] = meter.columns(candidate), meter.stored(candidate)

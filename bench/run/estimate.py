@@ -48,7 +48,8 @@ def format_estimate(sweep: Sweep, sources: Sources) -> Iterator[str]:
     macs, seconds = sum(one.macs for one in examined), sum(one.seconds for one in examined)
     yield (
         f"{format_count(cells, 'cell')}, {images} (image, cell) pairs, about {macs / 1e12:.3g} TMAC in heads and "
-        f"tails, at least {format_duration(seconds)} on this machine; coding comes on top"
+        f"tails: {format_duration(seconds)} by the time that one image takes (median of {_TRIES}) on this machine, as "
+        "busy as it is now; coding comes on top"
     )
     trainings = frozenset[str]().union(*(one.trainings for one in examined))
     if trainings:

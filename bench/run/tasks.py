@@ -134,7 +134,9 @@ class DescribeTask(Task):
         return (Described(self.pass_number),)
 
     def _run(self, opened: OpenedPass, failures: Failures) -> TaskResult:
-        self.spec.partial.put_descriptions(describe(opened.prepared), provenance.columns(self.spec.device))
+        self.spec.partial.put_descriptions(
+            describe(opened.prepared, bars=opened.display.bars), provenance.columns(self.spec.device)
+        )
         return TaskResult()
 
 

@@ -8,17 +8,18 @@ from typing import Any, TextIO, TypeVar
 from tqdm import tqdm
 
 _EVERY = 30.0  # seconds between two lines
+_ALONE = {"leave": None}  # one that ends within another is wiped, or it would be drawn over that one's line
 _T = TypeVar("_T")
 
 
 def bar(total: float, desc: str | None = None, **settings: Any) -> "tqdm[Any]":
     """Return a tqdm bar to be used in a ``with`` statement; a few lines where standard error is not a terminal."""
-    return tqdm(total=total, desc=desc, **(settings | _output()))
+    return tqdm(total=total, desc=desc, **(_ALONE | settings | _output()))
 
 
 def track(items: Iterable[_T], desc: str, unit: str, **settings: Any) -> "tqdm[_T]":
     """Iterate over ``items`` with a bar as :func:`bar` shows it."""
-    return tqdm(items, desc, unit=unit, **(settings | _output()))
+    return tqdm(items, desc, unit=unit, **(_ALONE | settings | _output()))
 
 
 def skip(bar: "tqdm[Any]", count: float) -> None:

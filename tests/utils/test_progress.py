@@ -1,6 +1,7 @@
 """Progress in a file or a CI's log: a line per state, and few of them."""
 
 import io
+import re
 import sys
 
 import pytest
@@ -51,3 +52,37 @@ def test_what_was_done_before_is_not_taken_for_speed(monkeypatch):
         bar.update(1)
         assert bar.n == 91
         assert bar.format_dict["initial"] == 90
+
+
+class Screen(Terminal):
+    """A terminal that knows what tqdm uses: carriage returns, new lines, and a line up."""
+
+    def screen(self):
+        lines, row, column = [""], 0, 0
+        for sign in re.findall(r"\x1b\[A|.", self.getvalue(), re.DOTALL):
+            if sign == "\r":
+                column = 0
+            elif sign == "\n":
+                row, column = row + 1, 0
+                lines += [""] * (row + 1 - len(lines))
+            elif sign == "\x1b[A":
+                row -= 1
+            else:
+                lines[row] = lines[row][:column].ljust(column) + sign + lines[row][column + 1 :]
+                column += 1
+        return [line.strip() for line in lines if line.strip()]
+
+
+def test_a_bar_within_another_is_wiped_when_it_ends_and_leaves_the_other_alone(monkeypatch):
+    terminal = Screen()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress.bar(4, "sweep", ncols=60, file=terminal) as sweep:
+        for _ in range(2):
+            with progress.bar(3, "training", ncols=60, file=terminal) as training:
+                for _ in range(3):
+                    training.update()
+                training.refresh()
+                assert [line.split(":")[0] for line in terminal.screen()] == ["sweep", "training"]
+            sweep.refresh()
+            (line,) = terminal.screen()
+            assert line.startswith("sweep:")
