@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from splitbench.bench.analysis.figures.axes import format_sizes
-from splitbench.bench.analysis.figures.fitting import fit, join_and_fit, width
+from splitbench.bench.analysis.figures.fitting import fit, join_and_fit
 from splitbench.bench.analysis.figures.page import Page
 from splitbench.bench.analysis.figures.style import GREY, RC
 from splitbench.bench.results.names import Row
@@ -47,8 +47,8 @@ def set_heading(page: Page, what: str, rows: pd.DataFrame) -> None:
     whole = f"{where} ({numbers})" if numbers else where
     narrow = len(page.panels) == 1
     lines = [f"{what}: {whole}"]
-    if narrow or width(lines[0], points) > inches:
-        lines = [what, *([whole] if width(whole, points) <= inches or not numbers else [where, numbers])]
+    if narrow or len(fit(lines[0], inches, points)) > 1:
+        lines = [what, *([whole] if len(fit(whole, inches, points)) == 1 or not numbers else [where, numbers])]
     lines = [line for given in lines for line in fit(given, inches, points)]
     page.figure.suptitle("\n".join(lines))
     page.figure.set_figheight(page.figure.get_figheight() + max(len(lines) - 2, 0) * points * _LINE)
