@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 _AT_ONCE = 4096  # images that threads are given at once
 
@@ -32,9 +33,14 @@ class UnknownIdsError(DataError):
 
 
 class Options(BaseModel):
-    """Base of every dataset's options: unknown keys are refused."""
+    """Base of every dataset's options: unknown keys are refused, and paths may begin with ``~``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*")
+    @classmethod
+    def _at_home(cls, value: Any) -> Any:
+        return value.expanduser() if isinstance(value, Path) else value
 
 
 class Dataset(Protocol):

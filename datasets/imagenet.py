@@ -77,6 +77,12 @@ class LabelledFiles:
         return len(self.files)
 
     @property
+    def synsets(self) -> int:
+        """How many folders of the chosen images are named as ImageNet's synsets are, whose numbers they have."""
+        index, names = synset_indices(), {file.parent.name for file in self.files}
+        return len(names & {*index}) if self.classes > len(names) else 0
+
+    @property
     def global_ids(self) -> bool:
         """ImageNet's own file names mean the same photograph everywhere, whatever its size."""
         return all(_IMAGENET_NAME.match(name) for name in self.ids)

@@ -133,14 +133,15 @@ def run(
     from splitbench.bench.run.runner import run as run_sweep
     from splitbench.bench.sweep.configs import title
 
-    folder = out or Path("results") / path.stem
+    store = Store(out or Path("results") / path.stem)
+    folder = store.folder
     if keep_images is not None or keep_gib is not None:
         typer.echo("note: --keep-images is gone, since decoding takes next to no time: leave it out", err=True)
     sources = replace(sources, memory=int(memory * 2**30), naive=naive)
     result = run_sweep(
         checked,
         sources,
-        Store(folder),
+        store,
         RunOptions(
             overwrite=overwrite,
             keep_other_rows=bool(only or method),

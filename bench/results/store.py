@@ -45,9 +45,12 @@ _CURVE = ("dataset", "backbone", "split", "method", "variant", "seed")
 
 @dataclass(frozen=True)
 class Store:
-    """The results in one folder."""
+    """The results in one folder, which may begin with ``~``."""
 
     folder: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", self.folder.expanduser())
 
     def open(self) -> None:
         """Create the folder and make sure that it can be written. Raises UserError if it cannot."""

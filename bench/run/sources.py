@@ -37,6 +37,11 @@ class Sources:
     memory: int = 4 * 2**30
     naive: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("data", "weights"):  # a shell leaves the ~ of --data=~/x as it is
+            folder = getattr(self, name)
+            object.__setattr__(self, name, folder and folder.expanduser())
+
 
 def check_data(sweep: Sweep, sources: Sources) -> None:
     """Check that the data folder exists, and that some dataset of the sweep reads it.
@@ -73,7 +78,7 @@ def open_dataset(spec: DatasetSpec, sources: Sources, subset: Subset) -> Dataset
     kind = DATASETS.get(spec.source(subset))
     options = spec.options(subset)
     if reads_folder(spec.source(subset)) and (sources.data is not None or "root" in options):
-        options["root"] = (sources.data or Path()) / (options.get("root") or "")
+        options["root"] = (sources.data or Path()) / Path(options.get("root") or "").expanduser()
     try:
         return kind.load(kind.Options.model_validate(options), subset)
     except UnknownIdsError as error:

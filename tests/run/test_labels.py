@@ -1,15 +1,20 @@
 """Labels that would be taken for others, and losses that there are not, are refused before anything is run."""
 
+from pathlib import Path
 from unittest import mock
 
 import pytest
 
+from splitbench.bench.backbones import named_weights
 from splitbench.bench.evaluation import tasks
+from splitbench.bench.results.store import Store
 from splitbench.bench.run import subsets
 from splitbench.bench.run.plan import passes
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.sources import Sources, open_dataset
 from splitbench.bench.sweep.reading import read
+from splitbench.bench.sweep.schema import DatasetSpec
 from splitbench.bench.utils.errors import UserError
+from splitbench.datasets import imagenet
 from splitbench.datasets.base import DataError
 from tests.helpers.coco_samples import write_coco
 from tests.helpers.photographs import write_photographs
@@ -87,3 +92,21 @@ def test_names_that_are_not_one_per_image_are_refused(monkeypatch):
     monkeypatch.setattr(subsets, "open_dataset", lambda *_: several)
     with pytest.raises(DataError, match="3 images have 2 different names"):
         subsets.Subsets(mock.Mock(label="mine"), Sources()).get("evaluation")
+
+
+def test_synset_folders_of_a_backbone_with_its_own_classes_are_explained(tmp_path):
+    with pytest.raises(UserError, match=r"its 2 class folders are ImageNet's synsets .* the folders by its numbers"):
+        planned(tmp_path, ["n01443537", "n15075141"], ["n01443537", "n15075141"])
+
+
+def test_paths_may_begin_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "here", ["0", "1"], 0)
+    (tmp_path / "labels.csv").write_text("file,label\n")
+    sources = Sources(Path("~/data"), Path("~/weights"))
+    assert (sources.data, sources.weights) == (tmp_path / "data", tmp_path / "weights")
+    spec = DatasetSpec(name="imagenet", root="~/here")
+    assert open_dataset(spec, Sources(), "evaluation").ids == open_dataset(spec, sources, "evaluation").ids
+    assert imagenet.Options(root=tmp_path, labels="~/labels.csv").labels == tmp_path / "labels.csv"
+    assert named_weights.file_of("timm/x", "x", "~/x.pth", None) == tmp_path / "x.pth"
+    assert Store(Path("~/out")).folder == tmp_path / "out"

@@ -45,7 +45,14 @@ class Classification:
             return f"scores must be floating-point numbers, not {str(scores.dtype).removeprefix('torch.')}"
         classes = scores.shape[1]
         if dataset.classes > classes:
-            return f"labels do not match: the dataset has {dataset.classes} classes, the backbone tells {classes}"
+            problem = f"labels do not match: the dataset has {dataset.classes} classes, the backbone tells {classes}"
+            synsets = getattr(dataset, "synsets", 0)
+            return problem + (
+                f": its {synsets} class folders are ImageNet's synsets and have ImageNet's numbers. For a backbone "
+                "with classes of its own, name the folders by its numbers (0, 1, ...), or give a CSV (file,label)"
+                if synsets
+                else ""
+            )
         names = class_names(dataset)
         if names and len(names) != classes:
             first = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
