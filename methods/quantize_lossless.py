@@ -44,7 +44,9 @@ _PNG_PACKS = 4  # bits at most
 class Settings(quantizer.Settings):
     """``bits: 16`` and ``bits: 32`` are floats, not quantized. ``packing`` is for coders of bytes, not of pictures."""
 
-    bits: Annotated[int | float, Field(ge=1, le=32), AfterValidator(quantizer.whole)]
+    bits: Annotated[
+        Annotated[int, Field(ge=1, le=32)] | Annotated[float, Field(ge=1, le=32)], AfterValidator(quantizer.whole)
+    ]
     coder: Literal["zlib", "zstd", "xz", "bz2", "png", "webp", "jpeg-xl"] = "xz"
     packing: Packing = "packed"
 

@@ -33,13 +33,15 @@ def methods(
         return
     if check:
         raise UserError("--check takes the name of a method")
-    for name in METHODS.names():
+    names = METHODS.names()
+    width = max(map(len, names))
+    for name in names:
         try:
             method = METHODS.get(name)
         except UserError as error:
-            print(f"{name:16} {'-':8} not here: {error}")
+            print(f"{name:{width}} {'-':8} not here: {error}")
         else:
-            print(f"{name:16} {method.knob:8} {method.summary}")
+            print(f"{name:{width}} {method.knob:8} {method.summary}")
 
 
 def _check(name: str, method: "Method") -> None:

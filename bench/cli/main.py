@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 Overwrite = Literal["never", "failed", "all"]
 
 app = typer.Typer(
-    help="Compares compressors for split computing: rate, accuracy, computation, storage and weight switching.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_commands.app, name="data")
@@ -36,6 +35,26 @@ app.add_typer(results_commands.app)
 
 _INTERRUPTED = 130
 _format_warning = warnings.formatwarning
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"splitbench {version('splitbench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Compares compressors for split computing: rate, accuracy, computation, storage and weight switching.
+
+    Ends with 0 if all went well, 1 if cells failed, 2 if the input was wrong, 130 after Ctrl-C.
+    """
 
 
 def main() -> None:
@@ -119,20 +138,19 @@ def run(
     keep_gib: Annotated[float | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run a sweep: all cells that are not stored yet; then the CSV, a comparison, figures and a report."""
-    from splitbench.bench.run.executors import ExecutorOptions, open_executor
-    from splitbench.bench.utils.log import FOLDER
-
     if patience is not None:
         time_limit = patience
         renamed.current("option", "--patience")
-    chosen = open_executor(ExecutorOptions(executor, workers, address, gpus), device)
     here = "auto" if executor == "ray" and device != "cpu" else device  # the GPUs are the cluster's
     path, checked, sources = _opened(sweep, data=data, weights=weights, device=here, only=only, method=method)
     from splitbench.bench.results.store import Store
+    from splitbench.bench.run.executors import ExecutorOptions, open_executor
     from splitbench.bench.run.runner import RunOptions
     from splitbench.bench.run.runner import run as run_sweep
     from splitbench.bench.sweep.configs import title
+    from splitbench.bench.utils.log import FOLDER
 
+    chosen = open_executor(ExecutorOptions(executor, workers, address, gpus), device)
     store = Store(out or Path("results") / path.stem)
     folder = store.folder
     if keep_images is not None or keep_gib is not None:
@@ -248,13 +266,15 @@ def _opened(
     method: list[str] | None = None,
 ) -> tuple[Path, "Sweep", "Sources"]:
     """Return the sweep's file, the checked sweep with only what was asked for, and where its data and weights are."""
-    from splitbench.bench.run.sources import Sources, check_data
     from splitbench.bench.sweep.configs import SWEEPS
     from splitbench.bench.sweep.reading import read
-    from splitbench.bench.utils import devices
 
     path = SWEEPS.get(sweep)
-    checked, sources = read(path).only(only or (), method or ()), Sources(data, weights, devices.select(device))
+    checked = read(path).only(only or (), method or ())
+    from splitbench.bench.run.sources import Sources, check_data
+    from splitbench.bench.utils import devices
+
+    sources = Sources(data, weights, devices.select(device))
     check_data(checked, sources)
     return path, checked, sources
 

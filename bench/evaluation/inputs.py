@@ -11,7 +11,7 @@ from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.evaluation.loader import Batch, load, plan_batches
 from splitbench.bench.split import SplitModel
 from splitbench.bench.training.batches import to_device
-from splitbench.bench.utils.precision import Precision
+from splitbench.bench.utils.precisions import Precision
 from splitbench.datasets.base import Dataset
 from splitbench.methods.base import Learned
 

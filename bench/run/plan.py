@@ -25,7 +25,7 @@ from splitbench.bench.training.methods import Training, Trainings
 from splitbench.bench.training.methods.planning import planned_learning, task_loss_problem
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import METHODS
-from splitbench.bench.utils.precision import Precision
+from splitbench.bench.utils.precisions import Precision
 from splitbench.datasets.base import Dataset, Subset
 from splitbench.datasets.formats.categories import changed_numbers, in_numbering_of
 from splitbench.methods.base import Learning

@@ -3,11 +3,13 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, MethodSpec, Sweep
 from splitbench.bench.utils.plugins import METHODS
-from splitbench.methods.base import File, Settings
+
+if TYPE_CHECKING:
+    from splitbench.methods.base import Settings
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Cell:
     backbone: BackboneSpec
     split: str
     method: str
-    settings: Settings
+    settings: "Settings"
     seed: int
 
     @property
@@ -40,6 +42,8 @@ class Cell:
     def value(self) -> Any:
         """The knob's value at this rate point; a file's name where it is one."""
         value = getattr(self.settings, self.knob)
+        from splitbench.methods.base import File
+
         return str(value) if isinstance(value, File) else value
 
     @property
@@ -54,14 +58,14 @@ class Cell:
         return " ".join(part for part in (*parts, f"{self.knob}={self.value}", seed) if part)
 
 
-def variant_of(settings: Settings, knob: str) -> str:
+def variant_of(settings: "Settings", knob: str) -> str:
     """Return the settings, the knob aside, that differ from their defaults, as tables show them."""
     fields = type(settings).model_fields
     changed = {name: getattr(settings, name) for name in fields if name != knob}
     return " ".join(f"{name}={value}" for name, value in changed.items() if value != fields[name].default)
 
 
-def settings_of(spec: MethodSpec) -> Iterator[Settings]:
+def settings_of(spec: MethodSpec) -> "Iterator[Settings]":
     """Yield every combination of a method's values; its default rate points if the sweep does not set its knob."""
     method = METHODS.get(spec.name)
     given = spec.others if method.knob in spec.others else spec.others | {method.knob: list(method.rates)}

@@ -3,15 +3,16 @@
 import inspect
 import textwrap
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.utils.validation_errors import find_model
-from splitbench.datasets.base import DatasetKind
-from splitbench.methods.base import Method
+
+if TYPE_CHECKING:
+    from splitbench.datasets.base import DatasetKind
+    from splitbench.methods.base import Method
 
 _WIDTH = 116
 _TYPES = {
@@ -31,8 +32,8 @@ _BOUNDS = {
 }
 
 
-def of_method(name: str, method: Method) -> Iterator[str]:
-    """A method and its settings."""
+def of_method(name: str, method: "Method") -> Iterator[str]:
+    """Yield lines on a method and its settings."""
     yield f"{name}: {method.summary}"
     yield f"for {' and '.join(method.tasks)}; `{method.knob}` sets the rate, by default each of {_plain(method.rates)}"
     if method.only_at is not None:
@@ -40,20 +41,22 @@ def of_method(name: str, method: Method) -> Iterator[str]:
     yield from _of(method.Settings)
 
 
-def of_dataset(name: str, kind: DatasetKind) -> Iterator[str]:
-    """A dataset and its options."""
+def of_dataset(name: str, kind: "DatasetKind") -> Iterator[str]:
+    """Yield lines on a dataset and its options."""
     yield f"{name}: {summary(kind)}"
     yield from _of(kind.Options)
 
 
-def summary(kind: DatasetKind) -> str:
-    """A dataset in a line."""
+def summary(kind: "DatasetKind") -> str:
+    """Describe a dataset in a line."""
     said = (vars(type(kind)).get("__doc__") or "").partition("\n")[0]
     return f"for {kind.task}; {said[:1].lower()}{said[1:].removesuffix('.')}".removesuffix("; ")
 
 
 def of_sweeps() -> Iterator[str]:
-    """All keys of a sweep file, and those of its parts."""
+    """Yield lines on all keys of a sweep file, and those of its parts."""
+    from splitbench.bench.backbones.preprocessing import Preprocessing
+
     yield "A sweep file (datasets' options: `splitbench datasets NAME`; methods' settings: `splitbench methods NAME`)"
     yield from _of(Sweep)
     yield from _parts(Sweep, "")
@@ -74,7 +77,7 @@ def _parts(model: type[BaseModel], place: str) -> Iterator[str]:
 
 
 def _of(model: type[BaseModel]) -> Iterator[str]:
-    """What the docstrings of the model and those that it extends say, and its fields, one per line."""
+    """Yield the docstrings of a model and of those that it extends, and its fields, one per line."""
     for one in reversed(model.__mro__):
         own = vars(one).get("__doc__")
         if own and issubclass(one, BaseModel) and one.model_fields:
@@ -89,11 +92,14 @@ def _of(model: type[BaseModel]) -> Iterator[str]:
 
 
 def _type(field: dict[str, Any], schema: dict[str, Any]) -> str:
-    """A type of JSON's schemas in words: ``whole number at least 1, or null``."""
+    """Format a type of JSON's schemas in words: ``whole number at least 1, or null``."""
     if "$ref" in field:
         return _type(schema["$defs"][field["$ref"].rpartition("/")[2]], schema)
     if "anyOf" in field:
-        return ", or ".join(_type(one, schema) for one in field["anyOf"])
+        choices = field["anyOf"]
+        if choices[-1].get("type") == "number":  # which whole numbers are, too
+            choices = [choice for choice in choices if choice != choices[-1] | {"type": "integer"}]
+        return ", or ".join(_type(choice, schema) for choice in choices)
     if "enum" in field or "const" in field:
         return " | ".join(map(_plain, field.get("enum", [field.get("const")])))
     word = "path" if field.get("format") == "path" else _TYPES.get(field.get("type", ""), "anything")
@@ -107,7 +113,7 @@ def _type(field: dict[str, Any], schema: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    """A value as it is written in YAML."""
+    """Format a value as it is written in YAML."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_plain, value))}]"
     if value is None or isinstance(value, bool):

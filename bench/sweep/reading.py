@@ -1,21 +1,27 @@
-"""Reading a sweep file, and checking the names and settings in it; neither data nor weights are opened."""
+"""Reading a sweep file, and checking the names and settings in it; neither data nor weights are opened.
+
+Keys and names are checked before torch is loaded, so that a misspelt one is found at once.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 from pydantic import ValidationError
 
-from splitbench.bench.backbones import registry
 from splitbench.bench.sweep.cells import settings_of, variant_of
 from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, MethodSpec, Sweep
+from splitbench.bench.utils import user_code
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import DATASETS, METHODS
+from splitbench.bench.utils.registry import Registry
 from splitbench.bench.utils.validation_errors import format_validation_error
 from splitbench.bench.utils.yaml_file import read_yaml
 from splitbench.datasets.base import Subset
-from splitbench.methods.base import Settings
+
+if TYPE_CHECKING:
+    from splitbench.methods.base import Settings
 
 
 def read(path: Path) -> Sweep:
@@ -49,10 +55,25 @@ def check(content: Any, place: str) -> Sweep:
         sweep = Sweep.model_validate(content)
     except ValidationError as error:
         raise UserError(format_validation_error(error, place, Sweep)) from None
-    faults = [*_faults(sweep, place)]
-    if faults:
-        raise UserError("\n".join(faults))
+    for find_faults in (_unknown_names, _faults):
+        if faults := [*find_faults(sweep, place)]:
+            raise UserError("\n".join(faults))
     return sweep
+
+
+def _unknown_names(sweep: Sweep, place: str) -> Iterator[str]:
+    """Yield a line for each dataset and method that no file is called after; nothing is imported for it."""
+    kinds: list[tuple[str, Sequence[DatasetSpec | MethodSpec], Registry[Any]]] = [
+        ("datasets", sweep.datasets, DATASETS),
+        ("methods", sweep.methods, METHODS),
+    ]
+    for kind, specs, registry in kinds:
+        for index, spec in enumerate(specs):
+            try:
+                if not user_code.is_import_path(spec.name):
+                    registry.check(spec.name)
+            except UserError as error:
+                yield f"{place}: {kind}.{index}.name: {error}"
 
 
 class _OtherTaskError(UserError):
@@ -124,6 +145,8 @@ def _check_dataset(spec: DatasetSpec, place: str, task: str) -> None:
 
 
 def _check_backbone(spec: BackboneSpec, place: str, task: str) -> None:
+    from splitbench.bench.backbones import registry
+
     try:
         registry.check_name(spec.name)
     except UserError as error:

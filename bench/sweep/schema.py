@@ -15,7 +15,7 @@ from pydantic import (
 
 from splitbench.bench.utils import renamed
 from splitbench.bench.utils.errors import UserError, nearest
-from splitbench.bench.utils.precision import Precision
+from splitbench.bench.utils.precisions import Precision
 from splitbench.bench.utils.validation_errors import shorten
 from splitbench.datasets.base import Subset, Task
 

@@ -2,21 +2,24 @@
 
 A plugin is a module of its folder other than ``base``, and is called as the file is, with ``-`` for ``_``:
 ``quantize_rle.py`` holds ``quantize-rle`` in a module-level ``METHOD``. Helpers lie in subfolders. Nothing is imported
-before it is asked for, so a file that cannot be imported troubles nobody who does not use it.
+before it is asked for: names are checked before torch is loaded, and a file that cannot be imported troubles nobody who
+does not use it.
 """
 
 import pkgutil
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from splitbench import datasets, methods
 from splitbench.bench.utils import user_code
 from splitbench.bench.utils.errors import UserError, format_error
 from splitbench.bench.utils.registry import Registry
-from splitbench.datasets.base import DatasetKind
-from splitbench.methods.base import Method
+
+if TYPE_CHECKING:
+    from splitbench.datasets.base import DatasetKind
+    from splitbench.methods.base import Method
 
 T = TypeVar("T")
 
@@ -25,12 +28,12 @@ class PluginRegistry(Registry[T]):
     """The plugins of a package, and users' own.
 
     Args:
-        package: The package. Its ``__path__`` is searched each time.
+        package: The package's name. Its path is searched each time.
         attribute: What a module calls its plugin: ``METHOD``.
-        protocol: The protocol that plugins follow. What it declares itself is required of each.
+        protocol: The protocol in the package's ``base`` that plugins follow. What it declares is required of each.
     """
 
-    def __init__(self, package: ModuleType, attribute: str, protocol: type) -> None:
+    def __init__(self, package: str, attribute: str, protocol: str) -> None:
         kind = attribute.lower()
         own = f"one of your own is named by its import path, as in my_package.my_module:{attribute}, or lies as a file"
         super().__init__(kind, f"{own} in {kind}s/")
@@ -38,7 +41,8 @@ class PluginRegistry(Registry[T]):
 
     def find_names(self) -> Iterator[str]:
         """Yield the names of the package's plugins."""
-        for module in pkgutil.iter_modules(self.package.__path__):
+        spec = find_spec(self.package)
+        for module in pkgutil.iter_modules(spec.submodule_search_locations if spec else None):
             if not module.ispkg and module.name != "base":
                 yield module.name.replace("_", "-")
 
@@ -61,7 +65,7 @@ class PluginRegistry(Registry[T]):
     def module(self, name: str) -> ModuleType:
         """Import the module of one of the package's plugins. Raise UserError where that fails."""
         try:
-            return import_module(f"{self.package.__name__}.{name.replace('-', '_')}")
+            return import_module(f"{self.package}.{name.replace('-', '_')}")
         except ModuleNotFoundError as error:
             raise UserError(f"the {self.kind} {name} needs the package {error.name}: install it") from error
         except Exception as error:
@@ -76,16 +80,18 @@ class PluginRegistry(Registry[T]):
             raise UserError(
                 f"{place} is the class {plugin.__name__}, not an object of it: write `{self.attribute} = ...()`"
             )
-        declared = {*self.protocol.__annotations__, *(name for name in vars(self.protocol) if not name.startswith("_"))}
+        protocol = getattr(import_module(f"{self.package}.base"), self.protocol)
+        declared = {*protocol.__annotations__, *(name for name in vars(protocol) if not name.startswith("_"))}
         missing = sorted(name for name in declared if not hasattr(plugin, name))
         if missing:
-            described = f"{self.protocol.__module__}.{self.protocol.__name__}"
-            raise UserError(f"{place} lacks {', '.join(missing)} to be a {self.kind} (see {described})")
+            raise UserError(
+                f"{place} lacks {', '.join(missing)} to be a {self.kind} (see {self.package}.base.{self.protocol})"
+            )
         return plugin
 
 
-METHODS: PluginRegistry[Method] = PluginRegistry(methods, "METHOD", Method)
-DATASETS: PluginRegistry[DatasetKind] = PluginRegistry(datasets, "DATASET", DatasetKind)
+METHODS: "PluginRegistry[Method]" = PluginRegistry("splitbench.methods", "METHOD", "Method")
+DATASETS: "PluginRegistry[DatasetKind]" = PluginRegistry("splitbench.datasets", "DATASET", "DatasetKind")
 
 BUNDLED_METHODS = frozenset(
     {

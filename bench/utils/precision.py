@@ -6,13 +6,14 @@ precision; what they return is converted back to the head's precision before the
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-Precision = Literal["float32", "bfloat16", "float16"]
+from splitbench.bench.utils.precisions import Precision
+
 T = TypeVar("T")
 _HALF_PRECISION = (torch.bfloat16, torch.float16)
 _DEVICES = ("cpu", "cuda")

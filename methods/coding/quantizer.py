@@ -28,7 +28,7 @@ class Settings(base.Settings):
     ``rounding: deadzone`` makes more levels zero.
     """
 
-    bits: Annotated[int | float, Field(ge=1, le=8), AfterValidator(whole)]
+    bits: Annotated[Annotated[int, Field(ge=1, le=8)] | Annotated[float, Field(ge=1, le=8)], AfterValidator(whole)]
     granularity: linear.Granularity = "tensor"
     range: Literal["image", "calibrated"] = "image"
     clip: ranges.Clip = "none"

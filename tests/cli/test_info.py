@@ -60,7 +60,7 @@ def test_methods_tells_one_methods_settings(capsys):
     fields = METHODS.get("quantize-rle").Settings.model_fields
     assert list(told) == list(fields)
     assert told["range"][1:] == ["image", "|", "calibrated", str(fields["range"].default)]
-    assert told["bits"][1:] == ["whole", "number", "at", "least", "1", "and", "at", "most", "8", "no", "default"]
+    assert told["bits"][1:] == ["number", "at", "least", "1", "and", "at", "most", "8", "no", "default"]
     assert splitbench("methods", "quantise") == 2
     assert "my_package.my_module:METHOD" in capsys.readouterr().err
 

@@ -92,6 +92,7 @@ def test_values_that_are_no_numbers_are_refused(bad):
 def test_bits_may_lie_between_whole_numbers_which_stay_what_they_are():
     assert [Settings(bits=bits).top + 1 for bits in (1, 1.6, 2, 2.5, 3.0, 8)] == [2, 3, 4, 6, 8, 256]
     assert Settings(bits=3.0).model_dump_json() == Settings(bits=3).model_dump_json()
+    assert repr(Settings(bits=3).model_dump(mode="json")["bits"]) == "3"  # as keys hold it
     x = torch.randn(1, 8, 32, 32, generator=torch.Generator().manual_seed(0)).relu()
     sizes = [len(codec((x,), bits=bits).encode((x,))[0].data) for bits in (2, 2.3, 2.6, 3)]
     assert sizes == sorted(sizes) and len(set(sizes)) == 4
