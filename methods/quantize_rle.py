@@ -6,7 +6,8 @@ The code is our own, in three steps per image and tensor:
 
 1. *Range*. Per tensor or per channel, from the image itself (``range: image``; sent with it) or fitted once on
    calibration images (``range: calibrated``; stored on both sides, not sent). ``clip: mse`` narrows it to the share of
-   the full range that quantizes with the least squared error; ``clip: none`` takes the full range.
+   the full range that quantizes with the least squared error, ``clip: model`` to what a model of its distribution
+   expects to (``coding/laplace_clip.py``); ``clip: none`` takes the full range.
 2. *Quantization* to b bits with an exact zero (``coding/linear.py``), to the nearest level or with a dead zone
    (``rounding``); symbol 0 is the zero point.
 3. *Zero-run-length coding* of the symbols in memory order (channel by channel, row by row; ``coding/zero_runs.py``;
