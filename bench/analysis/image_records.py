@@ -12,7 +12,10 @@ from splitbench.bench.results.names import Row
 
 
 def read_records(row: Row, names: Iterable[str]) -> Records | None:
-    """Read some of a cell's records; None where its run's folder lacks any of them (the CSV was moved, say).
+    """Read some of a cell's records.
+
+    None where its run's folder lacks any of them (the CSV was moved, say), or has those of another result: their bytes
+    have another mean than the row.
 
     Args:
         row: a row of :func:`splitbench.bench.results.table.read`.
@@ -20,6 +23,8 @@ def read_records(row: Row, names: Iterable[str]) -> Records | None:
     """
     try:
         with np.load(_path(row), allow_pickle=False) as archive:
+            if "bytes" in archive and not np.isclose(archive["bytes"].mean(), row["bytes_mean"], rtol=1e-9):
+                return None
             return {name: archive[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

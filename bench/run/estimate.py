@@ -55,7 +55,7 @@ def format_estimate(sweep: Sweep, sources: Sources) -> Iterator[str]:
     if trainings:
         verb = "is" if len(trainings) == 1 else "are"
         points = f"{format_count(len(trainings), 'rate point')} {verb} trained first"
-        yield f"{points}; {len(trainings & bundled.keys())} of them ship trained"
+        yield f"{points}; {len(trainings & bundled.keys())} of them are bundled trained"
 
 
 def _examined(pass_: Pass, sources: Sources, faults: Faults) -> _Examined:
@@ -65,7 +65,11 @@ def _examined(pass_: Pass, sources: Sources, faults: Faults) -> _Examined:
     counts = format_count(len(pass_.dataset), "image"), format_count(len(pass_.planned), "cell")
     macs, seconds = _work(pass_, backbone, sources)
     return _Examined(
-        lines=(f"{pass_.title}: {', '.join(counts)}", *(f"  {one.key}  {one.cell}" for one in pass_.planned)),
+        lines=(
+            f"{pass_.title}: {', '.join(counts)}",
+            *(f"  warning: {warning}" for warning in pass_.warnings),
+            *(f"  {one.key}  {one.cell}" for one in pass_.planned),
+        ),
         cells=len(pass_.planned),
         pairs=len(pass_.dataset) * len(pass_.planned),
         macs=macs,

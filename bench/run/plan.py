@@ -239,6 +239,8 @@ class _CellPlanner:
         subsets, needs = self.subsets, METHODS.get(cell.method).needs(cell.settings)
         ingredients = cell_ingredients(cell, subsets.spec, subsets.fingerprint("evaluation"), self.backbone)
         ingredients |= {"precision": self.precision}
+        if self.precision != "float32" and cell.split == "output":
+            ingredients["answers"] = "float32"  # earlier versions sent them in the network's own precision
         if "calibration" in needs:
             ingredients["calibration"] = subsets.fingerprint("calibration")
             self.used["calibration"] = subsets.get("calibration")

@@ -94,7 +94,11 @@ def file_word(word: str) -> str:
 
 
 def folder_for(path: Path, option: str) -> Path:
-    """Return ``path``, given by an option, if it is a folder or can become one. Raises UserError otherwise."""
+    """Return ``path``, given by an option, if it is a folder or can become one, with a ``~`` at its start expanded.
+
+    Raises UserError otherwise.
+    """
+    path = path.expanduser()
     existing = next((place for place in (path, *path.parents) if place.exists()), path)
     if not existing.is_dir():
         raise UserError(f"{existing} is a file: {option} takes a folder")
@@ -104,7 +108,11 @@ def folder_for(path: Path, option: str) -> Path:
 
 
 def file_for(path: Path, option: str, example: str) -> Path:
-    """Return ``path``, given by an option, if it is a file or can become one. Raises UserError otherwise."""
+    """Return ``path``, given by an option, if it is a file or can become one, with a ``~`` at its start expanded.
+
+    Raises UserError otherwise.
+    """
+    path = path.expanduser()
     if path.is_dir():
         raise UserError(f"{path} is a folder: {option} takes a file, as in {path / example}")
     folder_for(path.parent, option)

@@ -7,6 +7,7 @@ does not use it.
 """
 
 import pkgutil
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -41,8 +42,10 @@ class PluginRegistry(Registry[T]):
 
     def find_names(self) -> Iterator[str]:
         """Yield the names of the package's plugins."""
-        spec = find_spec(self.package)
-        for module in pkgutil.iter_modules(spec.submodule_search_locations if spec else None):
+        imported = sys.modules.get(self.package)
+        spec = find_spec(self.package) if imported is None else None  # which imports nothing
+        path = imported.__path__ if imported is not None else spec.submodule_search_locations if spec else []
+        for module in pkgutil.iter_modules(path):
             if not module.ispkg and module.name != "base":
                 yield module.name.replace("_", "-")
 

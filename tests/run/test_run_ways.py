@@ -79,6 +79,15 @@ def test_precision_is_part_of_a_cells_key_where_it_is_not_float32(sweep, photogr
     assert len(keys("float32") | keys("bfloat16") | keys("float16")) == 15
 
 
+def test_answers_of_half_precision_networks_have_new_keys_since_they_are_sent_in_float32(sweep, photographs):
+    for precision in ("float32", "bfloat16"):
+        sweep.write_text(f"{SWEEP}precision: {precision}\n")
+        (one,) = passes(read(sweep), Sources(data=photographs))
+        marked = {p.cell.split for p in one.planned if p.ingredients.get("answers") == "float32"}
+        assert marked == ({"output"} if precision == "bfloat16" else set())
+        assert "output" in {p.cell.split for p in one.planned}
+
+
 def test_the_benchmark_measures_and_writes_json(tmp_path, monkeypatch, capsys):
     out = tmp_path / "folder" / "benchmark.json"
     parts = ("sweep", "quantize-rle", "profile", "intervals", "drawing")

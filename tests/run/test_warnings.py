@@ -12,6 +12,7 @@ from splitbench.bench.results.store import Store
 from splitbench.bench.results.table import read
 from splitbench.bench.results.warnings_text import join_warnings, split_warnings
 from splitbench.bench.run import runner
+from splitbench.bench.run.estimate import format_estimate
 from splitbench.bench.run.plan import passes
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.reading import read as read_sweep
@@ -78,6 +79,12 @@ def test_a_repeated_run_says_them_again(sweep):
     _, said = run(sweep)
     for sentence in (NUMBERED, PASSED_OVER, LEFT_OUT, BY_CHANCE):
         assert [line for line in said if sentence in line and line.startswith("warning: ")]
+
+
+def test_validate_says_what_is_known_before_anything_is_measured(sweep):
+    lines = [*format_estimate(read_sweep(sweep), Sources(sweep.parent / "data"))]
+    for sentence in (NUMBERED, PASSED_OVER):
+        assert [line for line in lines if line.startswith("  warning: ") and sentence in line]
 
 
 def test_rows_that_an_earlier_version_stored_get_what_is_known_of_data_and_backbone(sweep):

@@ -33,7 +33,8 @@ def described(
         UserError: unknown backbone, weights that cannot be had, unreadable images, a model that cannot be traced,
             preprocessing that does not fit.
     """
-    if figure is not None and file_for(figure, "--plot", "splits.png").suffix.lower() not in _FIGURES:
+    figure = None if figure is None else file_for(figure, "--plot", "splits.png")
+    if figure is not None and figure.suffix.lower() not in _FIGURES:
         raise UserError(f"{figure}: --plot takes a file ending in {', '.join(_FIGURES)}")
     backbone, example = _opened(name, weights, images, _fields(preprocessing))
     model = backbone.model

@@ -91,7 +91,7 @@ def test_a_run_trains_once_and_tells_what_it_cost(sweep, tmp_path, capsys, reque
 
 def test_validate_tells_how_many_rate_points_are_trained(sweep, capsys):
     assert splitbench("validate", sweep) == 0
-    assert capsys.readouterr().out.endswith("3 rate points are trained first; 0 of them ship trained\n")
+    assert capsys.readouterr().out.endswith("3 rate points are trained first; 0 of them are bundled trained\n")
 
 
 def test_frozen_stays_frozen_and_retrained_does_not(sweep, tmp_path):
