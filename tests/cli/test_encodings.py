@@ -69,7 +69,8 @@ def test_a_path_in_a_sweep_that_the_machine_cannot_name_is_a_sentence(tmp_path):
     assert code == 2 and err.startswith(b"error: imagenet: data folder not found") and rb"gr\xf6\xdfe" in err
 
 
-def test_names_that_are_no_text_are_escaped_in_files_and_in_the_log(tmp_path):
+def test_names_that_are_no_text_are_escaped_in_files_and_in_the_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(LOG, "propagate", False)  # pytest-xdist cannot send what pytest would capture
     name = os.fsdecode(b"gr\xf6\xdfe")
     assert write_text(tmp_path / "a.txt", name).read_text(encoding="utf-8") == "gr\\udcf6\\udcdfe\n"
     with log_to(tmp_path):
