@@ -291,9 +291,8 @@ def benchmark(
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Measure how fast splitbench is here: against the naive way, what is least, and other coders. Takes minutes."""
-    from splitbench.bench.tools.speed import FULL, PARTS, QUICK
-    from splitbench.bench.tools.speed import benchmark as measured
+    """Measure splitbench's speed against a naive evaluator, the work no sweep can avoid, and other coders: minutes."""
+    from splitbench.bench.tools.speed import FULL, PARTS, QUICK, run_benchmark
     from splitbench.bench.utils import devices
     from splitbench.bench.utils.errors import nearest
 
@@ -301,7 +300,7 @@ def benchmark(
     for name in parts:
         if name not in PARTS:
             raise UserError(f"no part {name!r} of the benchmark{nearest(name, PARTS)}: there are {', '.join(PARTS)}")
-    for line in measured(QUICK if quick else FULL, devices.select(device), out, parts):
+    for line in run_benchmark(QUICK if quick else FULL, devices.select(device), out, parts):
         print(line, flush=True)
 
 

@@ -14,7 +14,7 @@ from splitbench.bench.run.executors.base import run_in_process
 from splitbench.bench.run.plan import passes
 from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.reading import read
-from splitbench.bench.tools.speed import QUICK, profile, sweep
+from splitbench.bench.tools.speed import QUICK, stages, sweep
 from splitbench.bench.training import Recipe
 from splitbench.bench.training.methods import MethodTrainer, TrainingInputs, Trainings
 from splitbench.bench.training.metrics import Means
@@ -263,4 +263,4 @@ def test_the_benchmark_runs_all_on_the_device(monkeypatch):
     monkeypatch.setattr(pipeline, "coder_thread_count", lambda _: 0)
     size = replace(QUICK.sweep, crop=32, bits=(4,), images=1)
     with pretended():
-        assert [*sweep.compared(size, 1, CUDA)] and [*profile.shares(size, 1, CUDA)]
+        assert [*sweep.measure_sweep(size, 1, CUDA)] and [*stages.measure_stages(size, 1, CUDA)]

@@ -1,14 +1,14 @@
-"""How fast splitbench is on this machine: ratios of what was measured in the same run, as medians with their spread.
+"""Benchmarks of splitbench on this machine: ratios of times measured in the same run, as medians with their spread.
 
 sweep          a sweep against the naive evaluator, and against the floor: decoding, the trunk and the tails alone
-profile        what a sweep's time goes to: decoding, the trunk, codecs, tails, scoring
+profile        the share of each stage in a sweep's time: decoding, the trunk, codecs, tails, scoring
 quantize-rle   the zero-run coder against zlib and zstd on the same symbols
-codecs         every way of coding a cut without training, by time and bytes against zlib
+codecs         every codec that needs no training, by time and bytes against zlib
 range          range coding against CompressAI's own with the same tables
-split          head and tail against the whole model, and the seconds that splitting takes
-memory         the peak of a sweep of many rate points against that of a few
-intervals      the bootstrap over images of a detection cell, as many as COCO's validation part has
-drawing        the pictures of the synthetic datasets
+split          head and tail against the whole model, and the time to split it
+memory         peak memory of a sweep with many rate points against one with few
+intervals      the bootstrap interval of a detection cell with as many images as COCO's validation set
+drawing        rendering the images of the synthetic datasets
 """
 
 import json
@@ -19,60 +19,81 @@ from pathlib import Path
 
 import torch
 
-from splitbench.bench.tools.speed import codecs, coders, drawing, intervals, memory, profile, splits, sweep
-from splitbench.bench.tools.speed.measured import Measured, UnavailableError
+from splitbench.bench.tools.speed import codecs, drawing, intervals, memory, splits, stages, sweep, symbol_coders
+from splitbench.bench.tools.speed.measurement import Measurement, UnavailableError
 from splitbench.bench.utils import devices, provenance
 from splitbench.bench.utils.files import write_file
 
 
 @dataclass(frozen=True)
-class Size:
-    """How much is measured. ``rounds`` are repetitions of everything that is compared, one after the other."""
+class BenchmarkSize:
+    """Size of each part of the benchmark; ``rounds`` counts the repetitions of everything that is compared."""
 
     rounds: int
-    sweep: sweep.Size
+    sweep: sweep.SweepSize
     symbols: int
     channels: int
-    memory: memory.Size
+    memory: memory.MemorySize
     splits: tuple[str, ...]
     images: int
     drawn: int
 
 
-FULL = Size(
-    5,
-    sweep.Size("torchvision/resnet50", 224, (1, 2, 3, 4, 5, 6, 7, 8), 32, 16),
-    4_000_000,
-    128,
-    memory.FULL,
-    splits.FULL,
-    5000,
-    200,
+FULL = BenchmarkSize(
+    rounds=5,
+    sweep=sweep.SweepSize("torchvision/resnet50", crop=224, bits=(1, 2, 3, 4, 5, 6, 7, 8), images=32, batch=16),
+    symbols=4_000_000,
+    channels=128,
+    memory=memory.FULL,
+    splits=splits.FULL,
+    images=5000,
+    drawn=200,
 )
-QUICK = Size(2, sweep.Size("torchvision/resnet18", 64, (2, 4), 4, 2), 100_000, 8, memory.QUICK, splits.QUICK, 100, 20)
+QUICK = BenchmarkSize(
+    rounds=2,
+    sweep=sweep.SweepSize("torchvision/resnet18", crop=64, bits=(2, 4), images=4, batch=2),
+    symbols=100_000,
+    channels=8,
+    memory=memory.QUICK,
+    splits=splits.QUICK,
+    images=100,
+    drawn=20,
+)
 
 PARTS = ("sweep", "profile", "quantize-rle", "codecs", "range", "split", "memory", "intervals", "drawing")
 
 
-def benchmark(size: Size, device: torch.device, out: Path, parts: tuple[str, ...] = PARTS) -> Iterator[str]:
-    """Measure the parts, one line for each number, and write all into a JSON file in the end."""
-    measure: dict[str, Callable[[], Iterator[Measured]]] = {
-        "sweep": lambda: sweep.compared(size.sweep, size.rounds, device),
-        "profile": lambda: profile.shares(size.sweep, size.rounds, device),
-        "quantize-rle": lambda: coders.zero_runs_compared(size.symbols, size.rounds),
-        "codecs": lambda: codecs.compared(size.symbols // 4, size.rounds),
-        "range": lambda: coders.range_compared(size.channels, size.rounds),
-        "split": lambda: splits.compared(size.splits, size.rounds, device),
-        "memory": lambda: memory.compared(size.memory, device),
-        "intervals": lambda: intervals.timed(size.images, size.rounds),
-        "drawing": lambda: drawing.timed(size.drawn, size.rounds),
+def run_benchmark(
+    size: BenchmarkSize, device: torch.device, out: Path, parts: tuple[str, ...] = PARTS
+) -> Iterator[str]:
+    """Run the parts of the benchmark, and write all measurements into a JSON file at the end.
+
+    Args:
+        size: How much each part measures.
+        device: Where networks run.
+        out: The JSON file.
+        parts: Which of ``PARTS`` to run.
+
+    Yields:
+        One line for each measurement, as soon as it is made.
+    """
+    measure: dict[str, Callable[[], Iterator[Measurement]]] = {
+        "sweep": lambda: sweep.measure_sweep(size.sweep, size.rounds, device),
+        "profile": lambda: stages.measure_stages(size.sweep, size.rounds, device),
+        "quantize-rle": lambda: symbol_coders.measure_zero_runs(size.symbols, size.rounds),
+        "codecs": lambda: codecs.measure_codecs(size.symbols // 4, size.rounds),
+        "range": lambda: symbol_coders.measure_range_coder(size.channels, size.rounds),
+        "split": lambda: splits.measure_splits(size.splits, size.rounds, device),
+        "memory": lambda: memory.measure_memory(size.memory, device),
+        "intervals": lambda: intervals.measure_intervals(size.images, size.rounds),
+        "drawing": lambda: drawing.measure_drawing(size.drawn, size.rounds),
     }
-    found: list[Measured] = []
+    measurements: list[Measurement] = []
     for part in parts:
         try:
-            for one in measure[part]():
-                found.append(one)
-                yield str(one)
+            for measurement in measure[part]():
+                measurements.append(measurement)
+                yield str(measurement)
         except UnavailableError as error:
             yield f"skipped {part}: {error}"
     machine = {
@@ -85,6 +106,6 @@ def benchmark(size: Size, device: torch.device, out: Path, parts: tuple[str, ...
         "commit": provenance.commit(),
         "date": provenance.now(),
     }
-    content = {"machine": machine, "measured": [asdict(one) | one.summary() for one in found]}
+    content = {"machine": machine, "measured": [asdict(item) | item.summary() for item in measurements]}
     write_file(out, json.dumps(content, indent=1))
     yield f"wrote {out}"

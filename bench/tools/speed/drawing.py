@@ -1,15 +1,15 @@
-"""How fast the synthetic datasets' pictures are drawn, on one core."""
+"""The rate at which images of the synthetic datasets are rendered, on one core."""
 
 import time
 from collections.abc import Iterator
 
-from splitbench.bench.tools.speed.measured import Measured, in_turn
+from splitbench.bench.tools.speed.measurement import Measurement, time_in_turn
 from splitbench.datasets import synthetic, synthetic_detection
 from splitbench.datasets.base import Dataset
 
 
-def timed(images: int, rounds: int) -> Iterator[Measured]:
-    """Images of classification and of detection per second, in each round others (some are kept for a second look)."""
+def measure_drawing(images: int, rounds: int) -> Iterator[Measurement]:
+    """Measure images per second of both datasets; each round draws other images, as datasets cache some."""
     options = synthetic.Options()
     views = {
         "classification": synthetic.DATASET.load(options, "train"),
@@ -21,6 +21,6 @@ def timed(images: int, rounds: int) -> Iterator[Measured]:
         for _ in range(images):
             view.image(next(indices))
 
-    seconds = in_turn([lambda view=view: draw(view) for view in views.values()], rounds, time.thread_time)  # type: ignore[misc]
-    for name, taken in zip(views, seconds, strict=True):
-        yield Measured(f"drawing synthetic images, {name}", "images/s", [images / s for s in taken])
+    seconds = time_in_turn([lambda view=view: draw(view) for view in views.values()], rounds, time.thread_time)  # type: ignore[misc]
+    for name, times in zip(views, seconds, strict=True):
+        yield Measurement(f"drawing synthetic images, {name}", "images/s", [images / s for s in times])

@@ -1,4 +1,4 @@
-"""How long a detection cell's interval takes: average precision in all bootstrap samples, from made-up matches."""
+"""Time to compute a detection cell's interval: average precision in all bootstrap samples, from random matches."""
 
 import time
 from collections.abc import Iterator
@@ -8,35 +8,35 @@ import numpy.typing as npt
 
 from splitbench.bench.metrics.bootstrap import SAMPLES, average_precisions
 from splitbench.bench.metrics.records import Records
-from splitbench.bench.tools.speed.measured import Measured, in_turn
+from splitbench.bench.tools.speed.measurement import Measurement, time_in_turn
 
 _CATEGORIES = 80
-_WANTED = 7.3
-"""Boxes per image; COCO's validation part has 36,781 in 5,000 images."""
-_FOUND = 100
-"""Detections per image, the most that COCO counts."""
-_RIGHT = 0.05
-"""The share of them that match a box at the lowest overlap."""
+_BOXES = 7.3
+"""Boxes per image; COCO's validation set has 36,781 in 5,000 images."""
+_DETECTIONS = 100
+"""Detections per image, the maximum that COCO's protocol counts."""
+_MATCHED = 0.05
+"""Share of detections that match a box at the lowest overlap."""
 _AIM = 10.0  # seconds of one core
 
 
-def timed(images: int, rounds: int) -> Iterator[Measured]:
-    """Seconds of one core for as many images, as many categories as COCO has, and 100 detections in each image."""
-    records = made_up(images)
-    (seconds,) = in_turn([lambda: average_precisions(records)], rounds, time.thread_time)
+def measure_intervals(images: int, rounds: int) -> Iterator[Measurement]:
+    """Measure seconds of one core, with as many categories as COCO and 100 detections in each image."""
+    records = random_records(images)
+    (seconds,) = time_in_turn([lambda: average_precisions(records)], rounds, time.thread_time)
     title = f"interval of AP: {images} images, {SAMPLES} bootstrap samples"
-    yield Measured(title, "s", seconds, _AIM, below=True)
+    yield Measurement(title, "s", seconds, _AIM, below=True)
 
 
-def made_up(images: int) -> Records:
-    """Records of detections some of which are right, up to an overlap that differs; 1 in 100 is ignored."""
+def random_records(images: int) -> Records:
+    """Draw records of detections; some match a box, up to a random overlap, and 1 in 100 is ignored."""
     rng = np.random.default_rng(0)
-    count = images * _FOUND
-    overlaps = np.where(rng.random(count) < _RIGHT, rng.integers(1, 11, count), 0)
+    count = images * _DETECTIONS
+    overlaps = np.where(rng.random(count) < _MATCHED, rng.integers(1, 11, count), 0)
     matched: npt.NDArray[np.int64] = (1 << overlaps) - 1
-    truths = rng.poisson(_WANTED, images)
+    truths = rng.poisson(_BOXES, images)
     return {
-        "detections": np.full(images, _FOUND),
+        "detections": np.full(images, _DETECTIONS),
         "labels": rng.integers(0, _CATEGORIES, count),
         "scores": (rng.random(count) + (overlaps > 0)).astype(np.float32) / 2,
         "matched": matched.astype(np.uint16),

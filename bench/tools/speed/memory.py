@@ -1,18 +1,20 @@
-"""Peak memory of a sweep of few and of many rate points, each in a process of its own: the host's, or the GPU's."""
+"""Peak memory, of the host or the GPU, of a sweep with few and with many rate points, each in a separate process."""
 
+import json
 import resource
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from splitbench.bench.evaluation import measure
 from splitbench.bench.tools.speed import sweep
-from splitbench.bench.tools.speed.measured import Measured
+from splitbench.bench.tools.speed.measurement import Measurement
 from splitbench.bench.utils import devices
 
 _FEW: dict[str, list[object]] = {"bits": [2, 4, 6, 8]}
@@ -21,12 +23,12 @@ _MANY: dict[str, list[object]] = {
     "literals": ["fixed", "rice"],
     "rounding": ["nearest", "deadzone"],
 }
-_MOST = 1.1
+_AIM = 1.1
 
 
 @dataclass(frozen=True)
-class Size:
-    """A backbone, and how many images it is shown, in batches."""
+class MemorySize:
+    """A backbone, and the number of images to run it on, in batches."""
 
     backbone: str
     crop: int
@@ -34,34 +36,33 @@ class Size:
     batch: int
 
 
-FULL = Size("torchvision/resnet50", 224, 16, 8)
-QUICK = Size("torchvision/resnet18", 64, 4, 2)
+FULL = MemorySize("torchvision/resnet50", 224, 16, 8)
+QUICK = MemorySize("torchvision/resnet18", 64, 4, 2)
 
 
-def compared(size: Size, device: torch.device) -> Iterator[Measured]:
-    """32 rate points against 4."""
-    few, many = (_measured(size, points, device) for points in ("few", "many"))
-    yield Measured("memory, 4 rate points", "MB", [few / 1e6])
-    yield Measured("memory, 32 rate points", "MB", [many / 1e6])
-    yield Measured("memory, 32 rate points against 4", "times", [many / few], _MOST, below=True)
+def measure_memory(size: MemorySize, device: torch.device) -> Iterator[Measurement]:
+    """Compare peak memory of 32 rate points with that of 4."""
+    few, many = (_peak_in_process(size, points, device) for points in ("few", "many"))
+    yield Measurement("memory, 4 rate points", "MB", [few / 1e6])
+    yield Measurement("memory, 32 rate points", "MB", [many / 1e6])
+    yield Measurement("memory, 32 rate points against 4", "times", [many / few], _AIM, below=True)
 
 
-def _measured(size: Size, points: str, device: torch.device) -> float:
-    words = (size.backbone, size.crop, size.images, size.batch, points, torch.get_num_threads(), device)
-    command = [sys.executable, "-m", "splitbench.bench.tools.speed.memory", *map(str, words)]
+def _peak_in_process(size: MemorySize, points: str, device: torch.device) -> float:
+    arguments = {**asdict(size), "points": points, "threads": torch.get_num_threads(), "device": str(device)}
+    command = [sys.executable, "-m", "splitbench.bench.tools.speed.memory", json.dumps(arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
     if done.returncode != 0:
         raise RuntimeError(f"measuring memory failed: {done.stderr.strip()[-500:]}")
     return float(done.stdout.split()[-1])
 
 
-def _main(backbone: str, crop: str, images: str, batch: str, points: str, threads: str, device: str) -> None:
-    torch.set_num_threads(int(threads))
+def _main(*, points: str, threads: int, device: str, **size: Any) -> None:
+    torch.set_num_threads(threads)
     chosen = devices.select(device)
-    size = sweep.Size(backbone, int(crop), (), int(images), int(batch))
     with tempfile.TemporaryDirectory() as folder:
         settings = _FEW if points == "few" else _MANY
-        prepared = sweep.opened(size, Path(folder), chosen, **settings)
+        prepared = sweep.prepare_sweep(sweep.SweepSize(bits=(), **size), Path(folder), chosen, **settings)
         shard = measure(prepared)
     if shard.failed:
         raise RuntimeError(str(shard.failed))
@@ -69,9 +70,9 @@ def _main(backbone: str, crop: str, images: str, batch: str, points: str, thread
 
 
 def _peak() -> int:
-    """The most bytes of memory that this process has had.
+    """Return this process's peak memory in bytes.
 
-    On Linux not as ``getrusage`` tells it: there, a process begins with the peak of the one that started it.
+    On Linux, ``getrusage`` will not do: a process inherits the peak of the one that started it.
     """
     status = Path("/proc/self/status")
     if status.is_file():
@@ -81,4 +82,4 @@ def _peak() -> int:
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    _main(**json.loads(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Split models against whole ones: what a split costs once, and what head and tail cost at every image."""
+"""Split models against whole ones: the time to split, and the time of head and tail for every image."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ import torch
 from splitbench.bench.split import default_example, split
 from splitbench.bench.split.detection import default_images, is_torchvisions, small_images
 from splitbench.bench.split.points import auto_points, split_points
-from splitbench.bench.tools.speed.measured import Measured, in_turn, ratios
+from splitbench.bench.tools.speed.measurement import Measurement, ratios, time_in_turn
 from splitbench.bench.tools.support.splittable import random_model
 
 FULL = (
@@ -26,17 +26,17 @@ FULL = (
 )
 QUICK = ("torchvision/squeezenet1_1",)
 
-_SECONDS = 5.0  # a few, for what is done once
-_RATIO = 1.05
+_SPLIT_AIM = 5.0  # seconds, once per split
+_RATIO_AIM = 1.05
 
 
 @torch.no_grad()
-def compared(names: tuple[str, ...], rounds: int, device: torch.device) -> Iterator[Measured]:
-    """Models with random weights, cut at the stage in their middle; one image, or two for a detector.
+def measure_splits(names: tuple[str, ...], rounds: int, device: torch.device) -> Iterator[Measurement]:
+    """Measure models with random weights, split at their middle stage, on one image, or two for a detector.
 
-    On a CPU what is compared is its own time, which other work on the machine does not lengthen. Models of few
-    milliseconds come out a few percent to either side, as memory that one of both gave back is asked for again
-    (MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ set high show it).
+    On a CPU, CPU time is compared, which other load on the machine does not lengthen. Models that take a few
+    milliseconds vary by a few percent, as memory that one side freed is allocated again
+    (high MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ show it).
     """
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     for name in names:
@@ -48,16 +48,16 @@ def compared(names: tuple[str, ...], rounds: int, device: torch.device) -> Itera
             at = stages[len(stages) // 2].name
             started = clock()
             head, tail = split(model, at, example).sides
-            yield Measured(f"{name} at {at}: splitting", "s", [clock() - started], _SECONDS, below=True)
-            calls = [_timed(lambda: tail(*head(example)), device), _timed(lambda: model(example), device)]  # noqa: B023
-            parts, whole = in_turn(calls, 3 * rounds, clock)
-            yield Measured(f"{name} at {at}: against whole", "times", ratios(parts, whole), _RATIO, below=True)
+            yield Measurement(f"{name} at {at}: splitting", "s", [clock() - started], _SPLIT_AIM, below=True)
+            calls = [_synchronized(lambda: tail(*head(example)), device), _synchronized(lambda: model(example), device)]  # noqa: B023
+            parts, whole = time_in_turn(calls, 3 * rounds, clock)
+            yield Measurement(f"{name} at {at}: against whole", "times", ratios(parts, whole), _RATIO_AIM, below=True)
 
 
-def _timed(call: Callable[[], object], device: torch.device) -> Callable[[], object]:
-    def waited() -> None:
+def _synchronized(call: Callable[[], object], device: torch.device) -> Callable[[], object]:
+    def call_and_wait() -> None:
         call()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    return waited
+    return call_and_wait

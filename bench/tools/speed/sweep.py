@@ -1,4 +1,4 @@
-"""A whole sweep, against the naive evaluator and against what it cannot do without."""
+"""A whole sweep against the naive evaluator, and against the floor: the work that no sweep can avoid."""
 
 import csv
 import tempfile
@@ -17,17 +17,17 @@ from splitbench.bench.evaluation.transmission import to_device
 from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.schema import Sweep
-from splitbench.bench.tools.speed.measured import Measured, in_turn, ratios
+from splitbench.bench.tools.speed.measurement import Measurement, ratios, time_in_turn
 from splitbench.methods.base import nothing_learned
 
 _SPLITS = ["layer2", "layer3"]
-_PHOTOGRAPH = (375, 500)  # as many of ImageNet's
-_VALIDATION = 50_000  # images of ImageNet, times the cells of a sweep of three families at four splits
-_CELLS = 72
+_PHOTOGRAPH = (375, 500)  # height and width of many of ImageNet's photographs
+_VALIDATION = 50_000  # images of ImageNet's validation set
+_CELLS = 72  # of a sweep of three families at four splits
 
 
 @dataclass(frozen=True)
-class Size:
+class SweepSize:
     """A sweep with random weights: quantize-rle with ``bits`` at two splits of a backbone."""
 
     backbone: str
@@ -37,34 +37,34 @@ class Size:
     batch: int
 
 
-def compared(size: Size, rounds: int, device: torch.device) -> Iterator[Measured]:
-    """Speed against both, and what a full sweep would take at this speed."""
+def measure_sweep(size: SweepSize, rounds: int, device: torch.device) -> Iterator[Measurement]:
+    """Measure speed against both, and extrapolate it to a full sweep."""
     with tempfile.TemporaryDirectory() as folder:
-        prepared = opened(size, Path(folder), device)
+        prepared = prepare_sweep(size, Path(folder), device)
         naive = replace(prepared, inputs=replace(prepared.inputs, naive=True))
-        shown = [prepared.inputs.to_device(batch.pixels) for batch in prepared.inputs.batches()]
-        together, floor, apart, alone = in_turn(
+        batches = [prepared.inputs.to_device(batch.pixels) for batch in prepared.inputs.batches()]
+        shared, floor, separate, network = time_in_turn(
             [
                 partial(measure, prepared),
-                partial(least, prepared),
+                partial(run_floor, prepared),
                 partial(measure, naive),
-                partial(_answers, prepared.inputs.backbone.whole().to(device), shown),
+                partial(_run_network, prepared.inputs.backbone.whole().to(device), batches),
             ],
             rounds,
         )
     title = f"sweep, {size.backbone.partition('/')[2]} at {size.crop}, {len(size.bits)} rate points x {len(_SPLITS)}"
-    yield Measured(f"{title}: against naive", "times", ratios(apart, together))
-    yield Measured(f"{title}: against the floor", "of it", ratios(floor, together), 0.85)
-    yield Measured(f"{title}: images", "per second", [size.images / seconds for seconds in together])
-    yield Measured("the network alone, pixels at hand: images", "per second", [size.images / s for s in alone])
+    yield Measurement(f"{title}: against naive", "times", ratios(separate, shared))
+    yield Measurement(f"{title}: against the floor", "of it", ratios(floor, shared), 0.85)
+    yield Measurement(f"{title}: images", "per second", [size.images / seconds for seconds in shared])
+    yield Measurement("the network alone, pixels at hand: images", "per second", [size.images / s for s in network])
     pairs = size.images * len(prepared.cells)
-    yield Measured(f"{title}: images x cells", "per second", [pairs / seconds for seconds in together])
-    full = [seconds / pairs * _VALIDATION * _CELLS / 3600 for seconds in together]
-    yield Measured(f"{_VALIDATION} images x {_CELLS} cells at this speed", "hours", full)
+    yield Measurement(f"{title}: images x cells", "per second", [pairs / seconds for seconds in shared])
+    full = [seconds / pairs * _VALIDATION * _CELLS / 3600 for seconds in shared]
+    yield Measurement(f"{_VALIDATION} images x {_CELLS} cells at this speed", "hours", full)
 
 
-def opened(size: Size, folder: Path, device: torch.device, **settings: list[object]) -> Prepared:
-    """The sweep over pictures drawn into a folder, its cells ready to be measured."""
+def prepare_sweep(size: SweepSize, folder: Path, device: torch.device, **settings: list[object]) -> Prepared:
+    """Prepare the cells of a sweep over images that are drawn into ``folder``."""
     _draw(folder / "val", size.images)
     method = {"name": "quantize-rle", "bits": list(size.bits)} | settings
     sweep = Sweep.model_validate(
@@ -96,8 +96,8 @@ def opened(size: Size, folder: Path, device: torch.device, **settings: list[obje
 
 
 @torch.no_grad()
-def least(prepared: Prepared) -> None:
-    """What no sweep can do without: every picture decoded, one trunk pass, and each cell's tail on an uncoded cut."""
+def run_floor(prepared: Prepared) -> None:
+    """Do what no sweep can avoid: decode every image, run the trunk once, and each cell's tail on an uncoded cut."""
     inputs = prepared.inputs
     for batch in inputs.batches():
         pixels = inputs.to_device(batch.pixels)
@@ -108,13 +108,13 @@ def least(prepared: Prepared) -> None:
 
 
 @torch.no_grad()
-def _answers(whole: nn.Module, shown: Sequence[Tensor]) -> None:
-    for pixels in shown:
+def _run_network(whole: nn.Module, batches: Sequence[Tensor]) -> None:
+    for pixels in batches:
         whole(pixels).cpu()
 
 
 def _draw(folder: Path, count: int) -> None:
-    """Smooth pictures with some noise as JPEG files, of the size of photographs."""
+    """Write smooth images with some noise as JPEG files, of the size of photographs."""
     (folder / "images").mkdir(parents=True)
     height, width = _PHOTOGRAPH
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Coders against others on the same symbols, in seconds of one core."""
+"""Entropy coders against others on the same symbols, in CPU time of one core."""
 
 import time
 import zlib
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from splitbench.bench.tools.speed.measured import Measured, UnavailableError, in_turn, ratios
+from splitbench.bench.tools.speed.measurement import Measurement, UnavailableError, ratios, time_in_turn
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods.coding import zero_runs, zero_runs_decoder
 from splitbench.methods.coding.entropy import RangeCoder
@@ -17,34 +17,34 @@ from splitbench.methods.coding.tables import Tables
 
 _BITS = 4
 _ZEROS = (0.0, 0.5, 0.9)
-_IMAGES = 4  # so many share the symbols
+_IMAGES = 4  # among which the symbols are divided
 _AIM = 150.0  # Msymbol/s at 50 % zeros
-_AHEAD = 4.0  # of CompressAI
+_RANGE_AIM = 4.0  # times as fast as CompressAI
 _SIDE = 28  # of a latent's channels
 
 _Coder = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 
 
-def zero_runs_compared(count: int, rounds: int) -> Iterator[Measured]:
-    """Symbols of 4 bits whose literals are the more frequent the smaller, as those of feature maps are."""
+def measure_zero_runs(count: int, rounds: int) -> Iterator[Measurement]:
+    """Measure quantize-rle's coder on 4-bit symbols; small literals are more frequent, as in feature maps."""
     rng = np.random.default_rng(0)
     literals = np.minimum(rng.geometric(0.4, count), 2**_BITS - 1)
     for share in _ZEROS:
         rows = np.where(rng.random(count) < share, 0, literals).astype(np.uint8).reshape(_IMAGES, -1)
-        names, coders = ["quantize-rle", "zlib-1", "zstd-3"], [_own(rows.shape[1]), _zlib(), _zstd()]
+        names, coders = ["quantize-rle", "zlib-1", "zstd-3"], [_zero_runs(rows.shape[1]), _zlib(), _zstd()]
         sent = [encode(rows) for encode, _ in coders]
         for step in (0, 1):
-            given = [rows] * len(coders) if step == 0 else sent
-            calls = [partial(coder[step], data) for coder, data in zip(coders, given, strict=True)]
-            own, *others = in_turn(calls, rounds, time.thread_time)
+            inputs = [rows] * len(coders) if step == 0 else sent
+            calls = [partial(coder[step], data) for coder, data in zip(coders, inputs, strict=True)]
+            ours, *others = time_in_turn(calls, rounds, time.thread_time)
             title = f"quantize-rle, {100 * share:.0f} % zeros, {('encode', 'decode')[step]}"
-            speeds = [count / seconds / 1e6 for seconds in own]
-            yield Measured(title, "Msymbol/s", speeds, _AIM if share == 0.5 else None)
+            speeds = [count / seconds / 1e6 for seconds in ours]
+            yield Measurement(title, "Msymbol/s", speeds, _AIM if share == 0.5 else None)
             for name, seconds in zip(names[1:], others, strict=True):
-                yield Measured(f"{title}: against {name}", "times", ratios(seconds, own), 1.0)
+                yield Measurement(f"{title}: against {name}", "times", ratios(seconds, ours), 1.0)
 
 
-def _own(size: int) -> _Coder:
+def _zero_runs(size: int) -> _Coder:
     def decode(streams: list[bytes]) -> None:
         for data in streams:
             zero_runs_decoder.decode(memoryview(data), size, _BITS)
@@ -72,8 +72,8 @@ def _zstd() -> _Coder:
 
 
 @torch.no_grad()
-def range_compared(channels: int, rounds: int) -> Iterator[Measured]:
-    """A latent of Gaussian channels: rounding and range coding, with tables that CompressAI made of its density.
+def measure_range_coder(channels: int, rounds: int) -> Iterator[Measurement]:
+    """Measure rounding and range coding of a latent with Gaussian channels, with tables made by CompressAI.
 
     Raises:
         UnavailableError: CompressAI is not installed, as on Python 3.13 and later.
@@ -106,11 +106,11 @@ def range_compared(channels: int, rounds: int) -> Iterator[Measured]:
 
     def decode() -> torch.Tensor:
         shape = [(channels, _SIDE * _SIDE)]
-        symbols = np.stack([coder.decode(data, shape)[0] for data in own])
+        symbols = np.stack([coder.decode(data, shape)[0] for data in ours])
         values: torch.Tensor = torch.from_numpy(symbols).reshape(latent.shape) + medians
         return values
 
-    own, other = encode(), theirs.compress(latent)
+    ours, other = encode(), theirs.compress(latent)
     if not torch.equal(decode(), theirs.decompress(other, latent.shape[-2:])):
         raise RuntimeError("range coding and CompressAI decode to different latents")
     calls = [
@@ -118,9 +118,14 @@ def range_compared(channels: int, rounds: int) -> Iterator[Measured]:
         (decode, lambda: theirs.decompress(other, latent.shape[-2:])),
     ]
     for step, pair in zip(("encode", "decode"), calls, strict=True):
-        mine, compressai = in_turn(pair, rounds, time.thread_time)
-        speeds = [latent.numel() / seconds / 1e6 for seconds in mine]
-        yield Measured(f"range coding, {step}", "Msymbol/s", speeds)
-        yield Measured(f"range coding, {step}: against CompressAI", "times", ratios(compressai, mine), _AHEAD)
-    share = sum(map(len, own)) / sum(map(len, other))
-    yield Measured("range coding: bytes against CompressAI's", "of them", [share], 1.0, below=True)
+        ours_seconds, theirs_seconds = time_in_turn(pair, rounds, time.thread_time)
+        speeds = [latent.numel() / seconds / 1e6 for seconds in ours_seconds]
+        yield Measurement(f"range coding, {step}", "Msymbol/s", speeds)
+        yield Measurement(
+            f"range coding, {step}: against CompressAI",
+            "times",
+            ratios(theirs_seconds, ours_seconds),
+            _RANGE_AIM,
+        )
+    share = sum(map(len, ours)) / sum(map(len, other))
+    yield Measurement("range coding: bytes against CompressAI's", "of them", [share], 1.0, below=True)

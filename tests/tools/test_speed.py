@@ -1,10 +1,10 @@
-"""The benchmark's codecs: all ways of coding that are there, each against zlib in one run."""
+"""The benchmark measures every codec against zlib in one run."""
 
 from splitbench.bench.tools.speed import codecs
 
 
 def test_every_coder_is_measured_beside_zlib():
-    measured = {one.name: one for one in codecs.compared(12_000, 1)}
+    measured = {measurement.name: measurement for measurement in codecs.measure_codecs(12_000, 1)}
     coders = {name.removesuffix(": bytes against zlib's") for name in measured if name.endswith("bytes against zlib's")}
     assert {
         "quantize-rle rice",
@@ -25,4 +25,4 @@ def test_every_coder_is_measured_beside_zlib():
     } <= coders
     assert measured["quantize-lossless zlib: bytes against zlib's"].values == [1]
     assert len(measured) == 5 * len(coders)
-    assert all(value > 0 for one in measured.values() for value in one.values)
+    assert all(value > 0 for measurement in measured.values() for value in measurement.values)
