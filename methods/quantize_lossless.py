@@ -25,7 +25,7 @@ from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from splitbench.methods import base
 from splitbench.methods.base import Context, Deployment
@@ -44,9 +44,7 @@ _PNG_PACKS = 4  # bits at most
 class Settings(quantizer.Settings):
     """``bits: 16`` and ``bits: 32`` are floats, not quantized. ``packing`` is for coders of bytes, not of pictures."""
 
-    bits: Annotated[
-        Annotated[int, Field(ge=1, le=32)] | Annotated[float, Field(ge=1, le=32)], AfterValidator(quantizer.whole)
-    ]
+    bits: Annotated[float, Field(ge=1, le=32), *quantizer.WHOLE]
     coder: Literal["zlib", "zstd", "xz", "bz2", "png", "webp", "jpeg-xl"] = "xz"
     packing: Packing = "packed"
 

@@ -105,6 +105,9 @@ DataOption = Annotated[Path | None, typer.Option(help="Folder of the data; `root
 WeightsOption = Annotated[Path | None, typer.Option(help="Folder of weights files, for machines without internet.")]
 OnlyOption = Annotated[list[str] | None, typer.Option(help="Only backbones whose name contains this; repeatable.")]
 MethodOption = Annotated[list[str] | None, typer.Option("--method", help="Only this method; repeatable.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Replace a value of the sweep: methods.0.bits=[2,3]; repeatable.")
+]
 MemoryOption = Annotated[float, typer.Option("--memory", help="GiB that training may keep examples in.", min=0)]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")]
 RetrainOption = Annotated[bool, typer.Option("--retrain", help="Train again what is bundled trained.")]
@@ -120,6 +123,7 @@ def run(
     out: OutOption = None,
     only: OnlyOption = None,
     method: MethodOption = None,
+    set_: SetOption = None,
     memory: MemoryOption = 4,
     overwrite: Annotated[Overwrite, typer.Option(help="Stored cells: never, failed or all are run again.")] = "failed",
     retrain: RetrainOption = False,
@@ -142,7 +146,9 @@ def run(
         time_limit = patience
         renamed.current("option", "--patience")
     here = "auto" if executor == "ray" and device != "cpu" else device  # the GPUs are the cluster's
-    path, checked, sources = _opened(sweep, data=data, weights=weights, device=here, only=only, method=method)
+    path, checked, sources = _opened(
+        sweep, data=data, weights=weights, device=here, only=only, method=method, overrides=set_
+    )
     from splitbench.bench.results.store import Store
     from splitbench.bench.run.executors import ExecutorOptions, open_executor
     from splitbench.bench.run.runner import RunOptions
@@ -191,6 +197,7 @@ def train(
     out: OutOption = None,
     only: OnlyOption = None,
     method: MethodOption = None,
+    set_: SetOption = None,
     memory: MemoryOption = 4,
     retrain: RetrainOption = False,
 ) -> None:
@@ -198,7 +205,9 @@ def train(
 
     torchrun --nproc-per-node 8 -m splitbench.bench train SWEEP ...
     """
-    path, checked, sources = _opened(sweep, data=data, weights=weights, device=device, only=only, method=method)
+    path, checked, sources = _opened(
+        sweep, data=data, weights=weights, device=device, only=only, method=method, overrides=set_
+    )
     from splitbench.bench.results.store import Store
     from splitbench.bench.run.train_only import train_all
 
@@ -247,9 +256,12 @@ def validate(
     device: DeviceOption = "auto",
     only: OnlyOption = None,
     method: MethodOption = None,
+    set_: SetOption = None,
 ) -> None:
     """Check a sweep without running it: data, weights, split points, methods; list its cells and estimate the work."""
-    _, checked, sources = _opened(sweep, data=data, weights=weights, device=device, only=only, method=method)
+    _, checked, sources = _opened(
+        sweep, data=data, weights=weights, device=device, only=only, method=method, overrides=set_
+    )
     from splitbench.bench.run.estimate import format_estimate
 
     for line in format_estimate(checked, sources):
@@ -264,13 +276,14 @@ def _opened(
     device: str,
     only: list[str] | None,
     method: list[str] | None = None,
+    overrides: list[str] | None = None,
 ) -> tuple[Path, "Sweep", "Sources"]:
     """Return the sweep's file, the checked sweep with only what was asked for, and where its data and weights are."""
     from splitbench.bench.sweep.configs import SWEEPS
     from splitbench.bench.sweep.reading import read
 
     path = SWEEPS.get(sweep)
-    checked = read(path).only(only or (), method or ())
+    checked = read(path, overrides or ()).only(only or (), method or ())
     from splitbench.bench.run.sources import Sources, check_data
     from splitbench.bench.utils import devices
 

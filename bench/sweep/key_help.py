@@ -96,10 +96,7 @@ def _type(field: dict[str, Any], schema: dict[str, Any]) -> str:
     if "$ref" in field:
         return _type(schema["$defs"][field["$ref"].rpartition("/")[2]], schema)
     if "anyOf" in field:
-        choices = field["anyOf"]
-        if choices[-1].get("type") == "number":  # which whole numbers are, too
-            choices = [choice for choice in choices if choice != choices[-1] | {"type": "integer"}]
-        return ", or ".join(_type(choice, schema) for choice in choices)
+        return ", or ".join(_type(choice, schema) for choice in field["anyOf"])
     if "enum" in field or "const" in field:
         return " | ".join(map(_plain, field.get("enum", [field.get("const")])))
     word = "path" if field.get("format") == "path" else _TYPES.get(field.get("type", ""), "anything")

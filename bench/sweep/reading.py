@@ -3,7 +3,7 @@
 Keys and names are checked before torch is loaded, so that a misspelt one is found at once.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from splitbench.bench.sweep.cells import settings_of, variant_of
+from splitbench.bench.sweep.overrides import override
 from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, MethodSpec, Sweep
 from splitbench.bench.utils import user_code
 from splitbench.bench.utils.errors import UserError
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
     from splitbench.methods.base import Settings
 
 
-def read(path: Path) -> Sweep:
+def read(path: Path, overrides: Iterable[str] = ()) -> Sweep:
     """Read and check a sweep file.
+
+    Args:
+        path: The file.
+        overrides: Values to replace in it, see :func:`splitbench.bench.sweep.overrides.override`.
 
     Raises:
         UserError: the file, the key, what was expected and the nearest valid name.
@@ -36,7 +41,7 @@ def read(path: Path) -> Sweep:
         raise UserError(f"sweep file {path} cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    return check(content, str(path))
+    return check(override(content, overrides), str(path))
 
 
 def check(content: Any, place: str) -> Sweep:

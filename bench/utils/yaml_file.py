@@ -71,3 +71,8 @@ def read_yaml(path: Path) -> Any:
     """
     with path.open(encoding="utf-8") as stream:
         return yaml.load(stream, _Loader)  # noqa: S506 a SafeLoader
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML by the same rules. Raises UserError for a key given twice, yaml.YAMLError for what is not YAML."""
+    return yaml.load(text, _Loader)  # noqa: S506 a SafeLoader

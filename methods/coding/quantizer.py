@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PlainSerializer
 from torch import Tensor
 
 from splitbench.methods import base
@@ -18,6 +18,10 @@ def whole(bits: float) -> float:
     return int(bits) if bits == int(bits) else bits
 
 
+WHOLE = AfterValidator(whole), PlainSerializer(whole, return_type=Any)
+"""Annotations of a number that is a whole one where it can be, in keys, too."""
+
+
 class Settings(base.Settings):
     """The quantizer's settings; ``bits`` is the knob.
 
@@ -28,7 +32,7 @@ class Settings(base.Settings):
     ``rounding: deadzone`` makes more levels zero.
     """
 
-    bits: Annotated[Annotated[int, Field(ge=1, le=8)] | Annotated[float, Field(ge=1, le=8)], AfterValidator(whole)]
+    bits: Annotated[float, Field(ge=1, le=8), *WHOLE]
     granularity: linear.Granularity = "tensor"
     range: Literal["image", "calibrated"] = "image"
     clip: ranges.Clip = "none"

@@ -179,6 +179,33 @@ def _places(lines: str) -> list[str]:
     return [line.partition(": ")[2].partition(":")[0] for line in lines.splitlines()]
 
 
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("methods.1.bits=[2]", "--set methods.1.bits=[2]: '1' is no position in a list of 1, counted from 0"),
+        ("method.0.bits=[2]", "--set method.0.bits=[2]: there is no 'method' in the sweep; did you mean methods?"),
+        ("methods.0.bits.a.b=1", "--set methods.0.bits.a.b=1: 'a' is no position in a list of 1, counted from 0"),
+        ("methods.0.name.x=1", "--set methods.0.name.x=1: methods.0.name is 'quantize-rle', which has no entry 'x'"),
+        ("methods", "--set methods: give a place and a value, as in methods.0.bits=[2,3]"),
+        ("methods.0.bits=[2", "--set methods.0.bits: '[2' is not YAML: "),
+        ("methods.0.bitz=[2]", "sweep.yaml: methods.0 (quantize-rle): bitz: unknown key; did you mean bits? "),
+        (
+            "methods.0.bits=[30]",
+            "sweep.yaml: methods.0 (quantize-rle): bits: input should be less than or equal to 8, not",
+        ),
+    ],
+)
+def test_values_that_cannot_be_set(here, told, assignment, message):
+    assert told("validate", "sweep.yaml", "--set", assignment).startswith(message)
+
+
+def test_values_of_a_sweep_are_set_on_the_command_line(here, capsys):
+    words = ("--set", "methods.0.bits=[2, 5]", "--set", "batch=2", "--set", "datasets.0.limit=3")
+    assert splitbench("validate", "sweep.yaml", *words) == 0
+    out = capsys.readouterr().out
+    assert "3 images, 2 cells" in out and "bits=2" in out and "bits=5" in out and "bits=4" not in out
+
+
 def test_misspelt_keys_and_names_are_found_before_torch_is_loaded(here):
     text = (here / "sweep.yaml").read_text()
     for old, new in (
