@@ -1,5 +1,7 @@
 """Networks whose output follows from more than one image are refused before anything runs, those that round are not."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -81,6 +83,20 @@ class ComparesWithTheFirst(Small):
         return x - x[:1]
 
 
+class ComparesWithTheLast(Small):
+    def tail(self, x):
+        x = super().tail(x)
+        return x - 0.5 * x[-1:]
+
+
+class SharesALimit(Small):
+    """Rounds to 8 bits by the largest value of the batch: another picture of noise has nearly the same."""
+
+    def tail(self, x):
+        step = x.amax() / 127
+        return super().tail((x / step).round() * step)
+
+
 class DividesByTheirNumber(Small):
     def tail(self, x):
         return super().tail(x) / len(x)
@@ -106,6 +122,16 @@ class AddsNumpysNoise(Small):
         return super().tail(x) + float(np.random.default_rng().normal())
 
 
+class SeldomDrawsByNumpy(Small):
+    def tail(self, x):
+        return super().tail(x) + float(np.random.rand() < 1e-9)
+
+
+class SeldomDrawsByPython(Small):
+    def tail(self, x):
+        return super().tail(x) + float(random.random() < 1e-9)
+
+
 class Drifts(Small):
     def tail(self, x):
         return super().tail(x) * self.calls
@@ -128,11 +154,15 @@ class Remembers(Small):
         (NormalizesTheBatch, COMPANY),
         (Attends, COMPANY),
         (ComparesWithTheFirst, COMPANY),
+        (ComparesWithTheLast, COMPANY),
+        (SharesALimit, COMPANY),
         (DividesByTheirNumber, COMPANY),
         (DropsInTheHead, RANDOM),
         (DropsSeldom, RANDOM),
         (AddsNoise, RANDOM),
         (AddsNumpysNoise, AGAIN),
+        (SeldomDrawsByNumpy, RANDOM),
+        (SeldomDrawsByPython, RANDOM),
         (Drifts, AGAIN),
         (Remembers, AGAIN),
     ],
