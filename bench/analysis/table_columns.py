@@ -159,7 +159,7 @@ difference_high | points | upper end
 only_a          |        | images that only a gets right (classification)
 only_b          |        | images that only b gets right (classification)
 p               |        | McNemar's exact test; for AP Wald's, with the bootstrap's standard error
-p_holm          |        | p with Holm's correction over all rows of the table
+p_holm          |        | p with Holm's correction over the rows of the same two methods, dataset and backbone
 better          |        | a or b where p_holm is below 0.05, else neither
 """,
     "costs.csv": """

@@ -148,12 +148,30 @@ def test_two_cells_are_tested_on_the_same_images(tmp_path):
     assert (row["only_a"], row["only_b"], row["images"]) == (15, 0, IMAGES)
     assert row["difference"] == pytest.approx(7.5)
     assert row["p"] == pytest.approx(2 / 2**15)
-    assert row["p_holm"] == pytest.approx(4 / 2**15)
+    assert row["p_holm"] == row["p"]  # the only pair of these two methods
     assert row["better"] == "a"
     other = table.loc["c k=1"]
     assert (other["only_a"], other["only_b"], other["p"], other["better"]) == (1, 2, 1.0, "neither")
     assert "of 2 pairs" in paired_test_remarks(table.reset_index(), 1.25)[0]
     assert len(paired_tests(read([run]))) == 3  # every two of the three methods
+
+
+def test_pairs_of_the_same_two_methods_are_corrected_together(tmp_path):
+    """Whether one method beats another is one question, however many rate points are asked."""
+    wrong = {("a", 1): 10, ("b", 1): 2, ("a", 2): 6, ("b", 2): 0, ("c", 2): 1}
+    rows = []
+    (tmp_path / "records").mkdir()
+    for (method, value), count in wrong.items():
+        right = hits(range(count))
+        row = samples.point(1000.0 * value, 100 * right.mean(), method=method, split="layer2", knob="k", value=value)
+        rows.append(row)
+        file = tmp_path / "records" / f"{row['key']}.npz"
+        np.savez(file, image=np.arange(len(right)), top1=right.astype(np.uint8))
+    table = paired_tests(read([samples.save(tmp_path / "cells.csv", rows)]))
+    p = {(row["a"][0], row["b"][0], row["a_bytes"]): (row["p"], row["p_holm"]) for _, row in table.iterrows()}
+    assert p["a", "b", 1000] == pytest.approx((2 / 2**8, 4 / 2**8))
+    assert p["a", "b", 2000] == pytest.approx((2 / 2**6, 2 / 2**6))
+    assert p["a", "c", 2000][0] == p["a", "c", 2000][1]
 
 
 def test_of_several_seeds_the_lowest_is_tested_and_named(tmp_path):

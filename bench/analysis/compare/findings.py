@@ -30,7 +30,7 @@ TITLES = {
     "bd-matrix": "BD-rate (%) and BD-accuracy (points) of every method against every other one, with all variants of "
     "either as its curve",
     "paired-tests": "Rate points of nearly the same bytes, tested on the same images: a - b in points, with its paired "
-    "95 % bootstrap interval, and p-values with Holm's correction over all rows",
+    "95 % bootstrap interval, and p-values with Holm's correction over the rows of the same two methods",
     "costs": "Costs beside bytes",
 }
 """The title of each table."""

@@ -45,18 +45,18 @@ def paired_tests(
         anchor: test every curve against this method's alone, named as in
             :func:`splitbench.bench.analysis.compare.bd.bd_table`; by default every two methods are tested, each by its
             front.
-        all_pairs: test every two curves instead. More pairs ask for more images: Holm's correction is over all of
-            them.
+        all_pairs: test every two curves instead.
         factor: the largest ratio of a pair's bytes; see :func:`splitbench.bench.analysis.compare.pairs.pairs`.
 
     Returns:
         One row per pair that both have records of the same images: ``difference`` of the accuracies, a - b in points,
         its 95 % interval by paired bootstrap over images, ``only_a`` and ``only_b``: the number of images that just one
         of the two gets right (empty for detection), ``p`` (McNemar's exact test; for detection Wald's, with the
-        bootstrap's standard error), ``p_holm``: corrected over all rows, and which is ``better`` where that is below
-        :data:`LEVEL` (a or b, else neither). Of several seeds the lowest one is tested, alone, and ``a`` and ``b`` name
-        it: a test of two trained models, not of two ways to train. ``attrs["untested"]`` holds sentences on what could
-        not be tested.
+        bootstrap's standard error), ``p_holm``: corrected by Holm over the rows of the same two methods on a dataset
+        and backbone, as whether one of them beats the other is one question; and which is ``better`` where that is
+        below :data:`LEVEL` (a or b, else neither). Of several seeds the lowest one is tested, alone, and ``a`` and
+        ``b`` name it: a test of two trained models, not of two ways to train. ``attrs["untested"]`` holds sentences on
+        what could not be tested.
 
     Raises:
         UserError: the anchor is not in the table.
@@ -73,12 +73,25 @@ def paired_tests(
     for pair in chosen:
         a, b = records[str(pair.a["key"])], records[str(pair.b["key"])]
         if a is not None and b is not None and _same_images(pair, a, b):
-            rows.append(_describe(pair) | test(a, b))
-    for row, p in zip(rows, holm([row["p"] for row in rows]).tolist(), strict=True):
-        row |= {"p_holm": p, "better": "neither" if p >= LEVEL else "a" if row["difference"] > 0 else "b"}
-    table = pd.DataFrame(rows, columns=COLUMNS)
+            rows.append(_describe(pair) | test(a, b) | {"question": _question(pair)})
+    table = pd.DataFrame(_corrected(rows), columns=COLUMNS)
     table.attrs["untested"] = _untested(without_records, pairs=len(chosen), tested=len(rows))
     return table
+
+
+def _question(pair: Pair) -> tuple[str, ...]:
+    """Return what a pair is a part of the answer to: which of two methods is better on a dataset and backbone."""
+    methods = sorted(str(row["method"]) for row in (pair.a, pair.b))
+    return (str(pair.a["dataset"]), str(pair.a["backbone"]), *methods)
+
+
+def _corrected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add to each row its corrected p-value, and what it says."""
+    for question in {row["question"]: None for row in rows}:
+        family = [row for row in rows if row["question"] == question]
+        for row, p in zip(family, holm([row["p"] for row in family]).tolist(), strict=True):
+            row |= {"p_holm": p, "better": "neither" if p >= LEVEL else "a" if row["difference"] > 0 else "b"}
+    return rows
 
 
 def _lowest_seeds(frame: pd.DataFrame) -> pd.DataFrame:

@@ -132,7 +132,7 @@ def paired_test_remarks(tests: pd.DataFrame, factor: float) -> list[str]:
         differ = int((rows["better"] != "neither").sum())
         lines.append(
             f"{backbone} on {dataset}: of {len(rows)} pairs of rate points whose bytes differ by a factor of at most "
-            f"{factor:g}, {differ} {'differs' if differ == 1 else 'differ'} in accuracy (paired, at 5 % over all "
-            f"{len(tests)} pairs by Holm's correction)"
+            f"{factor:g}, {differ} {'differs' if differ == 1 else 'differ'} in accuracy (paired, at 5 %, "
+            "with Holm's correction over the pairs of the same two methods)"
         )
     return lines
