@@ -7,19 +7,22 @@ neither.
 
 The networks, methods and datasets that come along have names without a colon and need no trust.
 
-Of a backbone or a method, a cell's key covers the source file that the path names and the one that what it names is
-written in: where these change, cells are run again. What the two files import is not looked at. A dataset's images are
-in the key by their contents.
+Of a backbone or a method, a cell's key covers the source file that the path names, the one that what it names is
+written in, and the files of one's own that these import, however deep: where any changes, cells are run again.
+Installed packages are left out. A dataset's images are in the key by their contents.
 """
 
+import ast
 import hashlib
 import inspect
 import os
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import import_module
-from importlib.util import find_spec
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -59,18 +62,66 @@ def digest(name: str) -> str:
 
 
 def source_digest(name: str, module: ModuleType, found: Any) -> str:
-    """Return a digest of the files of ``module`` and of the module that defines ``found``.
+    """Return a digest of the files of ``module``, of the module that defines ``found``, and of what these import.
 
     Raises:
-        UserError: Either comes from no file; the message begins with ``name``.
+        UserError: Either of the two comes from no file; the message begins with ``name``.
     """
-    total = hashlib.sha256()
-    for one in dict.fromkeys((module, inspect.getmodule(found) or module)):
+    files: dict[Path, str] = {}
+    for one in (module, inspect.getmodule(found) or module):
         file = getattr(one, "__file__", None)
         if file is None:
             raise UserError(f"{name}: {one.__name__} comes from no file, so a change of its code could not be noticed")
-        total.update(hashlib.sha256(Path(file).read_bytes()).digest())
+        files[Path(file)] = one.__package__ or ""
+    total, waiting = hashlib.sha256(), [*files.items()]
+    for path, package in waiting:
+        source = path.read_bytes()
+        total.update(hashlib.sha256(source).digest())
+        imported = {file: whose for file, whose in _imports(source, package) if file not in files}
+        files |= imported
+        waiting += imported.items()
     return total.hexdigest()[:16]
+
+
+def _imports(source: bytes, package: str) -> Iterator[tuple[Path, str]]:
+    """Yield the files of one's own modules that a source imports anywhere, each with the package that it is part of."""
+    names: list[str] = []
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):  # compiled, or for another Python and never run
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            joint = "" if base.endswith(".") else "."
+            names += [base, *(f"{base}{joint}{alias.name}" for alias in node.names)]
+    for name in dict.fromkeys(names):
+        with suppress(Exception):  # not there, or no module but something in one
+            spec = _own_spec(resolve_name(name, package))
+            if spec is not None and spec.origin is not None:
+                yield Path(spec.origin), spec.parent or ""
+
+
+def _own_spec(name: str) -> ModuleSpec | None:
+    """Return where a module is written; None for one that is installed, or splitbench's, whose parts have versions."""
+    top = name.partition(".")[0]
+    spec = None if top == "splitbench" else find_spec(top)
+    places = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or ())]
+    paths = [Path(place).resolve() for place in places if place is not None and place != "built-in"]
+    if not paths or any(map(_is_installed, paths)):
+        return None
+    own = find_spec(name)
+    return own if own is not None and str(own.origin).endswith(".py") else None
+
+
+def _is_installed(path: Path) -> bool:
+    return {"site-packages", "dist-packages"} & {*path.parts} != set() or any(map(path.is_relative_to, _installed()))
+
+
+def _installed() -> list[Path]:
+    return [Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "purelib", "platlib")]
 
 
 def _imported(name: str) -> tuple[ModuleType, Any]:
@@ -99,9 +150,8 @@ def _check_trusted(name: str, package: str, file: str | None) -> None:
     if file is None or package in os.environ.get("SPLITBENCH_TRUST", "").split():
         return  # no file: no such package, which importing it tells, or only a folder
     path = Path(file).resolve()
-    installed = [Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "purelib", "platlib")]
     own = path.is_file() and path.is_relative_to(Path.cwd().resolve())  # "built-in" and "frozen" are no files
-    if not own or any(path.is_relative_to(one) for one in installed):
+    if not own or any(path.is_relative_to(one) for one in _installed()):
         raise UserError(
             f"{name}: {package} lies outside of the current folder, and a sweep file may not run just any code: if you "
             f"trust it with what the sweep says, set the environment variable SPLITBENCH_TRUST={package}"

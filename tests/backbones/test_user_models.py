@@ -1,6 +1,7 @@
 """Backbones by import path: from the current folder, their preprocessing, weights and keys, faults in a sentence."""
 
 import sys
+from importlib import import_module
 
 import pytest
 import torch
@@ -247,15 +248,28 @@ def test_args_that_do_not_fit_are_told(folder):
         build("own.models:tiny", args={"depth": 3})
 
 
-def test_the_digest_follows_the_files_of_path_and_factory(folder):
+def test_the_digest_follows_the_files_of_path_and_factory_and_what_they_import(folder):
     names = ("own.models:tiny", "own.again:tiny")
     before = [user_code.digest(name) for name in names]
     assert before == [user_code.digest(name) for name in names] and before[0] != before[1]
-    (folder / "own_layers.py").write_text(LAYERS + "# imported deeper: not seen\n")
-    assert before == [user_code.digest(name) for name in names]
-    (folder / "own" / "models.py").write_text(SOURCE + "# another\n")
-    after = [user_code.digest(name) for name in names]
-    assert before[0] != after[0] and before[1] != after[1]
+    for file, text in (("own_layers.py", LAYERS), ("own/models.py", SOURCE)):
+        (folder / file).write_text(text + "# another\n")
+        after = [user_code.digest(name) for name in names]
+        assert before[0] != after[0] and before[1] != after[1]
+        before = after
+
+
+def test_the_digest_follows_relative_imports_and_those_within_functions(folder):
+    """However far they were run: a key is the same before and after."""
+    (folder / "own" / "blocks.py").write_text("from . import sizes\nfrom .sizes import WIDTH\nimport torch.nn\n")
+    (folder / "own" / "sizes.py").write_text("WIDTH = 4\n")
+    (folder / "own" / "late.py").write_text("def make():\n    from own.blocks import WIDTH\n    import of_no_module\n")
+    before = user_code.digest("own.late:make")
+    (folder / "own" / "sizes.py").write_text("WIDTH = 8\n")
+    after = user_code.digest("own.late:make")
+    assert before != after
+    import_module("own.blocks")
+    assert user_code.digest("own.late:make") == after
 
 
 def test_code_without_a_file_is_refused(folder, monkeypatch):
