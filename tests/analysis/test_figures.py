@@ -328,11 +328,14 @@ LAYOUTS = {
 def with_sizes(tmp_path: Path, rows: list[samples.Row]) -> list[samples.Row]:
     """Store records of bytes that differ for all rows but those of raw tensors and labels."""
     (tmp_path / "records").mkdir(parents=True)
+    sized = []
     for row in rows:
         alike = row["method"] in ("raw", "label-only")
         sizes = np.full(99, row["bytes_mean"]) * (1 if alike else np.linspace(0.8, 1.2, 99))
-        np.savez(tmp_path / "records" / f"{row['key']}.npz", bytes=np.maximum(sizes, 1).astype(np.uint32))
-    return rows
+        sizes = np.maximum(sizes, 1).astype(np.uint32)
+        np.savez(tmp_path / "records" / f"{row['key']}.npz", bytes=sizes)
+        sized.append(row | {"bytes_mean": sizes.mean()})
+    return sized
 
 
 @pytest.mark.parametrize("shape", LAYOUTS)
@@ -448,10 +451,10 @@ def test_bytes_spread_is_drawn_from_the_records_and_told_where_there_are_none(tm
     ]
     assert any("no per-image records" in reason for reason in told)
     (tmp_path / "records").mkdir()
-    np.savez(tmp_path / "records" / f"{rows[0]['key']}.npz", bytes=np.arange(101, dtype=np.uint16) + 900)
+    np.savez(tmp_path / "records" / f"{rows[0]['key']}.npz", bytes=np.arange(101, dtype=np.uint16) + 950)
     frame = table(tmp_path, rows)
     (spread,) = sizes.spreads(points(frame)).to_dict("records")
-    assert [spread[f"p{end}"] for end in sizes.ENDS] == [905, 925, 950, 975, 995]
+    assert [spread[f"p{end}"] for end in sizes.ENDS] == [955, 975, 1000, 1025, 1045]
     assert [path.name for path in draw_all(frame, tmp_path / "out") if "spread" in path.name] == [
         "bytes-spread_val_torchvision--resnet50.svg",
         "bytes-spread_val_torchvision--resnet50.png",
