@@ -10,6 +10,9 @@ import pandas as pd
 from splitbench.bench.metrics.records import Records
 from splitbench.bench.results.names import Row
 
+_ROUNDED = 1e-6
+"""Tables hold numbers to seven digits."""
+
 
 def read_records(row: Row, names: Iterable[str]) -> Records | None:
     """Read some of a cell's records.
@@ -23,7 +26,7 @@ def read_records(row: Row, names: Iterable[str]) -> Records | None:
     """
     try:
         with np.load(_path(row), allow_pickle=False) as archive:
-            if "bytes" in archive and not np.isclose(archive["bytes"].mean(), row["bytes_mean"], rtol=1e-9):
+            if "bytes" in archive and not np.isclose(archive["bytes"].mean(), row["bytes_mean"], rtol=_ROUNDED):
                 return None
             return {name: archive[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
