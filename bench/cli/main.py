@@ -181,7 +181,8 @@ def run(
         print(f"tracebacks: {folder / FOLDER}", file=sys.stderr)
     results_commands.conclude(folder)
     if earlier := Store(folder).left_out():
-        print(f"the table is of {path.name}; {format_count(earlier, 'stored cell')} of earlier sweeps left out")
+        kept = ", and keeps its rows of other backbones and methods" if only or method else ""
+        print(f"the table is of {path.name}{kept}; {format_count(earlier, 'stored cell')} of earlier sweeps left out")
     print(f"{format_count(result.done, 'cell')} run, {result.kept} kept, {len(result.failed)} failed")
     print(title(path))
     if result.failed:

@@ -89,7 +89,7 @@ def run(
         if earlier := store.left_out():
             say(
                 f"{format_count(earlier, 'stored cell')} of earlier sweeps {'is' if earlier == 1 else 'are'} not in "
-                "this one: the table is of this sweep alone, "
+                "this one, nor in the table: "
                 f"`splitbench collect --all {store.folder}` makes one of all"
             )
         run_spec = RunSpec(
