@@ -97,7 +97,7 @@ class LabelledFiles:
                 "and the backbone is trusted to number its classes so"
             )
         if visible := str(replace(self.passed_over, hidden=())):
-            lines.append(f"files were passed over, since they are no pictures by their names: {visible}")
+            lines.append(f"files were skipped, since their names are not those of image files: {visible}")
         return tuple(lines)
 
     def image(self, index: int) -> Image.Image:

@@ -1,4 +1,4 @@
-"""The verbs of ``splitbench data``: parses and prints, decides nothing."""
+"""The commands of ``splitbench data``: parse and print, decide nothing."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -34,14 +34,14 @@ def check(
     part: Annotated[Literal["evaluation", "train"] | None, typer.Option(help="Only this one.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Decode all images, instead of a sample.")] = False,
     annotations: Annotated[
-        Path | None, typer.Option(help="COCO: a file of boxes of one's own, as a sweep's `annotations` names it.")
+        Path | None, typer.Option(help="COCO: your file of boxes, as a sweep's `annotations` names it.")
     ] = None,
 ) -> None:
-    """Tell what a folder holds and lacks. Ends with 0: complete, 1: usable but incomplete, 2: not usable."""
+    """Report what a folder holds and lacks. Exit code 0: complete, 1: usable but incomplete, 2: not usable."""
     from splitbench.bench.tools.data.check import SUBSETS
-    from splitbench.bench.tools.data.check import check as look
+    from splitbench.bench.tools.data.check import check as check_folder
 
-    report = look(dataset, folder, SUBSETS if part is None else (part,), full, annotations=annotations)
+    report = check_folder(dataset, folder, SUBSETS if part is None else (part,), full, annotations=annotations)
     for line in report.lines():
         print(line)
     if report.code:
@@ -52,11 +52,11 @@ def check(
 def fetch(
     dataset: Annotated[Literal["coco", "cifar10", "imagenet"], typer.Argument(help="What to fetch.")],
     folder: FolderArgument,
-    train: Annotated[bool, typer.Option("--train", help="COCO's training part too, 19 GB more to download.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the archives when they are unpacked.")] = False,
+    train: Annotated[bool, typer.Option("--train", help="COCO's training set too, 19 GB more to download.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the archives after they are unpacked.")] = False,
     mirror: Annotated[str | None, typer.Option(help="Another server with the same files.")] = None,
 ) -> None:
-    """Download COCO or CIFAR-10, verified; the same command goes on where it stopped. Explains it for ImageNet."""
+    """Download and verify COCO or CIFAR-10; the same command resumes. For ImageNet, explain how to get it."""
     from splitbench.bench.tools.data import fetch
     from splitbench.bench.tools.data.archives import BASES, archives
     from splitbench.bench.utils.errors import UserError
@@ -65,4 +65,4 @@ def fetch(
         print("\n".join(fetch.imagenet_guide(folder)))
         raise UserError("nothing was downloaded: ImageNet needs an account of your own")
     fetch.fetch(archives(dataset, train), folder, mirror or BASES[dataset], keep=keep)
-    print(f"look at it with: splitbench data check {dataset} {folder}")
+    print(f"check it with: splitbench data check {dataset} {folder}")

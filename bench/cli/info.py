@@ -90,7 +90,7 @@ def keys() -> None:
 def splits(
     backbone: Annotated[str, typer.Argument(help="A backbone: torchvision/resnet50, timm/mobilenetv4_conv_small, ...")],
     image: Annotated[
-        list[Path] | None, typer.Option(help="A photograph, to tell the share of zeros; repeatable.")
+        list[Path] | None, typer.Option(help="A photograph on which to measure the share of zeros; repeatable.")
     ] = None,
     weights: Annotated[str, typer.Option(help="default, none, a name of torchvision's, or a file.")] = "none",
     plot: Annotated[Path | None, typer.Option(help="Draw cut size and MACs along the network into this file.")] = None,
@@ -99,10 +99,10 @@ def splits(
     ] = "{}",
 ) -> None:
     """List a backbone's split points in order, with what crosses and what each side computes and stores."""
-    from splitbench.bench.tools.splits.listing import described
+    from splitbench.bench.tools.splits.listing import format_splits
     from splitbench.bench.utils import renamed
 
-    for line in described(renamed.current("backbone", backbone), weights, image or [], plot, preprocessing):
+    for line in format_splits(renamed.current("backbone", backbone), weights, image or [], plot, preprocessing):
         print(line)
 
 
@@ -116,14 +116,14 @@ def support(
         Path | None, typer.Option(help="A table (.csv) to extend, a row at a time; a summary (.md) goes beside it.")
     ] = None,
 ) -> None:
-    """Cut each backbone, with random weights, at a stage and inside a block, and tell how and how exactly it went."""
-    from splitbench.bench.tools.support.models import DETECTORS, TIMM, TORCHVISION
-    from splitbench.bench.tools.support.splittable import matching, support_table
-    from splitbench.bench.tools.support.support_table import as_row, extended
+    """Split each backbone, with random weights, at a stage and inside a block, and report how exact it is."""
+    from splitbench.bench.tools.support.support import matching, support_table
+    from splitbench.bench.tools.support.support_table import as_row, extend_table
+    from splitbench.bench.tools.support.tested_models import DETECTORS, TIMM, TORCHVISION
 
     names = matching(backbones) if backbones else [*TIMM, *DETECTORS, *TORCHVISION]
     print(f"{'backbone':40} {'how':7} {'points':>6} {'tensors':>7} {'exact':5} {'sizes':8} {'trains':6} reason")
-    for row in map(as_row, support_table(names)) if out is None else extended(out, names):
+    for row in map(as_row, support_table(names)) if out is None else extend_table(out, names):
         print(
             f"{row['model']:40} {row['how']:7} {row['points']:>6} {row['tensors']:>7} {row['exact']:5} "
             f"{row['sizes']:8} {row['trains']:6} {row['reason']}",

@@ -335,10 +335,10 @@ def collect(
 @app.command()
 def migrate(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
     """Bring a run of an earlier version up to date: renamed words and the keys that follow; nothing is run again."""
-    from splitbench.bench.tools.migrate import migrate as bring_up_to_date
+    from splitbench.bench.tools.migrate import migrate as migrate_run
 
-    done = bring_up_to_date(run)
-    counts = (done.trainings, "training"), (done.cells, "cell"), (done.curves, "learning curve")
+    result = migrate_run(run)
+    counts = (result.trainings, "training"), (result.cells, "cell"), (result.curves, "learning curve")
     print(f"renamed {', '.join(format_count(count, word) for count, word in counts)}")
     print(f"wrote {run / 'cells.csv'}; `splitbench compare`, `figures` and `report` renew what is made of it")
 

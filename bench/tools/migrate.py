@@ -1,11 +1,11 @@
-"""``splitbench migrate``: brings a run's folder of an earlier version up to date, without measuring or training again.
+"""``splitbench migrate``: bring a run of an earlier version up to date, without measuring or training again.
 
 Words that were renamed since (:mod:`splitbench.bench.utils.renamed`) get their new names in tables, reports and
 learning curves. Settings and backbones' names are a part of keys, so files are renamed to today's keys, by which the
-next run finds them. What is not stored under the key that its content hashes to is left alone.
+next run finds them. Files whose content does not hash to their key are left alone.
 
-A migration that was killed is finished by the same command: all keys are worked out first, trainings are renamed last,
-and each before the one that it began with, so that what keys follow from is there until the end.
+A migration that was killed is finished by the same command: all keys are computed first, trainings are renamed last,
+and each before the one that it started from, so that what keys derive from exists until the end.
 """
 
 import json
@@ -23,19 +23,19 @@ from splitbench.bench.utils.renamed import RENAMED, renamed
 
 
 @dataclass(frozen=True)
-class Migrated:
-    """How many trainings and cells got new keys, and how many learning curves another place."""
+class MigrationResult:
+    """Numbers of trainings and cells with new keys, and of learning curves that moved."""
 
     trainings: int
     cells: int
     curves: int
 
 
-def migrate(run: Path) -> Migrated:
+def migrate(run: Path) -> MigrationResult:
     """Bring a run's folder up to date and rebuild its ``cells.csv``.
 
     Raises:
-        UserError: the folder holds no run, another run writes to it, or it cannot be written.
+        UserError: The folder holds no run, another run writes to it, or it cannot be written.
     """
     store, plan = Store(run), read_json(run / "plan.json")
     if not is_plan(plan):
@@ -52,11 +52,11 @@ def migrate(run: Path) -> Migrated:
             store.collect()
     except OSError as error:
         raise UserError(f"cannot migrate {run}: {error.strerror}") from None
-    return Migrated(len(trainings), len(cells), curves)
+    return MigrationResult(len(trainings), len(cells), curves)
 
 
 def training_keys(folder: Path) -> dict[str, str]:
-    """Return the old key and the new one of each training whose key changes, after the one that it began with."""
+    """Return the old key and the new one of each training whose key changes, after the one that it started from."""
     ingredients = {}
     for path in sorted(folder.glob("*.json")):
         report = read_json(path)
@@ -101,7 +101,7 @@ def _migrate_cell(store: Store, old: str, new: str, trainings: Mapping[str, str]
     content |= {"key": new, "settings": _updated(content["settings"], trainings)}
     content["columns"]["variant"] = _variant(str(content["columns"].get("variant", "")), content["settings"]["method"])
     records = store.folder / "records" / f"{old}.npz"
-    if records.is_file():  # before the cell, which is never there without them
+    if records.is_file():  # before the cell, which never exists without them
         records.replace(records.with_name(f"{new}.npz"))
     write_whole(store.folder / "cells" / f"{new}.json", json.dumps(content, indent=1).encode())
     (store.folder / "cells" / f"{old}.json").unlink()

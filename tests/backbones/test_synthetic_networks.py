@@ -14,7 +14,14 @@ from splitbench.bench.backbones.zoo.small_detector import small_detector
 from splitbench.bench.split import split
 from splitbench.bench.split.detection import is_torchvisions
 from splitbench.bench.tools.synthetic import train_detector
-from splitbench.bench.tools.synthetic.train_detector import Losses, detect, drawn, measured, untrained, vary
+from splitbench.bench.tools.synthetic.train_detector import (
+    Losses,
+    augment,
+    detection_step,
+    evaluate_detector,
+    initial_detector,
+    load_images,
+)
 from splitbench.datasets import synthetic, synthetic_detection
 from tests.helpers.closeness import LOSSES
 
@@ -62,7 +69,7 @@ def test_one_sparse_tensor_crosses_at_every_stage(detector, at, shape):
 
 def test_the_shipped_detector_is_as_good_as_its_report_says(detector):
     # The first 150 of the evaluation images; the report is of all of them.
-    found = measured(detector, evaluation(150))
+    found = evaluate_detector(detector, evaluation(150))
     assert 40 <= REPORT["ap"] <= 70
     assert abs(found["ap"] - REPORT["ap"]) < 5
     assert REPORT["evaluation_images"] == synthetic.SIZES["evaluation"]
@@ -70,19 +77,19 @@ def test_the_shipped_detector_is_as_good_as_its_report_says(detector):
 
 def test_the_detector_begins_with_the_stages_of_a_classifier(tmp_path):
     shipped = json.loads((WEIGHTS / "small_resnet.json").read_text())
-    network, digest = untrained(0)
+    network, digest = initial_detector(0)
     assert digest == shipped["weights"]
     trained = registry.build("splitbench/small_resnet", {}, "default", {}).model
     assert torch.equal(network.backbone.body.layer3.conv2.weight, trained.layer3.conv2.weight)
     other = {name: value + 1 for name, value in trained.state_dict().items()}
     save_file(other, tmp_path / "other.safetensors")
-    network, another = untrained(0, tmp_path / "other.safetensors")
+    network, another = initial_detector(0, tmp_path / "other.safetensors")
     assert another != digest
     assert torch.equal(network.backbone.body.layer3.conv2.weight, other["layer3.conv2.weight"])
 
 
 def test_a_batch_is_drawn_once_with_its_boxes_padded():
-    parts = drawn("evaluation", limit=3)
+    parts = load_images("evaluation", limit=3)
     assert isinstance(parts, TensorDataset)
     for index in range(3):
         pixels, corners, classes = parts[index]
@@ -99,7 +106,7 @@ def test_variations_turn_boxes_with_their_pixels():
     corners = torch.zeros(64, 6, 4)
     pixels[:, :, 20:60, 30:90] = 255
     corners[:, 0] = torch.tensor([30.0, 20.0, 90.0, 60.0])
-    varied, boxes, classes = vary((pixels, corners, torch.ones(64, 6)), torch.Generator().manual_seed(0))
+    varied, boxes, classes = augment((pixels, corners, torch.ones(64, 6)), torch.Generator().manual_seed(0))
     assert torch.equal(classes, torch.ones(64, 6))
     for image, box in zip(varied, boxes[:, 0], strict=True):
         left, top, right, bottom = box.int().tolist()
@@ -109,8 +116,8 @@ def test_variations_turn_boxes_with_their_pixels():
 
 
 def test_losses_are_torchvisions_and_the_same_in_both_modes_but_for_batch_norm():
-    model, _ = untrained(0)
-    batch = drawn("train", limit=4)[:]
+    model, _ = initial_detector(0)
+    batch = load_images("train", limit=4)[:]
     losses = Losses(model.eval())(*batch)
     model.train()
     for module in model.modules():
@@ -124,7 +131,7 @@ def test_losses_are_torchvisions_and_the_same_in_both_modes_but_for_batch_norm()
     assert losses.keys() == expected.keys()
     for name, value in expected.items():
         assert value.item() == pytest.approx(losses[name].item(), rel=LOSSES)
-    measures = detect(Losses(model), batch)
+    measures = detection_step(Losses(model), batch)
     assert measures["loss"].item() == pytest.approx(sum(value.item() for value in expected.values()), rel=LOSSES)
 
 

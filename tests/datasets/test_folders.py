@@ -53,12 +53,12 @@ def test_what_is_passed_over_is_counted(messy):
 
 def test_data_check_says_what_it_passed_over(messy):
     lines = "\n".join(check("imagenet", messy).lines())
-    assert "passed over, since they are no pictures by their names: 2 hidden (.DS_Store, ._1.png)" in lines
+    assert "skipped, since their names are not those of image files: 2 hidden (.DS_Store, ._1.png)" in lines
 
 
 def test_nothing_is_said_where_nothing_is_passed_over(tmp_path):
     save(tmp_path / "val" / "cat" / "1.png")
-    assert "passed over" not in "\n".join(check("imagenet", tmp_path).lines())
+    assert "skipped" not in "\n".join(check("imagenet", tmp_path).lines())
     assert str(PassedOver.of([])) == ""
 
 

@@ -29,14 +29,14 @@ backbones:
 methods: [{name: raw, dtype: [float32, float16]}]
 """
 NUMBERED = "the 2 class folders were numbered in sorted order (cat, dog), and the backbone is trusted to number"
-PASSED_OVER = "files were passed over, since they are no pictures by their names: 1 .heic"
+SKIPPED = "files were skipped, since their names are not those of image files: 1 .heic"
 LEFT_OUT = "1 image of 5 left out, since decoding failed"
 BY_CHANCE = "the uncompressed backbone is right no oftener than by chance (50.00 % of 2 classes)"
 
 
 @pytest.fixture
 def sweep(tmp_path):
-    """Two made-up classes, one damaged picture, one file that is passed over, and a network that guesses."""
+    """Two made-up classes, one damaged image, one file that is skipped, and a network that guesses."""
     for name in ("cat", "dog"):
         write_photographs(tmp_path / "data" / "val" / name, 2, size=64)
     (tmp_path / "data" / "val" / "cat" / "photo.heic").write_bytes(b"no picture to us")
@@ -63,7 +63,7 @@ def test_warnings_stand_in_rows_comparison_report_and_figures(sweep, capsys):
     write(findings, out / "comparison")
     report = write_report(findings, out / "report.html", []).read_text().replace("\N{NO-BREAK SPACE}", " ")
     comparison = (out / "comparison" / "comparison.md").read_text()
-    for sentence in (NUMBERED, PASSED_OVER, LEFT_OUT, BY_CHANCE):
+    for sentence in (NUMBERED, SKIPPED, LEFT_OUT, BY_CHANCE):
         assert all(sentence in row for row in rows)
         assert f"torchvision/squeezenet1_1 on imagenet, all rows: {sentence}" in comparison
         assert sentence in report
@@ -77,13 +77,13 @@ def test_warnings_stand_in_rows_comparison_report_and_figures(sweep, capsys):
 def test_a_repeated_run_says_them_again(sweep):
     run(sweep)
     _, said = run(sweep)
-    for sentence in (NUMBERED, PASSED_OVER, LEFT_OUT, BY_CHANCE):
+    for sentence in (NUMBERED, SKIPPED, LEFT_OUT, BY_CHANCE):
         assert [line for line in said if sentence in line and line.startswith("warning: ")]
 
 
 def test_validate_says_what_is_known_before_anything_is_measured(sweep):
     lines = [*format_estimate(read_sweep(sweep), Sources(sweep.parent / "data"))]
-    for sentence in (NUMBERED, PASSED_OVER):
+    for sentence in (NUMBERED, SKIPPED):
         assert [line for line in lines if line.startswith("  warning: ") and sentence in line]
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from splitbench.bench.split import default_example, same, split
-from splitbench.bench.tools.support.models import DETECTORS, FAMILIES, TIMM, TORCHVISION
-from splitbench.bench.tools.support.splittable import random_model, support
+from splitbench.bench.tools.support.support import random_model, support
+from splitbench.bench.tools.support.tested_models import DETECTORS, FAMILIES, TIMM, TORCHVISION
 from splitbench.bench.utils.errors import UserError
 from tests.helpers.split_networks import IMAGES, Tokens, resnet
 

@@ -6,8 +6,8 @@ from torch import nn
 
 from splitbench.bench.split import same, split
 from splitbench.bench.split.detection import default_images, small_images
-from splitbench.bench.tools.support.models import DETECTORS
-from splitbench.bench.tools.support.splittable import random_model, support
+from splitbench.bench.tools.support.support import random_model, support
+from splitbench.bench.tools.support.tested_models import DETECTORS
 from splitbench.bench.utils.errors import UserError
 
 PHOTOGRAPHS = [torch.rand(3, *size, generator=torch.Generator().manual_seed(5)) for size in ((70, 110), (90, 90))]

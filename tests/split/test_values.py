@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from splitbench.bench.split import same, split
-from splitbench.bench.tools.support.splittable import support_table
+from splitbench.bench.tools.support.support import support_table
 from splitbench.bench.utils.errors import UserError
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -6,13 +6,13 @@ import tarfile
 import threading
 import zipfile
 from collections import namedtuple
+from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from splitbench.bench.tools.data import archives as archives_module
-from splitbench.bench.tools.data import download
 from splitbench.bench.tools.data import fetch as fetch_module
 from splitbench.bench.tools.data.archives import Archive, Item
 from splitbench.bench.tools.data.fetch import fetch
@@ -75,13 +75,13 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server():
-    one = Server()
-    thread = threading.Thread(target=one.serve_forever, kwargs={"poll_interval": 0.01})
+    running = Server()
+    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield one
-    one.shutdown()
+    yield running
+    running.shutdown()
     thread.join()
-    one.server_close()
+    running.server_close()
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
@@ -119,23 +119,23 @@ def left(folder: Path) -> list[str]:
 
 
 def test_what_is_fetched_reads_as_coco_and_leaves_nothing_else(archives, server, tmp_path):
-    said: list[str] = []
-    get(archives, tmp_path / "coco", server, say=said.append)
+    steps: list[str] = []
+    get(archives, tmp_path / "coco", server, say=steps.append)
     read = coco.DATASET.load(coco.Options(root=tmp_path / "coco"), "evaluation")
     original = coco.DATASET.load(coco.Options(root=tmp_path / "source"), "evaluation")
     assert [read.digest(index) for index in range(len(read))] == [original.digest(i) for i in range(len(original))]
     assert left(tmp_path / "coco") == ["annotations", "val2017"]
     assert left(tmp_path / "coco" / "annotations") == ["instances_val2017.json"]
-    assert said[-1] == f"wrote {tmp_path / 'coco' / 'val2017'}"
+    assert steps[-1] == f"wrote {tmp_path / 'coco' / 'val2017'}"
 
 
 def test_again_asks_the_server_nothing(archives, server, tmp_path):
     get(archives, tmp_path / "coco", server, keep=True)
     assert left(tmp_path / "coco") == ["annotations", "annotations_trainval2017.zip", "val2017", "val2017.zip"]
     server.asked.clear()
-    said: list[str] = []
-    get(archives, tmp_path / "coco", server, say=said.append)
-    assert not server.asked and said == [f"already there: {BOXES}, val2017"]
+    steps: list[str] = []
+    get(archives, tmp_path / "coco", server, say=steps.append)
+    assert not server.asked and steps == [f"already there: {BOXES}, val2017"]
 
 
 def test_only_what_is_missing_is_fetched(archives, server, tmp_path):
@@ -148,18 +148,18 @@ def test_only_what_is_missing_is_fetched(archives, server, tmp_path):
 
 
 def test_ctrl_c_leaves_what_has_come_and_the_next_try_goes_on(archives, server, tmp_path, monkeypatch):
-    read, calls = download._read, []
+    read1, calls = HTTPResponse.read1, []
 
-    def interrupted(response):
-        calls.append(1)
+    def interrupted(response, size):
+        calls.append(size)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return read(response)
+        return read1(response, size)
 
-    monkeypatch.setattr(download, "_BLOCK", 1000)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(download, "_read", interrupted)
-        get(archives[1:], tmp_path / "coco", server)
+        patch.setattr(HTTPResponse, "read1", interrupted)
+        get(archives[1:], tmp_path / "coco", server, block=1000)
+    assert calls == [1000, 1000, 1000]
     come = (tmp_path / "coco" / "val2017.zip.part").stat().st_size
     assert 0 < come < archives[1].size and left(tmp_path / "coco") == ["val2017.zip.part"]
     get(archives[1:], tmp_path / "coco", server)
@@ -187,9 +187,11 @@ def test_a_server_without_ranges_is_asked_for_the_whole_file(archives, server, t
 
 def test_a_server_that_always_breaks_off_is_given_up_in_a_sentence(archives, server, tmp_path):
     server.ranges, server.most = False, 100
-    with pytest.raises(UserError, match=r"cannot download .*val2017\.zip .*goes on"):
+    with pytest.raises(UserError, match=r"cannot download .*val2017\.zip .*resumes"):
         get(archives[1:], tmp_path / "coco", server)
-    assert len([one for one in server.asked if one[0] == "GET"]) == 6  # the first brought bytes, five more did not
+    assert (
+        len([request for request in server.asked if request[0] == "GET"]) == 6
+    )  # the first brought bytes, five more did not
 
 
 @pytest.mark.parametrize(("status", "asked"), [(403, 1), (503, 5)])
@@ -197,7 +199,7 @@ def test_refusals_are_final_and_a_server_in_trouble_is_asked_again(archives, ser
     server.status = status
     with pytest.raises(UserError, match=f"{status}|Service Unavailable"):
         get(archives[1:], tmp_path / "coco", server)
-    assert len([one for one in server.asked if one[0] == "GET"]) == asked
+    assert len([request for request in server.asked if request[0] == "GET"]) == asked
 
 
 def test_a_missing_file_is_told(archives, server, tmp_path):
@@ -328,6 +330,6 @@ def test_the_command_takes_a_mirror_and_explains_imagenet(server, tmp_path, caps
     assert splitbench("data", "fetch", "coco", tmp_path / "coco", "--mirror", server.base) == 2
     assert "not 252,907,541: not the official file" in capsys.readouterr().err
     assert splitbench("data", "fetch", "imagenet", tmp_path / "image net") == 2
-    told = capsys.readouterr()
-    assert "nothing was downloaded" in told.err
-    assert f"tar -xf ILSVRC2012_img_val.tar -C '{tmp_path / 'image net'}'/val" in told.out
+    printed = capsys.readouterr()
+    assert "nothing was downloaded" in printed.err
+    assert f"tar -xf ILSVRC2012_img_val.tar -C '{tmp_path / 'image net'}'/val" in printed.out

@@ -10,7 +10,7 @@ import pytest
 
 from splitbench.bench.run.keys import key_of
 from splitbench.bench.tools import migrate as module
-from splitbench.bench.tools.migrate import Migrated, migrate
+from splitbench.bench.tools.migrate import MigrationResult, migrate
 from splitbench.bench.utils.errors import UserError
 from tests.helpers.command_line import rows, splitbench
 
@@ -96,9 +96,9 @@ def test_a_run_goes_on_from_there(runs, old, capsys):
 
 
 def test_a_second_migration_changes_nothing(old):
-    assert migrate(old) == Migrated(trainings=2, cells=2, curves=2)
+    assert migrate(old) == MigrationResult(trainings=2, cells=2, curves=2)
     before = {path: path.read_bytes() for path in old.rglob("*") if path.is_file()}
-    assert migrate(old) == Migrated(0, 0, 0)
+    assert migrate(old) == MigrationResult(0, 0, 0)
     assert {path: path.read_bytes() for path in old.rglob("*") if path.is_file()} == before
 
 

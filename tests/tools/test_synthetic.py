@@ -17,7 +17,7 @@ from splitbench.bench.tools.synthetic import train_classifier
 
 def test_variations_keep_shape_range_and_labels():
     pixels = torch.randint(256, (9, 3, 96, 96), dtype=torch.uint8)
-    varied, labels = train_classifier.vary((pixels, torch.arange(9)), torch.Generator().manual_seed(0))
+    varied, labels = train_classifier.augment((pixels, torch.arange(9)), torch.Generator().manual_seed(0))
     assert varied.shape == pixels.shape
     assert labels.tolist() == list(range(9))
     assert varied.min() >= 0 and varied.max() <= 255
@@ -56,7 +56,7 @@ def test_the_shipped_classifier_is_as_good_as_its_report_says():
     # The first 300 of the evaluation images; the report is of all of them.
     report = json.loads((WEIGHTS / "small_resnet.json").read_text())
     whole = registry.build("splitbench/small_resnet", {}, "default", {}).whole().eval()
-    images = train_classifier.drawn("evaluation", limit=300)
+    images = train_classifier.load_images("evaluation", limit=300)
     accuracy = training.validate(whole, training.classify(), images)["accuracy"]
     assert 98 <= report["evaluation_top1"] < 100
     assert abs(accuracy - report["evaluation_top1"]) < 2

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from splitbench.bench.tools.conformance.damage import mutated
+from splitbench.bench.tools.conformance.mutations import mutate
 from tests.torture.decoders import Target, targets
 
 _MORE = 2**30  # bytes of address space beyond what is in use once all is imported
@@ -37,7 +37,7 @@ def torture(found: Sequence[Target], count: int, seed: int = 0) -> dict[str, int
     refused = 0
     for number in range(count):
         target = found[number % len(found)]
-        data = mutated(target.streams, rng)
+        data = mutate(target.streams, rng)
         try:
             refused += not target.accepts(data)
         except BaseException as error:

@@ -1,12 +1,10 @@
-"""What every method must do, tried on a network of a few layers: ``splitbench methods NAME --check``, and the tests.
+"""Conformance tests of methods, on a network of a few layers: ``splitbench methods NAME --check``, and the test suite.
 
-A method is tried with all its settings of named choices, at its first and last rate: its bytes must decode, an image's
-alone as in a batch; side information and framing must be parts of them; bytes that no encoder wrote must be refused by
-BitstreamError, or decode to tensors of the right shape; and all that the codec holds must be in tables that the ledger
-counts.
+Every combination of a method's named choices is tried at its first and last rate. Bitstreams must decode, singly as in
+a batch; side information and framing must be parts of them; bytes that no encoder wrote must raise BitstreamError or
+decode to tensors of the right shape; and all that the codec holds must be in tables that the ledger counts.
 
-A feature map and a vector cross the cut at once. A method that refuses such a cut by MethodError is tried with the
-feature map alone.
+The cut is a feature map and a vector. A method that refuses it by MethodError is tried with the feature map alone.
 """
 
 import random
@@ -17,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from splitbench.bench.metrics import held
-from splitbench.bench.tools.conformance.damage import mutated
+from splitbench.bench.tools.conformance.mutations import mutate
 from splitbench.bench.tools.conformance.samples import Case, Sample, cases, deployed, places
 from splitbench.bench.utils.errors import format_error
 from splitbench.methods.base import BitstreamError, Codec, Cut, Method, MethodError, Specs
@@ -39,11 +37,11 @@ DAMAGED = 400
 
 
 class NonconformingError(Exception):
-    """A method does not do what it must; the message says what."""
+    """A method does not conform; the message says why."""
 
 
 def faults(method: Method) -> Iterator[tuple[str, str]]:
-    """Each combination of settings, and what is wrong with it: nothing where all is well."""
+    """Yield each combination of settings with its fault; the fault is empty where there is none."""
     try:
         check_description(method)
         tried = cases(method)
@@ -63,10 +61,10 @@ def faults(method: Method) -> Iterator[tuple[str, str]]:
 
 
 def check_description(method: Method) -> None:
-    """Whether a method says what it is. Raises NonconformingError."""
+    """Check a method's description. Raises NonconformingError."""
     _hold(bool(method.summary) and "\n" not in method.summary, "`summary` must be one line")
     _hold(method.version >= 1, "`version` must be 1 or more")
-    _hold(method.knob in method.Settings.model_fields, f"the knob {method.knob!r} is no field of Settings")
+    _hold(method.knob in method.Settings.model_fields, f"the knob {method.knob!r} is not a field of Settings")
     _hold(method.only_at in (None, "input", "output"), "`only_at` must be None, `input` or `output`")
     tasks = {"classification", "detection"}
     _hold(bool(method.tasks) and set(method.tasks) <= tasks, f"`tasks` must name some of {', '.join(sorted(tasks))}")
@@ -80,7 +78,7 @@ def check_description(method: Method) -> None:
 
 
 def check(method: Method, case: Case) -> None:
-    """Whether a method codes and decodes as it must. Raises NonconformingError, and what the method raises."""
+    """Check encoding and decoding. Raises NonconformingError, and what the method raises."""
     for rate in case.rates:
         at, sample = _first_place(method, case, rate)
         codec, cut, specs = sample.deployment.codec, sample.cut, sample.specs
@@ -105,14 +103,14 @@ def check(method: Method, case: Case) -> None:
 
 
 def check_damaged(method: Method, case: Case) -> None:
-    """Whether damaged bytes are refused, or decode to the right shape. Raises NonconformingError, with the bytes."""
+    """Check that damaged bytes are refused or decode to the right shape. Raises NonconformingError, with the bytes."""
     rng = random.Random(0)
     for rate in dict.fromkeys(case.rates):
         sample = _first_place(method, case, rate)[1]
         codec = sample.deployment.codec
         streams = [stream.data for stream in codec.encode(sample.cut)]
         for _ in range(DAMAGED // len(set(case.rates))):
-            data = mutated(streams, rng)
+            data = mutate(streams, rng)
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # Pillow warns of damaged metadata
@@ -127,7 +125,7 @@ def check_damaged(method: Method, case: Case) -> None:
 
 
 def decodes(codec: Codec, data: bytes, specs: Specs) -> bool:
-    """Whether bytes are taken for a bitstream. Raises NonconformingError where they decode to other shapes."""
+    """Return whether bytes decode. Raises NonconformingError where they decode to other shapes."""
     try:
         decoded = codec.decode([data], specs)
     except BitstreamError:
@@ -137,7 +135,7 @@ def decodes(codec: Codec, data: bytes, specs: Specs) -> bool:
 
 
 def _first_place(method: Method, case: Case, rate: object) -> tuple[str, Sample]:
-    """The first place whose cut the method does not refuse, and the rate point there."""
+    """Return the first place whose cut the method accepts, and the rate point there."""
     *others, last = places(method)
     for at in others:
         try:
@@ -158,7 +156,7 @@ def _check_alone(codec: Codec, cut: Cut, specs: Specs, data: Sequence[bytes], de
 
 
 def _check_nan(codec: Codec, cut: Cut, specs: Specs) -> None:
-    """A value that is no number must be refused or come back as none, not be taken for one."""
+    """NaN must be refused or decode to NaN."""
     spoilt = tuple(x.clone() for x in cut)
     for x in spoilt:
         if x.is_floating_point():
@@ -183,8 +181,8 @@ def _expected(specs: Specs, images: int) -> list[tuple[tuple[int, ...], torch.dt
 
 def _other_shapes(decoded: Sequence[Tensor], specs: Specs, images: int) -> str:
     both = _shapes(decoded), _expected(specs, images)
-    found, expected = (" and ".join(f"{dtype} {shape}" for shape, dtype in each) for each in both)
-    return f"decode gives {found} instead of {expected}".replace("torch.", "")
+    actual, expected = (" and ".join(f"{dtype} {shape}" for shape, dtype in each) for each in both)
+    return f"decode gives {actual} instead of {expected}".replace("torch.", "")
 
 
 def _hold(true: bool, otherwise: str) -> None:

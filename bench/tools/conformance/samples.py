@@ -1,4 +1,4 @@
-"""A method's rate points on a network of a few layers, which has everything that a method may meet."""
+"""A method's rate points on a network of a few layers that has everything a method may meet."""
 
 import itertools
 import math
@@ -31,7 +31,7 @@ _STEPS = 5
 
 @dataclass(frozen=True)
 class Case:
-    """Values for a method's settings with named choices, and the knob's first and last value."""
+    """One combination of a method's named choices, and the knob's first and last value."""
 
     chosen: Mapping[str, Any]
     rates: tuple[Any, Any]
@@ -42,7 +42,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Sample:
-    """One rate point made ready: what was deployed, a cut of four images, and its specs."""
+    """A rate point: its deployment, a cut of four images, and the cut's specs."""
 
     deployment: Deployment
     cut: Cut
@@ -50,26 +50,26 @@ class Sample:
 
 
 def cases(method: Method) -> list[Case]:
-    """The combinations of a method's named choices that its settings take."""
+    """Return the combinations of a method's named choices that its settings accept."""
     choices: dict[str, Sequence[Any]] = {
         key: get_args(field.annotation)
         for key, field in method.Settings.model_fields.items()
         if get_origin(field.annotation) is Literal and key != method.knob
     }
-    found = []
+    accepted = []
     for chosen in _combinations(choices):
         rates = [rate for rate in method.rates if _valid(method, chosen | {method.knob: rate})]
         if rates:
-            found.append(Case(chosen, (rates[0], rates[-1])))
-    return found
+            accepted.append(Case(chosen, (rates[0], rates[-1])))
+    return accepted
 
 
 def deployed(
     method: Method, chosen: Mapping[str, Any], rate: Any, device: torch.device | str = "cpu", at: str | None = None
 ) -> Sample:
-    """A rate point at a place of the network (see :func:`places`; by default the method's first one).
+    """Deploy a rate point at a place of the network (see :func:`places`; by default the method's first).
 
-    What a network gives is on ``device``; what learns is trained for a few steps. Raises what the method raises.
+    Cuts are on ``device``; learning methods are trained for a few steps. Raises what the method raises.
     """
     head, tail, cut = _place(at or places(method)[0])
     head, tail, cut = head.to(device), tail.to(device), tuple(x.to(device) for x in cut)
@@ -82,14 +82,14 @@ def deployed(
 
 
 def places(method: Method) -> tuple[str, ...]:
-    """Where a method is tried, until it does not refuse: a feature map and a vector cross in the ``middle``."""
+    """Return the places to try a method at, until one is accepted; at ``middle`` a feature map and a vector cross."""
     if method.tasks == ("detection",) and method.only_at == "output":
         return ("boxes",)
     return (method.only_at,) if method.only_at else ("middle", "map")
 
 
 class _Smallest(nn.Module):
-    """Normalizing, two convolutions and a linear layer, with random weights that are always the same."""
+    """Normalization, two convolutions and a linear layer, with random weights that are always the same."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,8 +101,8 @@ class _Smallest(nn.Module):
             parameter.data = torch.randn(parameter.shape, generator=generator) * 0.3
 
     def head(self, pixels: Tensor) -> Tensor:
-        found: Tensor = self.conv2(self.conv1(self.normalize(pixels)).relu()).relu()
-        return found
+        features: Tensor = self.conv2(self.conv1(self.normalize(pixels)).relu()).relu()
+        return features
 
     def tail(self, features: Tensor) -> Tensor:
         scores: Tensor = self.fc(features.mean((2, 3)))
@@ -110,7 +110,7 @@ class _Smallest(nn.Module):
 
 
 class _Part(nn.Module):
-    """A function of the network's as a module; a head's output is a tuple."""
+    """A function of the network as a module; a head's output is a tuple."""
 
     def __init__(self, model: nn.Module, call: Callable[..., Any], tuple_out: bool) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class _Part(nn.Module):
         return (out,) if self.tuple_out and not isinstance(out, tuple) else out
 
 
-def _found_boxes(pixels: Tensor) -> Cut:
+def _random_boxes(pixels: Tensor) -> Cut:
     generator = torch.Generator().manual_seed(2)
     corners = torch.rand(IMAGES, 7, 2, generator=generator) * 300
     boxes = torch.cat([corners, corners + torch.rand(IMAGES, 7, 2, generator=generator) * 200], 2)
@@ -132,10 +132,10 @@ def _found_boxes(pixels: Tensor) -> Cut:
 
 
 def _place(at: str) -> tuple[nn.Module, nn.Module, Cut]:
-    """Head, tail and cut of four pictures at ``input``, ``middle``, ``map`` or ``output``.
+    """Return head, tail and cut of four images at ``input``, ``middle``, ``map``, ``output`` or ``boxes``.
 
     Two tensors cross in the middle, and only the first of them at ``map``. At ``boxes``, a detector's output crosses:
-    room for seven boxes, of which some are used.
+    up to seven boxes per image, padded.
     """
     model = _Smallest().eval()
     ends: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
@@ -146,7 +146,7 @@ def _place(at: str) -> tuple[nn.Module, nn.Module, Cut]:
         ),
         "map": (model.head, model.tail),
         "output": (lambda x: model.tail(model.head(x)), lambda x: x),
-        "boxes": (_found_boxes, lambda *found: torch.stack([x.flatten(1).sum(1) for x in found]).sum(0)),
+        "boxes": (_random_boxes, lambda *boxes: torch.stack([x.flatten(1).sum(1) for x in boxes]).sum(0)),
     }
     head, tail = ends[at]
     smooth = torch.randint(0, 256, (IMAGES, 3, 6, 7), generator=torch.Generator().manual_seed(1)).float()
@@ -158,7 +158,7 @@ def _place(at: str) -> tuple[nn.Module, nn.Module, Cut]:
 
 
 def _combinations(choices: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
-    """All combinations; where those are many, the first of each with every other choice in turn."""
+    """Yield all combinations; where there are too many, only those that differ from the first in one choice."""
     if math.prod(map(len, choices.values())) <= _MANY:
         for values in itertools.product(*choices.values()):
             yield dict(zip(choices, values, strict=True))
@@ -179,7 +179,7 @@ def _valid(method: Method, values: Mapping[str, Any]) -> bool:
 
 
 def _learned(method: Method, settings: Settings, context: Context, cut: Cut) -> Learned:
-    """What a few steps of training leave: enough for statistics and tables that are no longer those of the start."""
+    """Train for a few steps: enough to move statistics and tables away from their initial values."""
     if not isinstance(method, LearningMethod):
         raise MethodError("it needs training images, but has no `learn`")
     unit = method.learn(settings, context).unit.to(cut[0].device).train()

@@ -1,7 +1,7 @@
-"""What is downloaded for COCO and CIFAR-10: names, sizes and digests of the archives, and what is taken from them.
+"""The archives of COCO and CIFAR-10: names, sizes, digests, and the items to extract.
 
 Sizes and SHA-256 are those that several independent public projects pin for the same addresses. COCO's server speaks
-plain HTTP, so that its digests are also what guards against a file that was changed on the way.
+plain HTTP, so only the digests guard against files changed in transit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ Name = Literal["coco", "cifar10"]
 class Item:
     """A file, or a folder of ``files`` files, at ``path`` in an archive and below the data folder.
 
-    ``bytes`` are those of the file, or None for a folder, whose photographs take about as much as in the archive.
+    ``bytes`` is the file's size, or None for a folder, whose photographs take about as much space as in the archive.
     """
 
     path: str
@@ -34,18 +34,18 @@ class Archive:
 
     @property
     def name(self) -> str:
-        """The file's name."""
+        """Return the file's name."""
         return self.path.rsplit("/", 1)[-1]
 
     @property
     def unpacked(self) -> int:
-        """Bytes that its items take on the disk, about."""
+        """Return about how many bytes its items take on disk."""
         return sum(self.size if item.bytes is None else item.bytes for item in self.items)
 
 
 @dataclass(frozen=True)
-class Annotations:
-    """One of COCO's official files of boxes; ``images`` and ``boxes`` count what it lists, crowds included."""
+class AnnotationFile:
+    """One of COCO's official files of boxes, with its numbers of images and boxes, crowds included."""
 
     path: str
     bytes: int
@@ -59,15 +59,15 @@ BASES: Mapping[Name, str] = {
     "cifar10": "https://www.cs.toronto.edu/~kriz",
 }
 
-COCO_BOXES: Mapping[str, Annotations] = {
-    "val2017": Annotations(
+COCO_BOXES: Mapping[str, AnnotationFile] = {
+    "val2017": AnnotationFile(
         "annotations/instances_val2017.json",
         19_987_840,
         "e8c7f7908f1d7278341fae127d0da654f102f11bd7b21d8aeefa635b8c810b6f",
         images=5_000,
         boxes=36_781,
     ),
-    "train2017": Annotations(
+    "train2017": AnnotationFile(
         "annotations/instances_train2017.json",
         469_785_474,
         "610fce4944abdeb15354cc765333805529359d12d88f2f711393ca586901d01d",
@@ -93,11 +93,11 @@ _COCO_IMAGES = {
 
 CIFAR_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 CIFAR_BATCH_BYTES = 10_000 * (1 + 3 * 32 * 32)
-"""Of a file of the binary version: a label and 32 x 32 pixels of three colours, ten thousand times."""
+"""Size of a file of the binary version: 10,000 times a label and 32 x 32 pixels of three colours."""
 
 
 def archives(name: Name, train: bool = False) -> list[Archive]:
-    """What to download: COCO's validation part and, with ``train``, its training part too; all of CIFAR-10."""
+    """Return what to download: COCO's validation set and, with ``train``, its training set; all of CIFAR-10."""
     if name == "cifar10":
         names = ("test_batch", *CIFAR_BATCHES)
         items = [Item(f"cifar-10-batches-bin/{batch}.bin", bytes=CIFAR_BATCH_BYTES) for batch in names]

@@ -1,7 +1,6 @@
-"""Tells how complete a folder with a dataset is, and whether the datasets here can read it.
+"""Check how complete a dataset's folder is, and whether the loaders can read it.
 
-What is usable is decided by the loaders themselves; what is complete, by the official counts and, where there are any,
-digests.
+The loaders themselves decide what is usable; official counts and digests, where there are any, what is complete.
 """
 
 from collections import Counter
@@ -10,8 +9,16 @@ from pathlib import Path
 from typing import Literal, cast
 
 from splitbench.bench.tools.data import check_cifar10
-from splitbench.bench.tools.data.archives import COCO_BOXES
-from splitbench.bench.tools.data.report import Found, Report, decoded, size, spread, weighed
+from splitbench.bench.tools.data.archives import COCO_BOXES, AnnotationFile
+from splitbench.bench.tools.data.folder_report import (
+    FolderReport,
+    OfficialSize,
+    SubsetReport,
+    decode_images,
+    format_range,
+    format_size,
+    total_size,
+)
 from splitbench.bench.tools.data.unpack import sha256
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets import coco, imagenet
@@ -21,32 +28,26 @@ Name = Literal["imagenet", "coco", "cifar10"]
 
 SUBSETS: tuple[Subset, ...] = ("evaluation", "train")
 
-_IMAGENET: Mapping[Subset, tuple[tuple[str, ...], int]] = {
-    "evaluation": (("val", "validation"), 50_000),
-    "train": (("train",), 1_281_167),
-}
-"""Folders, and how many images ImageNet has there, of 1,000 classes."""
-_CLASSES = 1000
-_PER_CLASS = 50
-"""Of the images to evaluate on; training images are not evenly spread."""
+IMAGENET = OfficialSize({"evaluation": 50_000, "train": 1_281_167}, classes=1000)
+_IMAGENET_FOLDERS: Mapping[Subset, tuple[str, ...]] = {"evaluation": ("val", "validation"), "train": ("train",)}
 _COCO: Mapping[Subset, tuple[str, str]] = {"evaluation": ("val", "val2017"), "train": ("train", "train2017")}
-"""How files of boxes begin, and the official subset."""
+"""The prefix in the names of annotation files, and the official subset."""
 
 
 def check(
     name: Name, folder: Path, subsets: Sequence[Subset] = SUBSETS, full: bool = False, annotations: Path | None = None
-) -> Report:
-    """Look at a folder.
+) -> FolderReport:
+    """Check a dataset's folder.
 
     Args:
         name: Which dataset it should hold.
         folder: Where.
         subsets: Which subsets are wanted: ``evaluation``, ``train`` or both.
         full: Whether to decode all images, instead of a sample.
-        annotations: A file of boxes in COCO's format that is called otherwise, by path or below the folder.
+        annotations: A file of boxes in COCO's format under another name, as a path or below the folder.
 
     Raises:
-        UserError: no such folder, or annotations for what is not COCO.
+        UserError: No such folder, or annotations for a dataset other than COCO.
     """
     if not folder.is_dir():
         raise UserError(f"data folder not found: {folder}")
@@ -54,106 +55,116 @@ def check(
         raise UserError(f"--annotations names a file of boxes: {name} has none")
     try:
         if annotations is not None:
-            return Report("COCO 2017", [_coco_subset(folder, subsets[0], full, annotations)], {})
+            return FolderReport(
+                "COCO 2017", [_coco_subset(folder, subsets[0], full, official=COCO_BOXES, annotations=annotations)], {}
+            )
         return _CHECKS[name](folder, subsets, full)
     except OSError as error:
         raise UserError(f"{error.filename or folder} cannot be read ({error.strerror})") from None
 
 
-def _imagenet(folder: Path, subsets: Sequence[Subset], full: bool) -> Report:
+def check_imagenet(
+    folder: Path, subsets: Sequence[Subset], full: bool, *, official: OfficialSize = IMAGENET
+) -> FolderReport:
+    """Check a folder with ImageNet; arguments as in :func:`check`. Raises OSError."""
+
+    def report(root: Path, subset: Subset, place: str) -> SubsetReport:
+        return _imagenet_subset(root, subset, place, full, official=official)
+
     named = [
-        (subset, place) for subset in SUBSETS for name in _IMAGENET[subset][0] if (place := folder / name).is_dir()
+        (subset, path) for subset in SUBSETS for name in _IMAGENET_FOLDERS[subset] if (path := folder / name).is_dir()
     ]
     if named:
-        found = [_imagenet_subset(folder, subset, str(place), full) for subset, place in named if subset in subsets]
-        there = {subset for subset, _ in named}
+        reports = [report(folder, subset, str(path)) for subset, path in named if subset in subsets]
+        present = {subset for subset, _ in named}
     else:
-        found, there = [_imagenet_subset(folder, "evaluation", str(folder), full)], {"evaluation"}
-        if not found[0].facts:
-            below = [place for place in sorted(folder.iterdir()) if place.is_dir() and not place.name.startswith(".")]
-            tried = [
-                _imagenet_subset(place, "evaluation", f"{place} (a folder of its own: DATA={place})", full)
-                for place in below
-            ]
-            # Folders that hold no such images at all are none of ImageNet's; the one above tells what was expected.
-            found, there = [one for one in tried if one.facts] or found, {"evaluation"}
-    absent = {subset: _IMAGENET[subset][1] for subset in subsets if subset not in there}
-    return Report("ImageNet", found, absent)
+        reports, present = [report(folder, "evaluation", str(folder))], {"evaluation"}
+        if not reports[0].facts:
+            subfolders = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+            tried = [report(path, "evaluation", f"{path} (a separate folder: DATA={path})") for path in subfolders]
+            # Folders without any such images are not ImageNet's; the report on their parent says what was expected.
+            reports = [tried_report for tried_report in tried if tried_report.facts] or reports
+    absent = {subset: official.images[subset] for subset in subsets if subset not in present}
+    return FolderReport("ImageNet", reports, absent)
 
 
-def _imagenet_subset(root: Path, subset: Subset, place: str, full: bool) -> Found:
+def _imagenet_subset(root: Path, subset: Subset, place: str, full: bool, *, official: OfficialSize) -> SubsetReport:
     try:
         dataset = cast(imagenet.LabelledFiles, imagenet.DATASET.load(imagenet.Options(root=root), subset))
     except DataError as error:
-        return Found(subset, place, faults=[str(error)])
+        return SubsetReport(subset, place, faults=[str(error)])
     if not len(dataset):
-        return Found(subset, place, faults=["no images"])
-    official = _IMAGENET[subset][1]
+        return SubsetReport(subset, place, faults=["no images"])
+    expected, per_class = official.images[subset], official.images["evaluation"] // official.classes
     count, labels = len(dataset), Counter(dataset.labels)
-    total, faults = weighed(dataset.files)
-    fact, damaged = decoded(dataset, full)
+    total, faults = total_size(dataset.files)
+    fact, damaged = decode_images(dataset, full)
     folders = {file.parent for file in dataset.files}
     layout = "a folder per class" if len(folders) == len(labels) > 1 else "one folder, its labels in a file beside it"
     facts = [
         layout,
-        f"{count:,} images of {len(labels):,} classes, {spread(labels.values())} per class, {size(total)}",
+        f"{count:,} images of {len(labels):,} classes, {format_range(labels.values())} per class, {format_size(total)}",
         fact,
     ]
     if str(dataset.passed_over):
-        facts.append(f"passed over, since they are no pictures by their names: {dataset.passed_over}")
-    lacks = []
-    if count != official:
-        lacks.append(f"{count:,} images, where ImageNet has {official:,}")
-    if len(labels) != _CLASSES:
-        lacks.append(f"{len(labels):,} classes, where ImageNet has {_CLASSES:,}")
-    if subset == "evaluation" and count == official and set(labels.values()) != {_PER_CLASS}:
-        lacks.append(f"{spread(labels.values())} images per class, where ImageNet has {_PER_CLASS}")
+        facts.append(f"skipped, since their names are not those of image files: {dataset.passed_over}")
+    differences = []
+    if count != expected:
+        differences.append(f"{count:,} images, where ImageNet has {expected:,}")
+    if len(labels) != official.classes:
+        differences.append(f"{len(labels):,} classes, where ImageNet has {official.classes:,}")
+    if subset == "evaluation" and count == expected and set(labels.values()) != {per_class}:
+        differences.append(f"{format_range(labels.values())} images per class, where ImageNet has {per_class}")
     if not dataset.global_ids:
-        lacks.append("files are not named as ImageNet's own")
-    return Found(subset, place, facts, lacks, faults + damaged)
+        differences.append("files are not named as ImageNet's own")
+    return SubsetReport(subset, place, facts, differences, faults + damaged)
 
 
-def _coco(folder: Path, subsets: Sequence[Subset], full: bool) -> Report:
+def check_coco(
+    folder: Path, subsets: Sequence[Subset], full: bool, *, official: Mapping[str, AnnotationFile] = COCO_BOXES
+) -> FolderReport:
+    """Check a folder with COCO; arguments as in :func:`check`. Raises OSError."""
     boxes = [file.name for file in (*folder.glob("instances_*.json"), *folder.glob("annotations/instances_*.json"))]
-    there = [subset for subset in SUBSETS if any(name.startswith(f"instances_{_COCO[subset][0]}") for name in boxes)]
-    # A file of boxes with a name of its own serves for every subset; without any, the loader says what it expected.
-    wanted = [subset for subset in there if subset in subsets] if there else ["evaluation"]
-    found = [_coco_subset(folder, cast(Subset, subset), full) for subset in wanted]
-    absent = {
-        subset: COCO_BOXES[_COCO[subset][1]].images for subset in subsets if subset not in (there or ["evaluation"])
-    }
-    return Report("COCO 2017", found, absent)
+    present = [subset for subset in SUBSETS if any(name.startswith(f"instances_{_COCO[subset][0]}") for name in boxes)]
+    # A file of boxes with another name serves every subset; without any, the loader says what it expected.
+    present = present or ["evaluation"]
+    wanted = [subset for subset in present if subset in subsets] if boxes else present
+    reports = [_coco_subset(folder, subset, full, official=official) for subset in wanted]
+    absent = {subset: official[_COCO[subset][1]].images for subset in subsets if subset not in present}
+    return FolderReport("COCO 2017", reports, absent)
 
 
-def _coco_subset(folder: Path, subset: Subset, full: bool, annotations: Path | None = None) -> Found:
-    official = COCO_BOXES[_COCO[subset][1]]
+def _coco_subset(
+    folder: Path, subset: Subset, full: bool, *, official: Mapping[str, AnnotationFile], annotations: Path | None = None
+) -> SubsetReport:
+    expected = official[_COCO[subset][1]]
     try:
         dataset = coco.DATASET.load(coco.Options(root=folder, annotations=annotations), subset)
     except DataError as error:
-        return Found(subset, str(folder), faults=[str(error)])
+        return SubsetReport(subset, str(folder), faults=[str(error)])
     files = [dataset.folder / picture.file for picture in dataset.pictures]
-    total, faults = weighed(files)
-    fact, damaged = decoded(dataset, full)
+    total, faults = total_size(files)
+    fact, damaged = decode_images(dataset, full)
     count = sum(map(len, dataset.annotated.values()))
     facts = [
-        f"{len(files):,} images, {size(total)}; {count:,} boxes of {dataset.classes} categories in "
+        f"{len(files):,} images, {format_size(total)}; {count:,} boxes of {dataset.classes} categories in "
         f"{len(dataset.annotated):,} of the images",
         fact,
     ]
-    lacks = []
-    if len(files) != official.images:
-        lacks.append(f"{len(files):,} images, where COCO has {official.images:,}")
-    places = (folder / official.path, folder / Path(official.path).name)
-    file = next((place for place in places if place.is_file()), None)
-    if file is not None and file.stat().st_size == official.bytes and sha256(file) == official.sha256:
-        facts.append(f"{file.name} is the official file (SHA-256 agrees), which lists {official.boxes:,} boxes")
+    differences = []
+    if len(files) != expected.images:
+        differences.append(f"{len(files):,} images, where COCO has {expected.images:,}")
+    candidates = (folder / expected.path, folder / Path(expected.path).name)
+    file = next((path for path in candidates if path.is_file()), None)
+    if file is not None and file.stat().st_size == expected.bytes and sha256(file) == expected.sha256:
+        facts.append(f"{file.name} is the official file (SHA-256 agrees), which lists {expected.boxes:,} boxes")
     else:
-        lacks.append(f"the boxes are not COCO's official file of {official.boxes:,}")
-    return Found(subset, str(dataset.folder), facts, lacks, faults + damaged)
+        differences.append(f"the boxes are not COCO's official file of {expected.boxes:,}")
+    return SubsetReport(subset, str(dataset.folder), facts, differences, faults + damaged)
 
 
-_CHECKS: Mapping[Name, Callable[[Path, Sequence[Subset], bool], Report]] = {
-    "imagenet": _imagenet,
-    "coco": _coco,
+_CHECKS: Mapping[Name, Callable[[Path, Sequence[Subset], bool], FolderReport]] = {
+    "imagenet": check_imagenet,
+    "coco": check_coco,
     "cifar10": check_cifar10.check,
 }

@@ -1,9 +1,9 @@
-"""Writes the synthetic dataset out as files that other tools read, and this project's own loaders too.
+"""Write the synthetic dataset as files for other tools, which this project's loaders read, too.
 
     classification   OUT/val/03/evaluation-000000.png, a folder per class; OUT/classes.txt names the classes
     detection        OUT/images/val/evaluation-000000.png, OUT/annotations/instances_val.json in COCO's format
 
-Training and calibration images go to ``train`` instead of ``val``. Pictures are PNG: every pixel as it was drawn.
+Training and calibration images go to ``train`` instead of ``val``. Images are PNG: every pixel as it was drawn.
 """
 
 import json
@@ -18,24 +18,24 @@ from splitbench.datasets.base import Dataset, Subset, Task
 from splitbench.datasets.formats.boxes import DetectionDataset
 
 FOLDERS: dict[Subset, str] = {"evaluation": "val", "calibration": "train", "train": "train"}
-"""Where ImageNet's and COCO's loaders look for each subset."""
+"""Where ImageNet's and COCO's loaders search for each subset."""
 
 
 def export(out: Path, task: Task, subset: Subset, limit: int | None = None, seed: int = 0) -> list[Path]:
     """Write a subset of the synthetic dataset below ``out``.
 
     Args:
-        out: The folder, made where it is missing.
-        task: Which view of the scenes: single things with a class, or whole scenes with boxes.
-        subset: Which subset. Each goes to a folder of its own, but ``calibration`` and ``train`` to the same.
-        limit: How many images, from the first; all where None.
-        seed: Of the drawing.
+        out: The folder, created where it is missing.
+        task: Which view of the scenes: single objects with a class, or whole scenes with boxes.
+        subset: Which subset; ``calibration`` and ``train`` go to the same folder.
+        limit: Number of images, from the first; all where None.
+        seed: Seed of the drawing.
 
     Returns:
         The folder of the images and the file of their labels.
 
     Raises:
-        UserError: the folder of the images is not empty, or cannot be written.
+        UserError: The folder of the images is not empty, or cannot be written.
     """
     images = out / FOLDERS[subset] if task == "classification" else out / "images" / FOLDERS[subset]
     options = synthetic.Options(limit=limit, seed=seed)
@@ -53,7 +53,7 @@ def export(out: Path, task: Task, subset: Subset, limit: int | None = None, seed
 
 
 def _classes(dataset: synthetic.SyntheticClassification, images: Path, out: Path) -> Path:
-    # Folders are named by the class's number: names would be numbered anew where a class has no image.
+    # Folders are named by class number: names would be numbered differently where a class has no image.
     folders = [images / f"{number:02}" for number in range(dataset.classes)]
     for index in progress.track(range(len(dataset)), "writing", unit="images"):
         folder = folders[dataset.target(index)]
@@ -64,18 +64,18 @@ def _classes(dataset: synthetic.SyntheticClassification, images: Path, out: Path
 
 
 def _coco(dataset: synthetic_detection.SyntheticDetection, images: Path, out: Path) -> Path:
-    pictures: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for index in progress.track(range(len(dataset)), "writing", unit="images"):
         file = _write(dataset, index, images)
         height, width = dataset.size(index)
         number = index + 1
-        pictures.append({"id": number, "file_name": file.name, "height": height, "width": width})
+        entries.append({"id": number, "file_name": file.name, "height": height, "width": width})
         for box in dataset.boxes(index):
             annotations.append({"id": len(annotations) + 1, "image_id": number, **box})
     content = {
         "info": {"description": f"splitbench's synthetic dataset, {dataset.subset} subset, seed {dataset.seed}"},
-        "images": pictures,
+        "images": entries,
         "annotations": annotations,
         "categories": [
             {"id": category, "name": name, "supercategory": "thing"}

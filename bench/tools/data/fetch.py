@@ -1,8 +1,8 @@
-"""Fetches COCO and CIFAR-10 from where they are published, and says how to come by ImageNet.
+"""Fetch COCO and CIFAR-10 from where they are published, and explain how to get ImageNet.
 
-FOLDER/val2017.zip.part                       what has come so far; the next try goes on from there
-FOLDER/val2017.zip                            all of it, removed when it is unpacked
-FOLDER/val2017, FOLDER/annotations/...        as the datasets read them, there whole or not at all
+FOLDER/val2017.zip.part                       received so far; the next try resumes from there
+FOLDER/val2017.zip                            the whole archive, removed once it is unpacked
+FOLDER/val2017, FOLDER/annotations/...        as the datasets read them, complete or absent
 """
 
 import shlex
@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from splitbench.bench.tools.data.archives import Archive, Item
-from splitbench.bench.tools.data.download import download, partial, remote_size
-from splitbench.bench.tools.data.report import size
+from splitbench.bench.tools.data.download import BLOCK, download, partial, remote_size
+from splitbench.bench.tools.data.folder_report import format_size
 from splitbench.bench.tools.data.unpack import sha256, unpack
 from splitbench.bench.utils.errors import UserError
 
@@ -28,40 +28,42 @@ def fetch(
     keep: bool = False,
     say: Callable[[str], None] = print,
     wait: float = 2.0,
+    block: int = BLOCK,
 ) -> None:
     """Download, verify and unpack what is not below ``folder`` yet.
 
-    Sizes are asked for and the disk is looked at before the first byte comes. Interrupted at any point, the same call
-    goes on from there.
+    Remote sizes and free disk space are checked before the first byte is requested. Interrupted at any point, the same
+    call resumes from there.
 
     Args:
-        archives: What to fetch, and what to take from it.
+        archives: What to fetch, and which items to extract.
         folder: The data folder, made where it is missing.
         base: The server's address, before the archives' paths.
-        keep: Whether the archives stay when they are unpacked.
-        say: Is told each step.
-        wait: Seconds before a broken connection is tried again.
+        keep: Whether to keep the archives after they are unpacked.
+        say: Receives a line for each step.
+        wait: Seconds before a broken connection is retried.
+        block: Bytes to read at a time, at most.
 
     Raises:
-        UserError: no connection, another file than expected on the server or here, or no place on the disk.
+        UserError: No connection, an unexpected file on the server or here, or not enough disk space.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make {folder} ({error.strerror})") from None
-    missing = [(archive, [item for item in archive.items if not _is_there(folder, item)]) for archive in archives]
+    missing = [(archive, [item for item in archive.items if not _is_complete(folder, item)]) for archive in archives]
     missing = [(archive, items) for archive, items in missing if items]
     if not missing:
         say(f"already there: {', '.join(item.path for archive in archives for item in archive.items)}")
         return
     for archive, _ in missing:
-        _refuse_others(archive, folder, base)
-    _refuse_without_place([archive for archive, _ in missing], folder, keep)
+        _check_size(archive, folder, base)
+    _check_disk([archive for archive, _ in missing], folder, keep)
     for archive, items in missing:
         file = folder / archive.name
         if not file.is_file():
-            say(f"downloading {_address(base, archive)} ({size(archive.size)})")
-            download(_address(base, archive), file, archive.size, wait)
+            say(f"downloading {_address(base, archive)} ({format_size(archive.size)})")
+            download(_address(base, archive), file, archive.size, wait=wait, block=block)
         _verify(archive, file)
         unpack(file, items, folder)
         for item in items:
@@ -70,70 +72,70 @@ def fetch(
             file.unlink()
 
 
-def _is_there(folder: Path, item: Item) -> bool:
-    """Whether an item is whole. Raises UserError where something else has its place."""
+def _is_complete(folder: Path, item: Item) -> bool:
+    """Return whether an item is complete. Raises UserError where something else has its place."""
     if item.files is None:
         place = folder / item.path
         if not place.exists():
             return False
-        found, expected, unit = place.stat().st_size, item.bytes, "bytes"
+        count, expected, unit = place.stat().st_size, item.bytes, "bytes"
     else:
-        places = [folder / item.path, folder / "images" / item.path]  # COCO's loader looks into both
+        places = [folder / item.path, folder / "images" / item.path]  # COCO's loader searches both
         place = next((place for place in places if place.is_dir() and any(place.iterdir())), places[0])
         if not place.is_dir() or not any(place.iterdir()):
             return False
-        found, expected, unit = sum(1 for path in place.rglob("*") if path.is_file()), item.files, "files"
-    if found != expected:
+        count, expected, unit = sum(1 for path in place.rglob("*") if path.is_file()), item.files, "files"
+    if count != expected:
         raise UserError(
-            f"{place} is there, but has {found:,} {unit} and not {expected:,}: move it away, and give the same command "
+            f"{place} exists, but has {count:,} {unit} instead of {expected:,}: move it away, and run the same command "
             f"again; nothing was changed"
         )
     return True
 
 
-def _refuse_others(archive: Archive, folder: Path, base: str) -> None:
+def _check_size(archive: Archive, folder: Path, base: str) -> None:
     """Raise UserError where the archive here or on the server has another size than the official one."""
     file = folder / archive.name
     if file.is_file():
         if file.stat().st_size != archive.size:
             raise UserError(f"{file} has {file.stat().st_size:,} bytes, not {archive.size:,}: remove it, or finish it")
         return
-    found = remote_size(_address(base, archive))
-    if found is not None and found != archive.size:
+    remote = remote_size(_address(base, archive))
+    if remote is not None and remote != archive.size:
         raise UserError(
-            f"{_address(base, archive)} has {found:,} bytes, not {archive.size:,}: not the official file; a proxy or a "
-            f"login page may be in between"
+            f"{_address(base, archive)} has {remote:,} bytes, not {archive.size:,}: not the official file; a proxy or "
+            f"a login page may be in between"
         )
 
 
-def _refuse_without_place(archives: Sequence[Archive], folder: Path, keep: bool) -> None:
-    """The most that is on the disk at once: an archive beside its content, and the content of those before it."""
+def _check_disk(archives: Sequence[Archive], folder: Path, keep: bool) -> None:
+    """Raise UserError where the peak does not fit: an archive beside its content, and the content of earlier ones."""
     before = need = 0
     for archive in archives:
-        here = [
+        present = [
             file.stat().st_size for file in (folder / archive.name, partial(folder / archive.name)) if file.is_file()
         ]
-        rest = max(0, archive.size - sum(here))
+        rest = max(0, archive.size - sum(present))
         need = max(need, before + rest + archive.unpacked)
         before += archive.unpacked + (rest if keep else 0)
     free = shutil.disk_usage(folder).free
     if free < need + _SPARE:
         raise UserError(
-            f"{folder} has {size(free)} free, but {size(need + _SPARE)} are needed to download and unpack "
-            f"{', '.join(archive.name for archive in archives)}: free some, or choose a folder on another disk"
+            f"{folder} has {format_size(free)} free, but {format_size(need + _SPARE)} are needed to download and "
+            f"unpack {', '.join(archive.name for archive in archives)}: free some, or choose a folder on another disk"
         )
 
 
 def _verify(archive: Archive, file: Path) -> None:
     try:
-        found = sha256(file)
-        if found != archive.sha256:
+        digest = sha256(file)
+        if digest != archive.sha256:
             file.unlink()
     except OSError as error:
         raise UserError(f"{file} cannot be read ({error.strerror})") from None
-    if found != archive.sha256:
+    if digest != archive.sha256:
         raise UserError(
-            f"{file} was damaged on the way and is removed: its SHA-256 is {found}, not {archive.sha256}; give the "
+            f"{file} was damaged in transit and is removed: its SHA-256 is {digest}, not {archive.sha256}; run the "
             f"same command again"
         )
 
@@ -143,7 +145,7 @@ def _address(base: str, archive: Archive) -> str:
 
 
 def imagenet_guide(folder: Path) -> list[str]:
-    """How to come by ImageNet, and where its files go, line by line."""
+    """Return lines on how to get ImageNet and where its files go."""
     from torchvision.datasets.imagenet import ARCHIVE_META
 
     names = {part: f"{name} (MD5 {digest})" for part, (name, digest) in ARCHIVE_META.items()}

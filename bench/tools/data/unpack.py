@@ -1,4 +1,4 @@
-"""Makes sure of an archive's content and moves what is wanted of it into place, all of it or nothing."""
+"""Check an archive's content and move the wanted items into place, all of them or none."""
 
 import hashlib
 import shutil
@@ -21,7 +21,7 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, tarfile.TarError, EOFError, NotImple
 
 
 def sha256(file: Path) -> str:
-    """A file's digest in hexadecimal. Raises OSError."""
+    """Return a file's SHA-256 in hexadecimal. Raises OSError."""
     digest = hashlib.sha256()
     with (
         file.open("rb") as stream,
@@ -34,22 +34,22 @@ def sha256(file: Path) -> str:
 
 
 def unpack(file: Path, items: Sequence[Item], folder: Path) -> None:
-    """Take ``items`` out of a .zip or .tar.gz and move them below ``folder``.
+    """Extract ``items`` from a .zip or .tar.gz below ``folder``.
 
-    Everything is written below a temporary folder first, and checked: every file's CRC in a .zip, how many files there
-    are, how large they are. Interrupted, it leaves nothing behind.
+    Everything is written to a temporary folder first, and checked: numbers and sizes of files, and in a .zip every
+    file's CRC. Interrupted, it leaves nothing behind.
 
     Raises:
-        UserError: damaged, a path in it that leads elsewhere, a link in it, other files than wanted, or no place.
+        UserError: A damaged archive, a link or a path that leads elsewhere in it, unexpected files, or no space.
     """
     temporary = folder / f".{file.name}.unpacking"
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         with _entries(file) as entries:
-            _refuse_strange(file, entries)
+            _check_paths(file, entries)
             wanted = [(entry, item) for entry in entries for item in items if _belongs(entry.path, item)]
-            _compare(file, items, wanted)
-            _refuse_without_place(folder, sum(entry.size for entry, _ in wanted))
+            _check_items(file, items, wanted)
+            _check_disk(folder, sum(entry.size for entry, _ in wanted))
             for entry, _ in progress.track(wanted, "unpacking", unit="files"):
                 target = temporary / entry.path
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -70,12 +70,12 @@ def unpack(file: Path, items: Sequence[Item], folder: Path) -> None:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A file in an archive, or a link or the like where it is not ``plain``."""
+    """A file in an archive; a link or a special file where it is not ``regular``."""
 
     path: PurePosixPath
     name: str
     size: int
-    plain: bool
+    regular: bool
     open: Callable[[], IO[bytes]]
 
 
@@ -106,14 +106,14 @@ def _tarred(packed: tarfile.TarFile, info: tarfile.TarInfo) -> _Entry:
         info.name,
         info.size,
         info.isreg(),
-        lambda: cast(IO[bytes], packed.extractfile(info)),  # None only for what is not plain
+        lambda: cast(IO[bytes], packed.extractfile(info)),  # None only for what is not regular
     )
 
 
-def _refuse_strange(file: Path, entries: Sequence[_Entry]) -> None:
+def _check_paths(file: Path, entries: Sequence[_Entry]) -> None:
     for entry in entries:
         leads_out = entry.path.is_absolute() or ".." in entry.path.parts or "\\" in entry.name or ":" in entry.name
-        if leads_out or not entry.plain:
+        if leads_out or not entry.regular:
             what = "leads out of the folder" if leads_out else "is a link or the like"
             raise UserError(f"{file} is refused: {entry.name!r} in it {what}; nothing was unpacked")
 
@@ -122,7 +122,7 @@ def _belongs(path: PurePosixPath, item: Item) -> bool:
     return path.is_relative_to(item.path) if item.files is not None else path == PurePosixPath(item.path)
 
 
-def _compare(file: Path, items: Sequence[Item], wanted: Sequence[tuple[_Entry, Item]]) -> None:
+def _check_items(file: Path, items: Sequence[Item], wanted: Sequence[tuple[_Entry, Item]]) -> None:
     for item in items:
         sizes = {entry.path: entry.size for entry, belongs in wanted if belongs == item}
         expected = 1 if item.files is None else item.files
@@ -132,11 +132,11 @@ def _compare(file: Path, items: Sequence[Item], wanted: Sequence[tuple[_Entry, I
             raise UserError(f"{file}: {item.path} has {sum(sizes.values()):,} bytes in it, not {item.bytes:,}")
 
 
-def _refuse_without_place(folder: Path, size: int) -> None:
+def _check_disk(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < size:
         raise UserError(f"{folder} has {free / 1e9:.1f} GB free, but unpacking takes {size / 1e9:.1f} GB: free some")
 
 
 def _damaged(file: Path, error: Exception) -> UserError:
-    return UserError(f"{file} is damaged ({error}): remove it and give the same command again")
+    return UserError(f"{file} is damaged ({error}): remove it and run the same command again")

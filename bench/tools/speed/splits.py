@@ -11,7 +11,7 @@ from splitbench.bench.split import default_example, split
 from splitbench.bench.split.detection import default_images, is_torchvisions, small_images
 from splitbench.bench.split.points import auto_points, split_points
 from splitbench.bench.tools.speed.measurement import Measurement, ratios, time_in_turn
-from splitbench.bench.tools.support.splittable import random_model
+from splitbench.bench.tools.support.support import random_model
 
 FULL = (
     "torchvision/resnet50",

@@ -1,4 +1,4 @@
-"""What ``splitbench splits`` prints: a backbone's split points in order, and what each costs."""
+"""The table that ``splitbench splits`` prints: a backbone's split points in order, with their costs."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from splitbench.bench.backbones.preprocessing import Preprocessing, Resolution
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.backbones.timm_config import preprocessing_of
 from splitbench.bench.split.points import network_input, share_of_zeros, split_points
-from splitbench.bench.tools.splits.plot import plot
+from splitbench.bench.tools.splits.figure import plot
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import file_for
 from splitbench.bench.utils.validation_errors import format_validation_error
@@ -22,21 +22,29 @@ from splitbench.bench.utils.validation_errors import format_validation_error
 _FIGURES = (".png", ".svg", ".pdf")
 
 
-def described(
+def format_splits(
     name: str, weights: str, images: Sequence[Path], figure: Path | None, preprocessing: str = "{}"
 ) -> Iterator[str]:
-    """Lines to print; with ``images`` also the share of zeros in each cut, which needs real weights to mean anything.
+    """Format a backbone's split points, and draw them.
 
-    ``preprocessing`` is YAML, as a sweep has it.
+    Args:
+        name: The backbone.
+        weights: Its weights, as in a sweep.
+        images: Photographs on which to measure the share of zeros in each cut, meaningful with trained weights only.
+        figure: Where to draw the split points; None for nowhere.
+        preprocessing: In YAML, as in a sweep.
+
+    Yields:
+        Lines to print.
 
     Raises:
-        UserError: unknown backbone, weights that cannot be had, unreadable images, a model that cannot be traced,
+        UserError: Unknown backbone, unavailable weights, unreadable images, a model that cannot be traced,
             preprocessing that does not fit.
     """
     figure = None if figure is None else file_for(figure, "--plot", "splits.png")
     if figure is not None and figure.suffix.lower() not in _FIGURES:
         raise UserError(f"{figure}: --plot takes a file ending in {', '.join(_FIGURES)}")
-    backbone, example = _opened(name, weights, images, _fields(preprocessing))
+    backbone, example = _open(name, weights, images, _fields(preprocessing))
     model = backbone.model
     points = split_points(model, example)
     zeros = share_of_zeros(model, points, example) if images else {}
@@ -56,7 +64,7 @@ def described(
     yield from _inputs(backbone)
     if figure is not None:
         size = network_input(model, example)[0].numel() * 4
-        plot(points, figure, f"{name}: what crosses, and what is computed before", size)
+        plot(points, figure, f"{name}: size of the cut, and MACs computed before it", size)
         yield f"wrote {figure}"
 
 
@@ -71,7 +79,7 @@ def _fields(preprocessing: str) -> dict[str, Any]:
 
 
 def _inputs(backbone: Backbone) -> Iterator[str]:
-    """What the network is given, and both sizes where timm tests weights at a larger one than they were trained at."""
+    """The network's input, and both sizes where timm tests weights at a larger size than they were trained at."""
     yield f"input: {backbone.input}"
     if backbone.name.startswith("timm/"):
         test, train = (preprocessing_of(backbone.model, {}, at) for at in get_args(Resolution))
@@ -79,8 +87,8 @@ def _inputs(backbone: Backbone) -> Iterator[str]:
             yield f"`preprocessing: {{resolution: test}}`, the default: {test}; `{{resolution: train}}`: {train}"
 
 
-def _opened(name: str, weights: str, images: Sequence[Path], fields: dict[str, Any]) -> tuple[Backbone, Any]:
-    """The backbone, and an example of its input: the photographs, or noise of the size that it is given."""
+def _open(name: str, weights: str, images: Sequence[Path], fields: dict[str, Any]) -> tuple[Backbone, Any]:
+    """Return the backbone and an example of its input: the photographs, or noise of the input's size."""
     try:
         backbone = registry.build(name, {}, weights, fields)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What the synthetic benchmark's networks share in training: images in memory, one way to train, and the report."""
+"""What the trainings of the synthetic benchmark's networks share: images in memory, the recipe, and the report."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +22,7 @@ from splitbench.bench.utils.files import write_file
 from splitbench.datasets.base import Dataset
 
 HELD_OUT = 1000
-"""Images at the end of the training part by which the best epoch is chosen."""
+"""Images at the end of the training set by which the best epoch is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class _Items(TorchDataset[Batch]):
         return self.item(self.images, index)
 
 
-def in_memory(images: Dataset, item: Callable[[Dataset, int], Batch], what: str, workers: int = 0) -> TensorDataset:
-    """All images, each drawn once by ``item`` as tensors: faster than drawing every epoch."""
+def load_tensors(images: Dataset, item: Callable[[Dataset, int], Batch], what: str, workers: int = 0) -> TensorDataset:
+    """Load all images as tensors, each drawn once by ``item``: faster than drawing them every epoch."""
     size = 100
     batches = DataLoader(_Items(images, item), size, num_workers=workers)
     parts: tuple[Tensor, ...] = ()
     for number, batch in enumerate(progress.track(batches, f"drawing {what}", unit="x 100 images")):
-        if not parts:  # filled in place: to put batches together in the end would need twice the memory
+        if not parts:  # filled in place: concatenating batches at the end would take twice the memory
             parts = tuple(torch.empty((len(images), *part.shape[1:]), dtype=part.dtype) for part in batch)
         for whole, part in zip(parts, batch, strict=True):
             whole[number * size : number * size + len(part)] = part
@@ -51,8 +51,8 @@ def in_memory(images: Dataset, item: Callable[[Dataset, int], Batch], what: str,
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """A trained network, read back from its file; what it was trained on; and the first fields of its report."""
+class FittedNetwork:
+    """A trained network, read back from its file, its training and held-out images, and its report's first fields."""
 
     backbone: Backbone
     seen: Subset[Batch]
@@ -70,42 +70,42 @@ def fit(
     images: TensorDataset,
     recipe: Recipe,
     out: Path,
-) -> Trained:
-    """Train ``network`` as a part of ``model`` and write it to ``out``, matrices and kernels in float16.
+) -> FittedNetwork:
+    """Train ``network``, a part of ``model``, and write it to ``out``, matrices and kernels in float16.
 
-    A run that was killed goes on from its last epoch: its state lies beside ``out`` until the weights are written.
+    A run that was killed resumes from its last epoch: its state lies beside ``out`` until the weights are written.
     """
     held_out = min(HELD_OUT, len(images) // 5)
     parts = Subset(images, range(len(images) - held_out)), Subset(images, range(len(images) - held_out, len(images)))
     out.parent.mkdir(parents=True, exist_ok=True)
     checkpoint = out.with_suffix(".checkpoint")
     with _one_thread():
-        found = training.train(
+        outcome = training.train(
             model, step, *parts, recipe, augment=augment, checkpoint=checkpoint, identity={"network": name}
         )
-    some = tuple(tensor[: recipe.batch_size] for tensor in images.tensors)
-    macs = count_step_macs(model, lambda: step(model, some)["loss"])
+    first_batch = tuple(tensor[: recipe.batch_size] for tensor in images.tensors)
+    macs = count_step_macs(model, lambda: step(model, first_batch)["loss"])
     training.save(network, out, float16=True)
     checkpoint.unlink(missing_ok=True)
 
-    # What is reported is what the file holds, read as everyone reads it.
+    # Reported is what the file holds, read as users read it.
     backbone = registry.build(f"splitbench/{name}", {}, str(out), {})
     facts = {
         "seed": recipe.seed,
         "threads": 1,
         "processor": provenance.processor(torch.device("cpu")),
         "versions": provenance.versions(),
-        "train_seconds": round(found.seconds, 1),
-        "train_images": found.images,
-        "train_macs": macs // len(some[0]) * found.images,
-        "best_epoch": found.best_epoch + 1,
+        "train_seconds": round(outcome.seconds, 1),
+        "train_images": outcome.images,
+        "train_macs": macs // len(first_batch[0]) * outcome.images,
+        "best_epoch": outcome.best_epoch + 1,
     }
-    return Trained(backbone, parts[0], parts[1], facts)
+    return FittedNetwork(backbone, parts[0], parts[1], facts)
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Another number rounds sums differently and ends in other weights."""
+    """Use one thread: another number rounds sums differently, and so ends in other weights."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -114,8 +114,10 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def report(trained: Trained, out: Path, *, command: str, example: Any, accuracy: Mapping[str, Any]) -> dict[str, Any]:
-    """Write beside ``out`` how its weights came about, and return it; ``example`` is one image to count MACs on."""
+def report(
+    trained: FittedNetwork, out: Path, *, command: str, example: Any, accuracy: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write a report on a training beside its weights ``out``, and return it; MACs are counted on ``example``."""
     backbone = trained.backbone
     facts = dict(trained.facts)
     best_epoch = facts.pop("best_epoch")

@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 from splitbench.bench import training
 from splitbench.bench.backbones.preprocessing import Normalize
 from splitbench.bench.backbones.zoo import small_resnet
-from splitbench.bench.tools.synthetic.recipes import fit, in_memory, report
+from splitbench.bench.tools.synthetic.recipes import fit, load_tensors, report
 from splitbench.bench.training import Batch, Recipe
 from splitbench.datasets import synthetic
 from splitbench.datasets.base import Dataset, Subset
@@ -22,10 +22,10 @@ NAME = "small_resnet"
 EPOCHS = 40
 
 
-def drawn(subset: Subset, limit: int | None = None, workers: int = 0) -> TensorDataset:
-    """A subset in memory as (pixels uint8 (3, H, W), class index): 27 kB per image."""
+def load_images(subset: Subset, limit: int | None = None, workers: int = 0) -> TensorDataset:
+    """Load a subset as (pixels uint8 (3, H, W), class index): 27 kB per image."""
     images = synthetic.DATASET.load(synthetic.Options(limit=limit), subset)
-    return in_memory(images, _item, subset, workers)
+    return load_tensors(images, _item, subset, workers)
 
 
 def _item(images: Dataset, index: int) -> Batch:
@@ -33,8 +33,8 @@ def _item(images: Dataset, index: int) -> Batch:
     return pixels, torch.tensor(images.target(index))
 
 
-def vary(batch: Batch, random: torch.Generator) -> Batch:
-    """Mirror, turn by quarters and shift by up to 6 pixels, each image differently: every class bears that."""
+def augment(batch: Batch, random: torch.Generator) -> Batch:
+    """Mirror, rotate by quarter turns and shift by up to 6 pixels, each image at random: classes do not change."""
     pixels, labels = batch
     count, _, height, width = pixels.shape
     flips, turns, across, down = (torch.randint(most, (count,), generator=random).tolist() for most in (2, 4, 13, 13))
@@ -53,12 +53,12 @@ def train_small_resnet(
     limit: int | None = None,
     evaluate: int | None = None,
 ) -> dict[str, Any]:
-    """Train ``splitbench/small_resnet`` and write its weights to ``out``, and beside them how they came about.
+    """Train ``splitbench/small_resnet`` and write its weights to ``out``, and a report beside them.
 
     Args:
         out: Where the .safetensors goes; the report goes to the same name with .json.
-        seed: Of the weights, the order and the variations. The data are those of the dataset's own default seed.
-        epochs: Times that every training image is seen, EPOCHS where None.
+        seed: Seed of initialization, order and augmentation. The data have the dataset's default seed.
+        epochs: Number of epochs, EPOCHS where None.
         limit: Training images to use, all where None.
         evaluate: Evaluation images to measure on, all where None.
 
@@ -66,7 +66,7 @@ def train_small_resnet(
         The report: accuracy on training, held-out and evaluation images in percent, seconds, images, MACs, parameters.
     """
     workers, epochs = min(2, os.cpu_count() or 1), epochs or EPOCHS
-    images = drawn("train", limit, workers=workers)
+    images = load_images("train", limit, workers=workers)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = small_resnet.small_resnet()
@@ -74,11 +74,11 @@ def train_small_resnet(
     model = model.to(memory_format=torch.channels_last)  # a third faster on CPUs
     recipe = Recipe(epochs=epochs, learning_rate=4e-3, ema=0.998, best="accuracy", seed=seed)
     trained = fit(
-        NAME, network, model, step=training.classify(0.05), augment=vary, images=images, recipe=recipe, out=out
+        NAME, network, model, step=training.classify(0.05), augment=augment, images=images, recipe=recipe, out=out
     )
 
     whole, step = trained.backbone.whole().eval(), training.classify()
-    evaluation = drawn("evaluation", evaluate, workers=workers)
+    evaluation = load_images("evaluation", evaluate, workers=workers)
     seen = data.Subset(trained.seen, range(len(trained.held_out)))
     accuracy = {
         "train_accuracy": round(training.validate(whole, step, seen)["accuracy"], 2),

@@ -16,7 +16,7 @@ from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.backbones.zoo.small_detector import Features, small_detector
 from splitbench.bench.metrics import detection
 from splitbench.bench.metrics.records import concatenated
-from splitbench.bench.tools.synthetic.recipes import fit, in_memory, report
+from splitbench.bench.tools.synthetic.recipes import fit, load_tensors, report
 from splitbench.bench.training import Batch, Measures, Recipe
 from splitbench.bench.utils import progress
 from splitbench.datasets import synthetic, synthetic_detection
@@ -26,18 +26,18 @@ from splitbench.datasets.synthetic_detection import SIDE
 
 NAME = "small_detector"
 BEGINS_FROM = "splitbench/small_resnet"
-"""The classifier whose stages the detector's are at the beginning."""
+"""The classifier whose trained stages initialize the detector's."""
 EPOCHS = 6
 LIMIT = 12000
 """Training images: 1.3 GB of memory."""
 MOST_BOXES = 6
-"""In an image: scenes have no more labelled things."""
+"""Boxes in an image: scenes have no more labelled objects."""
 
 
-def drawn(subset: Subset, limit: int | None = None, workers: int = 0) -> TensorDataset:
-    """A subset in memory as (pixels uint8 (3, H, W), corners (MOST_BOXES, 4), classes (MOST_BOXES,)), 0 for no box."""
+def load_images(subset: Subset, limit: int | None = None, workers: int = 0) -> TensorDataset:
+    """Load a subset as (pixels uint8 (3, H, W), corners (MOST_BOXES, 4), classes (MOST_BOXES,)), 0 for no box."""
     images = synthetic_detection.DATASET.load(synthetic.Options(limit=limit), subset)
-    return in_memory(images, _item, subset, workers)
+    return load_tensors(images, _item, subset, workers)
 
 
 def _item(images: Dataset, index: int) -> Batch:
@@ -49,8 +49,8 @@ def _item(images: Dataset, index: int) -> Batch:
     return pixels, corners, classes
 
 
-def vary(batch: Batch, random: torch.Generator) -> Batch:
-    """Mirror and turn by quarters, each image and its boxes differently: every class bears that."""
+def augment(batch: Batch, random: torch.Generator) -> Batch:
+    """Mirror and rotate by quarter turns, each image with its boxes at random: classes do not change."""
     pixels, corners, classes = batch
     count, _, _, side = pixels.shape
     flips, turns = (torch.randint(most, (count,), generator=random).tolist() for most in (2, 4))
@@ -67,14 +67,14 @@ def vary(batch: Batch, random: torch.Generator) -> Batch:
 
 
 class Losses(nn.Module):
-    """A detector that returns its losses in evaluation mode too, where torchvision's would return detections."""
+    """A detector that returns its losses in eval mode, too, where torchvision's would return detections."""
 
     def __init__(self, detector: FCOS) -> None:
         super().__init__()
         self.detector = detector
 
     def forward(self, pixels: Tensor, corners: Tensor, classes: Tensor) -> dict[str, Tensor]:
-        """A batch as ``drawn`` gives it, to the losses of classes, boxes and centredness, means over the batch."""
+        """Return the losses of classes, boxes and centredness, means over a batch of :func:`load_images`."""
         detector = self.detector
         pairs = zip(corners, classes, strict=True)
         targets = [{"boxes": box[label > 0], "labels": label[label > 0]} for box, label in pairs]
@@ -87,16 +87,16 @@ class Losses(nn.Module):
         return losses
 
 
-def detect(model: nn.Module, batch: Batch) -> Measures:
-    """The step of a detector: the sum of its losses, and each of them."""
+def detection_step(model: nn.Module, batch: Batch) -> Measures:
+    """Run a detector's training step: return the sum of its losses, and each of them."""
     losses = model(*batch)
     return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
 
-def untrained(seed: int, weights_of: Path | None = None) -> tuple[FCOS, str]:
-    """The detector, random but for the classifier's trained stages; and a digest of the classifier's weights.
+def initial_detector(seed: int, weights_of: Path | None = None) -> tuple[FCOS, str]:
+    """Return the detector, random but for the classifier's stages, and a digest of the classifier's weights.
 
-    The classifier is the one that ships, or the one in the file ``weights_of``.
+    The classifier is the bundled one, or the one in the file ``weights_of``.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -108,8 +108,8 @@ def untrained(seed: int, weights_of: Path | None = None) -> tuple[FCOS, str]:
 
 
 @torch.no_grad()
-def measured(backbone: Backbone, images: DetectionDataset) -> dict[str, float | None]:
-    """COCO's twelve numbers in percent, None where no box has that size."""
+def evaluate_detector(backbone: Backbone, images: DetectionDataset) -> dict[str, float | None]:
+    """Return COCO's twelve measures in percent, None where no box has that size."""
     whole, records = backbone.whole().eval(), []
     for first in progress.track(range(0, len(images), 25), "evaluating", unit="x 25 images"):
         batch = [images.image(index) for index in range(first, min(first + 25, len(images)))]
@@ -126,29 +126,29 @@ def train_small_detector(
     evaluate: int | None = None,
     begin: Path | None = None,
 ) -> dict[str, Any]:
-    """Train ``splitbench/small_detector`` and write its weights to ``out``, and beside them how they came about.
+    """Train ``splitbench/small_detector`` and write its weights to ``out``, and a report beside them.
 
     Args:
         out: Where the .safetensors goes; the report goes to the same name with .json.
-        seed: Of the weights, the order and the variations. The data are those of the dataset's own default seed.
-        epochs: Times that every training image is seen, EPOCHS where None.
+        seed: Seed of initialization, order and augmentation. The data have the dataset's default seed.
+        epochs: Number of epochs, EPOCHS where None.
         limit: Training images to use, LIMIT where None.
         evaluate: Evaluation images to measure on, all where None.
-        begin: Weights of the classifier that it begins with, those that ship where None.
+        begin: Weights of the classifier that it starts from, the bundled ones where None.
 
     Returns:
         The report: COCO's twelve measures on evaluation images in percent, seconds, images, MACs, parameters.
     """
     workers, epochs = min(2, os.cpu_count() or 1), epochs or EPOCHS
-    network, begins_from = untrained(seed, begin)
-    images = drawn("train", limit or LIMIT, workers=workers)
+    network, begins_from = initial_detector(seed, begin)
+    images = load_images("train", limit or LIMIT, workers=workers)
     model = Losses(network).to(memory_format=torch.channels_last)  # faster on CPUs
     recipe = Recipe(epochs=epochs, batch_size=32, learning_rate=5e-3, ema=0.998, clip=5.0, seed=seed)
-    trained = fit(NAME, network, model, step=detect, augment=vary, images=images, recipe=recipe, out=out)
+    trained = fit(NAME, network, model, step=detection_step, augment=augment, images=images, recipe=recipe, out=out)
     evaluation = synthetic_detection.DATASET.load(synthetic.Options(limit=evaluate), "evaluation")
     accuracy = {
         "begins_from": f"{BEGINS_FROM} {begins_from}",
-        **measured(trained.backbone, evaluation),
+        **evaluate_detector(trained.backbone, evaluation),
         "evaluation_images": len(evaluation),
     }
     command = f"splitbench train-synthetic --network {NAME} --seed {seed} --epochs {epochs}"

@@ -1,4 +1,4 @@
-"""What a check of a data folder found, and what all checks share."""
+"""The report of a check of a data folder, and what all checks share."""
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,81 +13,94 @@ SAMPLE = 64
 
 
 @dataclass(frozen=True)
-class Found:
-    """One subset of a dataset, or a file with one, at ``place``.
+class OfficialSize:
+    """The size of a published dataset: images of each subset, and classes."""
 
-    ``facts`` describe it, ``lacks`` say how it differs from the official subset, ``faults`` what keeps it from use.
+    images: Mapping[Subset, int]
+    classes: int
+
+
+@dataclass(frozen=True)
+class SubsetReport:
+    """One subset of a dataset in a folder.
+
+    Attributes:
+        subset: Which subset.
+        place: Its folder or file.
+        facts: Sentences that describe it.
+        differences: How it differs from the official subset.
+        faults: What makes it unusable.
     """
 
     subset: Subset
     place: str
     facts: Sequence[str] = ()
-    lacks: Sequence[str] = ()
+    differences: Sequence[str] = ()
     faults: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
-class Report:
-    """All subsets found. ``absent`` tells of each official one that is not here at all how many images it has."""
+class FolderReport:
+    """The subsets in a folder; ``absent`` maps missing official subsets to their numbers of images."""
 
     name: str
-    subsets: Sequence[Found]
+    subsets: Sequence[SubsetReport]
     absent: Mapping[Subset, int]
 
     @property
     def code(self) -> int:
-        """The exit code: 0 complete, 1 usable but incomplete, 2 not usable."""
-        if not self.subsets or any(found.faults for found in self.subsets):
+        """Return the exit code: 0 complete, 1 usable but incomplete, 2 not usable."""
+        if not self.subsets or any(subset.faults for subset in self.subsets):
             return 2
-        return 1 if self.absent or any(found.lacks for found in self.subsets) else 0
+        return 1 if self.absent or any(subset.differences for subset in self.subsets) else 0
 
     @property
     def verdict(self) -> str:
-        """The last line."""
+        """Return the last line."""
         if self.code == 2:
             return "not usable as it is: see the faults above"
         if self.code == 1:
-            whole = [found for found in self.subsets if found.subset == "evaluation" and not found.lacks]
+            evaluation = [report for report in self.subsets if report.subset == "evaluation" and not report.differences]
             what = (
                 "all images to evaluate on are here, but not all to train on"
-                if whole
+                if evaluation
                 else "scores on these images do not compare with published ones"
             )
             return f"usable, but not all of {self.name}: {what}"
-        return f"complete: {' and '.join(found.subset for found in self.subsets)} images of {self.name} are all here"
+        return f"complete: {' and '.join(report.subset for report in self.subsets)} images of {self.name} are all here"
 
     def lines(self) -> list[str]:
-        """For a terminal."""
+        """Return the lines to print."""
         text = []
-        for found in self.subsets:
-            text.append(f"{found.subset}: {found.place}")
-            text += [f"    {fact}" for fact in found.facts]
-            text += [f"    not official: {lack}" for lack in found.lacks]
-            text += [f"    fault: {fault}" for fault in found.faults]
+        for report in self.subsets:
+            text.append(f"{report.subset}: {report.place}")
+            text += [f"    {fact}" for fact in report.facts]
+            text += [f"    not official: {difference}" for difference in report.differences]
+            text += [f"    fault: {fault}" for fault in report.faults]
         text += [
             f"absent: {subset} images, of which {self.name} has {count:,}" for subset, count in self.absent.items()
         ]
         return [*text, self.verdict]
 
 
-def weighed(files: Sequence[Path]) -> tuple[int, list[str]]:
-    """All files' bytes together, and what is wrong with them: those that are empty or cannot be looked at."""
-    total, empty, gone = 0, [], []
-    for file in progress.track(files, "looking at files", unit="files", disable=len(files) < 20_000):
+def total_size(files: Sequence[Path]) -> tuple[int, list[str]]:
+    """Return the bytes of all files, and faults: files that are empty or inaccessible."""
+    total, empty, inaccessible = 0, [], []
+    for file in progress.track(files, "checking files", unit="files", disable=len(files) < 20_000):
         try:
             size = file.stat().st_size
         except OSError:
-            gone.append(file.name)
+            inaccessible.append(file.name)
             continue
         total += size
         if not size:
             empty.append(file.name)
-    counted = ((empty, "are empty"), (gone, "cannot be looked at"))
+    counted = ((empty, "are empty"), (inaccessible, "cannot be accessed"))
     return total, [f"{len(files)} files {what}: {named(files)}" for files, what in counted if files]
 
 
-def decoded(dataset: Dataset, full: bool) -> tuple[str, list[str]]:
-    """Decode a sample of the images, the same every time, or all of them; a fact and the faults."""
+def decode_images(dataset: Dataset, full: bool) -> tuple[str, list[str]]:
+    """Decode all images, or a sample that is always the same, and return a fact and faults."""
     count = len(dataset)
     indices: Iterable[int] = range(count)
     if not full and count > SAMPLE:
@@ -103,16 +116,16 @@ def decoded(dataset: Dataset, full: bool) -> tuple[str, list[str]]:
     return f"{share} images decoded" + (f", {len(indices) - len(damaged):,} of them whole" if damaged else ""), faults
 
 
-def size(count: int) -> str:
-    """Bytes for people.
+def format_size(count: int) -> str:
+    """Format a number of bytes.
 
-    >>> size(815_585_330)
+    >>> format_size(815_585_330)
     '815.6 MB'
     """
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def spread(counts: Iterable[int]) -> str:
-    """The least and the most, as ``50`` or ``1 to 7``."""
+def format_range(counts: Iterable[int]) -> str:
+    """Format the smallest and the largest count, as ``50`` or ``1 to 7``."""
     values = sorted(counts)
     return f"{values[0]:,}" if values[0] == values[-1] else f"{values[0]:,} to {values[-1]:,}"

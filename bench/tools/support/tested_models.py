@@ -90,6 +90,6 @@ FAMILIES = {
     "MambaOut": ["mambaout_femto"],
     "NASNet, PNASNet": ["nasnetalarge", "pnasnet5large"],
 }
-"""timm's architectures by family: the smallest of each, as the larger ones are made of the same parts."""
+"""timm's architectures by family: the smallest of each, as larger ones consist of the same blocks."""
 
 TIMM = [f"timm/{name}" for names in FAMILIES.values() for name in names]

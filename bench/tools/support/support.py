@@ -1,4 +1,4 @@
-"""Which models can be cut, how, and why not."""
+"""Test which models can be split, how, and why not."""
 
 import fnmatch
 import gc
@@ -24,22 +24,29 @@ from splitbench.bench.utils.errors import UserError, nearest
 SIDE, LARGER = 128, 160
 """Sides of the images that a model is tried on where it takes images of any size."""
 
-_BOXES = 10  # that a detector shall find
-_NOT_HERE = "the model does not"
+_BOXES = 10  # detections of an untrained detector
+_MODEL_DOES_NOT = "the model does not"
 
 
 @dataclass(frozen=True, slots=True)
 class Support:
     """One row of the support table.
 
-    ``family``: the module of the library that defines the model; ``how``: how it is cut (``fx``, ``module``), empty
-    where it cannot be; ``points``: split points listed; ``tried``: those tried, a stage boundary and a layer inside a
-    block; ``tensors``: how many tensors cross at each; ``exact``: head and tail give the model's output bit for bit at
-    all of them, for 1 image and for 4; ``sizes``: sides of the images at which they do, two where the model takes two
-    (one that takes another way at the second is split anew); ``trains``: in train mode, too, they do;
-    ``seconds``: of CPU that a split took, its check included; ``gmacs``, ``mparameters``: the whole model's, in 10^9
-    (of an image of its usual size; unknown for detectors, which take any) and 10^6; ``reason``: why something is not
-    so.
+    Attributes:
+        model: Its name.
+        family: The library's module that defines it.
+        how: How it is split, ``fx`` or ``module``; empty where it cannot be.
+        points: Number of its split points.
+        tried: The split points that were tried: a stage boundary, and a layer inside a block.
+        tensors: Number of tensors in each cut.
+        exact: Whether head and tail reproduce the model's output bit for bit at all of them, for 1 image and for 4.
+        sizes: Sides of the images at which they do; two where the model accepts two (a model whose control flow
+            differs at the second is split again).
+        trains: Whether they do so in train mode, too.
+        seconds: CPU time of a split, its check included.
+        gmacs: MACs of the whole model in 10^9, for an image of its usual size; empty for detectors, which take any.
+        mparameters: Parameters of the whole model in 10^6.
+        reason: Why any of this fails.
     """
 
     model: str
@@ -58,25 +65,25 @@ class Support:
 
 
 def support_table(names: Iterable[str], build: Callable[[str], nn.Module] | None = None) -> Iterator[Support]:
-    """Cut each model at a stage boundary and inside a block, and say what came of it.
+    """Split each model at a stage boundary and inside a block.
 
     Args:
         names: ``torchvision/NAME`` or ``timm/NAME``.
-        build: Makes a model of a name. Default: random weights.
+        build: Builds the model of a name. Default: with random weights.
 
     Yields:
-        One row per name, as soon as it is known. Never raises for a model that cannot be cut.
+        One row per name, as soon as it is measured. Never raises for a model that cannot be split.
     """
     for name in names:
         try:
             yield support(name, (build or random_model)(name))
-        except Exception as error:  # a model's own code can raise anything; the next model is another matter
-            yield Support(name, reason=_told(error))
-        gc.collect()  # a trace holds its model, in circles
+        except Exception as error:  # a model's code can raise anything, which must not end the table
+            yield Support(name, reason=_format_reason(error))
+        gc.collect()  # a trace refers to its model in cycles
 
 
 def matching(patterns: Iterable[str]) -> list[str]:
-    """Names of models by shell patterns (``torchvision/*``, ``timm/convnext*``); what is no pattern stays as it is."""
+    """Expand shell patterns (``torchvision/*``, ``timm/convnext*``) to names of models; other names stay."""
     known = [f"torchvision/{name}" for name in torchvision.models.list_models()]
     known += [f"timm/{name}" for name in timm.list_models()]
     names: list[str] = []
@@ -86,7 +93,7 @@ def matching(patterns: Iterable[str]) -> list[str]:
 
 
 def random_model(name: str) -> nn.Module:
-    """A model of that name with random weights, always the same, in eval mode.
+    """Build a model with random weights, always the same, in eval mode.
 
     Raises:
         UserError: Unknown name.
@@ -107,7 +114,7 @@ def random_model(name: str) -> nn.Module:
 
 
 def family(name: str) -> str:
-    """The module of torchvision or timm that defines a model (``resnet``, ``vision_transformer``), or nothing."""
+    """Return the module of torchvision or timm that defines a model (``resnet``, ``vision_transformer``), or ``""``."""
     source, _, short = name.partition("/")
     if source == "timm" and timm.is_model(short):
         module = str(timm.model_entrypoint(short).__module__)
@@ -119,20 +126,20 @@ def family(name: str) -> str:
 
 
 def support(name: str, model: nn.Module) -> Support:
-    """The row of one model. Raises UserError where it cannot be traced."""
+    """Return the row of one model. Raises UserError where it cannot be traced."""
     with evaluating(model), torch.no_grad(), small_images(model) if is_torchvisions(model) else nullcontext():
         points = split_points(model, default_images(model) if is_torchvisions(model) else default_example(model))
         inputs = _inputs(model)
         expected = [model(x) for x in inputs]
-        if is_torchvisions(model) and not all(len(found["boxes"]) for found in expected[0]):
-            raise UserError("it finds nothing in noise, so that its head and tail cannot be checked")
-        places, built, seconds, reasons = places_to_try(model, points), list[SplitModel](), 0.0, list[str]()
-        for at in places:
+        if is_torchvisions(model) and not all(len(detections["boxes"]) for detections in expected[0]):
+            raise UserError("it detects nothing in noise, so its head and tail cannot be checked")
+        tried, built, seconds, reasons = points_to_try(model, points), list[SplitModel](), 0.0, list[str]()
+        for at in tried:
             started = time.process_time()
             try:
                 parts = split(model, at, inputs[0])
             except UserError as error:
-                reasons.append(_told(error))
+                reasons.append(_format_reason(error))
                 continue
             seconds = max(seconds, time.process_time() - started)
             built.append(parts)
@@ -140,29 +147,29 @@ def support(name: str, model: nn.Module) -> Support:
         for x, output in zip(inputs[1:], expected[1:], strict=True):  # on the first one `split` has compared them
             reasons += filter(None, (_difference(model, parts, x, output) for parts in built))
         trains = _trains(model, built[0], inputs[1][:2]) if built else ""
-        if trains == _NOT_HERE and not is_torchvisions(model):  # an auxiliary classifier may want larger maps
+        if trains == _MODEL_DOES_NOT and not is_torchvisions(model):  # an auxiliary classifier may want larger maps
             trains = _trains(model, built[0], default_example(model))
     reasons += [] if points else ["no split point"]
     total = points[0] if points else None
     return Support(
-        name,
-        family(name),
-        built[0].how if built else "",
-        len(points),
-        " ".join(places),
-        " ".join(str(len(parts.specs)) for parts in built),
-        "no" if reasons or not built else "yes",
-        " ".join(map(str, dict.fromkeys(sizes))),
-        trains,
-        f"{seconds:.1f}" if built else "",
-        f"{(total.macs_head + total.macs_tail) / 1e9:.3f}" if total and not is_torchvisions(model) else "",
-        f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f}",
-        "; ".join(reasons),
+        model=name,
+        family=family(name),
+        how=built[0].how if built else "",
+        points=len(points),
+        tried=" ".join(tried),
+        tensors=" ".join(str(len(parts.specs)) for parts in built),
+        exact="no" if reasons or not built else "yes",
+        sizes=" ".join(map(str, dict.fromkeys(sizes))),
+        trains=trains,
+        seconds=f"{seconds:.1f}" if built else "",
+        gmacs=f"{(total.macs_head + total.macs_tail) / 1e9:.3f}" if total and not is_torchvisions(model) else "",
+        mparameters=f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f}",
+        reason="; ".join(reasons),
     )
 
 
-def places_to_try(model: nn.Module, points: Sequence[SplitPoint]) -> list[str]:
-    """Two places: a stage boundary in the middle of a model, and a layer in the middle of a block near it.
+def points_to_try(model: nn.Module, points: Sequence[SplitPoint]) -> list[str]:
+    """Return two split points: the middle stage boundary, and a layer in the middle of a block near it.
 
     A model without stage boundaries or blocks is tried at split points instead.
     """
@@ -183,10 +190,10 @@ def places_to_try(model: nn.Module, points: Sequence[SplitPoint]) -> list[str]:
 
 
 def _inputs(model: nn.Module) -> list[Any]:
-    """1 image and 4 images, and 1 larger one where the model takes it."""
+    """Return inputs of 1 and of 4 images, and of 1 larger image where the model accepts it."""
     if is_torchvisions(model):
         for part in (model, getattr(model, "roi_heads", model)):
-            if hasattr(part, "score_thresh"):  # without training no box is worth the usual score
+            if hasattr(part, "score_thresh"):  # no score of an untrained detector reaches the usual threshold
                 part.score_thresh, part.detections_per_img = 0.0, _BOXES
         images = default_images(model)
         return [images[:1], [*images, *reversed(images)]]
@@ -202,7 +209,7 @@ def _inputs(model: nn.Module) -> list[Any]:
 def _runs(model: nn.Module, example: Tensor) -> bool:
     try:
         model(example)
-    except Exception:  # a model may stumble over another size in any way
+    except Exception:  # a model may fail at another size in any way
         return False
     return True
 
@@ -212,12 +219,12 @@ def _difference(model: nn.Module, parts: SplitModel, x: Any, expected: Any) -> s
     try:
         good = same(parts.tail(*parts.head(x)), expected)
         return "" if good else f"{parts.at}: head and tail give another output than the model ({_kind(x)})"
-    except UserError:  # the model takes another way at this size
+    except UserError:  # the control flow differs at this size
         pass
     try:
         split(model, parts.at, x)  # which compares them
     except UserError as error:
-        return _told(error)
+        return _format_reason(error)
     return ""
 
 
@@ -226,7 +233,7 @@ def _kind(x: Any) -> str:
 
 
 def _trains(model: nn.Module, parts: SplitModel, example: Any) -> str:
-    """Return whether model and split give the same in train mode, with dropout off as both draw random numbers."""
+    """Return whether model and split agree in train mode; dropout is off, as both would draw random numbers."""
     for module in (model, *parts.sides):
         module.train()
     for module in model.modules():
@@ -240,7 +247,7 @@ def _trains(model: nn.Module, parts: SplitModel, example: Any) -> str:
         torch.manual_seed(0)
         whole = model(example, **more)
     except Exception:  # whatever a model's own code raises
-        return "not with boxes alone" if more else _NOT_HERE
+        return "not with boxes alone" if more else _MODEL_DOES_NOT
     try:
         torch.manual_seed(0)
         cut = parts.tail(*parts.head(example), **more)
@@ -250,6 +257,6 @@ def _trains(model: nn.Module, parts: SplitModel, example: Any) -> str:
     return "yes" if all(torch.allclose(a, b) for a, b in pairs) else "no"
 
 
-def _told(error: Exception) -> str:
-    told = str(error).strip().split("\n")[0]
-    return told if isinstance(error, UserError) else f"{type(error).__name__}: {told}"
+def _format_reason(error: Exception) -> str:
+    line = str(error).strip().split("\n")[0]
+    return line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"

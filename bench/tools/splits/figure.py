@@ -1,4 +1,4 @@
-"""Draws what crosses and what has been computed along a network."""
+"""Draw the size of the cut and the MACs done along a network."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +11,14 @@ from splitbench.bench.split.point import SplitPoint
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.text import format_macs
 
-SENT, COMPUTED, HINT = "#0072b2", "#d55e00", "#666666"  # Okabe and Ito: told apart whatever the eye, and in grey
+SENT, COMPUTED, HINT = (
+    "#0072b2",
+    "#d55e00",
+    "#666666",
+)  # Okabe and Ito: distinct in any colour vision, and in grey
 MOST_NAMES = 40
-_LEAST_RANGE = 30
-"""The least ratio of the ends of the axis of sizes: it has three ticks then, and small differences look small."""
+_MIN_RANGE = 30
+"""Minimum ratio of the ends of the size axis: it then has three ticks, and small differences look small."""
 
 
 def plot(points: Sequence[SplitPoint], path: Path, title: str = "", input_bytes: int | None = None) -> None:
@@ -22,9 +26,9 @@ def plot(points: Sequence[SplitPoint], path: Path, title: str = "", input_bytes:
 
     Args:
         points: Split points in order of execution, at least one.
-        path: The file to write; its suffix says which kind.
-        title: A line above the figure.
-        input_bytes: Size of the input in float32 for a line to compare with.
+        path: The file to write; its suffix decides the format.
+        title: The figure's title.
+        input_bytes: Size of the input in float32, drawn as a line to compare with.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +38,7 @@ def plot(points: Sequence[SplitPoint], path: Path, title: str = "", input_bytes:
 
 
 def make_figure(points: Sequence[SplitPoint], title: str = "", input_bytes: int | None = None) -> Figure:
-    """Draw the same without writing it; arguments as :func:`plot`."""
+    """Draw the figure without writing it; arguments as in :func:`plot`."""
     figure = Figure(figsize=(max(6.4, min(14.0, 1.5 + 0.3 * len(points))), 4.4), layout="constrained", dpi=150)
     FigureCanvasAgg(figure)  # draws without a screen
     left = figure.subplots()
@@ -52,7 +56,7 @@ def make_figure(points: Sequence[SplitPoint], title: str = "", input_bytes: int 
         left.axhline(input_bytes / 1000, color=HINT, linewidth=0.9, linestyle=":")
     left.set_yscale("log")
     low, high = left.get_ylim()
-    wider = max(1.0, _LEAST_RANGE / (high / low)) ** 0.5  # cuts of one size, as in a ViT, give a range of nothing
+    wider = max(1.0, _MIN_RANGE / (high / low)) ** 0.5  # cuts of one size, as in a ViT, span no range
     left.set_ylim(low / wider, high * wider)
     marks = log_ticks(*left.get_ylim(), most=6)
     set_ticks(left.yaxis, marks, [f"{mark:,.5g}" for mark in marks])

@@ -1,11 +1,11 @@
-"""Damage done to bitstreams: bits flipped, pieces cut out, repeated, overwritten or added, garbage altogether."""
+"""Random damage to bitstreams: flipped bits, pieces cut out, repeated, overwritten or added, and garbage."""
 
 import random
 from collections.abc import Callable, Sequence
 
 _LONGEST = 4096  # bytes of garbage
-_TELLING = (0x00, 0x01, 0x7F, 0x80, 0xFE, 0xFF)
-_HEADER = 40  # bytes in which a format is likely to tell sizes
+_EDGE_VALUES = (0x00, 0x01, 0x7F, 0x80, 0xFE, 0xFF)
+_HEADER = 40  # leading bytes, where formats usually store sizes
 
 Damage = Callable[[bytearray, random.Random], bytes]
 
@@ -18,7 +18,7 @@ def _flipped(data: bytearray, rng: random.Random) -> bytes:
 
 def _flipped_in_front(data: bytearray, rng: random.Random) -> bytes:
     for _ in range(rng.choice((1, 2, 4)) if data else 0):
-        data[rng.randrange(min(_HEADER, len(data)))] = rng.choice((*_TELLING, rng.randrange(256)))
+        data[rng.randrange(min(_HEADER, len(data)))] = rng.choice((*_EDGE_VALUES, rng.randrange(256)))
     return bytes(data)
 
 
@@ -69,8 +69,8 @@ DAMAGES: tuple[Damage, ...] = (
 )
 
 
-def mutated(streams: Sequence[bytes], rng: random.Random) -> bytes:
-    """One of the streams, damaged once or, seldom, several times over."""
+def mutate(streams: Sequence[bytes], rng: random.Random) -> bytes:
+    """Return one of the streams, damaged once or, rarely, several times."""
     data = rng.choice(streams)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         data = rng.choice(DAMAGES)(bytearray(data), rng)
