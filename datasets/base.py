@@ -64,11 +64,11 @@ class Dataset(Protocol):
         ...
 
     def image(self, index: int) -> Image.Image:
-        """The decoded picture, RGB. Raises ImageError."""
+        """Return the decoded image, RGB. Raises ImageError."""
         ...
 
     def target(self, index: int) -> Any:
-        """The truth: a class index for classification, a dict of boxes and labels for detection."""
+        """Return the truth: a class index for classification, a dict of boxes and labels for detection."""
         ...
 
     @property
@@ -77,11 +77,11 @@ class Dataset(Protocol):
         ...
 
     def content(self, index: int) -> str:
-        """A digest of the image's content alone."""
+        """Return a digest of the image's content alone."""
         ...
 
     def digest(self, index: int) -> str:
-        """A digest of the image's content and target, whatever its path."""
+        """Return a digest of the image's content and target, whatever its path."""
         ...
 
 
@@ -106,17 +106,17 @@ class HasWarnings(Protocol):
 
 
 def warnings_of(dataset: Dataset) -> tuple[str, ...]:
-    """What may mislead about a dataset; empty where nothing is known."""
+    """Return what may mislead about a dataset; empty where nothing is known."""
     return dataset.warnings if isinstance(dataset, HasWarnings) else ()
 
 
 def class_names(dataset: Dataset) -> tuple[str, ...]:
-    """The classes that a dataset numbered itself; empty where their numbers are given."""
+    """Return the classes that a dataset numbered itself; empty where their numbers are given."""
     return dataset.class_names if isinstance(dataset, NumberedHere) else ()
 
 
 def named(things: Sequence[Any]) -> str:
-    """The first few, for a message."""
+    """Return the first few, for a message."""
     return ", ".join(map(str, things[:3])) + (", ..." if len(things) > 3 else "")
 
 
@@ -153,7 +153,7 @@ def each(call: Callable[[int], str], count: int) -> Iterator[str]:
 
 
 def fingerprint(dataset: Dataset, along: Callable[[Iterable[str]], Iterable[str]] = lambda digests: digests) -> str:
-    """A digest over names, contents and targets of all images: equal on every machine that holds the same data.
+    """Return a digest over names, contents and targets of all images: equal on every machine that holds the same data.
 
     The images' own digests go through ``along``, which may show how many there have been.
     """

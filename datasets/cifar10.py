@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky 2009): 60,000 pictures of 32 x 32 pixels in 10 classes, from any of the forms that it comes in.
+"""CIFAR-10 (Krizhevsky 2009): 60,000 images of 32 x 32 pixels in 10 classes, from any of the forms that it comes in.
 
 In ``root``, by itself or in the folder that the archive unpacks to:
 
@@ -6,13 +6,13 @@ In ``root``, by itself or in the folder that the archive unpacks to:
 2. ``cifar-10-batches-py``, Python's version, which torchvision downloads. It holds pickles, which could execute code:
    everything in them but numpy's arrays is refused.
 
-Or any files of one's own, named in ``test_file`` and ``train_file``:
+Or any of the user's files, named in ``test_file`` and ``train_file``:
 
 3. ``.npz`` with ``x``, uint8 (n, 32, 32, 3), and ``y``, integers from 0 to 9;
-4. ``.zip`` of pictures in folders called by class, ``airplane/0000.jpg``; where the archive has folders ``test`` and
+4. ``.zip`` of images in folders called by class, ``airplane/0000.jpg``; where the archive has folders ``test`` and
    ``train``, those of the one asked for.
 
-Evaluation takes the test pictures, calibration and training the others.
+Evaluation takes the test images, calibration and training the others.
 """
 
 import hashlib
@@ -32,13 +32,13 @@ from pydantic import Field
 
 from splitbench.datasets import base
 from splitbench.datasets.base import DataError, Dataset, Subset, check_ids
-from splitbench.datasets.formats.decoding import opened
+from splitbench.datasets.formats.decoding import open_image
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32
-"""Pixels along each side of a picture."""
+"""Pixels along each side of an image."""
 CALIBRATION_IMAGES = 500
-"""Calibration takes that many of the training pictures, where no ``limit`` is given."""
+"""Calibration takes that many of the training images, where no ``limit`` is given."""
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 _BATCHES = {"test": ("test_batch",), "train": tuple(f"data_batch_{number}" for number in range(1, 6))}
 _BYTES = SIDE * SIDE * 3
@@ -58,7 +58,7 @@ class Options(base.Options):
     exclude: frozenset[str] = frozenset()
 
 
-class Picture(NamedTuple):
+class LabelledImage(NamedTuple):
     """A name, a class index, and either the pixels, row by row, or an image file's bytes."""
 
     id: str
@@ -67,10 +67,10 @@ class Picture(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Labelled pictures in memory: ``encoded`` as image files, or as pixels."""
+class LabelledImages:
+    """Labelled images in memory: ``encoded`` as image files, or as pixels."""
 
-    pictures: Sequence[Picture]
+    images: Sequence[LabelledImage]
     encoded: bool
     global_ids: bool
     """Whether the ids are positions in the official files."""
@@ -78,61 +78,61 @@ class Pictures:
     classes: int = len(CLASSES)
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     @property
     def ids(self) -> Sequence[str]:
         """``test-00042``, the position in the official files or a .npz; ``test/airplane/0042``, the path in a .zip."""
-        return tuple(picture.id for picture in self.pictures)
+        return tuple(entry.id for entry in self.images)
 
     def image(self, index: int) -> Image.Image:
-        """The picture as RGB."""
-        picture = self.pictures[index]
+        """Return the image as RGB."""
+        entry = self.images[index]
         if not self.encoded:
-            return Image.frombytes("RGB", (SIDE, SIDE), picture.data)
-        return opened(io.BytesIO(picture.data), picture.id)
+            return Image.frombytes("RGB", (SIDE, SIDE), entry.data)
+        return open_image(io.BytesIO(entry.data), entry.id)
 
     def target(self, index: int) -> int:
-        """The class index."""
-        return self.pictures[index].label
+        """Return the class index."""
+        return self.images[index].label
 
     def content(self, index: int) -> str:
         """Of the pixels, or of the file's bytes."""
-        return hashlib.sha256(self.pictures[index].data).hexdigest()[:16]
+        return hashlib.sha256(self.images[index].data).hexdigest()[:16]
 
     def digest(self, index: int) -> str:
         """Of the pixels or the file's bytes, and the label."""
-        picture = self.pictures[index]
-        return hashlib.sha256(picture.data + f" {picture.label}".encode()).hexdigest()[:16]
+        entry = self.images[index]
+        return hashlib.sha256(entry.data + f" {entry.label}".encode()).hexdigest()[:16]
 
 
 class Cifar10:
-    """Small pictures with labels."""
+    """Small images with labels."""
 
     task: ClassVar[str] = "classification"
     Options: ClassVar[type[base.Options]] = Options
 
     def load(self, options: Any, subset: Subset) -> Dataset:
-        """Find the form, read the pictures, take the subset. Raises DataError with what was expected where."""
+        """Find the form, read the images, take the subset. Raises DataError with what was expected where."""
         if options.root is None:
             raise DataError("the dataset cifar10 needs a folder: set DATA= (--data), or `root` in the sweep")
         if not options.root.is_dir():
             raise DataError(f"data folder not found: {options.root}")
-        half = "test" if subset == "evaluation" else "train"
-        file = options.test_file if half == "test" else options.train_file
+        part = "test" if subset == "evaluation" else "train"
+        file = options.test_file if part == "test" else options.train_file
         if file is not None:
-            found = _from_file(options.root / file, half)
+            images = _from_file(options.root / file, part)
         elif options.test_file is not None or options.train_file is not None:
-            raise DataError(f"cifar10: no file for {subset}: name one in `{half}_file`")
+            raise DataError(f"cifar10: no file for {subset}: name one in `{part}_file`")
         else:
-            found = _from_official(options.root, half)
-        check_ids("exclude", options.exclude, [picture.id for picture in found.pictures], options.root)
-        rows = [picture for picture in found.pictures if picture.id not in options.exclude]
+            images = _from_official(options.root, part)
+        check_ids("exclude", options.exclude, [entry.id for entry in images.images], options.root)
+        rows = [entry for entry in images.images if entry.id not in options.exclude]
         limit = CALIBRATION_IMAGES if subset == "calibration" and options.limit is None else options.limit
         if limit is not None and limit < len(rows):
-            taken = random.Random(options.seed).sample(range(len(rows)), limit)
-            rows = [rows[index] for index in sorted(taken)]
-        return Pictures(rows, found.encoded, found.global_ids)
+            chosen = random.Random(options.seed).sample(range(len(rows)), limit)
+            rows = [rows[index] for index in sorted(chosen)]
+        return LabelledImages(rows, images.encoded, images.global_ids)
 
 
 Labels = npt.NDArray[np.int64]
@@ -140,46 +140,46 @@ Pixels = npt.NDArray[np.uint8]
 """(n, 32, 32, 3)."""
 
 
-def _from_official(root: Path, half: str) -> Pictures:
+def _from_official(root: Path, part: str) -> LabelledImages:
     readers: dict[str, tuple[str, Callable[[Path], tuple[Pixels, Labels]]]] = {
         "cifar-10-batches-bin": (".bin", _binary),
         "cifar-10-batches-py": ("", _pickled),
     }
     for name, (suffix, read) in readers.items():
         for folder in (root, root / name):
-            files = [folder / f"{batch}{suffix}" for batch in _BATCHES[half]]
+            files = [folder / f"{batch}{suffix}" for batch in _BATCHES[part]]
             if files[0].is_file():
                 missing = [file for file in files if not file.is_file()]
                 if missing:
                     raise DataError(f"{missing[0]} is missing: unpack CIFAR-10's archive again")
                 pixels, labels = zip(*map(read, files), strict=True)
-                return _from_arrays(np.concatenate(pixels), np.concatenate(labels), half, official=True)
+                return _from_arrays(np.concatenate(pixels), np.concatenate(labels), part, official=True)
     raise DataError(
         f"no CIFAR-10 in {root}: download cifar-10-binary.tar.gz or cifar-10-python.tar.gz from "
         "https://www.cs.toronto.edu/~kriz/cifar.html and unpack it there, or name files in `test_file` and `train_file`"
     )
 
 
-def _from_file(path: Path, half: str) -> Pictures:
+def _from_file(path: Path, part: str) -> LabelledImages:
     if not path.is_file():
-        raise DataError(f"{half} file not found: {path}")
+        raise DataError(f"{part} file not found: {path}")
     if path.suffix == ".npz":
-        return _from_arrays(*_npz(path), half, official=False)
+        return _from_arrays(*_npz(path), part, official=False)
     if path.suffix == ".zip":
-        return Pictures(_zipped(path, half), encoded=True, global_ids=False)
-    raise DataError(f"{path}: expected a .npz with x and y, or a .zip of pictures in folders called by class")
+        return LabelledImages(_zipped(path, part), encoded=True, global_ids=False)
+    raise DataError(f"{path}: expected a .npz with x and y, or a .zip of images in folders called by class")
 
 
-def _from_arrays(pixels: Pixels, labels: Labels, half: str, official: bool) -> Pictures:
+def _from_arrays(pixels: Pixels, labels: Labels, part: str, official: bool) -> LabelledImages:
     rows = [
-        Picture(f"{half}-{index:05d}", int(label), picture.tobytes())
-        for index, (picture, label) in enumerate(zip(pixels, labels, strict=True))
+        LabelledImage(f"{part}-{index:05d}", int(label), entry.tobytes())
+        for index, (entry, label) in enumerate(zip(pixels, labels, strict=True))
     ]
-    return Pictures(rows, encoded=False, global_ids=official)
+    return LabelledImages(rows, encoded=False, global_ids=official)
 
 
 def _binary(path: Path) -> tuple[Pixels, Labels]:
-    """Per picture a byte of label, then the red, green and blue planes."""
+    """Per image a byte of label, then the red, green and blue planes."""
     content = np.frombuffer(path.read_bytes(), np.uint8)
     if not content.size or content.size % (1 + _BYTES):
         raise DataError(f"{path} is damaged: {content.size} bytes are no multiple of {1 + _BYTES}")
@@ -242,20 +242,20 @@ def _checked(path: Path, pixels: npt.NDArray[Any], labels: npt.NDArray[Any]) -> 
     return pixels, labels.astype(np.int64)
 
 
-def _zipped(path: Path, half: str) -> list[Picture]:
+def _zipped(path: Path, part: str) -> list[LabelledImage]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [PurePosixPath(name) for name in sorted(archive.namelist())]
             names = [name for name in names if name.suffix.lower() in _SUFFIXES and not name.name.startswith(".")]
-            halves = {half for half in _BATCHES if any(half in name.parts[:-2] for name in names)}
-            names = [name for name in names if not halves or half in name.parts[:-2]]
+            named = {known for known in _BATCHES if any(known in name.parts[:-2] for name in names)}
+            names = [name for name in names if not named or part in name.parts[:-2]]
             strange = next((name for name in names if name.parent.name not in CLASSES), None)
             if strange is not None:
                 raise DataError(f"{path}: {strange} is in no folder called by one of {', '.join(CLASSES)}")
             if not names:
-                raise DataError(f"{path} holds no {half} pictures in folders called by class")
+                raise DataError(f"{path} holds no {part} images in folders called by class")
             return [
-                Picture(str(name.with_suffix("")), CLASSES.index(name.parent.name), archive.read(str(name)))
+                LabelledImage(str(name.with_suffix("")), CLASSES.index(name.parent.name), archive.read(str(name)))
                 for name in names
             ]
     except DataError:

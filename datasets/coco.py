@@ -4,8 +4,8 @@ Below ``root``, the folder ``images/val2017`` or ``val2017`` with ``annotations/
 for calibration and training); or one flat folder ``images`` with the only ``instances_*.json`` in ``root``.
 ``annotations`` names another file. Any dataset annotated in COCO's format is read the same way.
 
-All annotations are checked when the dataset is opened; faults are told with their counts. Pictures are looked at when
-they are decoded.
+All annotations are checked when the dataset is opened; faults are reported with their counts. Images are
+read when they are decoded.
 """
 
 import hashlib
@@ -23,9 +23,9 @@ from pydantic import Field
 from splitbench.datasets import base
 from splitbench.datasets.base import DataError, ImageError, Subset, check_ids, named
 from splitbench.datasets.formats.boxes import Box, Target, target_of
-from splitbench.datasets.formats.categories import called
-from splitbench.datasets.formats.coco_json import Annotations, Picture, read
-from splitbench.datasets.formats.decoding import opened, size_of
+from splitbench.datasets.formats.categories import format_category
+from splitbench.datasets.formats.coco_json import AnnotatedImage, Annotations, read
+from splitbench.datasets.formats.decoding import open_image, read_size
 
 _YEARS: dict[Subset, tuple[str, ...]] = {
     "evaluation": ("val2017", "val2014", "val"),
@@ -61,7 +61,7 @@ class AnnotatedFiles:
     """
 
     folder: Path
-    pictures: Sequence[Picture]
+    images: Sequence[AnnotatedImage]
     annotated: Mapping[int, Sequence[Box]]
     categories: Sequence[int]
     category_names: Mapping[int, str] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class AnnotatedFiles:
     task: str = "detection"
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     @property
     def classes(self) -> int:
@@ -79,7 +79,7 @@ class AnnotatedFiles:
     @property
     def ids(self) -> Sequence[str]:
         """The names of the image files without suffix: in COCO, the image id in 12 digits."""
-        return tuple(str(Path(picture.file).with_suffix("")) for picture in self.pictures)
+        return tuple(str(Path(entry.file).with_suffix("")) for entry in self.images)
 
     @property
     def global_ids(self) -> bool:
@@ -88,31 +88,31 @@ class AnnotatedFiles:
 
     def size(self, index: int) -> tuple[int, int]:
         """Height and width as annotated; :meth:`image` makes sure of them."""
-        return self.pictures[index].size
+        return self.images[index].size
 
     def image(self, index: int) -> Image.Image:
-        """The picture as RGB, its EXIF rotation left alone as COCO's annotations do."""
-        file, expected = self.folder / self.pictures[index].file, self.size(index)
-        picture = opened(file, file)
-        if (picture.height, picture.width) != expected:
-            turned = (picture.width, picture.height) == expected
+        """Return the image as RGB, its EXIF rotation left alone as COCO's annotations do."""
+        file, expected = self.folder / self.images[index].file, self.size(index)
+        image = open_image(file, file)
+        if (image.height, image.width) != expected:
+            turned = (image.width, image.height) == expected
             why = (
-                " (width and height exchanged: were the boxes drawn on the picture as its EXIF tag turns it? Pictures "
+                " (width and height exchanged: were the boxes drawn on the image as its EXIF tag turns it? Images "
                 "are read as they are stored, as COCO's are: store it turned, without the tag)"
             )
             raise ImageError(
-                f"{file} is {picture.width} x {picture.height}, but annotated as {expected[1]} x {expected[0]}, image "
-                f"{self.pictures[index].id}{why if turned else ''}"
+                f"{file} is {image.width} x {image.height}, but annotated as {expected[1]} x {expected[0]}, image "
+                f"{self.images[index].id}{why if turned else ''}"
             )
-        return picture
+        return image
 
     def count_boxes(self) -> Mapping[int, int]:
-        """How many boxes the file has of each category, whichever images were chosen."""
+        """Return how many boxes the file has of each category, whichever images were chosen."""
         return self.box_counts
 
     def boxes(self, index: int) -> list[Box]:
-        """The annotations, in the file's order."""
-        return list(self.annotated.get(self.pictures[index].id, ()))
+        """Return the annotations, in the file's order."""
+        return list(self.annotated.get(self.images[index].id, ()))
 
     def target(self, index: int) -> Target:
         """Corners and category ids; no crowds."""
@@ -123,13 +123,13 @@ class AnnotatedFiles:
         return hashlib.sha256(self._bytes(index)).hexdigest()[:16]
 
     def digest(self, index: int) -> str:
-        """Of the file's bytes and the annotations; of the annotated size, too, where it is not the picture's."""
+        """Of the file's bytes and the annotations; of the annotated size, too, where it is not the image's."""
         content = self._bytes(index)
-        other = self.size(index) if size_of(io.BytesIO(content)) != self.size(index) else ""
+        other = self.size(index) if read_size(io.BytesIO(content)) != self.size(index) else ""
         return hashlib.sha256(content + f"{self.boxes(index)!r}{other}".encode()).hexdigest()[:16]
 
     def _bytes(self, index: int) -> bytes:
-        file = self.folder / self.pictures[index].file
+        file = self.folder / self.images[index].file
         try:
             return file.read_bytes()
         except OSError as error:
@@ -150,17 +150,17 @@ class COCO:
             raise DataError(f"data folder not found: {options.root}")
         file = _annotations_file(options, subset)
         annotations = read(file, drop=subset != "evaluation" or options.faulty == "drop")
-        pictures = _chosen(annotations, options, file)
-        folder = _pictures_folder(options.root, file, pictures)
-        kept = {picture.id for picture in pictures}
+        images = _select_images(annotations, options, file)
+        folder = _images_folder(options.root, file, images)
+        kept = {entry.id for entry in images}
         annotated: dict[int, list[Box]] = {}
-        categories = _chosen_categories(annotations, options, file)
+        categories = _select_categories(annotations, options, file)
         boxes = [(image, box) for image, box in annotations.boxes if box["category_id"] in categories]
         for image, box in boxes:
             if image in kept:
                 annotated.setdefault(image, []).append(box)
         counts = Counter(box["category_id"] for _, box in boxes)
-        return AnnotatedFiles(folder, pictures, annotated, list(categories), categories, counts)
+        return AnnotatedFiles(folder, images, annotated, list(categories), categories, counts)
 
 
 def _annotations_file(options: Options, subset: Subset) -> Path:
@@ -175,20 +175,20 @@ def _annotations_file(options: Options, subset: Subset) -> Path:
         for file in (root / "annotations" / name, root / name):
             if file.is_file():
                 return file
-    found = sorted({*root.glob("instances_*.json"), *root.glob("annotations/instances_*.json")})
+    candidates = sorted({*root.glob("instances_*.json"), *root.glob("annotations/instances_*.json")})
     others = {f"instances_{year}.json" for years in _YEARS.values() for year in years}
-    if len(found) == 1 and found[0].name not in others and (root / "images").is_dir():
-        return found[0]
-    there = sorted({*root.glob("*.json"), *root.glob("annotations/*.json")})
-    named = f"{', '.join(file.name for file in there[:5])}{', ...' if len(there) > 5 else ''}"
+    if len(candidates) == 1 and candidates[0].name not in others and (root / "images").is_dir():
+        return candidates[0]
+    tables = sorted({*root.glob("*.json"), *root.glob("annotations/*.json")})
+    named = f"{', '.join(file.name for file in tables[:5])}{', ...' if len(tables) > 5 else ''}"
     beside = ", or another name in `annotations`"
-    beside = f"; there are {named}: name one in `annotations` (--annotations)" if there else beside
+    beside = f"; there are {named}: name one in `annotations` (--annotations)" if tables else beside
     raise DataError(f"no boxes for {subset} in {root}: expected annotations/{wanted[0]} below it{beside}")
 
 
-def _chosen(annotations: Annotations, options: Options, file: Path) -> list[Picture]:
-    """The images asked for, in ascending order of their ids."""
-    known = {picture.id: picture for picture in sorted(annotations.pictures, key=lambda picture: picture.id)}
+def _select_images(annotations: Annotations, options: Options, file: Path) -> list[AnnotatedImage]:
+    """Return the images asked for, in ascending order of their ids."""
+    known = {entry.id: entry for entry in sorted(annotations.images, key=lambda entry: entry.id)}
     check_ids("ids", options.ids or (), known, file)
     check_ids("exclude", options.exclude, known, file)
     ids = [i for i in known if (options.ids is None or i in options.ids) and i not in options.exclude]
@@ -197,33 +197,35 @@ def _chosen(annotations: Annotations, options: Options, file: Path) -> list[Pict
     return [known[i] for i in ids]
 
 
-def _chosen_categories(annotations: Annotations, options: Options, file: Path) -> dict[int, str]:
-    """The categories asked for, with their names. Raises DataError for those that are not there."""
-    there = annotations.categories
+def _select_categories(annotations: Annotations, options: Options, file: Path) -> dict[int, str]:
+    """Return the categories asked for, with their names. Raises DataError for those that are not there."""
+    known = annotations.categories
     if options.categories is None:
-        return dict(there)
-    missing = sorted(str(one) for one in options.categories if one not in there and one not in there.values())
+        return dict(known)
+    missing = sorted(
+        str(wanted) for wanted in options.categories if wanted not in known and wanted not in known.values()
+    )
     if missing:
         raise DataError(
             f"{len(missing)} of `categories` are not in {file}: {named(missing)} "
-            f"(there are {named([called(category, name) for category, name in there.items()])})"
+            f"(there are {named([format_category(category, name) for category, name in known.items()])})"
         )
-    return {category: name for category, name in there.items() if {category, name} & options.categories}
+    return {category: name for category, name in known.items() if {category, name} & options.categories}
 
 
-def _pictures_folder(root: Path, file: Path, pictures: Sequence[Picture]) -> Path:
-    """Where the images lie, all of them. Raises DataError with how many are missing where most of them are."""
+def _images_folder(root: Path, file: Path, images: Sequence[AnnotatedImage]) -> Path:
+    """Return where the images lie, all of them. Raises DataError with how many are missing where most of them are."""
     year = file.stem.removeprefix("instances_")
     folders = [root / "images" / year, root / year, root / "images", root]
     missing: dict[Path, list[str]] = {}
     for folder in filter(Path.is_dir, folders):
-        missing[folder] = [picture.file for picture in pictures if not (folder / picture.file).is_file()]
+        missing[folder] = [entry.file for entry in images if not (folder / entry.file).is_file()]
         if not missing[folder]:
             return folder
     best = min(missing, key=lambda folder: len(missing[folder]))
     where = " or ".join(str(folder) for folder in folders[:3])
     raise DataError(
-        f"{file} names {len(missing[best])} images of {len(pictures)} that are missing: {named(missing[best])}; "
+        f"{file} names {len(missing[best])} images of {len(images)} that are missing: {named(missing[best])}; "
         f"they belong in {where}; to leave images out, use `exclude` or `ids`"
     )
 

@@ -2,7 +2,7 @@
 
 In ``root``, or in its subfolder ``val`` or ``validation`` (``train`` for calibration and training):
 
-1. *a folder per class*: ``n01440764/*.JPEG``, pictures at any depth in it. Classes that are ImageNet's synsets get
+1. *a folder per class*: ``n01440764/*.JPEG``, images at any depth in it. Classes that are ImageNet's synsets get
    ImageNet's indices (the sorted synsets, as in torchvision), however few of them are there. Names that are numbers are
    the indices. Any other names are numbered from 0 in sorted order, over the folders of ``val`` and ``train`` together.
 2. *one flat folder and a CSV of labels*: columns ``file`` (or ``ImageId``) and ``label`` (an index from 0, of whatever
@@ -29,8 +29,8 @@ from pydantic import Field
 
 from splitbench.datasets import base
 from splitbench.datasets.base import DataError, Dataset, ImageError, Subset, check_ids, named
-from splitbench.datasets.formats.decoding import opened
-from splitbench.datasets.formats.folders import PassedOver, has_pictures, pictures, unique_names
+from splitbench.datasets.formats.decoding import open_image
+from splitbench.datasets.formats.folders import PassedOver, has_images, list_images, unique_names
 
 _IMAGENET_NAME = re.compile(r"ILSVRC2012_(val|test)_\d+|n\d{8}_\d+")
 _SUBSETS: dict[Subset, tuple[str, ...]] = {
@@ -46,7 +46,7 @@ class Options(base.Options):
     """``root``: the folder; in a sweep, below that of the data. ``labels``: the CSV of labels, by path or in ``root``.
 
     In the folder are ``val`` and ``train``, each with a folder per class (ImageNet's synsets; 0, 1, ...; or names,
-    numbered in sorted order over both), or pictures with a CSV (``file,label``) or the devkit's ground truth.
+    numbered in sorted order over both), or images with a CSV (``file,label``) or the devkit's ground truth.
     ``limit``: a random subset of that many images, the same for the same ``seed``; ``exclude``: ids left out.
     """
 
@@ -62,7 +62,7 @@ class LabelledFiles:
     """Image files with class indices.
 
     ``class_names`` are those of folders that were numbered here, if any were; ``passed_over`` counts the files beside
-    the pictures that were taken for none.
+    the images that were taken for none.
     """
 
     files: tuple[Path, ...]
@@ -101,11 +101,11 @@ class LabelledFiles:
         return tuple(lines)
 
     def image(self, index: int) -> Image.Image:
-        """The picture as RGB, its EXIF rotation left alone as ImageNet's users do."""
-        return opened(self.files[index], self.files[index])
+        """Return the image as RGB, its EXIF rotation left alone as ImageNet's users do."""
+        return open_image(self.files[index], self.files[index])
 
     def target(self, index: int) -> int:
-        """The class index."""
+        """Return the class index."""
         return self.labels[index]
 
     def content(self, index: int) -> str:
@@ -140,22 +140,22 @@ class ImageNet:
         )
         if subset != "evaluation" and folder == options.root and (options.root / "val").is_dir():
             raise DataError(f"{options.root} has no folder `train` for {subset}: name one in `{subset}: root`")
-        found = _found(options, folder)
-        ids = unique_names([file for file, _ in found.pairs], folder)
+        layout = _find_layout(options, folder)
+        ids = unique_names([file for file, _ in layout.pairs], folder)
         check_ids("exclude", options.exclude, ids, folder)
-        rows = [(name, *pair) for name, pair in zip(ids, found.pairs, strict=True) if name not in options.exclude]
+        rows = [(name, *pair) for name, pair in zip(ids, layout.pairs, strict=True) if name not in options.exclude]
         if options.limit is not None and options.limit < len(rows):
             chosen = random.Random(options.seed).sample(range(len(rows)), options.limit)
             rows = [rows[index] for index in sorted(chosen)]
         names, files, labels = zip(*rows, strict=True) if rows else ((), (), ())
-        return LabelledFiles(files, labels, names, found.classes, found.class_names, PassedOver.of(found.others))
+        return LabelledFiles(files, labels, names, layout.classes, layout.class_names, PassedOver.of(layout.others))
 
 
 @dataclass(frozen=True)
-class Found:
+class _Layout:
     """Files with labels, how many classes there are, and the classes' names where they were numbered here.
 
-    ``others`` are the names of files beside them that are no pictures.
+    ``others`` are the names of files beside them that are no images.
     """
 
     pairs: list[tuple[Path, int]]
@@ -164,7 +164,7 @@ class Found:
     others: Sequence[str] = ()
 
 
-def _found(options: Options, folder: Path) -> Found:
+def _find_layout(options: Options, folder: Path) -> _Layout:
     if options.labels is not None:
         given = options.labels if options.labels.is_absolute() else options.root / options.labels  # type: ignore[operator]
         if not given.is_file():
@@ -173,7 +173,7 @@ def _found(options: Options, folder: Path) -> Found:
     classes = _class_folders(folder)
     root = options.root or folder
     subsets = [root / name for name in _SUBSET_NAMES if (root / name).is_dir() and root / name != folder]
-    if any(pictures(path, deep=False)[0] for path in classes) and not _looks_flat(classes):
+    if any(list_images(path, deep=False)[0] for path in classes) and not _looks_flat(classes):
         return _from_folders(classes, subsets)
     table = _table(options.root or folder, folder)
     if table is not None:
@@ -182,7 +182,7 @@ def _found(options: Options, folder: Path) -> Found:
     if truth is not None:
         return _from_devkit(truth, folder)
     if len(classes) > 1 and not any(path.name in _SUBSET_NAMES or any(path.glob("*.csv")) for path in classes):
-        return _from_folders(classes, subsets)  # pictures lie deeper in each of them
+        return _from_folders(classes, subsets)  # images lie deeper in each of them
     raise DataError(
         f"no labelled images in {folder}: expected a folder per class (n01440764/*.JPEG), or images with a CSV of "
         f"labels (columns file, label) or the devkit's ground truth beside them"
@@ -190,7 +190,7 @@ def _found(options: Options, folder: Path) -> Found:
 
 
 def _table(root: Path, folder: Path) -> Path | None:
-    """The CSV of labels beside the images: Kaggle's for the subset asked for, or the only one that is there."""
+    """Return the CSV of labels beside the images: Kaggle's for the subset asked for, or the only one that is there."""
     tables = sorted({*root.glob("*.csv"), *folder.glob("*.csv")})
     kaggle = [path for path in tables if path.name == f"LOC_{folder.name}_solution.csv"]
     tables = kaggle or [path for path in tables if not path.name.startswith("LOC_")]
@@ -201,39 +201,39 @@ def _table(root: Path, folder: Path) -> Path | None:
 
 
 def _looks_flat(classes: list[Path]) -> bool:
-    """One folder called ``images`` holds pictures of all classes; its labels come from a CSV."""
+    """One folder called ``images`` holds images of all classes; its labels come from a CSV."""
     return len(classes) == 1 and classes[0].name == "images"
 
 
 def _class_folders(folder: Path) -> list[Path]:
-    """Those with images in them, at any depth."""
+    """Return those with images in them, at any depth."""
     visible = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return sorted(path for path in visible if has_pictures(path))
+    return sorted(path for path in visible if has_images(path))
 
 
-def _from_folders(classes: list[Path], subsets: list[Path]) -> Found:
+def _from_folders(classes: list[Path], subsets: list[Path]) -> _Layout:
     """Number the class folders of all subsets: a class without images here keeps its number."""
     index = synset_indices()
     names: tuple[str, ...] = ()
-    strange = [path for path in classes if path.name not in index]
-    if strange and len(strange) < len(classes):
-        raise DataError(f"{strange[0]} is no synset of ImageNet, but other folders beside it are: move it away")
-    if strange and all(path.name.isdecimal() for path in classes):
+    unknown = [path for path in classes if path.name not in index]
+    if unknown and len(unknown) < len(classes):
+        raise DataError(f"{unknown[0]} is no synset of ImageNet, but other folders beside it are: move it away")
+    if unknown and all(path.name.isdecimal() for path in classes):
         index = {path.name: int(path.name) for path in classes}
-    elif strange:
+    elif unknown:
         others = [path for subset in subsets for path in _class_folders(subset)]
         names = tuple(sorted({path.name for path in (*classes, *others)}))
         index = {name: number for number, name in enumerate(names)}
     pairs: list[tuple[Path, int]] = []
     ignored: list[str] = []
     for path in classes:
-        files, names_of_others = pictures(path)
+        files, names_of_others = list_images(path)
         pairs += [(file, index[path.name]) for file in files]
         ignored += names_of_others
-    return Found(pairs, max(index.values()) + 1, names, ignored)
+    return _Layout(pairs, max(index.values()) + 1, names, ignored)
 
 
-def _from_csv(table: Path, folder: Path) -> Found:
+def _from_csv(table: Path, folder: Path) -> _Layout:
     try:
         with table.open(newline="", encoding="utf-8-sig") as stream:
             rows = list(csv.DictReader(stream))
@@ -257,11 +257,11 @@ def _from_csv(table: Path, folder: Path) -> Found:
         raise DataError(
             f"{table} names {len(missing)} images of {len(rows)} that are not in {folder}: {named(missing)}"
         )
-    return Found(pairs, max(label for _, label in pairs) + 1)
+    return _Layout(pairs, max(label for _, label in pairs) + 1)
 
 
 def _label_reader(table: Path, columns: set[str]) -> Callable[[dict[str, str]], int]:
-    """How to read a row's class index, by the table's columns."""
+    """Return how to read a row's class index, by the table's columns."""
     index = synset_indices()
 
     def number(row: dict[str, str]) -> int:
@@ -282,7 +282,7 @@ def _label_reader(table: Path, columns: set[str]) -> Callable[[dict[str, str]], 
     raise DataError(f"{table}: expected the columns file,label or ImageId,PredictionString, not {sorted(columns)}")
 
 
-def _from_devkit(truth: Path, folder: Path) -> Found:
+def _from_devkit(truth: Path, folder: Path) -> _Layout:
     from scipy.io import loadmat
 
     meta = truth.with_name("meta.mat")
@@ -295,10 +295,10 @@ def _from_devkit(truth: Path, folder: Path) -> Found:
         labels = [index[synset[int(number)]] for number in truth.read_text(encoding="utf-8").split()]
     except Exception as error:  # scipy raises a dozen kinds for damaged files
         raise DataError(f"{truth} and {meta} do not number ImageNet's classes ({error!r})") from None
-    files, others = pictures(folder, deep=False)
+    files, others = list_images(folder, deep=False)
     if len(files) != len(labels):
         raise DataError(f"{folder} has {len(files)} images, but {truth} has {len(labels)} labels: both must be whole")
-    return Found(list(zip(files, labels, strict=True)), len(index), others=others)
+    return _Layout(list(zip(files, labels, strict=True)), len(index), others=others)
 
 
 @cache

@@ -66,7 +66,7 @@ class Scenes:
         return self.digest(index)
 
     def digest(self, index: int) -> str:
-        """A digest of the numbers that image and target are drawn from, which takes no drawing."""
+        """Return a digest of the numbers that image and target are drawn from, which takes no drawing."""
         # The dataset's first name, which every stored fingerprint and key follows from.
         key = f"embedded {self.task} {VERSION} {self.seed} {self.subset} {index}"
         return hashlib.sha256(key.encode()).hexdigest()[:16]
@@ -78,23 +78,23 @@ class SyntheticClassification(Scenes):
     task = "classification"
 
     def image(self, index: int) -> Image.Image:
-        """The drawn picture, RGB, SIDE x SIDE."""
+        """Return the drawn image, RGB, SIDE x SIDE."""
         return Image.fromarray(draw(self.seed, SUBSETS[self.subset], index, close=True).pixels)
 
     def target(self, index: int) -> int:
-        """The class index, which takes no drawing."""
+        """Return the class index, which takes no drawing."""
         return compose(self.seed, SUBSETS[self.subset], index).label
 
 
-class _Kind:
-    """Drawn pictures of one thing each, for trying everything out."""
+class SyntheticObjects:
+    """Drawn images of one thing each, for trying everything out."""
 
     task: ClassVar[str] = "classification"
     Options: ClassVar[type[base.Options]] = Options
 
     def load(self, options: Any, subset: Subset) -> SyntheticClassification:
-        """The subset's images; nothing is drawn yet, and nothing can be missing."""
+        """Return the subset's images; nothing is drawn yet, and nothing can be missing."""
         return SyntheticClassification(options, subset)
 
 
-DATASET = _Kind()
+DATASET = SyntheticObjects()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from splitbench.datasets import base
 from splitbench.datasets.base import Subset
-from splitbench.datasets.drawing.render import Picture, draw
+from splitbench.datasets.drawing.render import Rendering, draw
 from splitbench.datasets.drawing.scene import SCENE
 from splitbench.datasets.drawing.shapes import CLASSES
 from splitbench.datasets.formats.boxes import Box, Target, target_of
@@ -25,7 +25,7 @@ LEAST_PERCENT = 20
 
 
 @lru_cache(256)  # an image and its boxes are asked for one after the other, and both take the drawing
-def _drawn(seed: int, subset: int, index: int) -> Picture:
+def _render(seed: int, subset: int, index: int) -> Rendering:
     return draw(seed, subset, index, close=False)
 
 
@@ -37,35 +37,35 @@ class SyntheticDetection(Scenes):
     category_names: Mapping[int, str] = dict(enumerate(CLASSES, 1))
 
     def count_boxes(self) -> Counter[int]:
-        """How many boxes there are of each category, for which everything is drawn."""
+        """Return how many boxes there are of each category, for which everything is drawn."""
         return Counter(box["category_id"] for index in range(len(self)) for box in self.boxes(index))
 
     def size(self, index: int) -> tuple[int, int]:
         """SIDE x SIDE."""
         return SIDE, SIDE
 
-    def picture(self, index: int) -> Picture:
+    def render(self, index: int) -> Rendering:
         """Pixels, and which labelled thing is seen at which of them."""
-        return _drawn(self.seed, SUBSETS[self.subset], index)
+        return _render(self.seed, SUBSETS[self.subset], index)
 
     def image(self, index: int) -> Image.Image:
-        """The drawn picture, RGB, SIDE x SIDE."""
-        return Image.fromarray(self.picture(index).pixels)
+        """Return the drawn image, RGB, SIDE x SIDE."""
+        return Image.fromarray(self.render(index).pixels)
 
     def boxes(self, index: int) -> list[Box]:
         """COCO's annotations: (left, top, width, height) of what is seen of each thing, and its area."""
-        return boxes_of(self.picture(index))
+        return boxes_of(self.render(index))
 
     def target(self, index: int) -> Target:
-        """The boxes as corners (left, top, right, bottom), and their classes, which count from 1."""
+        """Return the boxes as corners (left, top, right, bottom), and their classes, which count from 1."""
         return target_of(self.boxes(index))
 
 
-def boxes_of(picture: Picture) -> list[Box]:
+def boxes_of(rendering: Rendering) -> list[Box]:
     """Tight boxes around the pixels of each labelled thing of which enough is seen."""
     boxes: list[Box] = []
-    for sight in picture.sights:
-        rows, columns = np.nonzero(picture.owners == sight.owner)
+    for sight in rendering.sights:
+        rows, columns = np.nonzero(rendering.owners == sight.owner)
         if len(rows) < LEAST_PIXELS or 100 * len(rows) < LEAST_PERCENT * sight.whole:
             continue
         left, top = int(columns.min()), int(rows.min())
@@ -80,15 +80,15 @@ def boxes_of(picture: Picture) -> list[Box]:
     return boxes
 
 
-class _Kind:
+class SyntheticScenes:
     """Drawn scenes with boxes, for trying everything out."""
 
     task: ClassVar[str] = "detection"
     Options: ClassVar[type[base.Options]] = Options
 
     def load(self, options: Any, subset: Subset) -> SyntheticDetection:
-        """The subset's images; nothing is drawn yet, and nothing can be missing."""
+        """Return the subset's images; nothing is drawn yet, and nothing can be missing."""
         return SyntheticDetection(options, subset)
 
 
-DATASET = _Kind()
+DATASET = SyntheticScenes()

@@ -164,14 +164,14 @@ class Learning:
 
     Attributes:
         unit: The untrained unit between head and tail.
-        lmbda: Weight of the rate, in bits per pixel of a training picture as the head takes it.
+        lmbda: Weight of the rate, in bits per pixel of a training image as the head takes it.
         distortion: ``task`` is the task's own loss; ``distill`` is label-free distillation from the uncompressed model.
         recipe: Fields of the trainer's ``Recipe``.
         train_backbone: Whether copies of head and tail are trained with the unit. Otherwise both are frozen, running
             statistics included.
         backbone_lr_scale: Learning rate of head and tail as a multiple of the unit's.
         from_scratch: Whether head and tail begin with new random weights instead of the pretrained ones.
-        flip: Whether training sees mirrored pictures, too.
+        flip: Whether training sees mirrored images, too.
         float16: Whether trained matrices and kernels are rounded to float16 before the coder's tables are built, and
             stored so. They run in float32.
         start: ``neighbour`` begins with the weights of the rate point before this one in the sweep, where there is one.
@@ -204,12 +204,12 @@ class Learned:
 
 
 def nothing_learned() -> Learned:
-    """The default of ``Context.learned``. Raises MethodError."""
+    """Return the default of ``Context.learned``. Raises MethodError."""
     raise MethodError("nothing was trained for this rate point")
 
 
 def nothing_to_calibrate() -> Iterable[Cut]:
-    """The default of ``Context.calibration``. Raises MethodError."""
+    """Return the default of ``Context.calibration``. Raises MethodError."""
     raise MethodError("there are no calibration images here")
 
 

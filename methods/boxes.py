@@ -1,7 +1,7 @@
 """boxes: everything runs on the device, only the boxes that it found are sent. label-only's twin for detection.
 
 Sent are the boxes with a score of at least ``score``, the ``most`` likeliest of them, likeliest first. Corners are
-rounded to multiples of ``step`` pixels, and those left of or above the picture moved to its edge. A score s is sent as
+rounded to multiples of ``step`` pixels, and those left of or above the image moved to its edge. A score s is sent as
 round(-16 log2 s), from 0 to 255, so that it comes out within 2.2 %.
 
 Bitstream of one image:
@@ -11,7 +11,7 @@ Bitstream of one image:
     boxes          bits, most significant first              payload, to the next full byte
 
 The widths are six numbers of 4 bits: how many bits, less 1, each box's label, left, top, width and height take in this
-picture, and the parameter k of the Rice codes (v >> k ones, a zero, the k low bits of v) that scores are sent by. A box
+image, and the parameter k of the Rice codes (v >> k ones, a zero, the k low bits of v) that scores are sent by. A box
 is: what its score's code is above the one before, then label, left, top, width and height.
 """
 

@@ -1,14 +1,14 @@
-"""feature-image: the channels of a cut side by side in a picture, coded as a lossy picture file. No training.
+"""feature-image: the channels of a cut side by side in an image, coded as a lossy image file. No training.
 
 What sc2-benchmark calls JPEG features, with real bytes. Unlike the methods that quantize, it spends bits by the
 frequencies within a channel's map; zeros do not stay exact.
 
 1. *Scaling* to bytes, by ranges of a tensor or of each channel, from each image or from calibration images
    (``coding/quantizer.py`` with 8 bits); values beyond a calibrated range are clipped.
-2. *Tiling* into a grey picture for each tensor (``coding/tiles.py``), about square. ``order: similar`` puts channels
+2. *Tiling* into a grey image for each tensor (``coding/tiles.py``), about square. ``order: similar`` puts channels
    beside each other that were alike on calibration images: a chain, in which each channel is followed by the nearest of
    those that are left. Both sides store the order.
-3. *Coding* as JPEG, WebP, AVIF or JPEG XL of a ``quality``, as whole files (``coding/picture_files.py``).
+3. *Coding* as JPEG, WebP, AVIF or JPEG XL of a ``quality``, as whole files (``coding/image_files.py``).
 
 Bitstream of one image:
 
@@ -56,9 +56,9 @@ class Settings(base.Settings):
 
 
 class FeatureImage:
-    """The channels as a picture's file."""
+    """The channels as an image's file."""
 
-    summary: ClassVar[str] = "the cut's channels tiled into a picture, as JPEG, WebP, AVIF or JPEG XL, no training"
+    summary: ClassVar[str] = "the cut's channels tiled into an image, as JPEG, WebP, AVIF or JPEG XL, no training"
     version: ClassVar[int] = 1
     knob: ClassVar[str] = "quality"
     rates: ClassVar[tuple[Any, ...]] = (5, 10, 20, 40, 60, 80, 95)
@@ -86,7 +86,7 @@ def _deploy(settings: Any, context: Context) -> Deployment:
 
 
 def _options(settings: Settings) -> dict[str, Any]:
-    """What Pillow's writers take beside the quality."""
+    """Return what Pillow's writers take beside the quality."""
     more: dict[str, dict[str, Any]] = {"jpeg": {"optimize": True}, "webp": {"method": 6}}
     return {"quality": settings.quality} | more.get(settings.format, {})
 
@@ -99,7 +99,7 @@ class _OrderedMaps(LevelMaps):
         self.orders = orders
 
     def maps(self, x: Tensor, index: int) -> tuple[list[bytes], Maps]:
-        """The ranges of each image and its levels, in order."""
+        """Return the ranges of each image and its levels, in order."""
         sides, maps = super().maps(x, index)
         return sides, maps[:, self.orders[index].numpy()] if self.orders else maps
 
@@ -130,7 +130,7 @@ def _coarse(levels: Tensor, x: Tensor) -> Tensor:
 
 
 def _chain(features: Tensor) -> Tensor:
-    """An order of the rows, from the largest one on."""
+    """Return an order of the rows, from the largest one on."""
     distances = torch.cdist(features, features)
     at = int(features.sum(1).argmax())
     order = [at]

@@ -1,10 +1,10 @@
 """image: the photograph itself is compressed and sent; the server runs the whole backbone. A trivial baseline.
 
-What is coded is what the network would see: the picture after resizing and cropping, before normalization; the whole
-picture for detectors, which resize by themselves. JPEG, WebP, AVIF and JPEG XL have a quality; PNG has none (its files
+What is coded is what the network would see: the image after resizing and cropping, before normalization; the whole
+image for detectors, which resize by themselves. JPEG, WebP, AVIF and JPEG XL have a quality; PNG has none (its files
 are lossless; ``quality`` is then zlib's effort, 0 to 100, and moves only the time). With ``header: sent`` the bitstream
 is an ordinary file. With ``header: shared`` (JPEG only) both sides know everything before the scan, which for one size
-and quality is the same for every picture, and only the scan travels.
+and quality is the same for every image, and only the scan travels.
 
 Of a JPEG file, the scan is payload, quantization and Huffman tables are side information, the other segments framing.
 Of any other file, the container's fixed parts are framing and the rest is payload.
@@ -45,7 +45,7 @@ class Settings(base.Settings):
 
 
 class ImageFile:
-    """A picture file."""
+    """An image file."""
 
     summary: ClassVar[str] = "the photograph as JPEG, WebP, PNG, AVIF or JPEG XL; everything else runs on the server"
     version: ClassVar[int] = 1
@@ -60,10 +60,10 @@ class ImageFile:
         return frozenset()
 
     def deploy(self, settings: Any, context: Context) -> Deployment:
-        """Nothing to prepare. Raises MethodError where the network's input is no picture."""
+        """Nothing to prepare. Raises MethodError where the network's input is no image."""
         (spec,) = context.specs
         if spec.dtype != torch.uint8 or len(spec.shape) != 3 or spec.shape[0] != 3:
-            raise MethodError(f"image needs a picture of three bytes a pixel, not {spec.dtype} {spec.shape}")
+            raise MethodError(f"image needs an image of three bytes a pixel, not {spec.dtype} {spec.shape}")
         return Deployment(context.head, _Codec(settings), context.tail)
 
 
@@ -82,7 +82,7 @@ class _Codec:
             return Bitstream(data, *picture_files.overhead(data, self.settings.format))
         header = self._header(picture.shape[0], picture.shape[1])
         if not data.startswith(header) or not data.endswith(JPEG_END):
-            raise MethodError("this Pillow writes JPEG headers that depend on the picture: use `header: sent`")
+            raise MethodError("this Pillow writes JPEG headers that depend on the image: use `header: sent`")
         return Bitstream(data[len(header) : -len(JPEG_END)])
 
     def _file(self, picture: Picture) -> bytes:
@@ -97,7 +97,7 @@ class _Codec:
         return picture_files.write(picture, self.settings.format, **options)
 
     def _header(self, height: int, width: int) -> bytes:
-        """All bytes before the scan of any JPEG of this size and quality."""
+        """Return all bytes before the scan of any JPEG of this size and quality."""
         if (height, width) not in self._headers:
             data = self._file(np.zeros((height, width, 3), np.uint8))
             self._headers[height, width] = data[: picture_files.jpeg_segments(data)[0]]

@@ -6,7 +6,7 @@ are its for equal settings; only the bytes differ.
 1. *Range* and *quantization* are quantize-rle's. A symbol is a level less its zero point, so 0 stands for 0.
 2. *Context*: neighbouring values are alike. Each symbol's table is chosen by its channel and by how large the symbols
    west, north, north-west and north-east of it are (of tokens: the one before, or the same place in the channel
-   before), in eight classes (``coding/neighbours.py``), as lossless picture coders do (CALIC, Wu and Memon, 1997).
+   before), in eight classes (``coding/neighbours.py``), as lossless image coders do (CALIC, Wu and Memon, 1997).
 3. *Tables* are integers, counted on calibration images and stored on both sides, not sent. Channels and classes that
    are alike share a table: 64 KiB per tensor at most (``coding/context_tables.py``).
 
@@ -92,20 +92,20 @@ def _deploy(settings: Any, context: Context) -> Deployment:
 
 
 def _tables(fitted: Quantizer, context: Context, index: int) -> ContextTables:
-    """The tables of one tensor of the cut."""
+    """Return the tables of one tensor of the cut."""
     largest = fitted.settings.top
     counts = ContextCounts(map_shape(context.specs[index].shape)[0], -largest, largest)
     return counts.fit(counts.classes(_images(fitted, context, index)), _images(fitted, context, index))
 
 
 def _images(fitted: Quantizer, context: Context, index: int) -> Iterator[Maps]:
-    """The symbols of one tensor of the cut in each calibration image."""
+    """Yield the symbols of one tensor of the cut in each calibration image."""
     for cut in context.calibration():
         yield from _maps(fitted.symbols(cut[index], fitted.ends_of(cut[index], index)))
 
 
 def _maps(symbols: Tensor) -> list[Maps]:
-    """Each image's maps."""
+    """Return each image's maps."""
     maps = symbols.reshape(len(symbols), *map_shape(symbols.shape[1:]))
     return [*maps.contiguous().cpu().numpy()]
 

@@ -98,9 +98,9 @@ def _fit(fitted: Quantizer, settings: Settings, context: Context) -> tuple[list[
 
 
 def _axes(spec: TensorSpec, coder: str) -> list[int]:
-    """The axes, counted with the batch's, that tables may belong to: 0 for one table, or that of the channels.
+    """Return the axes, counted with the batch's, that tables may belong to: 0 for one table, or that of the channels.
 
-    Other axes may be of another size in the next picture. A vector has one table anyway.
+    Other axes may be of another size in the next image. A vector has one table anyway.
     """
     several = coder == "range" and len(spec.shape) > 1 and spec.elements > 0
     return [0, channel_axis(spec) + 1] if several else [0]

@@ -4,12 +4,12 @@ It says what a reader asks first: what about zlib, or a PNG? Levels are quantize
 accuracy are its for equal settings; only the bytes differ. No training, no tables.
 
 1. *Range* and *quantization* are quantize-rle's. With ``bits: 16`` and ``bits: 32`` nothing is quantized: what is coded
-   are the cut's values as float16 and float32; integers, as a picture has them, in their own type.
+   are the cut's values as float16 and float32; integers, as an image has them, in their own type.
 2. *Coding*, ``coder``. ``zlib``, ``zstd``, ``xz`` and ``bz2`` (``coding/compressors.py``) code all tensors at once,
    channel by channel. ``packing: packed`` puts as many levels into a byte as fit (two of 3 or 4 bits), and floats in
    memory order; ``planes`` are bit planes, or of floats all first bytes, then all second ones. Which takes fewer bytes
    depends on cut and coder, by up to 11 % for levels; floats with many zeros take up to 25 % more as planes.
-   ``png``, ``webp`` and ``jpeg-xl`` code a picture for each tensor, in which its channels lie side by side
+   ``png``, ``webp`` and ``jpeg-xl`` code an image for each tensor, in which its channels lie side by side
    (``coding/tiles.py``) in the layout that was best for the format: rows, columns and grid. Of floats, each byte
    is a channel of its own.
 
@@ -17,8 +17,8 @@ Each coder is as strong as it is in reasonable time, and has no container where 
 image:
 
     ranges        2 or 4 bytes per group and tensor     side information; absent with ``range: calibrated``
-    code          the rest                              payload; of a picture's file, the fixed parts are framing
-                  each picture but the last is preceded by its length in 4 bytes, little-endian: framing
+    code          the rest                              payload; of an image's file, the fixed parts are framing
+                  each image but the last is preceded by its length in 4 bytes, little-endian: framing
 """
 
 from functools import partial
@@ -42,7 +42,7 @@ _PNG_PACKS = 4  # bits at most
 
 
 class Settings(quantizer.Settings):
-    """``bits: 16`` and ``bits: 32`` are floats, not quantized. ``packing`` is for coders of bytes, not of pictures."""
+    """``bits: 16`` and ``bits: 32`` are floats, not quantized. ``packing`` is for coders of bytes, not of images."""
 
     bits: Annotated[float, Field(ge=1, le=32), *quantizer.WHOLE]
     coder: Literal["zlib", "zstd", "xz", "bz2", "png", "webp", "jpeg-xl"] = "xz"
@@ -58,7 +58,7 @@ class Settings(quantizer.Settings):
         ):
             raise ValueError(f"with `bits: {self.bits}` nothing is quantized: leave out {', '.join(sorted(quantized))}")
         if self.coder in _PICTURES and self.packing != "packed":
-            raise ValueError("`packing` is for `coder: zlib`, `zstd`, `xz` and `bz2`: a picture has a byte for a level")
+            raise ValueError("`packing` is for `coder: zlib`, `zstd`, `xz` and `bz2`: an image has a byte for a level")
         if needed := compressors.missing(self.coder) or picture_files.missing(self.coder):
             raise ValueError(needed)
         return self
@@ -83,7 +83,7 @@ class QuantizeLossless:
         """Fit the ranges where they are calibrated.
 
         Raises:
-            MethodError: Calibration images are missing, or a tensor is too large for a picture.
+            MethodError: Calibration images are missing, or a tensor is too large for an image.
         """
         return channels_in_front(partial(_deploy, settings), context)
 
@@ -100,7 +100,7 @@ def _deploy(settings: Any, context: Context) -> Deployment:
 
 
 def _coder(settings: Settings, bits: int, packing: Packing) -> MapsCoder:
-    """The coder for maps of so many bits, with what made the fewest bytes of photographs' feature maps."""
+    """Return the coder for maps of so many bits, with what made the fewest bytes of photographs' feature maps."""
     if settings.coder == "png":  # zlib's strategy 1 passes over matches of a few bytes
         packed = {"bits": bits} if bits <= _PNG_PACKS else {}
         return PicturedMaps("png", "rows", {"compress_level": 9, "compress_type": 1} | packed)

@@ -101,7 +101,7 @@ class _Codec:
         ]
 
     def _codes(self, symbols: Tensor) -> list[tuple[bytes, int]]:
-        """The code of each row, and how many of its bytes are side information."""
+        """Return the code of each row, and how many of its bytes are side information."""
         bits, literals = self.settings.top.bit_length(), self.settings.literals
         if literals == "huffman":
             return huffman_runs.encode_rows(symbols.cpu().numpy(), bits)

@@ -1,4 +1,4 @@
-"""Classifiers as backbones: preprocessing brings every picture to one size, the head begins with normalizing."""
+"""Classifiers as backbones: preprocessing brings every image to one size, the head begins with normalizing."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,11 +38,11 @@ class Classifier:
         return str(self.preprocessing)
 
     def pixels(self, image: Image.Image) -> Tensor:
-        """The network's input, resized and cropped, not yet normalized: uint8, (3, H, W)."""
+        """Return the network's input, resized and cropped, not yet normalized: uint8, (3, H, W)."""
         return self.preprocessing.pixels(image)
 
     def group(self, dataset: Dataset, index: int) -> Hashable:
-        """All images are in one."""
+        """Return all images are in one."""
         return None
 
     def together(self, images: Sequence[Tensor]) -> Tensor:
@@ -77,7 +77,7 @@ class Classifier:
         return replace(inner, head=_Normalized(normalize, inner.head))
 
     def example(self, pictures: Sequence[Image.Image] = ()) -> Tensor:
-        """What the model itself is given of some pictures, normalized; noise of their size for none."""
+        """Return what the model itself is given of some images, normalized; noise of their size for none."""
         if not pictures:
             noise, size = default_example(self.model), self.preprocessing.size
             if size is None or size == noise.shape[-2:]:

@@ -12,12 +12,12 @@ DEFAULT = "default"
 
 
 def is_name(weights: str) -> bool:
-    """Whether a sweep's ``weights`` are neither ``none`` nor a file."""
+    """Return whether a sweep's ``weights`` are neither ``none`` nor a file."""
     return weights != "none" and not weight_files.is_weights_file(weights)
 
 
 def file_of(name: str, short: str, weights: str, folder: Path | None) -> Path | None:
-    """The weights file of a backbone: the one that the sweep gives, or the one in ``folder`` that stands for a name.
+    """Return a backbone's weights file: the one in the sweep, or the one in ``folder`` that stands for a name.
 
     None for ``weights: none``, and where the weights are left to the hub. ``short`` is the model's name at its source.
 
@@ -36,21 +36,21 @@ def file_of(name: str, short: str, weights: str, folder: Path | None) -> Path | 
 
 
 def file_names(name: str, short: str, weights: str) -> list[str]:
-    """What a file in a folder may be called: as the model is, or as torchvision's hub calls it, first where named."""
+    """Return a file's possible names: the model's, or the one of torchvision's hub, first where it was named."""
     own = [f"{short}{suffix}" for suffix in weight_files.SUFFIXES]
     hub = [of_torchvision(short, weights).url.rpartition("/")[2]] if name == f"torchvision/{short}" else []
     return [*own, *hub] if weights == DEFAULT else [*hub, *own]
 
 
 def unknown(name: str, weights: str, instead: str) -> UserError:
-    """What to raise for weights that a backbone does not have; ``instead`` says what to give."""
+    """Return what to raise for weights that a backbone does not have; ``instead`` says what to give."""
     if Path(weights).is_dir():
         return UserError(f"{name}: weights {weights!r} is a folder: name a file in it")
     return UserError(f"{name} has no weights {weights!r}: {instead}")
 
 
 def missing(name: str, short: str) -> UserError:
-    """What to raise where nothing stands for the weights of a backbone that has none by name."""
+    """Return what to raise where nothing stands for the weights of a backbone that has none by name."""
     files = " or ".join(f"{short}{suffix}" for suffix in weight_files.SUFFIXES[:2])
     return UserError(
         f"{name}: no {files} in a weights folder (WEIGHTS=, --weights): give `weights: FILE`, or `weights: none` to "
@@ -59,7 +59,7 @@ def missing(name: str, short: str) -> UserError:
 
 
 def of_torchvision(name: str, weights: str) -> Any:
-    """What torchvision tells of a model's weights. Raises UserError for weights that it does not have."""
+    """Return what torchvision tells of a model's weights. Raises UserError for weights that it does not have."""
     kinds = torchvision.models.get_model_weights(name)
     if weights == DEFAULT:
         return kinds.DEFAULT

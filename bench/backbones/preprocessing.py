@@ -1,6 +1,6 @@
-"""From a decoded picture to the network's input: resize and crop on uint8 pixels, then normalize on the device.
+"""From a decoded image to the network's input: resize and crop on uint8 pixels, then normalize on the device.
 
-The two steps are kept apart because pictures are compressed, cached and counted as pixels; normalizing belongs to the
+The two steps are kept apart because images are compressed, cached and counted as pixels; normalizing belongs to the
 head. Together they equal torchvision's ``ImageClassification`` presets and timm's evaluation transforms exactly.
 """
 
@@ -24,7 +24,7 @@ class Preprocessing(BaseModel):
     """``resize``: the shorter side, or (height, width), or None; ``crop``: the centre's side or (height, width).
 
     Where the shorter side is given, the longer one comes out ``truncated`` to an integer, as in torchvision and timm,
-    or ``rounded``: published scores of other sources may rest on that pixel. ``fit`` says what becomes of a picture's
+    or ``rounded``: published scores of other sources may rest on that pixel. ``fit`` says what becomes of an image's
     ratio where (height, width) are given: ``squash`` leaves it, ``cover`` keeps it and reaches at least both,
     ``contain`` keeps it and reaches at most both, so that the crop is padded with the mean colour.
 
@@ -51,19 +51,19 @@ class Preprocessing(BaseModel):
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """The height and width that all pictures come out at; None where they differ."""
+        """The height and width that all images come out at; None where they differ."""
         if self.crop is not None:
             return _pair(self.crop)
         return self.resize if isinstance(self.resize, tuple) and not self._fits else None
 
     @property
     def one_size(self) -> bool:
-        """Whether all pictures come out at the same size."""
+        """Whether all images come out at the same size."""
         return self.size is not None
 
     @property
     def has_border(self) -> bool:
-        """Whether the crop is larger than what it is cut from, so that every picture gets a black border."""
+        """Whether the crop is larger than what it is cut from, so that every image gets a black border."""
         if self.resize is None or self.crop is None or self._contains:
             return False
         return any(crop > side for crop, side in zip(_pair(self.crop), _pair(self.resize), strict=True))
@@ -86,7 +86,7 @@ class Preprocessing(BaseModel):
         return f"3x{size}, resize {_size(self.resize)}{fit}{longer}, {self.interpolation}"
 
     def pixels(self, image: Image.Image) -> Tensor:
-        """The network's input as pixels: uint8, (3, H, W)."""
+        """Return the network's input as pixels: uint8, (3, H, W)."""
         if self.resize is not None:
             image = F.resize(image, self._size_of(image), InterpolationMode(self.interpolation))
         if self.crop is not None:
@@ -95,7 +95,7 @@ class Preprocessing(BaseModel):
         return pixels
 
     def _size_of(self, image: Image.Image) -> int | list[int]:
-        """What a picture is resized to: its shorter side, or height and width."""
+        """Return what an image is resized to: its shorter side, or height and width."""
         if isinstance(self.resize, int):
             if self.longer == "truncated":
                 return self.resize
@@ -109,7 +109,7 @@ class Preprocessing(BaseModel):
         return [round(image.height / ratio), round(image.width / ratio)]
 
     def _padded(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
-        """Fill up with the mean colour where the picture was to be contained."""
+        """Fill up with the mean colour where the image was to be contained."""
         height, width = (max(0, side - there) for side, there in zip(size, (image.height, image.width), strict=True))
         if not self._contains or not (height or width):
             return image
@@ -118,7 +118,7 @@ class Preprocessing(BaseModel):
         return padded
 
     def changed(self, overrides: dict[str, Any]) -> "Preprocessing":
-        """The same with some fields replaced, and checked again."""
+        """Return the same with some fields replaced, and checked again."""
         return Preprocessing.model_validate(self.model_dump() | overrides)
 
 

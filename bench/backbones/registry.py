@@ -34,7 +34,7 @@ from splitbench.datasets.base import Dataset, Task
 
 
 class Backbone(Protocol):
-    """A pretrained model of any task in evaluation mode, with what it needs to be run on pictures and to be split."""
+    """A pretrained model of any task in evaluation mode, with what it needs to be run on images and to be split."""
 
     @property
     def name(self) -> str:
@@ -68,16 +68,16 @@ class Backbone(Protocol):
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """What is done to a picture before the model sees it: a part of a cell's key."""
+        """What is done to an image before the model sees it: a part of a cell's key."""
         ...
 
     @property
     def input(self) -> str:
-        """The size of the model's input, and how pictures are brought to it, for tables: ``3x224x224, resize 256``."""
+        """The size of the model's input, and how images are brought to it, for tables: ``3x224x224, resize 256``."""
         ...
 
     def pixels(self, image: Image.Image) -> Tensor:
-        """What the head is given of a decoded picture: uint8, (3, H, W)."""
+        """Return what the head is given of a decoded image: uint8, (3, H, W)."""
         ...
 
     def group(self, dataset: Dataset, index: int) -> Hashable:
@@ -85,15 +85,15 @@ class Backbone(Protocol):
         ...
 
     def together(self, images: Sequence[Tensor]) -> Any:
-        """A batch from several images' pixels: a tensor (B, 3, H, W), or a list of tensors where sizes differ."""
+        """Batch the pixels of several images: a tensor (B, 3, H, W), or a list of tensors where sizes differ."""
         ...
 
     def alike(self, images: Sequence[Tensor]) -> list[list[int]]:
-        """Which of these pixels one training step can take at once, as their places: all, where the network pads."""
+        """Group indices of pixels that one training step can process at once: all where the network pads."""
         ...
 
     def whole(self) -> nn.Module:
-        """A batch of pixels to predictions."""
+        """Return a batch of pixels to predictions."""
         ...
 
     def split(self, at: str, example: Any) -> SplitModel:
@@ -109,7 +109,7 @@ class Backbone(Protocol):
         ...
 
     def example(self, pictures: Sequence[Image.Image] = ()) -> Any:
-        """What the model itself is given of some pictures; noise of its usual size for none."""
+        """Return what the model itself is given of some images; noise of its usual size for none."""
         ...
 
 
@@ -134,7 +134,7 @@ def _torchvision(name: str, args: dict[str, Any], weights: str, download: bool) 
 
 
 def preprocessing_of(preset: Any) -> Preprocessing:
-    """Return what a transform of torchvision's weights (``ImageClassification``) does to a picture."""
+    """Return what a transform of torchvision's weights (``ImageClassification``) does to an image."""
     (size,) = preset.resize_size
     (crop,) = preset.crop_size
     return Preprocessing(
@@ -234,19 +234,19 @@ def check_name(name: str) -> None:
 
 
 def task_of(name: str) -> Task | None:
-    """What a network that comes along is for; None for others, of which only building them tells."""
+    """Return what a network that comes along is for; None for others, of which only building them tells."""
     source, _, short = name.partition("/")
     return NETWORKS[short].task if source == "splitbench" else None
 
 
 def version_of(name: str) -> int:
-    """The version of what a backbone computes: that of a network that comes along, 1 for all others."""
+    """Return the version of what a backbone computes: that of a network that comes along, 1 for all others."""
     source, _, short = name.partition("/")
     return NETWORKS[short].version if source == "splitbench" else 1
 
 
 def _builder(name: str, overrides: dict[str, Any]) -> tuple[Builder, str]:
-    """What builds a backbone, and the model's name there, which its weights file has too."""
+    """Return what builds a backbone, and the model's name there, which its weights file has too."""
     if user_code.is_import_path(name):
         return _own(name, overrides), name.rpartition(":")[2]
     source, _, short = name.partition("/")
@@ -263,7 +263,7 @@ def _changed(name: str, own: Preprocessing, overrides: dict[str, Any]) -> Prepro
     chosen = own.changed(overrides)
     if chosen.has_border and not own.has_border:
         raise UserError(
-            f"{name}: preprocessing: the crop is larger than what it is cut from, so that pictures get a black border "
+            f"{name}: preprocessing: the crop is larger than what it is cut from, so that images get a black border "
             f"({chosen}): give both, `resize` and `crop`"
         )
     return chosen
@@ -279,7 +279,7 @@ def build(
     seed: int = 0,
     weights_key: str = "",
 ) -> Backbone:
-    """The backbone called ``name``, ready to be split.
+    """Return the backbone called ``name``, ready to be split.
 
     ``weights`` is ``default`` or one of torchvision's names (``IMAGENET1K_V1``): a file in ``folder`` that is called as
     the model is, or as torchvision's hub calls it, if there is one, else the hub's; or ``none`` (random, by

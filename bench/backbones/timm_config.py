@@ -43,7 +43,7 @@ def preprocessing_of(model: nn.Module, args: Mapping[str, Any], resolution: Reso
 
 
 def _size(args: Mapping[str, Any]) -> dict[str, Any]:
-    """What the constructor's arguments say of the input's size, as timm's ``validate.py`` would be given it."""
+    """Return what the constructor's arguments say of the input's size, as timm's ``validate.py`` would be given it."""
     size = args.get("img_size")
     if size is None:
         return {}

@@ -1,4 +1,4 @@
-"""The trivial split points at the two ends of a backbone: pictures cross, or what the whole model answers."""
+"""The trivial split points at the two ends of a backbone: images cross, or what the whole model answers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from splitbench.bench.utils.precision import to_float32
 
 Found = dict[str, Tensor]
-"""One picture's detections: ``boxes`` (N, 4), ``labels`` (N,), ``scores`` (N,)."""
+"""One image's detections: ``boxes`` (N, 4), ``labels`` (N,), ``scores`` (N,)."""
 
 BOX_ROLES = ("boxes", "labels", "scores")
 """The tensors that cross where boxes are sent, and the fields of :data:`Found`."""
@@ -19,15 +19,15 @@ UNUSED = -1.0
 
 
 def sizes_of(pictures: Sequence[Tensor]) -> list[int]:
-    """Return the height and width of each picture, one after the other."""
+    """Return the height and width of each image, one after the other."""
     return [int(side) for picture in pictures for side in picture.shape[-2:]]
 
 
 class PicturesHead(nn.Module):
-    """Nothing runs on the device: each picture is a cut of its own, since sizes differ."""
+    """Nothing runs on the device: each image is a cut of its own, since sizes differ."""
 
     def forward(self, pictures: Sequence[Tensor]) -> tuple[Any, ...]:
-        """Return one tensor (1, 3, H, W) per picture, then the sizes."""
+        """Return one tensor (1, 3, H, W) per image, then the sizes."""
         return (*(picture[None] for picture in pictures), *sizes_of(pictures))
 
 
@@ -64,7 +64,7 @@ class BoxesHead(WholeHead):
         self.most = most
 
     def forward(self, pictures: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Map pictures to boxes (B, most, 4), labels (B, most) and scores (B, most)."""
+        """Map images to boxes (B, most, 4), labels (B, most) and scores (B, most)."""
         rows = [self._padded(found) for found in to_float32(self.whole(pictures))]
         return tuple(torch.stack([row[name] for row in rows]) for name in BOX_ROLES)
 

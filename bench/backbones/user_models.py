@@ -31,7 +31,7 @@ _NEEDED = ("resize", "crop", "mean", "std")
 
 
 def find(name: str) -> Callable[..., Any]:
-    """What makes the model. Raises UserError where nothing of that name can be imported and called."""
+    """Return what makes the model. Raises UserError where nothing of that name can be imported and called."""
     return user_code.imported(name, _callable)
 
 
@@ -45,7 +45,7 @@ def _callable(found: Any, name: str) -> Callable[..., Any]:
 def build(
     name: str, factory: Callable[..., Any], args: dict[str, Any], overrides: dict[str, Any]
 ) -> tuple[nn.Module, Preprocessing | None]:
-    """A model, and its preprocessing with ``overrides``; None for a detector, which has its own.
+    """Return a model, and its preprocessing with ``overrides``; None for a detector, which has its own.
 
     Raises:
         UserError: the factory makes no model of ``args``, or one that cannot be cut, stored or run; or the

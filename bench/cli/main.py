@@ -79,7 +79,7 @@ def main() -> None:
 def _formatted(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """A line for a word that was renamed; other warnings as Python writes them."""
+    """Return a line for a word that was renamed; other warnings as Python writes them."""
     if issubclass(category, RenamedWarning):
         return f"note: {message}\n"
     return _format_warning(message, category, filename, lineno, line)

@@ -67,7 +67,7 @@ def check(backbone: Backbone, example: Any, task: Task) -> None:
         pixels = example[0].clone()
         first = answers(example)
         if not same(pixels, example[0]):
-            raise UserError(f"{backbone.name}: it writes into the picture that it is given: let it work on a copy")
+            raise UserError(f"{backbone.name}: it writes into the image that it is given: let it work on a copy")
         _check_modes(backbone)
         pairs = _in_company(answers, backbone, example)
         _check_repeats(backbone, answers, example, first)

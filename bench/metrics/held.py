@@ -94,7 +94,7 @@ class _Counted:
         self.spans = [span for tensor in self.tensors if (span := _span(tensor)) is not None]
 
     def has(self, data: Any) -> bool:
-        """Whether this is a part of a tensor's memory, or has the same values as one, in whatever type."""
+        """Return whether this is a part of a tensor's memory, or has the same values as one, in whatever type."""
         span = _span(data)
         if span is not None and any(first <= span[0] and span[1] <= last for first, last in self.spans):
             return True
@@ -108,7 +108,7 @@ def _same(a: Tensor | None, b: Tensor) -> bool:
 
 
 def _span(data: Any) -> tuple[int, int] | None:
-    """The first byte's address and that behind the last; None for what has none."""
+    """Return the first byte's address and that behind the last; None for what has none."""
     try:
         if isinstance(data, Tensor):
             first, size, strides = (
@@ -128,7 +128,7 @@ def _span(data: Any) -> tuple[int, int] | None:
 
 
 def _values(data: Any) -> Tensor | None:
-    """All numbers as float64; None for what holds no real ones."""
+    """Return all numbers as float64; None for what holds no real ones."""
     if isinstance(data, Tensor):
         dense = data.layout == torch.strided and not data.is_complex() and not data.is_quantized
         return data.detach().to("cpu", torch.float64).flatten() if dense else None
@@ -137,7 +137,7 @@ def _values(data: Any) -> Tensor | None:
 
 
 def _reached(codec: object, outside: Iterable[object]) -> Iterator[tuple[str, Any, int]]:
-    """Every piece of data that is no constant: the way to it, itself, and its bytes."""
+    """Yield every piece of data that is no constant: the way to it, itself, and its bytes."""
     seen = {id(one): one for one in outside}  # what is seen is kept, so that no other object gets its id
     waiting: list[tuple[str, Any]] = [("codec", codec)]
     while waiting:
@@ -168,7 +168,7 @@ def _numbers_and_words(one: Any) -> list[float | str]:
 
 
 def _parts(path: str, one: Any) -> Iterator[tuple[str, Any]]:
-    """What an object leads to, and the way there."""
+    """Yield what an object leads to, and the way there."""
     if isinstance(one, _NAMED_ITEMS):
         yield from ((f"{path}[{key!r}]", value) for key, value in one.items())
     elif isinstance(one, _ITEMS):
@@ -213,7 +213,7 @@ def _of_object(path: str, one: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _attributes(one: Any) -> Mapping[str, Any]:
-    """Those of its ``__dict__`` and its slots; properties are not called."""
+    """Return those of its ``__dict__`` and its slots; properties are not called."""
     slots = [name for kind in type(one).__mro__ for name in _slots(kind)]
     there = {name: getattr(one, name) for name in slots if hasattr(one, name)}
     return there | dict(getattr(one, "__dict__", {}))

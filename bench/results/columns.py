@@ -28,8 +28,8 @@ images                |         | evaluation images that the row's numbers are o
 images_unreadable     |         | images left out because they could not be decoded (0 unless the sweep allows skipping)
 backbone              |         | the pretrained model
 weights               |         | digest of the weights' content
-input                 |         | size of the network's input, and how pictures are resized to it
-split                 |         | the split point; input: the picture is sent, output: everything runs on the device
+input                 |         | size of the network's input, and how images are resized to it
+split                 |         | the split point; input: the image is sent, output: everything runs on the device
 cut                   |         | shapes of the tensors that cross the split point, without the batch axis
 split_by              |         | how the model was split: fx, module (parts kept whole), or empty where nothing is cut
 method                |         | the family of codecs

@@ -228,7 +228,7 @@ class Store:
 
 
 def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What tells two rows of plans apart: a cell may have several labels."""
+    """Return what tells two rows of plans apart: a cell may have several labels."""
     return row["key"], row.get("dataset"), row["backbone"]
 
 

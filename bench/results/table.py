@@ -49,7 +49,7 @@ def points(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Rows sorted by curve, then by bytes, with ``drop`` (points) filled in from the baseline where it was empty and
-        ``device_macs`` added: MACs of head and encoder, 0 where the picture is sent, empty where not measured; and
+        ``device_macs`` added: MACs of head and encoder, 0 where the image is sent, empty where not measured; and
         ``seeds``: the number that a row is a mean over. Over several seeds numbers are means (of ``bytes_max`` the
         largest, of ``seed`` the lowest), and what is no number is the lowest seed's.
 

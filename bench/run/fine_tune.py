@@ -26,7 +26,7 @@ from splitbench.bench.utils.files import write_file
 def fine_tune(sweep: Sweep, sources: Sources, recipe: Recipe, out: Path) -> dict[str, Any]:
     """Train the sweep's one backbone on its one dataset's training part, and write the weights to ``out``.
 
-    Pictures are mirrored at random. Beside ``out`` lie a report (``.json``) and the learning curve (``.csv``); a killed
+    Images are mirrored at random. Beside ``out`` lie a report (``.json``) and the learning curve (``.csv``); a killed
     training goes on from its checkpoint.
 
     Returns:

@@ -110,7 +110,7 @@ class _Rehearsal:
         return pixels_to_device(self.backbone.together([pixels]), self.device)
 
     def _sent(self, place: SplitModel) -> tuple[Any, ...]:
-        """What the head makes of the first image."""
+        """Return what the head makes of the first image."""
         if place.at not in self.sent:
             self.sent[place.at] = place.head(self._example())
         return self.sent[place.at]
@@ -129,7 +129,7 @@ class _Rehearsal:
                 yield from place.cuts(place.head(pixels_to_device(batch.pixels, self.device)))[0]
 
     def _untrained(self, cell: Cell, place: SplitModel) -> Learned:
-        """The unit that the cell's training would begin with, its tables made of an image."""
+        """Return the unit that the cell's training would begin with, its tables made of an image."""
         if "train" not in METHODS.get(cell.method).needs(cell.settings):
             return nothing_learned()
         learning = learning_of(cell, place)

@@ -149,7 +149,7 @@ def _plan(sweep: Sweep, sources: Sources, executor: Executor, say: Say) -> list[
 
 
 def _is_of_earlier_version(planned: Sequence[Pass], store: Store) -> bool:
-    """Whether the folder's table is of a sweep none of whose cells is one of these."""
+    """Return whether the folder's table is of a sweep none of whose cells is one of these."""
     keys = {cell.key for pass_ in planned for cell in pass_.planned}
     return bool(store.planned()) and not store.planned() & keys
 

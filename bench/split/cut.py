@@ -116,7 +116,7 @@ def seeds(traced: Trace, at: str) -> list[fx.Node]:
 
 
 def _other_name(traced: Trace, at: str) -> str:
-    """The name by which tracing knows a module that has several."""
+    """Return the name by which tracing knows a module that has several."""
     try:
         module = traced.model.get_submodule(at)
     except AttributeError:

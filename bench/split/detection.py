@@ -23,7 +23,7 @@ PREFIX = "backbone"
 
 
 def is_torchvisions(model: nn.Module) -> bool:
-    """Whether a model takes a list of images as torchvision's detectors do."""
+    """Return whether a model takes a list of images as torchvision's detectors do."""
     return isinstance(getattr(model, "transform", None), GeneralizedRCNNTransform) and hasattr(model, PREFIX)
 
 
@@ -166,7 +166,7 @@ class DetectorTail(nn.Module):
         self.training = model.training
 
     def forward(self, *cut: Any, targets: Any = None) -> Any:
-        """The cut's tensors and the sizes to detections: for each image a dict of boxes, labels and scores."""
+        """Return the cut's tensors and the sizes to detections: for each image a dict of boxes, labels and scores."""
         tensors, numbers = cut[: self.tensors], cut[self.tensors :]
         count = len(tensors[0])
         images = _Images(torch.empty(3, *numbers[4 * i : 4 * i + 2], device="meta") for i in range(count))

@@ -30,7 +30,7 @@ def guard(value: object, expected: object) -> None:
 
 
 def current(tensor: Tensor) -> Tensor:
-    """The tensor itself, at a moment after something wrote into it: tells its readers from those of its old value."""
+    """Return the tensor, after a write into it: distinguishes its readers from those of its old value."""
     return tensor
 
 

@@ -68,7 +68,7 @@ def _fact(plan: Plan, sent: Sent) -> TensorFact:
 
 
 def _values(plan: Plan, node: fx.Node) -> list[tuple[int | None, Any]]:
-    """The numbers of a node: of a size each one."""
+    """Return the numbers of a node: of a size each one."""
     value = plan.facts[node].value
     return list(enumerate(value)) if isinstance(value, tuple | list) else [(None, value)]
 
@@ -81,13 +81,13 @@ def image_first(tensor: Tensor, axis: int, images: int) -> Tensor:
 
 
 def image_back(tensor: Tensor, axis: int, axes: int) -> Tensor:
-    """The inverse of :func:`image_first` for a tensor that had so many axes."""
+    """Return the inverse of :func:`image_first` for a tensor that had so many axes."""
     tensor = tensor.movedim(0, axis)
     return tensor.flatten(axis, axis + 1) if tensor.ndim > axes else tensor
 
 
 def ordered(tensor: Tensor, order: tuple[int, ...]) -> Tensor:
-    """The same values with the axes laid out in memory in the given order, outermost first.
+    """Return the same values with the axes laid out in memory in the given order, outermost first.
 
     A decoded cut is contiguous, while the network may have made it channels last: only on the same layout are the
     tail's kernels, and what ``view`` accepts, those of the uncut model. No copy where the layout is right already.
@@ -97,7 +97,7 @@ def ordered(tensor: Tensor, order: tuple[int, ...]) -> Tensor:
 
 
 def memory_order(tensor: TensorFact) -> tuple[int, ...] | None:
-    """The order of a tensor's axes in memory, or None where it is the usual one or the tensor has gaps."""
+    """Return the order of a tensor's axes in memory, or None where it is the usual one or the tensor has gaps."""
     axes = tuple(range(len(tensor.shape)))
     order = tuple(sorted(axes, key=lambda axis: (-tensor.stride[axis], axis)))
     step = 1
@@ -109,7 +109,7 @@ def memory_order(tensor: TensorFact) -> tuple[int, ...] | None:
 
 
 def per_image(plan: Plan, sent: Sent) -> bool:
-    """Whether a number is a multiple of the batch size: it is sent per image, as batches may differ on the server."""
+    """Return whether a number is a multiple of the batch size and sent per image: server batches may differ."""
     value = plan.facts[sent.node].value
     value = value if sent.item is None else value[sent.item]
     return isinstance(value, int) and value > 0 and value % BATCH == 0
@@ -143,7 +143,7 @@ def _head(plan: Plan, tensors: list[Sent], numbers: list[Sent]) -> fx.Graph:
 
 
 def _images(graph: fx.Graph, env: dict[fx.Node, Any]) -> fx.Node:
-    """How many images the head was given."""
+    """Return how many images the head was given."""
     image = next(iter(env.values()))
     return graph.call_function(operator.getitem, (graph.call_function(getattr, (image, "shape")), 0))
 

@@ -18,14 +18,14 @@ def elements(tensor: TensorFact) -> int:
 
 
 def numbers_of(value: Any) -> list[int | float] | None:
-    """The numbers that a value without tensors is made of: itself, or those of a size; None: it is something else."""
+    """Return the numbers in a value without tensors: itself, or those of a size; None for anything else."""
     if isinstance(value, tuple | list) and value:
         return list(value) if all(isinstance(n, int | float) for n in value) else None
     return [value] if isinstance(value, int | float) else None
 
 
 def image_axis(shape: tuple[int, ...]) -> tuple[int, int] | None:
-    """The axis that counts images, and how many steps along it belong to one image (windows, heads); None: no axis."""
+    """Return the axis that counts images, and its steps per image (windows, heads); None for no axis."""
     found = [axis for axis, size in enumerate(shape) if size and size % BATCH == 0]
     return (found[0], shape[found[0]] // BATCH) if found else None
 
@@ -76,7 +76,7 @@ class Plan:
         return self.closure([*self.crossing, *(n for n in self.head if n.target is guard)])
 
     def closure(self, seeds: Iterable[fx.Node]) -> Nodes:
-        """The seeds and every node that must run before them."""
+        """Return the seeds and every node that must run before them."""
         found: Nodes = set()
         stack = list(seeds)
         while stack:
@@ -87,12 +87,12 @@ class Plan:
         return found
 
     def constant(self, node: fx.Node) -> bool:
-        """Whether a node needs nothing of the image but its size: parameters and what is made of them."""
+        """Return whether a node needs nothing of the image but its size: parameters and what is made of them."""
         fact = self.facts[node]
         return fact.pure or (bool(fact.tensors) and not fact.data)
 
     def circumstance(self, node: fx.Node) -> bool:
-        """Whether a node asks for the device or precision of a tensor of the head: any sent tensor's answer will do."""
+        """Return whether a node reads device or precision of a tensor of the head: any sent tensor's will do."""
         return node.target is getattr and self.facts[node].circumstance and node.args[0] in self.head
 
     def _take_sizes(self) -> None:
@@ -126,7 +126,7 @@ class Plan:
         self.crossing = sorted(crossing, key=self.order.__getitem__)
 
     def _knows(self, asked: fx.Node) -> bool:
-        """Whether the tail has every tensor whose size a guard is about: it may be about one that nothing else uses."""
+        """Return whether the tail has every tensor whose size a guard checks: nothing else may use one of them."""
         stack = [*asked.all_input_nodes]
         while stack:
             node = stack.pop()
@@ -137,7 +137,7 @@ class Plan:
         return True
 
     def _made_again(self, node: fx.Node) -> bool:
-        """Whether a value is neither a tensor nor a number (a device, a slice): the tail makes it again."""
+        """Return whether a value is neither a tensor nor a number (a device, a slice): the tail makes it again."""
         fact = self.facts[node]
         return not fact.tensors and numbers_of(fact.value) is None
 
@@ -160,7 +160,7 @@ class Plan:
         return False
 
     def _settled(self, node: fx.Node, storage: int) -> bool:
-        """Whether all that the tail reads of a node is its value after the head's last write into its storage."""
+        """Return whether the tail reads a node's value only after the head's last write into its storage."""
         last = max((self.order[n] for n in self.head if storage in self.facts[n].writes), default=-1)
         return all(self.order[n] > last for n in node.users if n not in self.head)
 
@@ -178,7 +178,7 @@ class Plan:
         return False
 
     def _views_up(self, node: fx.Node, storage: int) -> list[fx.Node]:
-        """The node and those that it is a view of, nearest first."""
+        """Return the node and those that it is a view of, nearest first."""
         chain = [node]
         while chain[-1].op != "placeholder":
             above = [n for n in chain[-1].all_input_nodes if storage in {t.storage for t in self.facts[n].tensors}]
@@ -190,7 +190,7 @@ class Plan:
     # -- names -------------------------------------------------------------------------------------------------------
 
     def role(self, node: fx.Node) -> str:
-        """What a sent tensor is in the network.
+        """Return what a sent tensor is in the network.
 
         The outermost module that returned it alone; else the innermost that returned it among others, with its place
         (``fpn[0]``); else the module in which it was made and the node's name.
@@ -208,6 +208,6 @@ class Plan:
         return f"{scope}.{node.name}" if scope else str(node.name)
 
     def readers(self, node: fx.Node) -> list[Any]:
-        """The tail's nodes that read a node or another node of the same value."""
+        """Return the tail's nodes that read a node or another node of the same value."""
         names = {node, *(n for n, other in self.same.items() if other is node)}
         return [user for n in names for user in n.users if user in self.tail]

@@ -49,7 +49,7 @@ def split_points(model: nn.Module, example: Any) -> list[SplitPoint]:
 
 
 def network_input(model: nn.Module, example: Any) -> Tensor:
-    """The batch (B, 3, H, W) that the network itself works on: of a detector, the images resized and padded."""
+    """Return the batch (B, 3, H, W) that the network itself works on: of a detector, the images resized and padded."""
     if not is_torchvisions(model):
         return cast(Tensor, example)
     with torch.no_grad(), evaluating(model):
@@ -57,7 +57,7 @@ def network_input(model: nn.Module, example: Any) -> Tensor:
 
 
 def _survey(model: nn.Module, example: Tensor, prefix: str = "") -> tuple[list[SplitPoint], int]:
-    """The split points of a module of one tensor, and its MACs for one image."""
+    """Return the split points of a module of one tensor, and its MACs for one image."""
     traced = traced_or_error(model, example)
     found: dict[tuple[fx.Node, ...], SplitPoint] = {}
     try:
@@ -97,14 +97,14 @@ _DROPOUT = nn.modules.dropout._DropoutNd
 
 
 def _on_trunk(plan: Plan, name: str) -> bool:
-    """Whether nothing but the module's output crosses."""
+    """Return whether nothing but the module's output crosses."""
     if not name:
         return True
     return set(plan.tensors) <= {plan.same.get(n, n) for n in plan.trace.outputs[name]}
 
 
 def _is_stage(traced: Trace, name: str) -> bool:
-    """Whether a module is a part of the model itself, or of a part that is no more than a container of stages."""
+    """Return whether a module is a part of the model itself, or of a mere container of stages."""
     parent, _, _ = name.rpartition(".")
     module = traced.model.get_submodule(name)
     container = not parent or ("." not in parent and isinstance(traced.model.get_submodule(parent), _CONTAINERS))
@@ -115,7 +115,7 @@ _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def _point(plan: Plan, name: str, prefix: str, example: Tensor) -> SplitPoint | None:
-    """What a cut costs for one image, or None where something crosses that is not one part per image."""
+    """Return what a cut costs for one image, or None where something crosses that is not one part per image."""
     shapes = [image_shape(tensor.shape) for node in plan.tensors for tensor in plan.facts[node].tensors]
     per_image = tuple(shape for shape in shapes if shape is not None)
     if len(per_image) < len(shapes):
@@ -150,7 +150,7 @@ def _parameters(model: nn.Module, nodes: Iterable[fx.Node]) -> int:
 
 
 def share_of_zeros(model: nn.Module, points: Sequence[SplitPoint], batch: Any) -> dict[str, float]:
-    """The share of zeros among the numbers that cross at each split point, in one pass over real images.
+    """Return the share of zeros among the numbers that cross at each split point, in one pass over real images.
 
     Args:
         model: The model whose split points they are.

@@ -19,11 +19,11 @@ class Knowing(Protocol):
     values: dict[fx.Node, Any]
 
     def concrete(self, proxy: "KnowingProxy") -> Any:
-        """The value that the model's Python code wants to know."""
+        """Return the value that the model's Python code wants to know."""
         ...
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:
-        """A new node."""
+        """Return a new node."""
         ...
 
 
@@ -75,7 +75,7 @@ class KnowingProxy(fx.Proxy):
         return self.tracer.create_proxy("call_function", operator.getitem, (self, key), {})
 
     def keys(self) -> Any:
-        """The keys of a dict."""
+        """Return the keys of a dict."""
         return self.tracer.values[self.node].keys()
 
     def __contains__(self, item: object) -> bool:

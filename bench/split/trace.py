@@ -131,7 +131,7 @@ class _Tracer(fx.Tracer):
     # -- values ------------------------------------------------------------------------------------------------------
 
     def concrete(self, proxy: KnowingProxy) -> Any:
-        """The value that the model's Python code wants to know, guarded in the graph."""
+        """Return the value that the model's Python code wants to know, guarded in the graph."""
         value, fact = self.values[proxy.node], self.facts[proxy.node]
         if isinstance(value, Tensor):
             value = value.item()  # raises for a value that depends on the image
@@ -152,7 +152,7 @@ class _Tracer(fx.Tracer):
             self.running = False
 
     def _latest(self, node: fx.Node) -> fx.Node:
-        """What stands for a tensor now: itself, or the node that has written into it or its storage since."""
+        """Return what stands for a tensor now: itself, or the node that has written into it or its storage since."""
         fact = self.facts[node]
         writer = self.writers.get(fact.tensors[0].storage) if fact.single else None
         if writer is None or self.born[writer] <= self.born[node]:

@@ -15,7 +15,7 @@ from splitbench.bench.utils.validation_errors import format_validation_error
 
 
 def resolved(sweep: Sweep, tried: Callable[[str], AbstractContextManager[object]] = nullcontext) -> Sweep:
-    """The same sweep with every ``auto`` replaced by names.
+    """Return the same sweep with every ``auto`` replaced by names.
 
     Args:
         sweep: The sweep.

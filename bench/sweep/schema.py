@@ -71,7 +71,7 @@ class DatasetSpec(_Open):
         return options | {"name": renamed.current("dataset", name)} if isinstance(name, str) else options
 
     def options(self, subset: Subset) -> dict[str, Any]:
-        """The dataset's options for one use of it."""
+        """Return the dataset's options for one use of it."""
         own = {"calibration": self.calibration, "train": self.train}.get(subset, {})
         if "name" in own:
             return {name: value for name, value in own.items() if name != "name"}
@@ -79,7 +79,7 @@ class DatasetSpec(_Open):
         return {name: value for name, value in self.others.items() if name not in dropped} | own
 
     def source(self, subset: Subset) -> str:
-        """The name of the dataset whose images one use of it takes."""
+        """Return the name of the dataset whose images one use of it takes."""
         own = {"calibration": self.calibration, "train": self.train}.get(subset, {})
         return str(own.get("name", self.name))
 
@@ -189,7 +189,7 @@ class Sweep(_Strict):
         return self
 
     def only(self, words: Sequence[str], methods: Sequence[str] = ()) -> "Sweep":
-        """The part of the sweep whose backbones' labels contain one of the words, with the methods of these names.
+        """Restrict the sweep to backbones whose labels contain one of the words, and to methods of these names.
 
         None of either means all.
 
@@ -212,7 +212,7 @@ class Sweep(_Strict):
         return self.model_copy(update={"backbones": chosen, "methods": kept})
 
     def beginning_with(self, weights: str | None) -> "Sweep":
-        """The sweep with other weights for its backbones; unchanged for None."""
+        """Return the sweep with other weights for its backbones; unchanged for None."""
         if weights is None:
             return self
         chosen = [spec.model_copy(update={"weights": weights}) for spec in self.backbones]

@@ -155,7 +155,7 @@ def _title(cell: str, method: str) -> str:
 
 
 def _is_key(key: str, ingredients: Any) -> bool:
-    """Whether ``key`` is the hash of what a file says that it is made of, and these are a cell's or a training's."""
+    """Return whether ``key`` is the hash of these ingredients, and they are a cell's or a training's."""
     return (
         isinstance(ingredients, dict)
         and isinstance(ingredients.get("settings"), dict)

@@ -62,7 +62,7 @@ class Means:
         return {name: total / images for name, total in zip(self._totals, totals, strict=True)}
 
     def _read(self) -> list[float]:
-        """All totals in one transfer, since each transfer waits for a GPU."""
+        """Return all totals in one transfer, since each transfer waits for a GPU."""
         totals = list(self._totals.values())
         values: list[float] = torch.stack([x.to(totals[0].device) for x in totals]).tolist() if totals else []
         return values

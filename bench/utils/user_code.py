@@ -33,12 +33,12 @@ T = TypeVar("T")
 
 
 def is_import_path(name: str) -> bool:
-    """Whether a name is an import path: only these have a colon."""
+    """Return whether a name is an import path: only these have a colon."""
     return ":" in name
 
 
 def imported(name: str, checked: Callable[[Any, str], T]) -> T:
-    """What an import path names, if it passes ``checked(what, name)``.
+    """Return what an import path names, if it passes ``checked(what, name)``.
 
     Raises:
         UserError: nothing of that name can be imported, or it is not trusted. And what ``checked`` raises.
@@ -53,7 +53,7 @@ def imported(name: str, checked: Callable[[Any, str], T]) -> T:
 
 
 def digest(name: str) -> str:
-    """A digest of the source files that an import path names, and that what it names is written in.
+    """Return a digest of the source files that an import path names, and that what it names is written in.
 
     Raises:
         UserError: nothing of that name can be imported, or it comes from no file.

@@ -28,7 +28,7 @@ _REFUSED = re.compile(r"GLOBAL ([\w.]+) was not an allowed global|Unsupported (?
 
 
 def is_weights_file(name: str) -> bool:
-    """Whether a name ends as weights files do."""
+    """Return whether a name ends as weights files do."""
     return name.lower().endswith(SUFFIXES)
 
 
@@ -95,7 +95,7 @@ def _reason(path: Path, error: Exception) -> str:
 
 
 def _state_dicts(content: Any, place: str = "") -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """All state dicts in what a file holds, by the keys that lead to them; an empty key for the content itself."""
+    """Return all state dicts in a file's content, by the keys that lead to them; ``""`` for the content itself."""
     if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
         return
     if content and all(isinstance(value, Tensor) for value in content.values()):
@@ -108,7 +108,7 @@ def _state_dicts(content: Any, place: str = "") -> Iterator[tuple[str, dict[str,
 
 
 def _beside_tensors(content: Any) -> str:
-    """What stands among the tensors of a mapping and is none, as in a quantized model's or an extra state."""
+    """Return what stands among the tensors of a mapping and is none, as in a quantized model's or an extra state."""
     if isinstance(content, Mapping) and any(isinstance(value, Tensor) for value in content.values()):
         others = [f"{key}: {type(value).__name__}" for key, value in content.items() if not isinstance(value, Tensor)]
         return f", but {len(others)} of its {len(content)} values are none ({_first(others)})"
@@ -190,7 +190,7 @@ def _first(names: list[str]) -> str:
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
-    """A digest of names, types, shapes and contents, in order of names: equal wherever the weights are equal."""
+    """Return a digest of names, types, shapes and contents, in order of names: equal wherever the weights are equal."""
     total = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -199,5 +199,5 @@ def digest(tensors: dict[str, Tensor]) -> str:
 
 
 def content(tensor: Tensor) -> bytes:
-    """A tensor's elements as bytes, whatever its type and device."""
+    """Return a tensor's elements as bytes, whatever its type and device."""
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

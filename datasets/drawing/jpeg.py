@@ -1,4 +1,4 @@
-"""Kernels that leave JPEG's artefacts on a picture.
+"""Kernels that leave JPEG's artefacts on an image.
 
 Not by a JPEG library: another version of it may round differently, and then this dataset would be another one.
 """
@@ -122,7 +122,7 @@ def _quantize(waves: NDArray[np.int32], steps: NDArray[np.int32]) -> None:
 
 
 @compiled
-def develop(canvas: Canvas, tables: NDArray[np.int32], basis: NDArray[np.int32], picture: NDArray[np.uint8]) -> None:
+def develop(canvas: Canvas, tables: NDArray[np.int32], basis: NDArray[np.int32], image: NDArray[np.uint8]) -> None:
     """Turn the canvas into 8 bits with the artefacts of a JPEG file.
 
     Many blocks are transformed at once, block numbers innermost: that fills the processor's vector registers.
@@ -131,7 +131,7 @@ def develop(canvas: Canvas, tables: NDArray[np.int32], basis: NDArray[np.int32],
         canvas: H and W are multiples of 8.
         tables: Quantization steps from ``jpeg_tables``.
         basis: ``BASIS``.
-        picture: Where the result goes, shape (H, W, 3).
+        image: Where the result goes, shape (H, W, 3).
     """
     _, height, width = canvas.shape
     wide = width // 8
@@ -181,4 +181,4 @@ def develop(canvas: Canvas, tables: NDArray[np.int32], basis: NDArray[np.int32],
                 rgb[2, x] = max(0, min(255, np.int32(luma[x] + 2056 + (np.int32(454 * cb[x]) >> 8)) >> 4))
             for x in range(width):
                 for k in range(3):
-                    picture[top + y, x, k] = rgb[k, x]
+                    image[top + y, x, k] = rgb[k, x]

@@ -62,7 +62,7 @@ def cover(mask: NDArray[np.uint8], points: NDArray[np.int64], ends: NDArray[np.i
 def _crossings(
     points: NDArray[np.int64], ends: NDArray[np.int64], top: int, lines: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where the contours cross scan lines, from left to right.
+    """Return where the contours cross scan lines, from left to right.
 
     Args:
         points: As ``cover``'s.

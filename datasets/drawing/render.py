@@ -32,7 +32,7 @@ class View:
     zoom: int
 
     def sees(self, thing: Thing) -> bool:
-        """Whether the thing can reach into the view, its shadow aside."""
+        """Return whether the thing can reach into the view, its shadow aside."""
         reach, size = thing.radius * 3 // 2, self.side * WORLD * 4096 // self.zoom
         across, down = thing.x - self.left, thing.y - self.top
         return -reach < across < size + reach and -reach < down < size + reach
@@ -43,14 +43,14 @@ class Sight:
     """One labelled thing as a camera sees it."""
 
     owner: int
-    """Its number in ``Picture.owners``."""
+    """Its number in ``Rendering.owners``."""
     label: int
     whole: int
     """Pixels that it would have if nothing hid it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Rendering:
     """A drawn scene: ``pixels`` of shape (H, W, 3); ``owners`` says which labelled thing is seen where, 0 is none."""
 
     pixels: NDArray[np.uint8]
@@ -59,12 +59,12 @@ class Picture:
 
 
 def whole_view() -> View:
-    """The whole scene: what detection looks at."""
+    """Return the whole scene: what detection looks at."""
     return View(SCENE, 0, 0, 4096)
 
 
 def close_view(scene: Scene, rng: SplitMix64) -> View:
-    """A square around the scene's largest labelled thing, which fills about 50 to 95 % of it: for classification."""
+    """Return a square around the scene's largest labelled thing, which fills 50 to 95 % of it: for classification."""
     main = scene.main
     seen = 2 * main.radius * 100 // rng.between(52, 95)
     zoom = CLOSE * WORLD * 4096 // seen
@@ -74,7 +74,7 @@ def close_view(scene: Scene, rng: SplitMix64) -> View:
     return View(CLOSE, left, top, zoom)
 
 
-def draw(seed: int, part: int, index: int, close: bool) -> Picture:
+def draw(seed: int, part: int, index: int, close: bool) -> Rendering:
     """Draw a scene, close by for classification or whole for detection; the same on every machine."""
     rng = SplitMix64(VERSION, seed, part, index, 1 if close else 2)
     scene = compose(seed, part, index)
@@ -101,7 +101,7 @@ def draw(seed: int, part: int, index: int, close: bool) -> Picture:
     pixels = np.empty((view.side, view.side, 3), dtype=np.uint8)
     quality = rng.between(45, 95)
     jpeg.develop(canvas, jpeg.jpeg_tables(quality), jpeg.BASIS, pixels)
-    return Picture(pixels, owners, tuple(sights))
+    return Rendering(pixels, owners, tuple(sights))
 
 
 def _to_pixels(points: Points, x: int, y: int, view: View) -> Points:

@@ -190,7 +190,7 @@ def _horizon(rng: SplitMix64) -> Look:
 
 
 def _free_spot(rng: SplitMix64, size: int, things: list[Thing]) -> tuple[int, int] | None:
-    """A place for a circle of the given radius where it hides little of the things; None where none was found."""
+    """Return a place where a circle of this radius hides little of the things; None where there is none."""
     whole, edge = SCENE * WORLD, size * 7 // 8
     for _ in range(12):
         x, y = rng.between(edge, whole - edge), rng.between(edge, whole - edge)
@@ -216,7 +216,7 @@ def _surface(rng: SplitMix64, stops: Stops, relief: int) -> Surface:
 
 
 def _window(rng: SplitMix64, low: int, high: int) -> tuple[int, int, int, int]:
-    """A place, direction and scale in a texture, of low to high hundredths of a texel per pixel of the scene."""
+    """Return a place, direction and scale in a texture, of low to high hundredths of a texel per pixel of the scene."""
     turn, scale = rng.between(0, TURN - 1), rng.between(low, high)
     step = 65536 * scale // (100 * WORLD)
     side = SIDE << 16
@@ -229,7 +229,7 @@ def _window(rng: SplitMix64, low: int, high: int) -> tuple[int, int, int, int]:
 
 
 def _natural(rng: SplitMix64) -> Stops:
-    """A palette from nature, a little varied."""
+    """Return a palette from nature, a little varied."""
     dark, middle, bright = rng.pick(_PALETTES)
     drift = rng.between(-16, 16), rng.between(-16, 16), rng.between(-16, 16)
     return _shift(dark, drift), _shift(middle, drift), _shift(bright, drift)
@@ -241,7 +241,7 @@ def _shift(colour: Colour, by: Colour) -> Colour:
 
 
 def _vivid(rng: SplitMix64) -> Stops:
-    """A ramp from a shade of any hue to a tint of a hue not far from it."""
+    """Return a ramp from a shade of any hue to a tint of a hue not far from it."""
     hue, strength = rng.between(0, TURN - 1), rng.between(40, 220)
     middle, reach = rng.between(60, 200), rng.between(15, 60)
     before, after = hue - rng.between(-90, 90), hue + rng.between(-90, 90)
@@ -254,5 +254,5 @@ def _hue(angle: int, strength: int, grey: int) -> Colour:
 
 
 def _apart(one: Stops, other: Stops) -> bool:
-    """Whether the middle colours differ enough to be told apart."""
+    """Return whether the middle colours differ enough to be told apart."""
     return sum(abs(a - b) for a, b in zip(one[1], other[1], strict=True)) >= 125

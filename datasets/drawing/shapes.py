@@ -28,12 +28,12 @@ _SINES: list[int] = _WAVE.tolist()
 
 
 def sine(angle: int) -> int:
-    """The sine of an angle in steps, in units of 1 / ONE."""
+    """Return the sine of an angle in steps, in units of 1 / ONE."""
     return _SINES[angle % TURN]
 
 
 def cosine(angle: int) -> int:
-    """The cosine of an angle in steps, in units of 1 / ONE."""
+    """Return the cosine of an angle in steps, in units of 1 / ONE."""
     return _SINES[(angle + TURN // 4) % TURN]
 
 
@@ -66,7 +66,7 @@ def _circle(points: int) -> tuple[Points, Points]:
 
 
 def _ellipse(x: int, y: int, width: int, height: int, points: int = 28) -> Points:
-    """An ellipse around (x, y) with the given half axes."""
+    """Return an ellipse around (x, y) with the given half axes."""
     across, down = _circle(points)
     return _columns(x + width * across // ONE, y + height * down // ONE)
 
@@ -232,7 +232,7 @@ def silhouette(label: int, rng: SplitMix64) -> list[Points]:
 
 
 def nameless(rng: SplitMix64) -> list[Points]:
-    """A shape of no class: a pebble, a stick, a slab or a shard."""
+    """Return a shape of no class: a pebble, a stick, a slab or a shard."""
     kind = rng.between(0, 3)
     if kind == 0:
         corners = rng.between(7, 11)

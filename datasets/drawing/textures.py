@@ -74,7 +74,7 @@ def _waves(bend: Field, across: int, down: int, strength: int) -> Field:
 
 @cache
 def bank() -> tuple[Texture, ...]:
-    """All textures, 0 to 255, each of shape (SIDE, SIDE)."""
+    """Return all textures, 0 to 255, each of shape (SIDE, SIDE)."""
     rng = SplitMix64(0x7E87)
     soft, rough = _clouds(rng, 1, 7, 128), _clouds(rng, 2, 8, 170)
     other, fine = _clouds(rng, 1, 8, 145), _clouds(rng, 4, 8, 200)
@@ -98,7 +98,7 @@ def bank() -> tuple[Texture, ...]:
 
 @cache
 def packed() -> tuple[NDArray[np.uint32], ...]:
-    """The bank as kernels read it: each texel with its right, lower and lower right neighbour, a byte each.
+    """Return the bank as kernels read it: each texel with its right, lower and lower right neighbour, a byte each.
 
     The first is in the lowest byte; each texture has shape (SIDE * SIDE,).
     """

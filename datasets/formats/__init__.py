@@ -1,1 +1,1 @@
-"""What datasets share: boxes, COCO's JSON, and opening pictures that may be damaged."""
+"""What datasets share: boxes, COCO's JSON, and opening images that may be damaged."""

@@ -34,15 +34,15 @@ class DetectionDataset(Dataset, Protocol):
         ...
 
     def size(self, index: int) -> tuple[int, int]:
-        """An image's height and width, without decoding it."""
+        """Return an image's height and width, without decoding it."""
         ...
 
     def boxes(self, index: int) -> list[Box]:
-        """An image's annotations, crowds included."""
+        """Return an image's annotations, crowds included."""
         ...
 
     def target(self, index: int) -> Target:
-        """The same to train on."""
+        """Return the same to train on."""
         ...
 
 
@@ -56,7 +56,7 @@ class NamedCategories(Protocol):
         ...
 
     def count_boxes(self) -> Mapping[int, int]:
-        """How many boxes there are of each category, in the whole set: images that a limit leaves out included."""
+        """Count boxes by category in the whole set, images that a limit leaves out included."""
         ...
 
 

@@ -28,7 +28,7 @@ _OTHER_WORDS = _ALIASES | {coco: other for other, coco in _ALIASES.items()}
 
 
 @dataclass(frozen=True)
-class Renumbered:
+class RenumberedDataset:
     """Images with boxes whose category ids are a detector's.
 
     Attributes:
@@ -65,7 +65,7 @@ class Renumbered:
     @property
     def changed(self) -> dict[int, int]:
         """The dataset's category ids to the detector's, of those that differ."""
-        return {own: number for own, number in self.numbers.items() if own != number}
+        return {category: number for category, number in self.numbers.items() if category != number}
 
     @property
     def ids(self) -> Sequence[str]:
@@ -82,16 +82,16 @@ class Renumbered:
         return self.dataset.size(index)
 
     def image(self, index: int) -> Image.Image:
-        """The decoded picture."""
+        """Return the decoded image."""
         return self.dataset.image(index)
 
     def boxes(self, index: int) -> list[Box]:
-        """The annotations, with the detector's category ids."""
+        """Return the annotations, with the detector's category ids."""
         boxes = self.dataset.boxes(index)
         return [{**box, "category_id": self.numbers.get(box["category_id"], box["category_id"])} for box in boxes]
 
     def target(self, index: int) -> Target:
-        """The same to train on."""
+        """Return the same to train on."""
         return target_of(self.boxes(index))
 
     def content(self, index: int) -> str:
@@ -110,43 +110,46 @@ def in_numbering_of(dataset: Dataset, known: Mapping[int, str]) -> Dataset:
         dataset: Any dataset; those without boxes are returned as they are.
         known: The category ids that the detector can tell, with their names; empty names are unknown.
     """
-    if dataset.task != "detection" or not known or isinstance(dataset, Renumbered):
+    if dataset.task != "detection" or not known or isinstance(dataset, RenumberedDataset):
         return dataset
     images = cast(DetectionDataset, dataset)
     names = _names(images)
     table = {plain(name): category for category, name in known.items() if name}
-    by_name = {own: _looked_up(name, table) for own, name in names.items() if name and table}
-    numbers = {own: by_name.get(own, own if own in known and own not in by_name else None) for own in names}
+    by_name = {category: _looked_up(name, table) for category, name in names.items() if name and table}
+    numbers = {
+        category: by_name.get(category, category if category in known and category not in by_name else None)
+        for category in names
+    }
     counts: Mapping[int, int] | None = None
     if None in numbers.values() or len({*numbers.values()}) < len(numbers):  # boxes are counted only if they matter
         counts = _box_counts(images)
-        numbers = {own: number for own, number in numbers.items() if counts.get(own)}
+        numbers = {category: number for category, number in numbers.items() if counts.get(category)}
     problem = _problem(numbers, names, counts or {}, len(known))
-    understood = {own: number for own, number in numbers.items() if number is not None}
-    trusted = [own for own in understood if own not in by_name]
+    understood = {category: number for category, number in numbers.items() if number is not None}
+    trusted = [category for category in understood if category not in by_name]
     notes = [*_changed_note(understood, names), *_trust_note(trusted, names, bool(table))]
     if not problem and not notes:
         return dataset
-    return Renumbered(images, understood, problem, tuple(notes))
+    return RenumberedDataset(images, understood, problem, tuple(notes))
 
 
 def categories_problem(dataset: Dataset) -> str:
     """Return why a dataset's boxes are not of categories that the detector knows, or an empty text."""
-    return dataset.problem if isinstance(dataset, Renumbered) else ""
+    return dataset.problem if isinstance(dataset, RenumberedDataset) else ""
 
 
 def changed_numbers(dataset: Dataset) -> dict[int, int]:
     """Return which category ids were replaced, and by which."""
-    return dataset.changed if isinstance(dataset, Renumbered) else {}
+    return dataset.changed if isinstance(dataset, RenumberedDataset) else {}
 
 
-def called(category: int, name: str) -> str:
-    """A category for a message: ``17 (cat)``."""
+def format_category(category: int, name: str) -> str:
+    """Return a category for a message: ``17 (cat)``."""
     return f"{category} ({name})" if name else str(category)
 
 
 def _names(images: DetectionDataset) -> dict[int, str]:
-    """All categories with their names; a number that repeats the id is no name."""
+    """Return all categories with their names; a number that repeats the id is no name."""
     given = images.category_names if isinstance(images, NamedCategories) else {}
     names = {int(category): given.get(category, "").strip() for category in images.categories}
     return {category: "" if name == str(category) else name for category, name in names.items()}
@@ -169,23 +172,32 @@ def _looked_up(name: str, table: Mapping[str, int]) -> int | None:
 
 
 def _problem(numbers: Mapping[int, int | None], names: Mapping[int, str], counts: Mapping[int, int], known: int) -> str:
-    unknown = [own for own, number in numbers.items() if number is None]
+    unknown = [category for category, number in numbers.items() if number is None]
     if unknown:
-        count, shown = sum(counts[own] for own in unknown), named([called(own, names[own]) for own in unknown])
+        count, examples = (
+            sum(counts[category] for category in unknown),
+            named([format_category(category, names[category]) for category in unknown]),
+        )
         return (
             f"labels do not match: {count} boxes of {sum(counts.values())} are of {len(unknown)} categories that the "
-            f"detector does not know ({shown}); it knows {known}. Name them as the detector does, or choose those to "
-            "evaluate by `categories` of the dataset coco"
+            f"detector does not know ({examples}); it knows {known}. Name them as the detector does, or choose "
+            "those to evaluate by `categories` of the dataset coco"
         )
     repeated = [number for number, count in Counter(numbers.values()).items() if count > 1]
     if repeated:
-        same = [called(own, names[own]) for own, number in numbers.items() if number == repeated[0]]
+        same = [
+            format_category(category, names[category]) for category, number in numbers.items() if number == repeated[0]
+        ]
         return f"labels do not match: the categories {' and '.join(same)} are one to the detector; give each its name"
     return ""
 
 
 def _changed_note(numbers: Mapping[int, int], names: Mapping[int, str]) -> list[str]:
-    changed = [f"{called(own, names[own])} is its {number}" for own, number in numbers.items() if own != number]
+    changed = [
+        f"{format_category(category, names[category])} is its {number}"
+        for category, number in numbers.items()
+        if category != number
+    ]
     return (
         [f"the ids of {len(changed)} categories are not the detector's, and names were used: {named(changed)}"]
         if changed

@@ -18,7 +18,7 @@ _SLACK = 1.0  # pixels by which COCO's own boxes leave their images
 
 
 @dataclass(frozen=True)
-class Picture:
+class AnnotatedImage:
     """One image as annotated: COCO's id, file name, height and width."""
 
     id: int
@@ -30,7 +30,7 @@ class Picture:
 class Annotations:
     """What a file holds. ``boxes`` are pairs of image id and box; ``categories`` are ids with names, "" for none."""
 
-    pictures: Sequence[Picture]
+    images: Sequence[AnnotatedImage]
     boxes: Sequence[tuple[int, Box]]
     categories: Mapping[int, str]
 
@@ -64,44 +64,45 @@ def read(file: Path, drop: bool = False) -> Annotations:
 @lru_cache(maxsize=1)  # calibration and training take theirs from the same file, which takes half a minute for COCO's
 def _read(file: Path, drop: bool, identity: tuple[int, int]) -> Annotations:
     content = _content(file)
-    pictures = _made(file, content["images"], _picture, _image_called)
-    entries = _made(file, content["annotations"], _annotation, _annotation_called)
-    named_categories = _made(file, content["categories"], _category, lambda entry: f"category {entry['id']}")
-    if not pictures or not entries:
-        raise DataError(f"{file} lists {len(pictures)} images and {len(entries)} boxes: there is nothing to measure")
-    if max(max(left + width, top + height) for left, top, width, height in (one.box["bbox"] for one in entries)) <= 1:
+    images = _parse_all(file, content["images"], _parse_image, _format_image)
+    entries = _parse_all(file, content["annotations"], _parse_annotation, _format_annotation)
+    named_categories = _parse_all(file, content["categories"], _parse_category, lambda entry: f"category {entry['id']}")
+    if not images or not entries:
+        raise DataError(f"{file} lists {len(images)} images and {len(entries)} boxes: there is nothing to measure")
+    corners = [(left + width, top + height) for left, top, width, height in (entry.box["bbox"] for entry in entries)]
+    if max(map(max, corners)) <= 1:
         raise DataError(
-            f"{file}: no box reaches beyond the first pixel; boxes are in pixels, not in shares of a picture"
+            f"{file}: no box reaches beyond the first pixel; boxes are in pixels, not in shares of an image"
         )
-    known = {picture.id: picture.size for picture in pictures}
+    known = {image.id: image.size for image in images}
     categories = dict(sorted(named_categories))
     faults = [
-        _fault("image ids come twice", _repeated(picture.id for picture in pictures)),
-        _fault("image files come twice", _repeated(picture.file for picture in pictures)),
-        _fault("annotation ids come twice", _repeated(one.id for one in entries)),
+        _fault("image ids come twice", _repeated(image.id for image in images)),
+        _fault("image files come twice", _repeated(image.file for image in images)),
+        _fault("annotation ids come twice", _repeated(entry.id for entry in entries)),
         _fault("category ids come twice", _repeated(category for category, _ in named_categories)),
         _fault(
             "boxes are of images that it does not list,",
-            [f"image {one.image} (annotation {one.id})" for one in entries if one.image not in known],
+            [f"image {entry.image} (annotation {entry.id})" for entry in entries if entry.image not in known],
         ),
         _fault(
             "boxes are of categories that it does not list,",
             [
-                f"category {one.box['category_id']} ({one})"
-                for one in entries
-                if one.box["category_id"] not in categories
+                f"category {entry.box['category_id']} ({entry})"
+                for entry in entries
+                if entry.box["category_id"] not in categories
             ],
         ),
     ]
-    flat = [one for one in entries if min(one.box["bbox"][2:]) <= 0]
-    outside = [one for one in entries if one.image in known and not _inside(one.box, known[one.image])]
+    flat = [entry for entry in entries if min(entry.box["bbox"][2:]) <= 0]
+    outside = [entry for entry in entries if entry.image in known and not _inside(entry.box, known[entry.image])]
     if not drop:
         faults.append(_fault("boxes have no width or height (`faulty: drop` leaves them out), in", flat))
         faults.append(_fault("boxes lie outside their image (`faulty: drop` leaves them out), in", outside))
     if any(faults):
         raise DataError(f"{file} has faults: {'; '.join(filter(None, faults))}")
-    good = [one for one in entries if min(one.box["bbox"][2:]) > 0 and _inside(one.box, known[one.image])]
-    return Annotations(pictures, [(one.image, one.box) for one in good], categories)
+    good = [entry for entry in entries if min(entry.box["bbox"][2:]) > 0 and _inside(entry.box, known[entry.image])]
+    return Annotations(images, [(entry.image, entry.box) for entry in good], categories)
 
 
 def _content(file: Path) -> dict[str, Any]:
@@ -119,22 +120,24 @@ def _content(file: Path) -> dict[str, Any]:
     return result
 
 
-def _made(file: Path, entries: Sequence[Any], make: Callable[[Any], T], called: Callable[[Any], str]) -> list[T]:
-    """Every entry, as ``make`` makes it. Raises DataError with how many are not in COCO's format, and the first few."""
+def _parse_all(
+    file: Path, entries: Sequence[Any], make: Callable[[Any], T], format_name: Callable[[Any], str]
+) -> list[T]:
+    """Parse every entry by ``make``. Raises DataError with how many are not in COCO's format, and the first few."""
     made, faults = [], []
     for number, entry in enumerate(entries):
         try:
             made.append(make(entry))
         except _FormatError as error:
             try:
-                name = called(entry)
+                name = format_name(entry)
             except (KeyError, TypeError):  # what it is called is missing, too
                 name = f"number {number} of its list"
             faults.append(f"{name}: {error}")
     if faults:
-        shown = "; ".join(faults[:3]) + ("; ..." if len(faults) > 3 else "")
+        examples = "; ".join(faults[:3]) + ("; ..." if len(faults) > 3 else "")
         entry_or_entries = "entry is" if len(faults) == 1 else "entries are"
-        raise DataError(f"{file}: {len(faults)} {entry_or_entries} not in COCO's format: {shown}")
+        raise DataError(f"{file}: {len(faults)} {entry_or_entries} not in COCO's format: {examples}")
     return made
 
 
@@ -152,41 +155,41 @@ def _get(content: Any, key: str) -> Any:
     return content.get(key) if isinstance(content, dict) else None
 
 
-def _image_called(entry: dict[str, Any]) -> str:
+def _format_image(entry: dict[str, Any]) -> str:
     return f"image {entry['id']}"
 
 
-def _annotation_called(entry: dict[str, Any]) -> str:
+def _format_annotation(entry: dict[str, Any]) -> str:
     return f"annotation {entry['id']} of image {entry['image_id']}"
 
 
-def _picture(entry: Any) -> Picture:
+def _parse_image(entry: Any) -> AnnotatedImage:
     file = _value(entry, "file_name")
     if not isinstance(file, str) or not file:
-        raise _FormatError(f"`file_name` is {_shown(file)}, not a name")
+        raise _FormatError(f"`file_name` is {_shorten(file)}, not a name")
     height, width = _whole(entry, "height"), _whole(entry, "width")
     if min(height, width) < 1:
         raise _FormatError(f"it is {width} x {height} pixels")
-    return Picture(_whole(entry, "id"), file, (height, width))
+    return AnnotatedImage(_whole(entry, "id"), file, (height, width))
 
 
-def _annotation(entry: Any) -> _Annotation:
-    return _Annotation(str(_value(entry, "id")), _whole(entry, "image_id"), _box(entry))
+def _parse_annotation(entry: Any) -> _Annotation:
+    return _Annotation(str(_value(entry, "id")), _whole(entry, "image_id"), _parse_box(entry))
 
 
-def _category(entry: Any) -> tuple[int, str]:
+def _parse_category(entry: Any) -> tuple[int, str]:
     name = entry.get("name") if isinstance(entry, dict) else None
     return _whole(entry, "id"), name if isinstance(name, str) else ""
 
 
-def _box(entry: dict[str, Any]) -> Box:
+def _parse_box(entry: dict[str, Any]) -> Box:
     bbox = _value(entry, "bbox")
     if not isinstance(bbox, list) or len(bbox) != 4:
-        raise _FormatError(f"`bbox` is {_shown(bbox)}, not [left, top, width, height]")
+        raise _FormatError(f"`bbox` is {_shorten(bbox)}, not [left, top, width, height]")
     left, top, width, height = (_number("one side of `bbox`", side) for side in bbox)
     crowd = entry.get("iscrowd", 0)
     if crowd not in (0, 1):
-        raise _FormatError(f"`iscrowd` is {_shown(crowd)}, not 0 or 1")
+        raise _FormatError(f"`iscrowd` is {_shorten(crowd)}, not 0 or 1")
     area = _number("`area`", entry["area"]) if "area" in entry else width * height
     if not math.isfinite(area):
         raise _FormatError(f"`area` is {area}, no finite number")
@@ -200,19 +203,19 @@ def _box(entry: dict[str, Any]) -> Box:
 
 def _value(entry: Any, key: str) -> Any:
     if not isinstance(entry, dict):
-        raise _FormatError(f"it is {_shown(entry)}, not an object with keys")
+        raise _FormatError(f"it is {_shorten(entry)}, not an object with keys")
     if key not in entry:
         raise _FormatError(f"it has no `{key}`")
     return entry[key]
 
 
 def _whole(entry: Any, key: str) -> int:
-    """A whole number; as a text of digits, or with a fraction of zero, it is one, too."""
+    """Return a whole number; as a text of digits, or with a fraction of zero, it is one, too."""
     value = _value(entry, key)
     whole = isinstance(value, int) and not isinstance(value, bool)
     if whole or (isinstance(value, float) and value.is_integer()) or (isinstance(value, str) and value.isdecimal()):
         return int(value)
-    raise _FormatError(f"`{key}` is {_shown(value)}, not a whole number")
+    raise _FormatError(f"`{key}` is {_shorten(value)}, not a whole number")
 
 
 def _number(what: str, value: Any) -> float:
@@ -221,11 +224,11 @@ def _number(what: str, value: Any) -> float:
             return float(value)
     except OverflowError:
         pass
-    raise _FormatError(f"{what} is {_shown(value)}, not a number of pixels")
+    raise _FormatError(f"{what} is {_shorten(value)}, not a number of pixels")
 
 
-def _shown(value: Any) -> str:
-    """A value as the file has it, shortened."""
+def _shorten(value: Any) -> str:
+    """Return a value as the file has it, shortened."""
     text = json.dumps(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
 

@@ -1,4 +1,4 @@
-"""Opening pictures that may be damaged."""
+"""Opening images that may be damaged."""
 
 import errno
 from pathlib import Path
@@ -9,11 +9,11 @@ from PIL import Image
 from splitbench.datasets.base import ImageError
 
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
-"""What the machine or its storage lacks for the moment, and no picture's fault."""
+"""What the machine or its storage lacks for the moment, and no image's fault."""
 
 
-def opened(source: Path | BinaryIO, name: Path | str) -> Image.Image:
-    """The picture as RGB, its EXIF rotation left alone as the users of ImageNet and COCO do.
+def open_image(source: Path | BinaryIO, name: Path | str) -> Image.Image:
+    """Return the image as RGB, its EXIF rotation left alone as the users of ImageNet and COCO do.
 
     Raises:
         ImageError: it cannot be decoded.
@@ -32,8 +32,8 @@ def opened(source: Path | BinaryIO, name: Path | str) -> Image.Image:
         raise ImageError(f"{name} cannot be read as an image ({error})") from None
 
 
-def size_of(source: Path | BinaryIO) -> tuple[int, int] | None:
-    """Height and width as the file's header tells them; None where it is no picture's."""
+def read_size(source: Path | BinaryIO) -> tuple[int, int] | None:
+    """Height and width as the file's header tells them; None where it is no image's."""
     try:
         with Image.open(source) as image:
             return image.height, image.width

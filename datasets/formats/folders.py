@@ -1,4 +1,4 @@
-"""Finding the pictures in a folder, at any depth, and counting what is passed over."""
+"""Finding the images in a folder, at any depth, and counting what is passed over."""
 
 import os
 from collections import Counter
@@ -11,7 +11,7 @@ from splitbench.datasets.base import named
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
 )  # fmt: skip
-"""Endings of pictures, in lower case: those that torchvision and timm read, ``.jfif`` and ``.gif``."""
+"""Endings of images, in lower case: those that torchvision and timm read, ``.jfif`` and ``.gif``."""
 
 
 @dataclass(frozen=True)
@@ -41,24 +41,24 @@ class PassedOver:
         return cls(hidden, bare, Counter(Path(name).suffix.lower() for name in visible if Path(name).suffix))
 
 
-def is_picture(name: str) -> bool:
-    """Whether a file is a picture by its name; hidden ones are not: macOS leaves ``._a.png`` beside ``a.png``."""
+def is_image(name: str) -> bool:
+    """Return whether a file is an image by its name; hidden ones are not: macOS leaves ``._a.png`` beside ``a.png``."""
     return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
 
 
-def pictures(folder: Path, deep: bool = True) -> tuple[list[Path], list[str]]:
-    """Find the pictures in a folder, in the order of their paths.
+def list_images(folder: Path, deep: bool = True) -> tuple[list[Path], list[str]]:
+    """Find the images in a folder, in the order of their paths.
 
     Args:
         folder: where to look. Links to folders are followed, as torchvision does.
         deep: look into its subfolders, too, but for hidden ones.
 
     Returns:
-        The pictures, and the names of files that are none.
+        The images, and the names of files that are none.
     """
     found, others = [], []
     for place, name in _files(folder, deep):
-        if is_picture(name):
+        if is_image(name):
             found.append((place, name))
         else:
             others.append(name)
@@ -66,9 +66,9 @@ def pictures(folder: Path, deep: bool = True) -> tuple[list[Path], list[str]]:
     return [Path(place, name) for place, name in sorted(found)], others
 
 
-def has_pictures(folder: Path) -> bool:
-    """Whether there is a picture in the folder, at any depth."""
-    return any(is_picture(name) for _, name in _files(folder, deep=True))
+def has_images(folder: Path) -> bool:
+    """Return whether there is an image in the folder, at any depth."""
+    return any(is_image(name) for _, name in _files(folder, deep=True))
 
 
 def _files(folder: Path, deep: bool) -> Iterator[tuple[str, str]]:
@@ -83,7 +83,7 @@ def _files(folder: Path, deep: bool) -> Iterator[tuple[str, str]]:
 
 
 def unique_names(files: Sequence[Path], root: Path) -> list[str]:
-    """A name for each file: its stem; where stems repeat, with the folder; then the path below ``root``, whole."""
+    """Name each file: by its stem; where stems repeat, with the folder; then by the whole path below ``root``."""
     stems = [file.stem for file in files]
     if len({*stems}) == len(files):
         return stems

@@ -1,4 +1,4 @@
-"""A tensor of a cut as maps of bytes (C, H, W), for coders that know bytes or pictures only, and back.
+"""A tensor of a cut as maps of bytes (C, H, W), for coders that know bytes or images only, and back.
 
 ``LevelMaps`` are a quantizer's levels, ``ValueMaps`` the values themselves, in memory order or shuffled: all highest
 bytes first, then all second ones, as HDF5's shuffle filter has them. Both have the same verbs; channels come first.
@@ -28,11 +28,11 @@ class ByteMaps(Protocol):
     """Turns tensors into maps and back."""
 
     def maps(self, x: Tensor, index: int) -> tuple[list[bytes], Maps]:
-        """What each image's bitstream tells of its ranges, and each one's maps, (B, C, H, W)."""
+        """Return what each image's bitstream tells of its ranges, and each one's maps, (B, C, H, W)."""
         ...
 
     def shape(self, spec: TensorSpec) -> Shape:
-        """The shape of one image's maps."""
+        """Return the shape of one image's maps."""
         ...
 
     def received(self, data: memoryview, index: int, spec: TensorSpec) -> tuple[linear.Range | None, memoryview]:
@@ -51,13 +51,13 @@ class LevelMaps:
         self.quantizer = quantizer
 
     def maps(self, x: Tensor, index: int) -> tuple[list[bytes], Maps]:
-        """The ranges and levels of each image. Raises MethodError for NaN and infinite values."""
+        """Return the ranges and levels of each image. Raises MethodError for NaN and infinite values."""
         ends = self.quantizer.ends_of(x, index)
         levels = self.quantizer.levels(x, ends).reshape(len(x), *map_shape(x.shape[1:]))
         return self.quantizer.sent(ends, len(x)), levels.cpu().numpy()
 
     def shape(self, spec: TensorSpec) -> Shape:
-        """The tensor's shape as maps."""
+        """Return the tensor's shape as maps."""
         return map_shape(spec.shape)
 
     def received(self, data: memoryview, index: int, spec: TensorSpec) -> tuple[linear.Range | None, memoryview]:
@@ -84,7 +84,7 @@ class ValueMaps:
         self.dtype, self.shuffled = dtype, shuffled
 
     def maps(self, x: Tensor, index: int) -> tuple[list[bytes], Maps]:
-        """The bytes of each image. Raises MethodError for values that the type cannot hold."""
+        """Return the bytes of each image. Raises MethodError for values that the type cannot hold."""
         values = x.to(self._coded(x.dtype))
         if not bool(torch.isfinite(values).all()):
             raise MethodError(f"the cut has values that {self.dtype} cannot hold (NaN, infinity or too large)")
@@ -125,7 +125,7 @@ class MapsCoder(Protocol):
         ...
 
     def decode(self, data: memoryview, shapes: Sequence[Shape]) -> list[Maps]:
-        """The maps, of these shapes. Raises BitstreamError."""
+        """Return the maps, of these shapes. Raises BitstreamError."""
         ...
 
 
@@ -146,7 +146,7 @@ class MapsCodec:
         ]
 
     def decode(self, streams: Sequence[bytes], specs: Specs) -> Cut:
-        """The tensors of the images."""
+        """Return the tensors of the images."""
         images = [self._decode_image(memoryview(data), specs) for data in streams]
         empty = [torch.zeros(0, *spec.shape, dtype=spec.dtype) for spec in specs]
         return tuple(torch.stack(tensors) for tensors in zip(*images, strict=True)) if images else tuple(empty)

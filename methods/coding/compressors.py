@@ -36,7 +36,7 @@ class Compressor(Protocol):
 
 
 def missing(name: str) -> str | None:
-    """What to install for this compressor; None where nothing is missing."""
+    """Return what to install for this compressor; None where nothing is missing."""
     if name == "zstd" and importlib.util.find_spec("zstandard") is None:
         return "zstd needs the package zstandard: pip install 'splitbench[zstd]'"
     return None
@@ -75,7 +75,7 @@ def _lzma2(size: int) -> list[dict[str, Any]]:
 
 
 def _read(reader: Any, data: bytes, size: int) -> bytes:
-    """What a decompressor of the standard library reads: it stops behind one byte more than it should find."""
+    """Return what a decompressor of the standard library reads: it stops behind one byte more than it should find."""
     try:
         found: bytes = reader.decompress(data, size + 1)
     except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
@@ -123,5 +123,5 @@ _COMPRESSORS: Mapping[Name, type[Compressor]] = {"zlib": _Zlib, "zstd": _Zstd, "
 
 
 def compressor(name: Name) -> Compressor:
-    """The compressor of that name; :func:`missing` says whether it is there."""
+    """Return the compressor of that name; :func:`missing` says whether it is there."""
     return _COMPRESSORS[name]()

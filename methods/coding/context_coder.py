@@ -87,7 +87,7 @@ class ContextCoder:
         return finished(words, state)
 
     def decode(self, data: bytes | memoryview, shapes: Sequence[tuple[int, int, int]]) -> list[Maps]:
-        """All symbols of one image, of the given shapes (C, H, W); ``data`` is all that :meth:`encode` returned.
+        """Return all symbols of one image, of the given shapes (C, H, W); ``data`` is all that :meth:`encode` returned.
 
         Raises:
             BitstreamError: the bytes end with a zero, go on behind the last symbol, or tell what no encoder writes.
@@ -117,7 +117,7 @@ class ContextCoder:
         return maps
 
     def _escaped(self, tensor: _Tensor, words: Words, state: State, escapes: npt.NDArray[np.int64]) -> Maps:
-        """The symbols behind escapes, given as (place, table)."""
+        """Return the symbols behind escapes, given as (place, table)."""
         numbers = np.empty(len(escapes), np.int64)
         if not take_numbers(state, words, numbers, _LONGEST):
             raise BitstreamError("damaged bitstream: an escaped symbol is out of range")

@@ -58,7 +58,7 @@ class ContextTables:
             raise MethodError("invalid context tables: fit or download them again")
 
     def to_tensors(self, name: str = "") -> dict[str, Tensor]:
-        """The arrays as tensors to store, with ``.name`` behind their names."""
+        """Return the arrays as tensors to store, with ``.name`` behind their names."""
         suffix = f".{name}" if name else ""
         own = {"weights": self.context.weights, "limits": self.context.limits}
         stored = {key + suffix: torch.tensor(value, dtype=torch.int32) for key, value in own.items()}
@@ -66,7 +66,7 @@ class ContextTables:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "ContextTables":
-        """The tables that :meth:`to_tensors` gave. Raises KeyError for missing ones, MethodError for invalid ones."""
+        """Restore the tables of :meth:`to_tensors`. Raises KeyError for missing ones, MethodError for invalid ones."""
         weights, limits = (tuple(tensors[key].tolist()) for key in ("weights", "limits"))
         return cls(Neighbourhood(weights, limits), tensors["rows"].numpy(), Tables.from_tensors(tensors))
 
@@ -85,7 +85,7 @@ class ContextCounts:
         self._size = highest - lowest + 2  # one place more for what is outside
 
     def classes(self, images: Iterable[Maps]) -> Neighbourhood:
-        """The neighbourhood and its classes that leave symbols with the least entropy, all channels together."""
+        """Return the neighbourhood and its classes that leave symbols with the least entropy, all channels together."""
         counts = {weights: np.zeros((_BINS, self._size), np.int64) for weights in WEIGHTS}
         for maps in images:
             places = self._places(maps)
@@ -124,7 +124,7 @@ class ContextCounts:
 
 
 def _edges(weight: int) -> _Counts:
-    """The highest activity of each bin: one by one at first, then in steps that grow."""
+    """Return the highest activity of each bin: one by one at first, then in steps that grow."""
     top = max(weight, 1) * neighbours.LARGEST
     steps = np.round(np.geomspace(1, top + 1, _BINS) - 1).astype(np.int64)
     edges: _Counts = np.unique(np.maximum(steps, np.arange(_BINS)))
@@ -167,7 +167,7 @@ def _joined(histogram: _Counts, classes: int) -> tuple[float, list[int]]:
 
 
 def _shared(counts: _Counts) -> tuple[_Counts, _Counts]:
-    """The table of each row, and the counts of each table: as many tables as take the fewest bits with the symbols."""
+    """Return each row's table and each table's counts, for the number of tables that costs the fewest bits."""
     best: tuple[float, _Counts, _Counts] | None = None
     symbols = int(counts.any(0).sum())
     for number in _NUMBERS_OF_TABLES:
@@ -183,7 +183,7 @@ def _shared(counts: _Counts) -> tuple[_Counts, _Counts]:
 
 
 def _alike(counts: _Counts, number: int) -> tuple[_Counts, _Counts]:
-    """Rows in at most ``number`` groups of like distributions; a row that was never seen is in the largest group."""
+    """Group rows of similar distributions into at most ``number`` groups; unseen rows go to the largest group."""
     seen = np.flatnonzero(counts.any(1))
     rows = counts[seen].astype(np.float64)
     mean = (_smoothed(counts[seen]) * np.arange(counts.shape[1])).sum(1)

@@ -48,7 +48,7 @@ class Counts:
         return Tables.from_pmf(mixed[:, :-1], self.lowest, mixed[:, -1])
 
     def bits(self) -> float:
-        """What the counted symbols and the tables for them take together, in bits.
+        """Return what the counted symbols and the tables for them take together, in bits.
 
         That is the symbols' entropy in each group and, for each symbol that a group has, the 16 bits of its frequency:
         the smallest over several ways of grouping is the one worth its tables (Rissanen's two-part description length).

@@ -41,7 +41,7 @@ def _class_frequencies() -> _Integers:
 
 
 def _model(frequencies: _Integers) -> Any:
-    """A model with exactly these frequencies, which add up to 2**24.
+    """Return a model with exactly these frequencies, which add up to 2**24.
 
     For n weights w constriction gives the first i symbols together floor(scale * sum(w[:i])) + i, where scale is
     (2**24 - n) / sum(w). With w = frequency - 1, scale is exactly 1, and all sums are integers up to 2**24, which
@@ -74,7 +74,7 @@ class RangeCoder:
         return [Ladder(part) for part in self._rows()]
 
     def _rows(self) -> list[list[_Integers]]:
-        """Each group's frequencies, which add up to 2**24."""
+        """Return each group's frequencies, which add up to 2**24."""
         scale = 2 ** (_MODEL_PRECISION - PRECISION)
         return [[row * scale for row in part.with_escapes()] for part in self.tables]
 
@@ -94,7 +94,7 @@ class RangeCoder:
         return _shortest(encoder)
 
     def decode(self, data: bytes | memoryview, shapes: Sequence[tuple[int, int]]) -> list[Symbols]:
-        """All symbols of one image, of the given shapes (G, N); ``data`` is all that :meth:`encode` returned.
+        """Return all symbols of one image, of the given shapes (G, N); ``data`` is all that :meth:`encode` returned.
 
         Nearly all bytes mean something to a range coder, so most damage is not noticed: it gives other symbols.
 
@@ -117,7 +117,7 @@ class RangeCoder:
         return symbols
 
     def bits(self, symbols: Sequence[Symbols]) -> float:
-        """What coding these symbols costs ideally, in bits: minus the logarithm of their probability."""
+        """Return what coding these symbols costs ideally, in bits: minus the logarithm of their probability."""
         total = 0.0
         for part, x in zip(self.tables, symbols, strict=True):
             indices, distances = part.indices(x)
@@ -152,12 +152,12 @@ def _decode_distances(decoder: RangeDecoder, count: int) -> _Integers:
 
 
 def _slices(k: _Integers) -> list[tuple[int, _Integers]]:
-    """The k low bits of numbers in slices: how far each is shifted, and its bits (which may be none)."""
+    """Return the k low bits of numbers in slices: how far each is shifted, and its bits (which may be none)."""
     return [(shift, (k - shift).clip(0, _SPLIT)) for shift in range(0, _CLASSES - 1, _SPLIT)]
 
 
 def _shortest(encoder: Any) -> bytes:
-    """The fewest bytes that decode to what was encoded, where zeros are read behind the end.
+    """Return the fewest bytes that decode to what was encoded, where zeros are read behind the end.
 
     The final state is an interval of numbers, any of which will do: constriction's own ending takes whole words of 32
     bits, while the one with the most zeros behind is 2 bytes shorter on average, and nothing where all is probable.

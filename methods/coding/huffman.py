@@ -26,7 +26,7 @@ _LONGEST_ZEROS = 33  # of an Exp-Golomb code: a distance is below 2**33
 
 
 def code_lengths(frequencies: Sequence[int]) -> list[int]:
-    """The lengths of an optimal prefix code (Huffman, 1952) for two or more symbols. Ties are broken by index."""
+    """Return the lengths of an optimal prefix code (Huffman, 1952) for two or more symbols, ties broken by index."""
     # A tree is (frequency, rank, symbols in it); joining two makes all of them one bit longer.
     trees = [(frequency, index, [index]) for index, frequency in enumerate(frequencies)]
     heapq.heapify(trees)
@@ -95,7 +95,7 @@ class HuffmanCoder:
         return words.astype(">u4").tobytes()[: (total + 7) // 8]
 
     def decode(self, data: bytes | memoryview, shapes: Sequence[tuple[int, int]]) -> list[Symbols]:
-        """All symbols of one image, of the given shapes; ``data`` is all that :meth:`encode` returned.
+        """Return all symbols of one image, of the given shapes; ``data`` is all that :meth:`encode` returned.
 
         Raises:
             BitstreamError: the bytes end too early or too late, or tell what no encoder does.
@@ -115,7 +115,7 @@ class HuffmanCoder:
         return symbols
 
     def bits(self, symbols: Sequence[Symbols]) -> float:
-        """What these symbols take, in bits."""
+        """Return what these symbols take, in bits."""
         return float(self._bits([part.indices(x) for part, x in zip(self.tables, symbols, strict=True)]))
 
     def _bits(self, coded: "Sequence[tuple[Symbols, npt.NDArray[np.int64]]]") -> int:

@@ -41,7 +41,7 @@ _Numbers = npt.NDArray[np.int64]
 
 
 def _lengths(counts: _Numbers) -> _Numbers:
-    """The lengths of a prefix code of at most ``_LONGEST`` bits for what occurs, up to the highest that does."""
+    """Return the lengths of a prefix code of at most ``_LONGEST`` bits for what occurs, up to the highest that does."""
     used = np.flatnonzero(counts)
     lengths = np.zeros(used[-1] + 1 if len(used) else 0, np.int64)
     if len(used) < 2:
@@ -55,7 +55,7 @@ def _lengths(counts: _Numbers) -> _Numbers:
 
 
 def _lookup(lengths: _Numbers) -> npt.NDArray[np.int32]:
-    """What any next ``_LONGEST`` bits begin with: what it stands for times 16, plus its code's length.
+    """Return what any next ``_LONGEST`` bits begin with: what it stands for times 16, plus its code's length.
 
     Raises:
         BitstreamError: no prefix code has these lengths.
@@ -70,7 +70,7 @@ def _lookup(lengths: _Numbers) -> npt.NDArray[np.int32]:
 
 
 def _codes(lengths: _Numbers) -> npt.NDArray[np.uint64]:
-    """The code of each, where its length is not 0."""
+    """Return the code of each, where its length is not 0."""
     found = np.zeros(len(lengths), np.uint64)
     used = np.flatnonzero(lengths)
     order = used[np.argsort(lengths[used], kind="stable")]

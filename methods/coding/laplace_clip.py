@@ -31,12 +31,12 @@ class Moments:
 
     @classmethod
     def of(cls, groups: Tensor) -> "Moments":
-        """Those of values (B, G, N)."""
+        """Return those of values (B, G, N)."""
         sides = torch.stack([(-groups).clamp_min(0), groups.clamp_min(0)]).double()
         return cls(sides.sum(-1), sides.square().sum(-1), groups.shape[-1])
 
     def together(self) -> "Moments":
-        """Those of all images together, (2, 1, G)."""
+        """Return those of all images together, (2, 1, G)."""
         images = self.first.shape[1]
         return Moments(self.first.sum(1, keepdim=True), self.second.sum(1, keepdim=True), self.count * images)
 
@@ -45,7 +45,7 @@ class Moments:
 
 
 def limits(moments: Moments, full: Range, top: int, rounding: Rounding) -> Range:
-    """The ranges (B, G) with the least error that the model expects of levels 0 to ``top``, within the full ranges."""
+    """Return the ranges (B, G) with the least error that the model expects of levels 0 to ``top``, within full ones."""
     mean, square = moments.first / max(moments.count, 1), moments.second / max(moments.count, 1)
     rate = torch.where(square > 0, 2 * mean / square.clamp_min(1e-60), torch.ones_like(mean))
     mass = mean * rate

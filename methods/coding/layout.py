@@ -3,9 +3,9 @@
     (C,)        a vector               -> (B, C, 1)
     (N, C)      tokens of transformers -> (B, C, N)
     (H, H, C)   channels last, as in Swin: the first two sizes agree and the third does not
-    (C, ...)    all else, and all feature maps of detectors, whose sizes follow the picture's
+    (C, ...)    all else, and all feature maps of detectors, whose sizes follow the image's
 
-Each is a shape without the batch axis. The axis is settled once, from the spec of the first picture.
+Each is a shape without the batch axis. The axis is settled once, from the spec of the first image.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from splitbench.methods.base import TensorSpec
 
 
 def channel_axis(spec: TensorSpec) -> int:
-    """The axis of the channels in the spec's shape."""
+    """Return the axis of the channels in the spec's shape."""
     if spec.axis is not None:
         return spec.axis
     shape = spec.shape
@@ -36,14 +36,14 @@ def channels_first(x: Tensor, axis: int) -> Tensor:
 
 
 def restored(x: Tensor, axis: int, axes: int) -> Tensor:
-    """The inverse of :func:`channels_first` for tensors of that many axes (not counting the batch's)."""
+    """Return the inverse of :func:`channels_first` for tensors of that many axes (not counting the batch's)."""
     if axes == 1:
         return x[:, :, 0]
     return x.movedim(1, axis + 1)
 
 
 def map_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    """A tensor's shape, channels first and without the batch axis, as maps (C, H, W)."""
+    """Return a tensor's shape, channels first and without the batch axis, as maps (C, H, W)."""
     channels, *rest = shape
     width = rest[-1] if rest else 1
     height = int(torch.Size(rest[:-1]).numel())

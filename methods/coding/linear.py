@@ -46,18 +46,18 @@ class Range:
         return step, torch.round(-self.low / step)
 
     def narrowed(self, share: float) -> "Range":
-        """The same range times ``share``: values outside are clipped."""
+        """Return the same range times ``share``: values outside are clipped."""
         return Range(self.low * share, self.high * share)
 
 
 def grouped(x: Tensor, granularity: Granularity) -> Tensor:
-    """A tensor (B, C, ...) as float32 groups (B, G, N): one group, or one per channel (axis 1)."""
+    """Return a tensor (B, C, ...) as float32 groups (B, G, N): one group, or one per channel (axis 1)."""
     groups = x.shape[1] if granularity == "channel" and x.dim() > 1 else 1
     return x.reshape(x.shape[0], groups, math.prod(x.shape[1:]) // groups).float()
 
 
 def extent(groups: Tensor) -> Range:
-    """The smallest range that holds all values of each group and 0. Raises MethodError for NaN and infinite values."""
+    """Return the smallest range with all values of each group and 0. Raises MethodError for NaN and infinite values."""
     if groups.shape[-1] == 0:
         nothing = groups.new_zeros(groups.shape[:2])
         return Range(nothing, nothing)
@@ -107,7 +107,7 @@ def fold(levels: Tensor, ends: Range, top: int) -> Tensor:
 
 
 def unfold(symbols: Tensor, ends: Range, top: int) -> Tensor:
-    """The inverse of :func:`fold`."""
+    """Return the inverse of :func:`fold`."""
     _, zero = ends.steps(top)
     if not bool(zero.any()):
         return symbols

@@ -1,4 +1,4 @@
-"""Maps of bytes into a compressor of bytes, all at once; or into pictures, one for each tensor."""
+"""Maps of bytes into a compressor of bytes, all at once; or into images, one for each tensor."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class CompressedMaps:
         return Bitstream(self.compressor.compress(packed))
 
     def decode(self, data: memoryview, shapes: Sequence[Shape]) -> list[Maps]:
-        """All maps. Raises BitstreamError."""
+        """Return all maps. Raises BitstreamError."""
         sizes = [packed_size(math.prod(shape), self.bits, self.packing) for shape in shapes]
         packed = self.compressor.decompress(bytes(data), sum(sizes))
         found, start = [], 0
@@ -40,13 +40,13 @@ class CompressedMaps:
 
 
 class PicturedMaps:
-    """Each tensor's maps as a picture's file; all but the last are preceded by their length, which is framing."""
+    """Each tensor's maps as an image's file; all but the last are preceded by their length, which is framing."""
 
     def __init__(self, kind: picture_files.Format, layout: Layout, options: Mapping[str, Any]) -> None:
         self.kind, self.layout, self.options = kind, layout, dict(options)
 
     def encode(self, maps: Sequence[Maps]) -> Bitstream:
-        """All files, one behind the other; none for maps without elements."""
+        """Return all files, one behind the other; none for maps without elements."""
         files = [self._file(x) for x in maps if x.size]
         parts = [picture_files.overhead(data, self.kind) for data in files]
         framed = [len(data).to_bytes(_LENGTH_BYTES, "little") + data for data in files[:-1]] + files[-1:]
@@ -58,7 +58,7 @@ class PicturedMaps:
         return picture_files.write(tile(maps, self.layout), self.kind, **self.options)
 
     def decode(self, data: memoryview, shapes: Sequence[Shape]) -> list[Maps]:
-        """All maps. Raises BitstreamError."""
+        """Return all maps. Raises BitstreamError."""
         left = sum(math.prod(shape) > 0 for shape in shapes)
         if left == 0 and len(data):
             raise BitstreamError(f"damaged bitstream: {len(data)} bytes too many")

@@ -43,7 +43,7 @@ class MixingCoder:
         return finished(words, state)
 
     def decode(self, data: bytes | memoryview, shapes: Sequence[tuple[int, int, int]]) -> list[Maps]:
-        """All symbols of one image, of the given shapes (C, H, W); ``data`` is all that :meth:`encode` returned.
+        """Return all symbols of one image, of the given shapes (C, H, W); ``data`` is all that :meth:`encode` returned.
 
         Raises:
             BitstreamError: the bytes end with a zero, go on behind the last symbol, or tell what no encoder writes.

@@ -59,7 +59,7 @@ class Intervals:
     predicted: Limits
 
     def lookups(self) -> tuple[Levels, ...]:
-        """The interval of every value that there can be, in the order above."""
+        """Return the interval of every value that there can be, in the order above."""
         sizes = (LARGEST + 1, 8 * LARGEST + 1, FINEST, FINEST, FINEST)
         limits = (getattr(self, one.name) for one in fields(self))
         return tuple(
@@ -68,7 +68,7 @@ class Intervals:
         )
 
     def sound(self) -> bool:
-        """Whether the limits are in order, and no more than there are intervals."""
+        """Return whether the limits are in order, and no more than there are intervals."""
         most = (MAGNITUDES, ACTIVITIES, MEANS, PLACES, PREDICTED)
         limits = [getattr(self, one.name) for one in fields(self)]
         return all(
@@ -77,12 +77,12 @@ class Intervals:
         )
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """The limits as tensors to store."""
+        """Return the limits as tensors to store."""
         return {one.name: torch.from_numpy(getattr(self, one.name)) for one in fields(self)}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "Intervals":
-        """The intervals that :meth:`to_tensors` gave."""
+        """Return the intervals that :meth:`to_tensors` gave."""
         return cls(*(tensors[one.name].numpy() for one in fields(cls)))
 
 

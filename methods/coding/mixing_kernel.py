@@ -58,12 +58,12 @@ class Running(NamedTuple):
     signed: bool
 
     def copy(self) -> "Running":
-        """The same, to be run once."""
+        """Return the same, to be run once."""
         return self._replace(slots=self.slots.copy(), weights=self.weights.copy())
 
 
 def _starts(channels: int, signed: bool) -> tuple[int, ...]:
-    """Where the slots of shared contexts, the gamma code's and signs begin, and where all end."""
+    """Return where the slots of shared contexts, the gamma code's and signs begin, and where all end."""
     sizes = [channels * per_channel(channels) * _OF_CHANNEL, *(size * DECISIONS for size in SHARED)]
     signs = [channels * 3, _SIGNS] if signed else [0, 0]
     return (*np.cumsum([*sizes, PREDICTED * _TAIL, *signs]).tolist(),)

@@ -54,12 +54,12 @@ def slots_at(logits: "npt.NDArray[Any]", counts: "npt.NDArray[Any]") -> Slots:
 
 
 def logits_of(slots: Slots) -> Integers:
-    """The slots' logits."""
+    """Return the slots' logits."""
     return np.asarray(STRETCH[slots >> 20])
 
 
 def counts_of(slots: Slots) -> Slots:
-    """How often the slots were asked."""
+    """Return how often the slots were asked."""
     return slots & np.uint32((1 << _COUNT_BITS) - 1)
 
 

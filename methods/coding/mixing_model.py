@@ -79,11 +79,11 @@ class MixingModel:
         return 0 < top <= LARGEST and count > 0 and bool(known.all())
 
     def running(self) -> Running:
-        """The model, laid out for the compiled loop."""
+        """Return the model, laid out for the compiled loop."""
         return _running(self, _stored_slots(self.slots), self.weights.astype(np.int64))
 
     def to_tensors(self, name: str = "") -> dict[str, Tensor]:
-        """The arrays as tensors to store, with ``.name`` behind their names."""
+        """Return the arrays as tensors to store, with ``.name`` behind their names."""
         arrays = {
             "extent": self.extent,
             "coefficients": self.predictors.coefficients,
@@ -98,7 +98,7 @@ class MixingModel:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "MixingModel":
-        """The model that :meth:`to_tensors` gave. Raises KeyError for missing parts, MethodError for invalid ones."""
+        """Restore the model of :meth:`to_tensors`. Raises KeyError for missing parts, MethodError for invalid ones."""
         arrays = {key: tensor.cpu().numpy() for key, tensor in tensors.items()}
         predictors = Predictors(*(arrays[key] for key in ("coefficients", "constants", "earlier")))
         others = (arrays[key] for key in ("channel_means", "slots", "mixing"))
@@ -106,7 +106,7 @@ class MixingModel:
 
 
 def fit(images: Iterable[Maps]) -> MixingModel:
-    """A model for maps (C, H, W) of calibration images, all of one shape or of several.
+    """Return a model for maps (C, H, W) of calibration images, all of one shape or of several.
 
     Raises:
         MethodError: there are no images.

@@ -80,7 +80,7 @@ def _sample(magnitudes: "npt.NDArray[np.uint8]") -> tuple[Numbers, Numbers]:
 
 
 def _projected(x: Numbers, y: Numbers) -> Numbers:
-    """What y explains of x, row by row."""
+    """Return what y explains of x, row by row."""
     variance = np.maximum(y.var(1), 1e-6)
     covariance = ((x - x.mean(1, keepdims=True)) * (y - y.mean(1, keepdims=True))).mean(1)
     return np.asarray((covariance / variance)[:, None] * y, np.float32)
@@ -100,7 +100,7 @@ def _ridge(known: Numbers, wanted: Numbers) -> "npt.NDArray[np.float64]":
 
 @njit(nogil=True, cache=True)
 def _chosen(correlations: Any, count: int) -> Any:
-    """The ``count`` earlier channels that explain most of each channel, one after another."""
+    """Return the ``count`` earlier channels that explain most of each channel, one after another."""
     channels = len(correlations)
     earlier = np.full((channels, count), channels, np.uint16)
     basis = np.empty((count, channels), np.float32)

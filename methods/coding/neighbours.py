@@ -35,7 +35,7 @@ class Neighbourhood:
     limits: tuple[int, ...]
 
     def lookup(self) -> npt.NDArray[np.uint8]:
-        """The class of every activity that there can be."""
+        """Return the class of every activity that there can be."""
         activities = np.arange(sum(self.weights) * LARGEST + 1)
         return np.searchsorted(np.array(self.limits), activities, side="left").astype(np.uint8)
 

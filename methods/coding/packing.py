@@ -23,7 +23,7 @@ def width(bits: int) -> int:
 
 
 def packed_size(count: int, bits: int, packing: Packing) -> int:
-    """How many bytes so many symbols take."""
+    """Return how many bytes so many symbols take."""
     return math.ceil(count * width(bits) / 8) if packing == "packed" else bits * math.ceil(count / 8)
 
 
@@ -45,7 +45,7 @@ def _planes(symbols: _Bytes, bits: int, packing: Packing) -> Iterator[_Bytes]:
 
 
 def unpack(data: bytes, count: int, bits: int, packing: Packing) -> _Bytes:
-    """The inverse of :func:`pack`. Raises BitstreamError for bytes that it does not return."""
+    """Return the inverse of :func:`pack`. Raises BitstreamError for bytes that it does not return."""
     given = np.frombuffer(data, np.uint8)
     if packing == "planes":
         told = np.unpackbits(given.reshape(bits, -1), axis=1)

@@ -1,6 +1,6 @@
-"""Pictures as files in memory: JPEG, WebP, PNG, AVIF and JPEG XL, through Pillow.
+"""Images as files in memory: JPEG, WebP, PNG, AVIF and JPEG XL, through Pillow.
 
-A picture is an array of bytes, (H, W) grey or (H, W, 3) RGB. What a file holds besides its pixels' code is side
+An image is an array of bytes, (H, W) grey or (H, W, 3) RGB. What a file holds besides its pixels' code is side
 information (JPEG's tables) or framing (containers).
 """
 
@@ -32,7 +32,7 @@ _JPEG_XL_FRAMING = 2  # the signature
 
 
 def missing(kind: str) -> str | None:
-    """What to install for this format; None where nothing is missing."""
+    """Return what to install for this format; None where nothing is missing."""
     if kind == "jpeg-xl" and importlib.util.find_spec("pillow_jxl") is None:
         return "JPEG XL needs the package pillow-jxl-plugin: pip install 'splitbench[jpeg-xl]'"
     if kind == "avif" and not features.check("avif"):
@@ -43,7 +43,7 @@ def missing(kind: str) -> str | None:
 
 
 def write(picture: Picture, kind: Format, **options: Any) -> bytes:
-    """A picture as a file. ``options`` are those of Pillow's writer; ``bits`` packs a grey PNG's pixels, 4 at most."""
+    """Encode an image as a file. ``options`` go to Pillow's writer; ``bits`` packs a grey PNG's pixels, 4 at most."""
     _register(kind)
     image = Image.fromarray(picture)
     if "bits" in options:  # Pillow writes fewer than 8 bits with a palette only: one in which each pixel means itself
@@ -58,17 +58,17 @@ def write(picture: Picture, kind: Format, **options: Any) -> bytes:
 
 
 def read(data: bytes, kind: Format, shape: tuple[int, ...]) -> Picture:
-    """A file's picture, which has this shape. Raises BitstreamError for every other file."""
+    """Return a file's image, which has this shape. Raises BitstreamError for every other file."""
     _register(kind)
     height, width = shape[:2]
     if kind in _SIZES:
         name, size_of = _SIZES[kind]
         if size_of(data) != (width, height):
-            raise BitstreamError(f"damaged bitstream: no {name} file of one picture of {(width, height)}")
+            raise BitstreamError(f"damaged bitstream: no {name} file of one image of {(width, height)}")
     try:
         image = Image.open(io.BytesIO(data), formats=[_PILLOWS_NAMES[kind]])
         if image.size != (width, height):
-            raise BitstreamError(f"damaged bitstream: a picture of {image.size} instead of {(width, height)}")
+            raise BitstreamError(f"damaged bitstream: an image of {image.size} instead of {(width, height)}")
         return cast(Picture, np.array(image.convert("L" if len(shape) == 2 else "RGB")))
     except (BitstreamError, MemoryError):
         raise
@@ -77,7 +77,7 @@ def read(data: bytes, kind: Format, shape: tuple[int, ...]) -> Picture:
 
 
 def overhead(data: bytes, kind: Format) -> tuple[int, int]:
-    """How many bytes of a file that :func:`write` returned are side information, and how many are framing."""
+    """Return how many bytes of a file that :func:`write` returned are side information, and how many are framing."""
     if kind == "jpeg":
         scan, tables = jpeg_segments(data)
         return tables, scan - tables + len(JPEG_END)
@@ -89,7 +89,7 @@ def overhead(data: bytes, kind: Format) -> tuple[int, int]:
 
 
 def jpeg_segments(data: bytes) -> tuple[int, int]:
-    """Where the scan's entropy-coded data begins, and how many bytes before it are tables (ITU-T T.81, B.1)."""
+    """Return where the scan's entropy-coded data begins, and how many bytes before it are tables (ITU-T T.81, B.1)."""
     at, tables = 2, 0
     while True:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")

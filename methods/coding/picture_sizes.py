@@ -55,9 +55,9 @@ def jpeg_xl_size(data: bytes) -> Size:
 
 
 def avif_size(data: bytes) -> Size:
-    """Of an AVIF file of one still picture of one frame, as its AV1 sequence header has it (AV1, 5.5).
+    """Of an AVIF file of one still image of one frame, as its AV1 sequence header has it (AV1, 5.5).
 
-    The container is one item in one extent, so that it cannot ask for a grid of pictures. A reduced still picture's
+    The container is one item in one extent, so that it cannot ask for a grid of images. A reduced still image's
     frame has the sequence's size.
     """
     boxes = list(_boxes(data))
@@ -93,7 +93,7 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _leb128(data: bytes) -> tuple[int, int | None]:
-    """A number in groups of seven bits, and how many bytes it takes: None where it does not end."""
+    """Return a number in groups of seven bits, and how many bytes it takes: None where it does not end."""
     value = 0
     for at, byte in enumerate(data[:8]):
         value |= (byte & 0x7F) << 7 * at
@@ -103,14 +103,14 @@ def _leb128(data: bytes) -> tuple[int, int | None]:
 
 
 def _sequence_size(header: bytes) -> Size:
-    """Width and height of a reduced still picture's sequence header."""
+    """Width and height of a reduced still image's sequence header."""
     total = 8 * len(header)
     bits = int.from_bytes(header, "big")
 
     def at(start: int, count: int) -> int:
         return bits >> max(total - start - count, 0) & ((1 << count) - 1)
 
-    if len(header) < 7 or at(3, 2) != 3:  # 3 bits of profile; a still picture, with a reduced header
+    if len(header) < 7 or at(3, 2) != 3:  # 3 bits of profile; a still image, with a reduced header
         return None
     across, down = at(10, 4) + 1, at(14, 4) + 1  # behind 5 bits of level: how many bits the sizes have
     return at(18, across) + 1, at(18 + across, down) + 1

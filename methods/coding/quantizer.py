@@ -66,12 +66,12 @@ class Quantizer:
         return cls(settings, fitted, [linear.Range(ends.low.cpu(), ends.high.cpu()) for ends in fitted])
 
     def stored(self) -> dict[str, Tensor]:
-        """The fitted ranges, as both sides store them."""
+        """Return the fitted ranges, as both sides store them."""
         named = {f"low.{i}": ends.low for i, ends in enumerate(self.fitted or ())}
         return named | {f"high.{i}": ends.high for i, ends in enumerate(self.fitted or ())}
 
     def ends_of(self, x: Tensor, index: int) -> linear.Range:
-        """The ranges (B or 1, G) of tensor ``index`` of a cut. Raises MethodError for NaN and infinite values."""
+        """Return the ranges (B or 1, G) of tensor ``index`` of a cut. Raises MethodError for NaN and infinity."""
         groups = linear.grouped(x, self.settings.granularity)
         if self.fitted is not None:
             linear.extent(groups)  # refuses what cannot be coded
@@ -79,7 +79,7 @@ class Quantizer:
         return ranges.of_images(groups, self.settings.top, self.settings.clip, self.settings.rounding)
 
     def sent(self, ends: linear.Range, images: int) -> list[bytes]:
-        """What each image's bitstream tells of its ranges."""
+        """Return what each image's bitstream tells of its ranges."""
         return ranges.to_bytes(ends) if self.fitted is None else [b""] * images
 
     def received(self, data: memoryview, index: int, groups: int) -> tuple[linear.Range, memoryview]:
@@ -90,7 +90,7 @@ class Quantizer:
         return ends, data[used:]
 
     def groups(self, spec: TensorSpec, images: int) -> tuple[int, ...]:
-        """The shape (B, G, N) of so many images' levels."""
+        """Return the shape (B, G, N) of so many images' levels."""
         empty = torch.empty(images, *spec.shape, device="meta")
         return tuple(linear.grouped(empty, self.settings.granularity).shape)
 
@@ -113,6 +113,6 @@ class Quantizer:
         return self.values(levels, ends, spec)[0]
 
     def values(self, levels: Tensor, ends: linear.Range, spec: TensorSpec) -> Tensor:
-        """The tensor (B, ...) of levels (B, G, N), as the network gave it."""
+        """Return the tensor (B, ...) of levels (B, G, N), as the network gave it."""
         values = linear.dequantize(levels, ends, self.settings.top).reshape(len(levels), *spec.shape)
         return values.to(spec.dtype) if spec.dtype.is_floating_point else values.round().to(spec.dtype)

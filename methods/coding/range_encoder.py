@@ -23,12 +23,12 @@ _WORD = 32
 
 
 def encoder() -> State:
-    """The state before the first symbol."""
+    """Return the state before the first symbol."""
     return np.array([0, 2**64 - 1, 0, 0], np.uint64)
 
 
 def decoder(words: Words) -> State:
-    """The state in which ``words`` are read from the first on."""
+    """Return the state in which ``words`` are read from the first on."""
     first, second = (int(words[i]) if i < len(words) else 0 for i in (0, 1))
     return np.array([0, 2**64 - 1, first << _WORD | second, 2], np.uint64)
 
@@ -105,13 +105,13 @@ def take_numbers(state, words, numbers, longest):  # type: ignore[no-untyped-def
 
 
 def finished(words: Words, state: State) -> bytes:
-    """The fewest bytes that decode to what was encoded, where zeros are read behind the end."""
+    """Return the fewest bytes that decode to what was encoded, where zeros are read behind the end."""
     low, size, count = int(state[0]), int(state[1]), int(state[2])
     return shortest(words[:count], low, size)
 
 
 def shortest(words: "npt.NDArray[Any]", low: int, size: int) -> bytes:
-    """The fewest bytes of a number in ``[low, low + size)`` behind ``words``, zeros at its end left out.
+    """Return the fewest bytes of a number in ``[low, low + size)`` behind ``words``, zeros at its end left out.
 
     Any number of the final interval will do: that with the most zeros behind is 2 bytes shorter on average than whole
     words, and takes nothing where all that was coded is probable.
@@ -126,7 +126,7 @@ def shortest(words: "npt.NDArray[Any]", low: int, size: int) -> bytes:
 
 
 def words_of(data: bytes | memoryview) -> Words:
-    """A stream's words for the decoder, zeros behind its end."""
+    """Return a stream's words for the decoder, zeros behind its end."""
     padded = bytes(data) + b"\0" * (-len(data) % 4)
     return np.frombuffer(padded, ">u4").astype(np.uint32)
 

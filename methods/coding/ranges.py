@@ -27,7 +27,7 @@ _FLAG = 0x8000
 
 
 def rounded(ends: Range) -> Range:
-    """The ends as they travel: bfloat16, rounded away from zero."""
+    """Return the ends as they travel: bfloat16, rounded away from zero."""
     return Range(-_rounded_up(ends.low.abs()), _rounded_up(ends.high))
 
 
@@ -37,7 +37,7 @@ def _rounded_up(x: Tensor) -> Tensor:
 
 
 def to_bytes(ends: Range) -> list[bytes]:
-    """Each image's ends, rounded before by :func:`rounded`, as bytes."""
+    """Return each image's ends, rounded before by :func:`rounded`, as bytes."""
     high, low = (_upper_halves(x.abs()) for x in (ends.high, ends.low))  # abs: -0.0 has a sign bit
     streams = []
     for image in range(len(high)):
@@ -75,7 +75,7 @@ def from_bytes(data: memoryview, groups: int) -> tuple[Range, int]:
 
 
 def of_images(groups: Tensor, top: int, clip: Clip, rounding: Rounding) -> Range:
-    """Every image's own ranges for groups (B, G, N), rounded as they travel."""
+    """Return every image's own ranges for groups (B, G, N), rounded as they travel."""
     full = extent(groups)
     if clip == "none":
         return rounded(full)

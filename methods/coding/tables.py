@@ -82,7 +82,7 @@ class Tables:
         return np.cumsum(lengths) - lengths
 
     def with_escapes(self) -> list[npt.NDArray[np.int64]]:
-        """Each group's frequencies, the escape's last; they add up to ``TOTAL``."""
+        """Return each group's frequencies, the escape's last; they add up to ``TOTAL``."""
         parts = np.split(self.frequencies.astype(np.int64), self.starts[1:])
         return [np.append(part, TOTAL - part.sum()) for part in parts]
 
@@ -104,7 +104,7 @@ class Tables:
         return np.minimum(places, lengths).view(np.int32), np.where(above >= 0, 2 * above, 2 * (low - 1 - symbol) + 1)
 
     def symbols(self, indices: Symbols, distances: Callable[[int], npt.NDArray[np.int64]]) -> Symbols:
-        """The inverse of :meth:`indices`; ``distances(n)`` reads the distances of the n escapes that are found.
+        """Return the inverse of :meth:`indices`; ``distances(n)`` reads the distances of the n escapes that are found.
 
         Raises:
             BitstreamError: a distance leads out of int32.
@@ -130,13 +130,13 @@ class Tables:
             raise MethodError(f"symbols {shape} for tables of {self.groups} groups: they must be (groups, N)")
 
     def to_tensors(self, name: str = "") -> dict[str, Tensor]:
-        """The arrays as tensors to store, called ``frequencies``, ``lengths`` and ``lowest``, with ``.name`` behind."""
+        """Return the arrays as tensors: ``frequencies``, ``lengths`` and ``lowest``, with ``.name`` appended."""
         suffix = f".{name}" if name else ""
         return {key + suffix: torch.from_numpy(getattr(self, key)) for key in self._NAMES}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "Tables":
-        """The tables that :meth:`to_tensors` gave. Raises KeyError for missing ones, MethodError for invalid ones."""
+        """Restore the tables of :meth:`to_tensors`. Raises KeyError for missing ones, MethodError for invalid ones."""
         return cls(*(tensors[key].cpu().contiguous().numpy() for key in cls._NAMES))
 
     @classmethod
@@ -174,7 +174,7 @@ class Tables:
 
 
 def _worth_keeping(p: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """The symbols of each group's support, (G, L): at each end, the tail that costs more than it saves goes."""
+    """Return the symbols of each group's support, (G, L): at each end, the tail that costs more than it saves goes."""
     length = p.shape[1]
     count = np.arange(length)
     above = p.sum(1, keepdims=True) - np.cumsum(p, 1)

@@ -1,4 +1,4 @@
-"""The channels of a tensor as one picture, side by side, and back.
+"""The channels of a tensor as one image, side by side, and back.
 
 ``grid``      about square, row by row
 ``columns``   in columns as long as a file may be high, so in one mostly: the channels follow one another downwards
@@ -20,16 +20,16 @@ _Bytes = npt.NDArray[np.uint8]
 
 
 def picture_shape(shape: tuple[int, ...], layout: Layout) -> tuple[int, int]:
-    """Height and width of the picture of maps of this shape. Raises MethodError where a file's sides are too short."""
+    """Height and width of the image of maps of this shape. Raises MethodError where a file's sides are too short."""
     down, across, height, width = _tiles(shape, layout)
     size = down * height, across * width
     if (layout != "rows" and max(size) > LONGEST) or size[0] * size[1] > _LARGEST:
-        raise MethodError(f"a tensor of {shape} is too large for a picture's file: {size[0]} x {size[1]} pixels")
+        raise MethodError(f"a tensor of {shape} is too large for an image's file: {size[0]} x {size[1]} pixels")
     return size
 
 
 def tile(maps: _Bytes, layout: Layout) -> _Bytes:
-    """Maps (C, H, W) as a picture (H, W); what is left of it is 0."""
+    """Maps (C, H, W) as an image (H, W); what is left of it is 0."""
     down, across, height, width = _tiles(maps.shape, layout)
     room = np.zeros((down * across, height, width), np.uint8)
     room[: len(maps)] = maps.reshape(-1, height, width)
@@ -37,14 +37,14 @@ def tile(maps: _Bytes, layout: Layout) -> _Bytes:
 
 
 def untile(picture: _Bytes, shape: tuple[int, int, int], layout: Layout) -> _Bytes:
-    """The inverse of :func:`tile`, for maps of this shape."""
+    """Return the inverse of :func:`tile`, for maps of this shape."""
     down, across, height, width = _tiles(shape, layout)
     tiles = picture.reshape(down, height, across, width).transpose(0, 2, 1, 3).reshape(-1, height, width)
     return tiles[: shape[0]].reshape(shape)
 
 
 def _tiles(shape: tuple[int, ...], layout: Layout) -> tuple[int, int, int, int]:
-    """How many tiles there are downwards and across, and the height and width of each."""
+    """Return how many tiles there are downwards and across, and the height and width of each."""
     channels, height, width = shape
     if layout == "rows":
         return channels, 1, 1, height * width

@@ -82,7 +82,7 @@ def _rice(value: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _cheapest(value: Tensor, ends: Tensor, parameters: int, last: Tensor) -> tuple[Tensor, Tensor]:
-    """Each row's Rice parameter that takes the fewest bits, the lowest of these, and the bits; ``last`` unless 0."""
+    """Return each row's cheapest Rice parameter, the lowest of equal ones, and its bits; ``last`` unless 0."""
     costs = []
     for k in range(parameters):
         more = _rice(last, torch.full_like(last, k))[1] * (last > 0)
@@ -92,21 +92,21 @@ def _cheapest(value: Tensor, ends: Tensor, parameters: int, last: Tensor) -> tup
 
 
 def _sums(value: Tensor, ends: Tensor) -> Tensor:
-    """The sum of each row's values; a row's lie behind those of the rows before it, and end at ``ends``."""
+    """Return the sum of each row's values; a row's lie behind those of the rows before it, and end at ``ends``."""
     # Adding up by index would add a whole row to one counter, which a GPU does one by one.
     until = pad(value.cumsum(0), (1, 0))[ends]
     return until - pad(until[:-1], (1, 0))
 
 
 def _least(costs: Tensor) -> tuple[Tensor, Tensor]:
-    """Each column's least number and the first row that has it."""
+    """Return each column's least number and the first row that has it."""
     count = len(costs)
     found = (costs * count + torch.arange(count, device=costs.device)[:, None]).amin(0)
     return found // count, found % count
 
 
 def _places(starts: Tensor, count: int, step: int) -> Tensor:
-    """The bits where codes of one length begin, ``count`` from every start on."""
+    """Return the bits where codes of one length begin, ``count`` from every start on."""
     return (starts[:, None] + step * torch.arange(count, device=starts.device)).flatten()
 
 

@@ -21,7 +21,7 @@ class Settings(base.Settings):
     Huffman coding with one table for all channels; both are counted on training images.
 
     Training: ``distortion`` is the task's loss or label-free distillation. ``start: neighbour`` begins with the weights
-    of the rate point before this one in the sweep, and trains for ``next_epochs``. ``flip`` adds mirrored pictures.
+    of the rate point before this one in the sweep, and trains for ``next_epochs``. ``flip`` adds mirrored images.
     A unit that begins anew is first trained for ``restore_epochs``, at ``restore_rate``, to reproduce what the frozen
     head sends. ``half`` rounds what was trained to float16, for smaller files. The rest is the trainer's ``Recipe``;
     ``schedule`` and ``compile`` have one value each.

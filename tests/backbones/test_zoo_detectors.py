@@ -59,7 +59,7 @@ def test_cuts_are_exact_and_hold_what_crosses(name, at):
     assert same(tail(*crossed), model(batch))
 
 
-# -- pictures --------------------------------------------------------------------------------------------------------
+# -- images --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("centred", [False, True])

@@ -165,7 +165,7 @@ def test_the_key_follows_what_changes_a_result_and_nothing_else(sweep, photograp
 @pytest.mark.usefixtures("no_figures")
 def test_unreadable_images_fail_the_cells_or_are_left_out_by_choice(sweep, photographs, tmp_path, capsys):
     for name in ("photo_0003.JPEG", "photo_0007.JPEG"):
-        (photographs / "val" / "images" / name).write_bytes(b"no picture")
+        (photographs / "val" / "images" / name).write_bytes(b"no image")
     out = tmp_path / "out"
     assert splitbench("run", sweep, "--data", photographs, "--out", out, "--device", "cpu") == 1
     printed = capsys.readouterr().err

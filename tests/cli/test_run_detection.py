@@ -118,7 +118,7 @@ def test_the_key_follows_boxes_and_not_the_batch(tmp_path, capsys):
 @pytest.mark.usefixtures("no_figures")
 def test_one_bad_image_fails_the_cells_or_is_left_out_by_choice(tmp_path, capsys):
     write_coco(tmp_path)
-    (tmp_path / "images/val2017/000000000001.jpg").write_bytes(b"no picture")
+    (tmp_path / "images/val2017/000000000001.jpg").write_bytes(b"no image")
     assert run(tmp_path) == 1
     assert "1 images cannot be read" in capsys.readouterr().err
     assert run(tmp_path, SWEEP.replace("label: boxes", "label: boxes, unreadable: skip")) == 0
@@ -263,7 +263,7 @@ methods: [{{name: raw, dtype: [float32]}}]
 
 
 def test_a_detector_of_several_input_shapes_is_trained(tmp_path):
-    """Pictures whose inputs differ in shape are in one batch, and go through it shape by shape."""
+    """Images whose inputs differ in shape are in one batch, and go through it shape by shape."""
     write_coco(tmp_path)
     write_coco(tmp_path, "train2017", first=100)
     more = "distortion: distill, epochs: 2, restore_epochs: 1, batch_size: 5, stride: 1"
@@ -272,5 +272,5 @@ def test_a_detector_of_several_input_shapes_is_trained(tmp_path):
     assert run(tmp_path, text) == 0
     table = rows(tmp_path / "out")
     assert [row["status"] for row in table] == ["ok", "ok"]
-    assert all(row["train_images"] == "15" for row in table)  # five of six pictures, once to restore and twice
+    assert all(row["train_images"] == "15" for row in table)  # five of six images, once to restore and twice
     assert all(float(row["bytes_mean"]) > 0 for row in table)

@@ -7,7 +7,12 @@ import pytest
 
 from splitbench.bench.backbones.zoo.detectors.coco import CATEGORIES, NAMES
 from splitbench.datasets import synthetic, synthetic_detection
-from splitbench.datasets.formats.categories import Renumbered, categories_problem, changed_numbers, in_numbering_of
+from splitbench.datasets.formats.categories import (
+    RenumberedDataset,
+    categories_problem,
+    changed_numbers,
+    in_numbering_of,
+)
 
 COCO = dict(zip(CATEGORIES, NAMES, strict=True))
 NAMELESS = dict.fromkeys(CATEGORIES, "")
@@ -28,7 +33,7 @@ def dataset(names, boxes=None, counts=None):
         count_boxes=lambda: Counter(there) if counts is None else counts,
         boxes=lambda index: annotated,
         classes=len(names),
-        warnings=("one picture is odd",),
+        warnings=("one image is odd",),
         __len__=lambda: 1,
     )
 
@@ -36,7 +41,7 @@ def dataset(names, boxes=None, counts=None):
 def renumbered(given, known):
     """A dataset, or one of these names, as a detector sees it."""
     seen = in_numbering_of(dataset(given) if isinstance(given, dict) else given, known)
-    assert isinstance(seen, Renumbered)
+    assert isinstance(seen, RenumberedDataset)
     return seen
 
 
@@ -66,7 +71,7 @@ def test_renumbered_categories_are_matched_by_name(ids):
     assert changed_numbers(given) == {own: number for own, number in ids.items() if own != number}
     own, number = next((own, number) for own, number in ids.items() if own != number)
     odd, changed = given.warnings
-    assert odd == "one picture is odd"
+    assert odd == "one image is odd"
     assert changed.startswith(
         f"the ids of {sum(own != number for own, number in ids.items())} categories are not the detector's, and names "
         f"were used: {own} ({COCO[number]}) is its {number}"

@@ -51,7 +51,7 @@ def pickled_by_python_2(pixels, labels):
 
 
 def write_official(root, form, write):
-    """All six batches of 3 pictures each."""
+    """All six batches of 3 images each."""
     folder = root / f"cifar-10-batches-{form}"
     folder.mkdir(parents=True)
     names = ("test_batch", *(f"data_batch_{number}" for number in range(1, 6)))
@@ -162,7 +162,7 @@ def test_an_archive_of_both_halves_gives_the_one_asked_for(tmp_path):
     assert load(tmp_path, **files).ids == tuple(f"cifar/test/ship/{n}" for n in range(3))
     assert load(tmp_path, "train", **files).ids == tuple(f"cifar/train/ship/{n}" for n in range(3))
     write_zip(tmp_path / "half.zip", ["train/ship/1.jpg"])
-    with pytest.raises(DataError, match="holds no test pictures"):
+    with pytest.raises(DataError, match="holds no test images"):
         load(tmp_path, test_file="half.zip")
 
 
@@ -180,7 +180,7 @@ def test_faulty_files_of_ones_own_are_told(tmp_path):
         ("floats.npz", r"expected uint8 \(n, 32, 32, 3\), not float64"),
         ("objects.npz", "expected arrays x and y"),
         ("strange.zip", r"lorry/1\.png is in no folder called by one of airplane"),
-        ("empty.zip", "holds no test pictures"),
+        ("empty.zip", "holds no test images"),
         ("damaged.zip", r"cannot be read as a \.zip"),
         ("a.tar", r"expected a \.npz"),
         ("none.npz", "test file not found"),

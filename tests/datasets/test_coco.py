@@ -199,21 +199,21 @@ def test_missing_things_are_told_with_where_they_belong(tmp_path):
 
 def test_pictures_that_do_not_open_or_have_another_size_are_told(tmp_path):
     write_coco(tmp_path)
-    (tmp_path / "images/val2017/000000000001.jpg").write_bytes(b"no picture")
+    (tmp_path / "images/val2017/000000000001.jpg").write_bytes(b"no image")
     shutil.copy(tmp_path / "images/val2017/000000000004.jpg", tmp_path / "images/val2017/000000000000.jpg")
     dataset = load(tmp_path)
     with pytest.raises(ImageError, match="cannot be read as an image"):
         dataset.image(1)
     with pytest.raises(ImageError, match=r"is 64 x 64, but annotated as 96 x 80, image 0$"):
         dataset.image(0)
-    exchanged = replace(dataset, pictures=[replace(one, size=one.size[::-1]) for one in dataset.pictures])
+    exchanged = replace(dataset, images=[replace(entry, size=entry.size[::-1]) for entry in dataset.images])
     with pytest.raises(
         ImageError, match=r"is 90 x 70, but annotated as 70 x 90, image 2 \(width and height exchanged: "
     ):
         exchanged.image(2)
     before = dataset.digest(0)
-    first, *others = dataset.pictures
-    dataset = replace(dataset, pictures=[replace(first, size=(64, 64)), *others])  # mended: other cells than before
+    first, *others = dataset.images
+    dataset = replace(dataset, images=[replace(first, size=(64, 64)), *others])  # mended: other cells than before
     assert dataset.image(0).size == (64, 64) and dataset.digest(0) != before
 
 

@@ -1,11 +1,11 @@
-"""Pictures that Pillow would open as something else are refused."""
+"""Images that Pillow would open as something else are refused."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from splitbench.datasets.base import ImageError
-from splitbench.datasets.formats.decoding import opened
+from splitbench.datasets.formats.decoding import open_image
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
@@ -14,11 +14,11 @@ def test_more_than_8_bits_per_value_are_refused(kind, tmp_path):
     file = tmp_path / "deep.tif"
     Image.fromarray(values).save(file)
     with pytest.raises(ImageError, match="more than 8 bits per value"):
-        opened(file, file)
+        open_image(file, file)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "CMYK"])
 def test_all_others_are_rgb(mode, tmp_path):
     file = tmp_path / "picture.tif"
     Image.new("RGB", (4, 4), (200, 0, 0)).convert(mode).save(file)
-    assert opened(file, file).mode == "RGB"
+    assert open_image(file, file).mode == "RGB"

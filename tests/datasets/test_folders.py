@@ -1,4 +1,4 @@
-"""Pictures in folders: which files are taken, what is said of the others, and names that tell them apart."""
+"""Images in folders: which files are taken, what is said of the others, and names that tell them apart."""
 
 import pytest
 from PIL import Image
@@ -7,7 +7,7 @@ from splitbench.bench.tools.data.check import check
 from splitbench.bench.utils.plugins import DATASETS
 from splitbench.datasets import DataError
 from splitbench.datasets.base import UnknownIdsError
-from splitbench.datasets.formats.folders import PassedOver, pictures
+from splitbench.datasets.formats.folders import PassedOver, list_images
 
 KIND = DATASETS.get("imagenet")
 
@@ -24,7 +24,7 @@ def save(path, shade=0):
 
 @pytest.fixture
 def messy(tmp_path):
-    """Two classes with pictures at several depths, and what people leave beside them."""
+    """Two classes with images at several depths, and what people leave beside them."""
     for index, name in enumerate(("cat/1.png", "cat/old/2.JFIF", "cat/old/er/3.gif", "dog/1.jpeg")):
         save(tmp_path / "val" / name, index)
     for name in ("cat/._1.png", "cat/.DS_Store", "cat/notes.txt", "cat/scan", "dog/Thumbs.db", "dog/.hidden/9.png"):
@@ -113,7 +113,7 @@ def test_names_stay_short_where_they_can(tmp_path):
 def test_a_link_that_leads_back_is_no_endless_way(tmp_path):
     save(tmp_path / "cat" / "1.png")
     (tmp_path / "cat" / "again").symlink_to(tmp_path / "cat")
-    assert len(pictures(tmp_path / "cat")[0]) == 1
+    assert len(list_images(tmp_path / "cat")[0]) == 1
 
 
 def test_links_to_other_folders_are_followed(tmp_path):

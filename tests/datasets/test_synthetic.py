@@ -112,11 +112,11 @@ def test_classes_are_about_equally_frequent():
 def test_the_target_is_the_class_of_the_thing_in_the_middle():
     side = synthetic.SIDE
     for index in range(60):
-        picture = draw(0, synthetic.SUBSETS["evaluation"], index, close=True)
+        rendering = draw(0, synthetic.SUBSETS["evaluation"], index, close=True)
         target = classification().target(index)
         middles = []
-        for sight in picture.sights:
-            rows, columns = np.nonzero(picture.owners == sight.owner)
+        for sight in rendering.sights:
+            rows, columns = np.nonzero(rendering.owners == sight.owner)
             if len(rows) > side:
                 middles.append((abs(rows.mean() - side / 2) + abs(columns.mean() - side / 2), sight.label))
         distance, label = min(middles)
@@ -192,21 +192,21 @@ def test_boxes_lie_in_the_image_and_enclose_exactly_what_is_seen():
     scenes = detection()
     seen = 0
     for index in range(60):
-        picture = scenes.picture(index)
-        boxes = synthetic_detection.boxes_of(picture)
+        rendering = scenes.render(index)
+        boxes = synthetic_detection.boxes_of(rendering)
         assert boxes == scenes.boxes(index)
-        owners = {sight.owner: sight for sight in picture.sights}
+        owners = {sight.owner: sight for sight in rendering.sights}
         for box in boxes:
             left, top, width, height = (int(value) for value in box["bbox"])
             assert 0 <= left < left + width <= synthetic_detection.SIDE
             assert 0 <= top < top + height <= synthetic_detection.SIDE
             assert box["iscrowd"] == 0
-            inside = picture.owners[top : top + height, left : left + width]
+            inside = rendering.owners[top : top + height, left : left + width]
             exact = [
                 owner
                 for owner, sight in owners.items()
                 if sight.label + 1 == box["category_id"]
-                and (inside == owner).sum() == (picture.owners == owner).sum() == box["area"]
+                and (inside == owner).sum() == (rendering.owners == owner).sum() == box["area"]
             ]
             assert exact, "no thing of the box's class lies within it entirely"
             rows = (inside == exact[0]).any(1)

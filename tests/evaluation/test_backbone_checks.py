@@ -275,7 +275,7 @@ class Squares(nn.Module):
         ({"first": False}, rf"{COMPANY}.*stem\.1"),
         ({"second": False}, rf"{COMPANY}.*last\.1"),
         ({"noise": 0.1}, RANDOM),
-        ({"overwrites": True}, "it writes into the picture that it is given"),
+        ({"overwrites": True}, "it writes into the image that it is given"),
     ],
 )
 def test_a_detector_of_ones_own_is_checked(parts, sentence):

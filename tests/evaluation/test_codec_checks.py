@@ -74,7 +74,7 @@ def test_what_does_not_passes():
     check(Codec())
     check(Rounding())
     check(Codec(), CUTS[:1])
-    check(Codec(), [CUTS[0], (torch.rand(1, 3, 5, 5),)])  # pictures of several sizes
+    check(Codec(), [CUTS[0], (torch.rand(1, 3, 5, 5),)])  # images of several sizes
 
 
 CHANGING = """

@@ -82,7 +82,7 @@ def context_of(place):
 
 
 def test_the_tail_learns_sizes_from_the_bytes():
-    """What the head said of the picture's size is replaced by what was sent."""
+    """What the head said of the image's size is replaced by what was sent."""
     place = built(OWN).split("stem", pictures((80, 96)))
     codec = METHODS.get("raw").deploy(METHODS.get("raw").Settings(dtype="float32"), context_of(place)).codec
     values = place.head(pictures((80, 96)))
@@ -151,8 +151,8 @@ def missing_key(_):
         ({"prepare": lambda _: None}, "must give a float tensor .* not a NoneType"),
         ({"prepare": missing_key}, r"Faulty.prepare failed: KeyError: 'anchors' \(test_detection.py, line \d+\)"),
         ({"found": missing_key}, "Faulty.detections failed: KeyError: 'anchors'"),
-        ({"found": lambda found: found[:1]}, "must give a list with one dict for each of 2 pictures, not a list of 1"),
-        ({"found": lambda found: {"boxes": found}}, "one dict for each of 2 pictures, not a dict of boxes: list"),
+        ({"found": lambda found: found[:1]}, "must give a list with one dict for each of 2 images, not a list of 1"),
+        ({"found": lambda found: {"boxes": found}}, "one dict for each of 2 images, not a dict of boxes: list"),
         ({"found": lambda found: [(), ()]}, "dicts of tensors `boxes`, `labels` and `scores`, not a tuple of 0"),
         ({"scores": lambda x: x.tolist()}, "dicts of tensors .* not a dict of .*scores: list"),
         ({"boxes": lambda x: x[:, :3]}, r"of the shapes .* not \(40, 3\), \(40,\), \(40,\)"),
@@ -286,7 +286,7 @@ def test_one_pass_equals_the_naive_evaluation(inputs):
 
 
 def test_images_are_batched_by_the_shape_of_the_networks_input(inputs):
-    """Pictures of 80 x 96 make inputs of 32 x 32, like all others: one batch may hold several sizes."""
+    """Images of 80 x 96 make inputs of 32 x 32, like all others: one batch may hold several sizes."""
     from splitbench.bench.evaluation.loader import load, plan_batches
 
     _, given = inputs

@@ -3,7 +3,7 @@
 Libraries choose their kernels by the processor, the size of a batch and the number of threads, and kernels round sums
 differently. What is computed in one process, in batches of one size, is compared bit for bit: head and tail with the
 whole model, what is decoded with what was encoded, a resumed run with one that was not stopped. So is what is computed
-in whole numbers: drawn pictures and the coders. All other comparisons take one of these tolerances.
+in whole numbers: drawn images and the coders. All other comparisons take one of these tolerances.
 """
 
 from typing import Any

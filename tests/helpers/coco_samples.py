@@ -120,7 +120,7 @@ def annotate_by_detections(file: Path) -> None:
 
 
 class Strips(Squares):
-    """The same without the black: pictures of other proportions make inputs of other shapes."""
+    """The same without the black: images of other proportions make inputs of other shapes."""
 
     def prepare(self, image: Tensor) -> Tensor:
         """The longer side becomes 32 pixels, the other a multiple of 8."""

@@ -1,4 +1,4 @@
-"""Small pictures in ImageNet's folders."""
+"""Small images in ImageNet's folders."""
 
 import csv
 from pathlib import Path
@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def write_photographs(folder: Path, count: int, first: int = 0, size: int = 80) -> list[Path]:
-    """Smooth random pictures as JPEG files: they compress like photographs, not like noise."""
+    """Smooth random images as JPEG files: they compress like photographs, not like noise."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for index in range(first, first + count):

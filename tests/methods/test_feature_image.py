@@ -50,7 +50,7 @@ def test_similar_channels_are_side_by_side():
 
 
 def test_similar_channels_side_by_side_take_fewer_bytes():
-    """Channels of four kinds in turn, as no order of a network's helps a picture coder."""
+    """Channels of four kinds in turn, as no order of a network's helps an image coder."""
     kinds = feature_maps(1, images=3, channels=4)
     cut = (kinds.repeat(1, 32, 1, 1),)
     sizes = {}

@@ -49,7 +49,7 @@ def test_a_webp_file_is_refused_before_memory_is_taken_for_what_it_tells(monkeyp
     huge[26:30] = (12000).to_bytes(2, "little") * 2
     animated = whole[:12] + b"VP8X" + bytes(30)
     for data in (huge, animated, whole[:29], b""):
-        with pytest.raises(BitstreamError, match="no WebP file of one picture"):
+        with pytest.raises(BitstreamError, match="no WebP file of one image"):
             deployment.codec.decode([bytes(data)], specs)
 
 

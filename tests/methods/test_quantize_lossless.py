@@ -143,7 +143,7 @@ def test_tiles_come_back(shape, layout):
 def test_tiles_keep_to_what_a_file_may_hold():
     for shape in ((2048, 20, 20), (64, 160, 160), (3, 16383, 2), (20000, 1, 1)):
         assert max(picture_shape(shape, "columns")) <= 16383
-    with pytest.raises(MethodError, match="too large for a picture"):
+    with pytest.raises(MethodError, match="too large for an image"):
         picture_shape((4, 3000, 16000), "grid")
 
 

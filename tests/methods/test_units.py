@@ -63,7 +63,7 @@ def test_layouts_are_restored(shape):
 
 @pytest.mark.parametrize("name", ["bottleneck", "quantize-entropy"])
 def test_pictures_of_another_size_have_the_same_channels(name):
-    # A first picture whose map looks as if its channels were last, and the same network's map of another picture.
+    # A first image whose map looks as if its channels were last, and the same network's map of another image.
     first, second = torch.rand(4, 6, 6, 9), torch.rand(4, 6, 8, 5)
     spec, other = (TensorSpec(tuple(x.shape[1:]), x.dtype, "", 0) for x in (first, second))
     method: Any = METHODS.get(name)

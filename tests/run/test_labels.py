@@ -82,8 +82,8 @@ def test_a_detector_without_a_loss_is_refused_before_the_run(tmp_path):
 
 @pytest.mark.parametrize("label", [-1, 10])
 def test_a_label_of_no_class_is_refused(label):
-    dataset = mock.Mock(classes=10, ids=["a picture"], target=lambda _: label)
-    with pytest.raises(DataError, match=f"a picture has the label {label}, but there are 10 classes"):
+    dataset = mock.Mock(classes=10, ids=["an image"], target=lambda _: label)
+    with pytest.raises(DataError, match=f"an image has the label {label}, but there are 10 classes"):
         tasks.get("classification").target(dataset, 0)
 
 

@@ -39,7 +39,7 @@ def sweep(tmp_path):
     """Two made-up classes, one damaged image, one file that is skipped, and a network that guesses."""
     for name in ("cat", "dog"):
         write_photographs(tmp_path / "data" / "val" / name, 2, size=64)
-    (tmp_path / "data" / "val" / "cat" / "photo.heic").write_bytes(b"no picture to us")
+    (tmp_path / "data" / "val" / "cat" / "photo.heic").write_bytes(b"no image to us")
     (tmp_path / "data" / "val" / "dog" / "z.jpg").write_bytes(b"damaged")
     path = tmp_path / "sweep.yaml"
     path.write_text(SWEEP)

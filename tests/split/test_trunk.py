@@ -109,7 +109,7 @@ def test_a_head_that_fails_on_the_example_leaves_the_others_shared():
 
 
 class Choosy(nn.Module):
-    """Its second layer takes pictures of one size only."""
+    """Its second layer takes images of one size only."""
 
     def __init__(self):
         super().__init__()

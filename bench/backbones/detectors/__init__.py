@@ -6,18 +6,18 @@ A detector of one's own is named in a sweep by the import path of what makes it 
 ``categories``
     The category id of every class index, as in COCO's annotations: ``tuple[int, ...]``.
 ``prepare(image)``
-    One picture, uint8 RGB (3, H, W), to the network's input, float (C, h, w): the detector's own resizing and
-    normalizing. Pictures whose inputs have the same shape are batched together.
+    One image, uint8 RGB (3, H, W), to the network's input, float (C, h, w): the detector's own resizing and
+    normalizing. Images whose inputs have the same shape are batched together.
 ``forward(batch)``
     The network: (B, C, h, w) to a tensor or a tuple of tensors. This is what is traced and cut in two, so its modules'
     names are the split points.
 ``detections(raw, sizes)``
-    What ``forward`` returned, and each picture's (H, W), to one dict per picture: ``boxes``, corners left, top, right,
-    bottom in the picture's own pixels (N, 4); ``labels``, category ids (N,); ``scores`` (N,), the higher the likelier,
+    What ``forward`` returned, and each image's (H, W), to one dict per image: ``boxes``, corners left, top, right,
+    bottom in the image's own pixels (N, 4); ``labels``, category ids (N,); ``scores`` (N,), the higher the likelier,
     not below 0.
 
 The head is ``prepare`` and the network's first part, the tail its second part and ``detections``. ``most`` says how
-many boxes a picture can have, 100 where the detector does not say. ``category_names``, one name for each of
+many boxes an image can have, 100 where the detector does not say. ``category_names``, one name for each of
 ``categories``, lets annotations be matched by name; without it their ids are trusted, which rows warn of. ``forward``
 must do the same whatever the values of its input are, since it is traced once. Models of torchvision's detection
 classes need only ``categories``: the labels that they return, 0 not among them.
@@ -74,7 +74,7 @@ _PROTOCOL = ("categories", "prepare", "detections")
 
 
 def is_detector(model: nn.Module) -> bool:
-    """Whether a model is a detector, torchvision's or one that follows the protocol.
+    """Return whether a model is a detector, torchvision's or one that follows the protocol.
 
     Raises:
         UserError: it follows only a part of the protocol.
@@ -100,9 +100,9 @@ def _check_names(model: nn.Module) -> None:
 
 @dataclass(frozen=True)
 class Detector:
-    """A backbone that finds boxes. It is given pictures of any size; batches are lists of uint8 tensors (3, H, W).
+    """A backbone that finds boxes. It is given images of any size; batches are lists of uint8 tensors (3, H, W).
 
-    The pictures' sizes are sent along: ``head(pictures)`` returns the cut's tensors, then each picture's height and
+    The images' sizes are sent along: ``head(images)`` returns the cut's tensors, then each image's height and
     width, then further integers that follow from the network's input size.
     """
 
@@ -143,12 +143,12 @@ class Detector:
         return TorchvisionNetwork(self.model) if is_torchvisions(self.model) else UserNetwork(self.model)
 
     def pixels(self, image: Image.Image) -> Tensor:
-        """The whole picture: uint8, (3, H, W)."""
+        """Return the whole image: uint8, (3, H, W)."""
         pixels: Tensor = F.pil_to_tensor(image)
         return pixels
 
     def group(self, dataset: Dataset, index: int) -> Hashable:
-        """The shape of the network's input for this image."""
+        """Return the shape of the network's input for this image."""
         return self._shape(cast(DetectionDataset, dataset).size(index))
 
     def _shape(self, size: tuple[int, int]) -> tuple[int, ...]:
@@ -157,11 +157,11 @@ class Detector:
         return self._shapes[size]
 
     def together(self, images: Sequence[Tensor]) -> list[Tensor]:
-        """A list: the pictures of a batch may differ in size."""
+        """Return a list: the images of a batch may differ in size."""
         return list(images)
 
     def alike(self, images: Sequence[Tensor]) -> list[list[int]]:
-        """Those whose inputs have one shape; torchvision's detectors pad."""
+        """Return those whose inputs have one shape; torchvision's detectors pad."""
         if is_torchvisions(self.model):
             return [list(range(len(images)))]
         places: dict[tuple[int, ...], list[int]] = {}
@@ -170,13 +170,13 @@ class Detector:
         return list(places.values())
 
     def whole(self) -> nn.Module:
-        """Pictures to detections, one dict of ``boxes``, ``labels`` and ``scores`` each."""
+        """Images to detections, one dict of ``boxes``, ``labels`` and ``scores`` each."""
         return self._network.whole()
 
     def split(self, at: str, example: Sequence[Tensor]) -> SplitModel:
-        """Cut the detector: the head takes pictures, the tail returns detections.
+        """Cut the detector: the head takes images, the tail returns detections.
 
-        At ``input`` the pictures cross as they are, at ``output`` the boxes: three tensors with room for the most boxes
+        At ``input`` the images cross as they are, at ``output`` the boxes: three tensors with room for the most boxes
         that the detector can find, unused rows marked by a score of -1.
 
         Raises:
@@ -193,5 +193,5 @@ class Detector:
         return self._network.split(at, example)
 
     def example(self, pictures: Sequence[Image.Image] = ()) -> Any:
-        """What the model itself is given of some pictures; noise for none."""
+        """Return what the model itself is given of some images; noise for none."""
         return self._network.example([self.pixels(picture) for picture in pictures])

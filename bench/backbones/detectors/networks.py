@@ -23,20 +23,20 @@ class Network(Protocol):
 
     @property
     def most(self) -> int:
-        """Boxes that it can find in a picture."""
+        """Boxes that it can find in an image."""
         ...
 
     @property
     def input(self) -> str:
-        """The size of the network's input, and how pictures are brought to it."""
+        """The size of the network's input, and how images are brought to it."""
         ...
 
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
-        """The shape of the network's input for a picture of this height and width."""
+        """Return the shape of the network's input for an image of this height and width."""
         ...
 
     def whole(self) -> nn.Module:
-        """Pictures (uint8, (3, H, W)) to detections."""
+        """Images (uint8, (3, H, W)) to detections."""
         ...
 
     def split(self, at: str, pictures: Sequence[Tensor]) -> SplitModel:
@@ -44,12 +44,12 @@ class Network(Protocol):
         ...
 
     def example(self, pictures: Sequence[Tensor]) -> Any:
-        """What the model itself is given of some pictures; noise for none."""
+        """Return what the model itself is given of some images; noise for none."""
         ...
 
 
 class _Head(nn.Module):
-    """Pictures to the cut's tensors, the pictures' sizes, and integers that follow from the network's input size."""
+    """Images to the cut's tensors, the images' sizes, and integers that follow from the network's input size."""
 
     def __init__(self, head: nn.Module, tensors: int) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class _Head(nn.Module):
 
 
 def _with_pictures(inner: SplitModel, head: _Head, tail: nn.Module, pictures: Sequence[Tensor]) -> SplitModel:
-    """Describe a split whose head takes pictures and sends their sizes, by the split of the network inside it."""
+    """Describe a split whose head takes images and sends their sizes, by the split of the network inside it."""
     values = head(pictures)
     return SplitModel.from_example(head, tail, values, at=inner.at, roles=inner.roles, how=inner.how, sends_sizes=True)
 
@@ -89,7 +89,7 @@ class TorchvisionNetwork:
         return resized(cast(nn.Module, self.model.transform), size)
 
     def whole(self) -> nn.Module:
-        """The detector on pixels."""
+        """Return the detector on pixels."""
         return _TorchvisionWhole(self.model)
 
     def split(self, at: str, pictures: Sequence[Tensor]) -> SplitModel:
@@ -100,12 +100,12 @@ class TorchvisionNetwork:
         return _with_pictures(inner, head, tail, pictures)
 
     def example(self, pictures: Sequence[Tensor]) -> list[Tensor]:
-        """A list of images with values from 0 to 1."""
+        """Return a list of images with values from 0 to 1."""
         return _floats(pictures) or default_images(self.model)
 
 
 def resized(transform: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width that torchvision's transform gives a picture in evaluation."""
+    """Height and width that torchvision's transform gives an image in evaluation."""
     rules = cast(Any, transform)
     return _resized(transform, size, rules.fixed_size, tuple(rules.min_size), rules.max_size)
 
@@ -154,7 +154,7 @@ class _TorchvisionTail(nn.Module):
         return [detector.backbone] + ([detector.head] if isinstance(getattr(detector, "head", None), nn.Module) else [])
 
     def forward(self, *crossed: Any, targets: Any = None) -> Any:
-        """The cut's tensors, sizes and further integers to detections, or with ``targets`` to the losses."""
+        """Return the cut's tensors, sizes and further integers to detections, or with ``targets`` to the losses."""
         tensors = [x for x in crossed if isinstance(x, Tensor)]
         numbers = crossed[len(tensors) :]
         count = len(tensors[0])
@@ -179,7 +179,7 @@ class UserNetwork:
 
     @property
     def input(self) -> str:
-        """That ``prepare`` makes it, and its size where pictures of two shapes come out alike."""
+        """That ``prepare`` makes it, and its size where images of two shapes come out alike."""
         shapes = {self.shape(_NOISE[1:]), self.shape(_NOISE[:0:-1])}
         channels = next(iter(shapes))[0]
         size = "x".join(map(str, shapes.pop())) if len(shapes) == 1 else f"{channels}xHxW"
@@ -201,7 +201,7 @@ class UserNetwork:
         return _with_pictures(inner, head, _UserTail(inner.tail, self.model), pictures)
 
     def example(self, pictures: Sequence[Tensor]) -> Tensor:
-        """Prepared; pictures must come out of it in one shape."""
+        """Prepared; images must come out of it in one shape."""
         generator = torch.Generator().manual_seed(0)
         noise = [torch.randint(0, 256, _NOISE, generator=generator, dtype=torch.uint8) for _ in range(2)]
         return protocol.prepared(self.model, [picture.to(_device(self.model)) for picture in pictures or noise])

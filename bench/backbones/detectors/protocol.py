@@ -15,10 +15,10 @@ _PARTS = ("boxes", "labels", "scores")
 
 
 def prepared(model: nn.Module, pictures: Sequence[Tensor]) -> Tensor:
-    """Pictures (3, H, W) to a batch (B, C, h, w).
+    """Images (3, H, W) to a batch (B, C, h, w).
 
     Raises:
-        UserError: ``prepare`` fails, or gives something else; pictures that it does not bring into one shape.
+        UserError: ``prepare`` fails, or gives something else; images that it does not bring into one shape.
     """
     with telling(model, "prepare"):
         made = [cast(Any, model).prepare(picture) for picture in pictures]
@@ -27,12 +27,12 @@ def prepared(model: nn.Module, pictures: Sequence[Tensor]) -> Tensor:
             raise _wrong(model, "prepare", "a float tensor (C, h, w)", one)
     if len({one.shape for one in made}) > 1:
         shapes = " and ".join(sorted({str(tuple(one.shape)) for one in made}))
-        raise UserError(f"{type(model).__name__}.prepare brings these pictures into several shapes: {shapes}")
+        raise UserError(f"{type(model).__name__}.prepare brings these images into several shapes: {shapes}")
     return torch.stack(made)
 
 
 def detections(model: nn.Module, raw: Any, sizes: Sequence[tuple[int, int]]) -> list[Found]:
-    """What ``forward`` returned to detections.
+    """Return what ``forward`` returned to detections.
 
     Raises:
         UserError: ``detections`` fails, or gives something else than it must.
@@ -40,7 +40,7 @@ def detections(model: nn.Module, raw: Any, sizes: Sequence[tuple[int, int]]) -> 
     with telling(model, "detections"):
         found = cast(Any, model).detections(raw, sizes)
     if not isinstance(found, list | tuple) or len(found) != len(sizes):
-        raise _wrong(model, "detections", f"a list with one dict for each of {len(sizes)} pictures", found)
+        raise _wrong(model, "detections", f"a list with one dict for each of {len(sizes)} images", found)
     for one in found:
         if not isinstance(one, dict) or not all(isinstance(one.get(part), Tensor) for part in _PARTS):
             raise _wrong(model, "detections", "dicts of tensors `boxes`, `labels` and `scores`", one)

@@ -23,7 +23,7 @@ class Network:
     Attributes:
         task: What it predicts.
         build: Makes it with random weights; takes the sweep's ``args``.
-        preprocessing: From a picture to the network's input; None for detectors, which prepare pictures themselves.
+        preprocessing: From an image to the network's input; None for detectors, which prepare images themselves.
         weights: The bundled weights, None where there are none.
         version: Raise it with every change of what the network computes for the same weights: it is in cells' keys.
     """

@@ -80,5 +80,5 @@ def _stage(inputs: int, outputs: int, stride: int, blocks: int) -> nn.Sequential
 
 
 def cifar_resnet(depth: int = 20, num_classes: int = 10) -> CifarResNet:
-    """A network of ``depth`` layers with random weights. Raises ValueError for a depth that is not 6n + 2."""
+    """Return a network of ``depth`` layers with random weights. Raises ValueError for a depth that is not 6n + 2."""
     return CifarResNet(depth, num_classes)

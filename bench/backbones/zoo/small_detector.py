@@ -64,7 +64,7 @@ class Features(nn.Module):
 
 
 def _separable(channels: int) -> list[nn.Module]:
-    """A 3 x 3 convolution of each channel by itself, then one over all channels."""
+    """Return a 3 x 3 convolution of each channel by itself, then one over all channels."""
     return [
         nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
         nn.BatchNorm2d(channels),
@@ -95,7 +95,7 @@ def _output(channels: int, bias: float) -> nn.Conv2d:
 
 
 def small_detector(num_classes: int = 13, stem: int = 16) -> FCOS:
-    """A detector with random weights, drawn from torch's generator; ``num_classes`` counts class 0, which is nothing.
+    """Build a detector with random weights from torch's generator; ``num_classes`` counts class 0, the background.
 
     It takes images (3, H, W) with values in [0, 1] and gives, for each, boxes (N, 4), labels (N,) and scores (N,).
     Labels are the synthetic dataset's category ids, from 1; its names are known where there are as many.

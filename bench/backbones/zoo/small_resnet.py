@@ -67,5 +67,5 @@ class SmallResNet(nn.Module):
 
 
 def small_resnet(num_classes: int = 12, stem: int = 16, widths: tuple[int, int, int, int] = WIDTHS) -> SmallResNet:
-    """A network with random weights, drawn from torch's generator; ``stem`` is conv1's number of channels."""
+    """Return a network with random weights, drawn from torch's generator; ``stem`` is conv1's number of channels."""
     return SmallResNet(num_classes, stem, widths)

@@ -142,7 +142,7 @@ def _coco_subset(
         dataset = coco.DATASET.load(coco.Options(root=folder, annotations=annotations), subset)
     except DataError as error:
         return SubsetReport(subset, str(folder), faults=[str(error)])
-    files = [dataset.folder / picture.file for picture in dataset.pictures]
+    files = [dataset.folder / entry.file for entry in dataset.images]
     total, faults = total_size(files)
     fact, damaged = decode_images(dataset, full)
     count = sum(map(len, dataset.annotated.values()))

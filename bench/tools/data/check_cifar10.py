@@ -74,12 +74,12 @@ def _subset(
     named = {key: user_file.relative_to(folder)} if user_file else {}
     try:
         kind = cifar10.Options.model_validate({"root": folder, **named})
-        dataset = cast(cifar10.Pictures, cifar10.DATASET.load(kind, subset))
+        dataset = cast(cifar10.LabelledImages, cifar10.DATASET.load(kind, subset))
     except DataError as error:
         return SubsetReport(subset, place, faults=[str(error)])
     if not len(dataset):
         return SubsetReport(subset, place, faults=["no images"])
-    labels = Counter(picture.label for picture in dataset.pictures)
+    labels = Counter(entry.label for entry in dataset.images)
     fact, damaged = decode_images(dataset, full)
     facts = [
         f"{len(dataset):,} images of {len(labels)} classes, {format_range(labels.values())} per class, "

@@ -79,7 +79,7 @@ def _fields(preprocessing: str) -> dict[str, Any]:
 
 
 def _inputs(backbone: Backbone) -> Iterator[str]:
-    """The network's input, and both sizes where timm tests weights at a larger size than they were trained at."""
+    """Yield the network's input, and both sizes where timm tests weights at a larger size than they were trained at."""
     yield f"input: {backbone.input}"
     if backbone.name.startswith("timm/"):
         test, train = (preprocessing_of(backbone.model, {}, at) for at in get_args(Resolution))

@@ -1,4 +1,4 @@
-"""Training examples: pictures, or what a frozen head makes of them, in memory where they fit.
+"""Training examples: images, or what a frozen head makes of them, in memory where they fit.
 
 An example is (pixels, index, version), or the tensors of its cut in place of the pixels; version 1 is mirrored. The
 index leads to the target, which distillation never asks for. Index and version stay on the host, where the target is.
@@ -37,7 +37,7 @@ class Examples:
         held_out: To choose the best epoch by.
         augment: Mirrors training examples at random, if any are to be.
         collate: Makes a batch of a list of examples; None where they are stacked.
-        head_runs: Where the examples are cuts, how many images the frozen head was run on; 0 where they are pictures.
+        head_runs: Where the examples are cuts, how many images the frozen head was run on; 0 where they are images.
     """
 
     train: TorchDataset[Any]
@@ -48,13 +48,13 @@ class Examples:
 
     @property
     def are_cuts(self) -> bool:
-        """Whether a frozen head's outputs stand for pictures."""
+        """Whether a frozen head's outputs stand for images."""
         return self.head_runs > 0
 
 
 @dataclass(frozen=True, slots=True)
 class FrozenHead:
-    """A head whose outputs may stand for pictures.
+    """A head whose outputs may stand for images.
 
     Attributes:
         module: The head.
@@ -69,9 +69,9 @@ class FrozenHead:
 
 @dataclass(frozen=True, slots=True)
 class Pictures(TorchDataset[tuple[Tensor, int, int]]):
-    """Pictures as (pixels, index, 0), decoded when asked for.
+    """Images as (pixels, index, 0), decoded when asked for.
 
-    With ``skip_unreadable``, the next readable picture stands for one that cannot be read.
+    With ``skip_unreadable``, the next readable image stands for one that cannot be read.
     """
 
     images: Dataset
@@ -97,10 +97,10 @@ class Pictures(TorchDataset[tuple[Tensor, int, int]]):
             return list(pool.map(self.__getitem__, indices))
 
     def in_memory(self, limit: int, show_progress: bool) -> TensorDataset | None:
-        """Return all pictures as tensors, or None where they differ in size or take more than ``limit`` bytes.
+        """Return all images as tensors, or None where they differ in size or take more than ``limit`` bytes.
 
         Raises:
-            ImageError: a picture cannot be read.
+            ImageError: an image cannot be read.
             TrainingError: none can be read.
         """
         first = self[0][0]
@@ -122,7 +122,7 @@ class Pictures(TorchDataset[tuple[Tensor, int, int]]):
 
 
 def of_pictures(data: TorchDataset[Any], flip: bool) -> Examples:
-    """Return examples that are pictures, mirrored at random with ``flip``."""
+    """Return examples that are images, mirrored at random with ``flip``."""
     train, held_out = _split(len(data))  # type: ignore[arg-type]
     return Examples(
         train=Subset(data, train),
@@ -139,7 +139,7 @@ def of_cuts(
     """Return examples that are a frozen head's outputs, which never change.
 
     Args:
-        data: The pictures.
+        data: The images.
         backbone: Makes batches of them.
         head: The frozen head.
         flip: Whether training examples have both versions, (N, 2, ...), of which each batch takes one at random.
@@ -188,7 +188,7 @@ def _choose_version(batch: tuple[Tensor, ...], random: torch.Generator) -> tuple
 
 
 def _mirror(batch: Any, random: torch.Generator) -> Any:
-    """Mirror each picture or not; pictures of several sizes come as a list."""
+    """Mirror each image or not; images of several sizes come as a list."""
     pixels, index, version = batch
     version = torch.randint(2, version.shape, generator=random)
     mirrored = [x.flip(-1) if yes else x for x, yes in zip(pixels, version.tolist(), strict=True)]
@@ -196,7 +196,7 @@ def _mirror(batch: Any, random: torch.Generator) -> Any:
 
 
 def _stack_or_list(items: Sequence[tuple[Tensor, int, int]]) -> tuple[Tensor | list[Tensor], Tensor, Tensor]:
-    """A batch of pictures: stacked where all have one size, else a list."""
+    """Return a batch of pictures: stacked where all have one size, else a list."""
     pixels, indices, versions = zip(*items, strict=True)
     one_size = all(x.shape == pixels[0].shape for x in pixels)
     return torch.stack(pixels) if one_size else list(pixels), torch.tensor(indices), torch.tensor(versions)

@@ -28,7 +28,7 @@ class Learner(nn.Module):
     Args:
         learning: What the method asks for; its unit is trained where it lies.
         place: The backbone's own head and tail.
-        pixels: Pixels of a training picture, on average.
+        pixels: Pixels of a training image, on average.
         loss: The distortion.
 
     Attributes:

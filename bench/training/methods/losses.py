@@ -67,7 +67,7 @@ def distill_classifier(batch: LossInputs) -> Measures:
 
 
 def detect(batch: LossInputs) -> Measures:
-    """The sum of the detector's own losses, which torchvision's detectors have.
+    """Return the sum of the detector's own losses, which torchvision's detectors have.
 
     Raises:
         MethodError: a user's detector, which has none.
@@ -80,7 +80,7 @@ def detect(batch: LossInputs) -> Measures:
 
 
 def distill_detector(batch: LossInputs) -> Measures:
-    """The error of the features, and of the outputs of the heads where the detector has one stage.
+    """Return the error of the features, and of the outputs of the heads where the detector has one stage.
 
     Raises:
         MethodError: a whole detector of two stages is to be trained, whose second stage would learn nothing from it.

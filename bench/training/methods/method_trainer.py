@@ -32,7 +32,7 @@ class TrainingInputs:
         backbone: The pretrained backbone.
         untrained: Returns the same backbone with random weights, by a seed.
         images: Opens the training images.
-        skip_unreadable: Whether another picture stands for one that cannot be read.
+        skip_unreadable: Whether another image stands for one that cannot be read.
     """
 
     task: str
@@ -161,7 +161,7 @@ class MethodTrainer:
 
 
 def _per_process(recipe: Recipe) -> Recipe:
-    """The recipe of each of several processes: together they take batches of the size that was asked for.
+    """Return the recipe of each of several processes: together they take batches of the size that was asked for.
 
     Raises:
         TrainingError: the batch cannot be divided evenly.

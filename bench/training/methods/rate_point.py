@@ -144,7 +144,7 @@ def _train(
 
 
 def _cut_step(data: TrainingData, head: FrozenHead) -> Step:
-    """The step for batches of a frozen head's outputs."""
+    """Return the step for batches of a frozen head's outputs."""
 
     def step(model: nn.Module, batch: Any) -> Measures:
         *cut, index, version = batch
@@ -156,7 +156,7 @@ def _cut_step(data: TrainingData, head: FrozenHead) -> Step:
 
 
 def _picture_step(data: TrainingData) -> Step:
-    """The step for batches of pictures; where they differ in size, the mean over groups that the head takes at once."""
+    """Return the step for batches of images; where sizes differ, the mean over groups that fit the head."""
 
     def step(model: nn.Module, batch: Any) -> Measures:
         pixels, index, version = batch
@@ -188,7 +188,7 @@ def _head_macs(head: FrozenHead, examples: Examples, data: TrainingData) -> int:
 
 
 def _without_single_images(data: TorchDataset[Any], batch: int) -> TorchDataset[Any]:
-    """The data without the last few, where they would leave a process a batch of one image: no batch norm can."""
+    """Return data without the last few, where a process would get a batch of one image: batch norm fails on it."""
     count = len(data)  # type: ignore[arg-type]
     rest = count % batch
     return Subset(data, range(count - rest)) if 0 < rest < 2 * distributed.world_size() and rest < count else data

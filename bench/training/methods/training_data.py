@@ -16,7 +16,7 @@ from splitbench.datasets.base import Dataset
 from splitbench.datasets.formats.boxes import DetectionDataset
 
 _EXAMPLE_IMAGES, _EXAMPLE_PIXELS = 32, 2_000_000
-"""Pictures in ``example``: fewer where they are large, since models are measured on it."""
+"""Images in ``example``: fewer where they are large, since models are measured on it."""
 
 
 class TrainingData:
@@ -26,14 +26,14 @@ class TrainingData:
         images: The dataset's training images.
         backbone: Makes pixels and batches of them.
         device: Where models run.
-        memory: Bytes that pictures may take, and examples of a split point again.
+        memory: Bytes that images may take, and examples of a split point again.
         show_progress: Whether decoding draws a bar.
-        skip_unreadable: Whether another picture stands for one that cannot be read.
+        skip_unreadable: Whether another image stands for one that cannot be read.
 
     Attributes:
-        example: A batch of a few pictures, as the head takes it.
+        example: A batch of a few images, as the head takes it.
         example_images: How many.
-        pixels: Pixels of a picture, the mean over the example.
+        pixels: Pixels of an image, the mean over the example.
 
     Raises:
         TrainingError: fewer than two images, or none that can be read.
@@ -75,16 +75,16 @@ class TrainingData:
         return all(x.shape == rows[0].shape for x in rows)
 
     def pictures(self, flip: bool) -> Examples:
-        """Return examples that are pictures, mirrored at random with ``flip``."""
+        """Return examples that are images, mirrored at random with ``flip``."""
         return of_pictures(self._pictures, flip)
 
     def cuts(self, head: FrozenHead, cut: tuple[Tensor, ...], flip: bool) -> Examples:
-        """Return examples that are a frozen head's outputs, or pictures where those would not fit into memory.
+        """Return examples that are a frozen head's outputs, or images where those would not fit into memory.
 
         Args:
             head: The frozen head.
             cut: What it makes of ``example``.
-            flip: Whether training sees mirrored pictures, too.
+            flip: Whether training sees mirrored images, too.
         """
         size = sum(x.nbytes for x in cut) // self.example_images * len(self.images) * (2 if flip else 1)
         if not self._one_size or size > self.memory:
@@ -100,7 +100,7 @@ class TrainingData:
 
     @torch.no_grad()
     def sizes(self, head: FrozenHead, batch: int) -> tuple[Any, ...]:
-        """Return the sizes that a head sends for a batch of so many pictures, which all have one size."""
+        """Return the sizes that a head sends for a batch of so many images, which all have one size."""
         if not head.sizes:
             return ()
         if batch not in self._sizes:

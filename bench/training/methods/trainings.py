@@ -116,7 +116,7 @@ def write_learning_curve(run: Path, cell: Cell, report: Mapping[str, Any], seeds
 
 
 def _is_history(content: object) -> bool:
-    """Whether it is a learning curve: rows of numbers."""
+    """Return whether it is a learning curve: rows of numbers."""
     return isinstance(content, list) and all(
         isinstance(row, dict) and all(isinstance(value, int | float) for value in row.values()) for row in content
     )

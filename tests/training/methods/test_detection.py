@@ -57,7 +57,7 @@ def test_what_is_learned_by_the_detectors_loss_and_what_without_labels(tmp_path,
     ]
     code, table = run(tmp_path, backbone % at, methods)
     *trained, last = [(row["status"], row["train_images"]) for row in table]
-    assert trained == [("ok", "10"), ("ok", "5"), ("ok", "5")], "of six pictures one is held out"
+    assert trained == [("ok", "10"), ("ok", "5"), ("ok", "5")], "of six images one is held out"
     if backbone is RCNN:
         assert (code, last) == (1, ("failed", ""))
         assert "cannot train a two-stage detector's second stage: set `distortion: task`" in table[3]["reason"]

@@ -253,7 +253,7 @@ def test_pictures_of_another_dataset_teach_without_labels(sweep, photographs, tm
 @pytest.mark.parametrize("choice", ["fail", "skip"])
 def test_an_unreadable_training_picture_fails_or_another_stands_for_it(sweep, photographs, tmp_path, choice):
     broken = sorted((photographs / "train" / "images").iterdir())[2]
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     text = (PHOTOGRAPHS % "train").replace("root: val,", f"root: val, unreadable: {choice},")
     sweep.write_text(text.replace("lmbda: [1]", "lmbda: [1], epochs: 1, restore_epochs: 0, batch_size: 4"))
     out = tmp_path / "out"

@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms
 
 MOST = 100
-"""Boxes kept in a picture: COCO counts no more."""
+"""Boxes kept in an image: COCO counts no more."""
 
 
 def flattened(maps: Sequence[Tensor]) -> Tensor:
@@ -16,7 +16,7 @@ def flattened(maps: Sequence[Tensor]) -> Tensor:
 
 
 def cells(maps: Sequence[Tensor], strides: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Each cell's (column, row) and its stride in pixels, in the order of ``flattened``: (cells, 2) and (cells, 1)."""
+    """Return cells' (column, row) and strides in pixels, in the order of ``flattened``: (cells, 2), (cells, 1)."""
     places, sizes = [], []
     for level, stride in zip(maps, strides, strict=True):
         height, width = level.shape[-2:]
@@ -34,11 +34,11 @@ def chosen(
     """Non-maximum suppression within each class, then the ``MOST`` likeliest boxes, likeliest first.
 
     Args:
-        boxes: Corners x1, y1, x2, y2 in the picture's pixels, (N, 4).
+        boxes: Corners x1, y1, x2, y2 in the image's pixels, (N, 4).
         scores: (N,), from 0 to 1.
         labels: Class indices from 0, (N,).
         overlap: Of two boxes whose intersection over union is above it, the less likely one is left out.
-        size: The picture's height and width, to which boxes are clipped.
+        size: The image's height and width, to which boxes are clipped.
         categories: Class index to category id.
 
     Returns:

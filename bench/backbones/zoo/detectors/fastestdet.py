@@ -1,6 +1,6 @@
 """FastestDet (Ma 2022): a slim ShuffleNetV2, one map of all scales, and one box per cell.
 
-    picture 3 x 352 x 352 -> backbone.first_conv 24 x 176 x 176 -> maximum 24 x 88 x 88 -> stage2 48 x 44 x 44
+    image 3 x 352 x 352 -> backbone.first_conv 24 x 176 x 176 -> maximum 24 x 88 x 88 -> stage2 48 x 44 x 44
                           -> stage3 96 x 22 x 22 -> stage4 192 x 11 x 11
 
 The three stages' outputs are brought to stage3's size and joined; SPP mixes them.
@@ -24,7 +24,7 @@ _OBJECTNESS = 0.6  # a score is objectness ** 0.6 * probability ** 0.4
 def _conv(
     inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, relu: bool = True
 ) -> list[nn.Module]:
-    """The layers of a convolution with batch norm."""
+    """Return the layers of a convolution with batch norm."""
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
@@ -164,10 +164,10 @@ class FastestDet(nn.Module):
         return out
 
     def detections(self, raw: Tensor, sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """Per picture boxes x1, y1, x2, y2 (K, 4) in its own pixels, scores (K,) and category ids (K,).
+        """Per image boxes x1, y1, x2, y2 (K, 4) in its own pixels, scores (K,) and category ids (K,).
 
-        ``sizes``: the pictures' heights and widths. A cell tells its likeliest class alone; a box's centre lies at most
-        one cell away, and its width and height are fractions of the picture's.
+        ``sizes``: the images' heights and widths. A cell tells its likeliest class alone; a box's centre lies at most
+        one cell away, and its width and height are fractions of the image's.
         """
         places, _ = cells([raw], [STRIDE])
         rows, columns = raw.shape[-2:]

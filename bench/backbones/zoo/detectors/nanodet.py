@@ -1,6 +1,6 @@
 """NanoDet-m (RangiLyu 2020): ShuffleNetV2 1.0x, a pyramid of 96 channels, and heads without objectness.
 
-    picture 3 x 320 x 320 -> backbone.conv1 24 x 160 x 160 -> maximum 24 x 80 x 80 -> stage2 116 x 40 x 40
+    image 3 x 320 x 320 -> backbone.conv1 24 x 160 x 160 -> maximum 24 x 80 x 80 -> stage2 116 x 40 x 40
                           -> stage3 232 x 20 x 20 -> stage4 464 x 10 x 10
 
 The pyramid joins the outputs of all three stages. A box's four distances are distributions over 0 to 7 strides (Li et
@@ -144,9 +144,9 @@ class NanoDet(nn.Module):
         return fine, middle, coarse
 
     def detections(self, raw: tuple[Tensor, ...], sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """Per picture boxes x1, y1, x2, y2 (K, 4) in its own pixels, scores (K,) and category ids (K,).
+        """Per image boxes x1, y1, x2, y2 (K, 4) in its own pixels, scores (K,) and category ids (K,).
 
-        ``sizes``: the pictures' heights and widths. A cell tells every class above the score. Its distances to the
+        ``sizes``: the images' heights and widths. A cell tells every class above the score. Its distances to the
         four sides are the means of their distributions.
         """
         places, strides = cells(raw, STRIDES)

@@ -1,4 +1,4 @@
-"""A picture of any size into the square that a detector sees, and its boxes back."""
+"""An image of any size into the square that a detector sees, and its boxes back."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Placement(NamedTuple):
-    """Where a picture lies in a detector's input: its scale, its size there and its upper left corner, in pixels."""
+    """Where an image lies in a detector's input: its scale, its size there and its upper left corner, in pixels."""
 
     scale: float
     height: int
@@ -17,12 +17,12 @@ class Placement(NamedTuple):
     left: int
 
     def back(self, boxes: Tensor) -> Tensor:
-        """Boxes (N, 4) as corners x1, y1, x2, y2: from the input's pixels to the picture's."""
+        """Boxes (N, 4) as corners x1, y1, x2, y2: from the input's pixels to the image's."""
         return (boxes - boxes.new_tensor([self.left, self.top, self.left, self.top])) / self.scale
 
 
 def placement(height: int, width: int, side: int, centred: bool) -> Placement:
-    """The largest picture of the same ratio in a square of ``side`` pixels, centred or in the upper left corner."""
+    """Fit an image into a square of ``side`` pixels, keeping its ratio, centred or in the upper left corner."""
     scale = min(side / width, side / height)
     inner_height, inner_width = max(1, int(height * scale)), max(1, int(width * scale))
     top, left = ((side - inner_height) // 2, (side - inner_width) // 2) if centred else (0, 0)

@@ -1,6 +1,6 @@
 """YOLOX-nano (Ge et al. 2021): a CSP backbone of depthwise convolutions, a path aggregation neck, decoupled heads.
 
-    picture 3 x 416 x 416 -> backbone.stem 16 x 208 x 208 -> dark2 32 x 104 x 104 -> dark3 64 x 52 x 52
+    image 3 x 416 x 416 -> backbone.stem 16 x 208 x 208 -> dark2 32 x 104 x 104 -> dark3 64 x 52 x 52
                           -> dark4 128 x 26 x 26 -> dark5 256 x 13 x 13
 
 The neck needs the outputs of dark3, dark4 and dark5. Batch norm is folded into the convolutions.
@@ -123,7 +123,7 @@ class Neck(nn.Module):
         self.n4 = CrossStage(256, 256, 1, shortcut=False)
 
     def forward(self, dark3: Tensor, dark4: Tensor, dark5: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The backbone's maps to maps of the same sizes, of 64, 128 and 256 channels."""
+        """Return the backbone's maps to maps of the same sizes, of 64, 128 and 256 channels."""
         coarse = self.lat0(dark5)
         middle = self.red1(self.p4(torch.cat((F.interpolate(coarse, scale_factor=2.0), dark4), 1)))
         fine = self.p3(torch.cat((F.interpolate(middle, scale_factor=2.0), dark3), 1))
@@ -174,9 +174,9 @@ class YoloxNano(nn.Module):
         return fine, middle, coarse
 
     def detections(self, raw: tuple[Tensor, ...], sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """Per picture boxes x1, y1, x2, y2 (K, 4) in its own pixels, scores (K,) and category ids (K,).
+        """Per image boxes x1, y1, x2, y2 (K, 4) in its own pixels, scores (K,) and category ids (K,).
 
-        ``sizes``: the pictures' heights and widths. A cell tells its likeliest class alone; a score is the product of
+        ``sizes``: the images' heights and widths. A cell tells its likeliest class alone; a score is the product of
         objectness and the class's probability.
         """
         places, strides = cells(raw, STRIDES)
