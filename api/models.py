@@ -71,9 +71,9 @@ def points(model: nn.Module, example: Any) -> pd.DataFrame:
         UserError: The model cannot be traced.
     """
     columns = ("shapes", "elements", "bytes", "macs_head", "macs_tail", "parameters_head", "parameters_tail")
-    found = split_points(model, example)
-    rows = [[getattr(point, column) for column in columns] for point in found]
-    return pd.DataFrame(rows, columns=list(columns), index=pd.Index([point.name for point in found], name="split"))
+    listed = split_points(model, example)
+    rows = [[getattr(point, column) for column in columns] for point in listed]
+    return pd.DataFrame(rows, columns=list(columns), index=pd.Index([point.name for point in listed], name="split"))
 
 
 @dataclass(frozen=True)

@@ -119,8 +119,8 @@ def plot(
         rows = rows if value is None else rows[rows[column] == value]
         names = sorted(set(rows[column]))
         if len(names) != 1:
-            there = f"there are {', '.join(names)}" if names else f"there is none called {value!r}"
-            raise UserError(f"one figure shows one {column}, and {there}: choose one by {column}=...")
+            choices = f"there are {', '.join(names)}" if names else f"there is none called {value!r}"
+            raise UserError(f"one figure shows one {column}, and {choices}: choose one by {column}=...")
     reasons: list[str] = []
     with drawing():
         pages = {page.name.partition("_")[0]: page.figure for page in figures.pages(rows, reasons.append)}

@@ -28,11 +28,11 @@ from torch import Tensor, nn
 
 from splitbench.methods import base
 from splitbench.methods.base import Context, Deployment, MethodError, TensorSpec
-from splitbench.methods.coding import linear, picture_files, quantizer
+from splitbench.methods.coding import image_files, linear, quantizer
 from splitbench.methods.coding.byte_maps import LevelMaps, Maps, MapsCodec
 from splitbench.methods.coding.channels import channels_in_front
 from splitbench.methods.coding.layout import map_shape
-from splitbench.methods.coding.maps_coders import PicturedMaps
+from splitbench.methods.coding.maps_coders import TiledMaps
 from splitbench.methods.coding.quantizer import Quantizer
 
 _BITS = 8
@@ -50,7 +50,7 @@ class Settings(base.Settings):
 
     @model_validator(mode="after")
     def _possible(self) -> "Settings":
-        if needed := picture_files.missing(self.format):
+        if needed := image_files.missing(self.format):
             raise ValueError(needed)
         return self
 
@@ -80,7 +80,7 @@ def _deploy(settings: Any, context: Context) -> Deployment:
     fitted = Quantizer.fit(scaling, context)
     orders = _similar(fitted, context) if settings.order == "similar" else []
     stored = fitted.stored() | {f"order.{index}": order for index, order in enumerate(orders)}
-    coder = PicturedMaps(settings.format, "grid", _options(settings))
+    coder = TiledMaps(settings.format, "grid", _options(settings))
     codec = MapsCodec(_OrderedMaps(fitted, orders), coder)
     return Deployment(context.head, codec, context.tail, stored, stored)
 

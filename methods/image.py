@@ -21,8 +21,8 @@ from pydantic import Field, model_validator
 
 from splitbench.methods import base
 from splitbench.methods.base import Bitstream, Context, Cut, Deployment, MethodError, Specs
-from splitbench.methods.coding import picture_files
-from splitbench.methods.coding.picture_files import JPEG_END, Format, Picture
+from splitbench.methods.coding import image_files
+from splitbench.methods.coding.image_files import JPEG_END, Format, Pixels
 
 Subsampling = Literal["4:4:4", "4:2:0"]
 
@@ -39,7 +39,7 @@ class Settings(base.Settings):
     def _possible(self) -> "Settings":
         if self.format != "jpeg" and (self.header != "sent" or self.subsampling != "4:2:0"):
             raise ValueError("`header: shared` and `subsampling` are for `format: jpeg` only")
-        if needed := picture_files.missing(self.format):
+        if needed := image_files.missing(self.format):
             raise ValueError(needed)
         return self
 
@@ -73,19 +73,19 @@ class _Codec:
         self._headers: dict[tuple[int, int], bytes] = {}
 
     def encode(self, cut: Cut) -> list[Bitstream]:
-        (pictures,) = cut
-        return [self._encode(picture) for picture in pictures.permute(0, 2, 3, 1).cpu().numpy()]
+        (images,) = cut
+        return [self._encode(image) for image in images.permute(0, 2, 3, 1).cpu().numpy()]
 
-    def _encode(self, picture: Picture) -> Bitstream:
-        data = self._file(picture)
+    def _encode(self, image: Pixels) -> Bitstream:
+        data = self._file(image)
         if self.settings.header == "sent":
-            return Bitstream(data, *picture_files.overhead(data, self.settings.format))
-        header = self._header(picture.shape[0], picture.shape[1])
+            return Bitstream(data, *image_files.overhead(data, self.settings.format))
+        header = self._header(image.shape[0], image.shape[1])
         if not data.startswith(header) or not data.endswith(JPEG_END):
             raise MethodError("this Pillow writes JPEG headers that depend on the image: use `header: sent`")
         return Bitstream(data[len(header) : -len(JPEG_END)])
 
-    def _file(self, picture: Picture) -> bytes:
+    def _file(self, image: Pixels) -> bytes:
         quality = self.settings.quality
         options: dict[str, Any] = {"quality": quality}
         if self.settings.format == "png":
@@ -94,25 +94,25 @@ class _Codec:
             options |= {"method": 6}
         elif self.settings.format == "jpeg":  # fitted tables and their scan are smaller, unless tables cost nothing
             options |= {"subsampling": self.settings.subsampling, "optimize": self.settings.header == "sent"}
-        return picture_files.write(picture, self.settings.format, **options)
+        return image_files.write(image, self.settings.format, **options)
 
     def _header(self, height: int, width: int) -> bytes:
         """Return all bytes before the scan of any JPEG of this size and quality."""
         if (height, width) not in self._headers:
             data = self._file(np.zeros((height, width, 3), np.uint8))
-            self._headers[height, width] = data[: picture_files.jpeg_segments(data)[0]]
+            self._headers[height, width] = data[: image_files.jpeg_segments(data)[0]]
         return self._headers[height, width]
 
     def decode(self, streams: Sequence[bytes], specs: Specs) -> Cut:
         (spec,) = specs
         _, height, width = spec.shape
-        pictures = [self._decode(data, height, width) for data in streams]
-        return (torch.stack(pictures) if pictures else torch.zeros(0, *spec.shape, dtype=spec.dtype),)
+        images = [self._decode(data, height, width) for data in streams]
+        return (torch.stack(images) if images else torch.zeros(0, *spec.shape, dtype=spec.dtype),)
 
     def _decode(self, data: bytes, height: int, width: int) -> torch.Tensor:
         if self.settings.header == "shared":
             data = self._header(height, width) + data + JPEG_END
-        pixels = picture_files.read(data, self.settings.format, (height, width, 3))
+        pixels = image_files.read(data, self.settings.format, (height, width, 3))
         return torch.from_numpy(pixels).permute(2, 0, 1)
 
 

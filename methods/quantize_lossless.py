@@ -29,15 +29,15 @@ from pydantic import Field, model_validator
 
 from splitbench.methods import base
 from splitbench.methods.base import Context, Deployment
-from splitbench.methods.coding import compressors, picture_files, quantizer
+from splitbench.methods.coding import compressors, image_files, quantizer
 from splitbench.methods.coding.byte_maps import LevelMaps, MapsCodec, MapsCoder, ValueMaps
 from splitbench.methods.coding.channels import channels_in_front
-from splitbench.methods.coding.maps_coders import CompressedMaps, PicturedMaps
+from splitbench.methods.coding.maps_coders import CompressedMaps, TiledMaps
 from splitbench.methods.coding.packing import Packing
 from splitbench.methods.coding.quantizer import Quantizer
 
 _FLOATS = {16: torch.float16, 32: torch.float32}
-_PICTURES = ("png", "webp", "jpeg-xl")
+_IMAGE_CODERS = ("png", "webp", "jpeg-xl")
 _PNG_PACKS = 4  # bits at most
 
 
@@ -57,9 +57,9 @@ class Settings(quantizer.Settings):
             getattr(self, key) != type(self).model_fields[key].default for key in quantized
         ):
             raise ValueError(f"with `bits: {self.bits}` nothing is quantized: leave out {', '.join(sorted(quantized))}")
-        if self.coder in _PICTURES and self.packing != "packed":
+        if self.coder in _IMAGE_CODERS and self.packing != "packed":
             raise ValueError("`packing` is for `coder: zlib`, `zstd`, `xz` and `bz2`: an image has a byte for a level")
-        if needed := compressors.missing(self.coder) or picture_files.missing(self.coder):
+        if needed := compressors.missing(self.coder) or image_files.missing(self.coder):
             raise ValueError(needed)
         return self
 
@@ -90,7 +90,7 @@ class QuantizeLossless:
 
 def _deploy(settings: Any, context: Context) -> Deployment:
     if settings.bits in _FLOATS:
-        shuffled = settings.coder in _PICTURES or settings.packing == "planes"
+        shuffled = settings.coder in _IMAGE_CODERS or settings.packing == "planes"
         codec = MapsCodec(ValueMaps(_FLOATS[settings.bits], shuffled), _coder(settings, 8, "packed"))
         return Deployment(context.head, codec, context.tail)
     fitted = Quantizer.fit(settings, context)
@@ -103,11 +103,11 @@ def _coder(settings: Settings, bits: int, packing: Packing) -> MapsCoder:
     """Return the coder for maps of so many bits, with what made the fewest bytes of photographs' feature maps."""
     if settings.coder == "png":  # zlib's strategy 1 passes over matches of a few bytes
         packed = {"bits": bits} if bits <= _PNG_PACKS else {}
-        return PicturedMaps("png", "rows", {"compress_level": 9, "compress_type": 1} | packed)
+        return TiledMaps("png", "rows", {"compress_level": 9, "compress_type": 1} | packed)
     if settings.coder == "webp":  # `quality` is the effort, of which more costs 50 times the time for 1 % of the bytes
-        return PicturedMaps("webp", "columns", {"lossless": True, "quality": 75, "method": 6})
+        return TiledMaps("webp", "columns", {"lossless": True, "quality": 75, "method": 6})
     if settings.coder == "jpeg-xl":
-        return PicturedMaps("jpeg-xl", "grid", {"lossless": True, "effort": 7})
+        return TiledMaps("jpeg-xl", "grid", {"lossless": True, "effort": 7})
     return CompressedMaps(settings.coder, bits, packing)
 
 

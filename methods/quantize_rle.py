@@ -96,8 +96,8 @@ class _Codec:
         ends = self.quantizer.ends_of(x, index)
         symbols = linear.fold(self.quantizer.levels(x, ends), ends, self.settings.top).flatten(1)
         return [
-            Bitstream(side + code, len(side) + told, zero_runs.FRAMING_BYTES)
-            for side, (code, told) in zip(self.quantizer.sent(ends, len(x)), self._codes(symbols), strict=True)
+            Bitstream(side + code, len(side) + header, zero_runs.FRAMING_BYTES)
+            for side, (code, header) in zip(self.quantizer.sent(ends, len(x)), self._codes(symbols), strict=True)
         ]
 
     def _codes(self, symbols: Tensor) -> list[tuple[bytes, int]]:

@@ -16,7 +16,7 @@ from splitbench.datasets.base import Dataset
 
 @dataclass(frozen=True)
 class Classifier:
-    """A backbone that tells classes, and its preprocessing."""
+    """A classifier as a backbone, with its preprocessing."""
 
     name: str
     model: nn.Module
@@ -42,7 +42,7 @@ class Classifier:
         return self.preprocessing.pixels(image)
 
     def group(self, dataset: Dataset, index: int) -> Hashable:
-        """Return all images are in one."""
+        """Batch all images together."""
         return None
 
     def together(self, images: Sequence[Tensor]) -> Tensor:
@@ -76,16 +76,16 @@ class Classifier:
         inner = split(self.model, at, normalize(example))
         return replace(inner, head=_Normalized(normalize, inner.head))
 
-    def example(self, pictures: Sequence[Image.Image] = ()) -> Tensor:
+    def example(self, images: Sequence[Image.Image] = ()) -> Tensor:
         """Return what the model itself is given of some images, normalized; noise of their size for none."""
-        if not pictures:
+        if not images:
             noise, size = default_example(self.model), self.preprocessing.size
             if size is None or size == noise.shape[-2:]:
                 return noise
             generator = torch.Generator().manual_seed(0)
             return torch.randn(*noise.shape[:2], *size, generator=generator).to(noise)
         batch: Tensor = Normalize(self.preprocessing.mean, self.preprocessing.std)(
-            self.together([self.pixels(picture) for picture in pictures])
+            self.together([self.pixels(image) for image in images])
         )
         return batch
 

@@ -1,4 +1,4 @@
-"""Pretrained weights by name: which file in a folder stands for them, and what torchvision knows of its own."""
+"""Pretrained weights by name: which file in a folder stands for them, and what torchvision knows of its weights."""
 
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,9 @@ def file_of(name: str, short: str, weights: str, folder: Path | None) -> Path | 
 
 def file_names(name: str, short: str, weights: str) -> list[str]:
     """Return a file's possible names: the model's, or the one of torchvision's hub, first where it was named."""
-    own = [f"{short}{suffix}" for suffix in weight_files.SUFFIXES]
+    names = [f"{short}{suffix}" for suffix in weight_files.SUFFIXES]
     hub = [of_torchvision(short, weights).url.rpartition("/")[2]] if name == f"torchvision/{short}" else []
-    return [*own, *hub] if weights == DEFAULT else [*hub, *own]
+    return [*names, *hub] if weights == DEFAULT else [*hub, *names]
 
 
 def unknown(name: str, weights: str, instead: str) -> UserError:
@@ -59,7 +59,7 @@ def missing(name: str, short: str) -> UserError:
 
 
 def of_torchvision(name: str, weights: str) -> Any:
-    """Return what torchvision tells of a model's weights. Raises UserError for weights that it does not have."""
+    """Return torchvision's metadata of a model's weights. Raises UserError for weights that it does not have."""
     kinds = torchvision.models.get_model_weights(name)
     if weights == DEFAULT:
         return kinds.DEFAULT

@@ -110,7 +110,7 @@ class Preprocessing(BaseModel):
 
     def _padded(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
         """Fill up with the mean colour where the image was to be contained."""
-        height, width = (max(0, side - there) for side, there in zip(size, (image.height, image.width), strict=True))
+        height, width = (max(0, side - length) for side, length in zip(size, (image.height, image.width), strict=True))
         if not self._contains or not (height or width):
             return image
         border = [width // 2, height // 2, (width + 1) // 2, (height + 1) // 2]

@@ -3,7 +3,7 @@
 One's own are named by import path, ``my_package.my_module:factory`` (:mod:`splitbench.bench.backbones.user_models`).
 
 A backbone comes with its own preprocessing: that of torchvision's weights, of timm's data configuration at the size
-that timm tests at, or of the registry of the networks that come along (:mod:`splitbench.bench.backbones.zoo`). A sweep
+that timm tests at, or of the registry of the bundled networks (:mod:`splitbench.bench.backbones.zoo`). A sweep
 may replace single fields.
 """
 
@@ -58,7 +58,7 @@ class Backbone(Protocol):
 
     @property
     def category_names(self) -> Mapping[int, str]:
-        """The ids of the categories that a detector can tell, with their names, empty where not known; else nothing."""
+        """The ids of a detector's categories with their names, empty where unknown; nothing for classifiers."""
         ...
 
     @property
@@ -108,7 +108,7 @@ class Backbone(Protocol):
         """
         ...
 
-    def example(self, pictures: Sequence[Image.Image] = ()) -> Any:
+    def example(self, images: Sequence[Image.Image] = ()) -> Any:
         """Return what the model itself is given of some images; noise of its usual size for none."""
         ...
 
@@ -220,7 +220,7 @@ SOURCES: Mapping[str, Source] = {
 
 
 def check_name(name: str) -> None:
-    """Raise UserError for a name that no source knows. Import paths pass: only importing tells, and that runs code."""
+    """Raise UserError for a name that no source knows. Import paths pass: checking them would run code."""
     if user_code.is_import_path(name):
         return
     source, _, model = name.partition("/")
@@ -234,13 +234,13 @@ def check_name(name: str) -> None:
 
 
 def task_of(name: str) -> Task | None:
-    """Return what a network that comes along is for; None for others, of which only building them tells."""
+    """Return the task of a bundled network; None for others, which must be built to know it."""
     source, _, short = name.partition("/")
     return NETWORKS[short].task if source == "splitbench" else None
 
 
 def version_of(name: str) -> int:
-    """Return the version of what a backbone computes: that of a network that comes along, 1 for all others."""
+    """Return the version of what a backbone computes: that of a bundled network, 1 for all others."""
     source, _, short = name.partition("/")
     return NETWORKS[short].version if source == "splitbench" else 1
 
@@ -259,9 +259,9 @@ def _at_training_resolution(name: str, model: nn.Module, args: dict[str, Any]) -
     return timm_config.preprocessing_of(model, args, "train")
 
 
-def _changed(name: str, own: Preprocessing, overrides: dict[str, Any]) -> Preprocessing:
-    chosen = own.changed(overrides)
-    if chosen.has_border and not own.has_border:
+def _changed(name: str, default: Preprocessing, overrides: dict[str, Any]) -> Preprocessing:
+    chosen = default.changed(overrides)
+    if chosen.has_border and not default.has_border:
         raise UserError(
             f"{name}: preprocessing: the crop is larger than what it is cut from, so that images get a black border "
             f"({chosen}): give both, `resize` and `crop`"
@@ -303,9 +303,9 @@ def build(
             if not download:
                 raise UserError(f"{name}: it cannot be built ({error})") from None
             reason = (str(error) or type(error).__name__).splitlines()[0]
-            there = " or ".join(named_weights.file_names(name, short, weights))
+            files = " or ".join(named_weights.file_names(name, short, weights))
             raise UserError(
-                f"{name}: its weights could not be downloaded ({reason}). Without internet, put {there} into a folder "
+                f"{name}: its weights could not be downloaded ({reason}). Without internet, put {files} into a folder "
                 "and give it by WEIGHTS= (--weights)"
             ) from None
     if path is not None:

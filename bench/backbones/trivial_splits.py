@@ -18,20 +18,20 @@ UNUSED = -1.0
 """The score of a row without a box."""
 
 
-def sizes_of(pictures: Sequence[Tensor]) -> list[int]:
+def sizes_of(images: Sequence[Tensor]) -> list[int]:
     """Return the height and width of each image, one after the other."""
-    return [int(side) for picture in pictures for side in picture.shape[-2:]]
+    return [int(side) for image in images for side in image.shape[-2:]]
 
 
-class PicturesHead(nn.Module):
-    """Nothing runs on the device: each image is a cut of its own, since sizes differ."""
+class ImagesHead(nn.Module):
+    """Nothing runs on the device: each image is a separate cut, since sizes differ."""
 
-    def forward(self, pictures: Sequence[Tensor]) -> tuple[Any, ...]:
+    def forward(self, images: Sequence[Tensor]) -> tuple[Any, ...]:
         """Return one tensor (1, 3, H, W) per image, then the sizes."""
-        return (*(picture[None] for picture in pictures), *sizes_of(pictures))
+        return (*(image[None] for image in images), *sizes_of(images))
 
 
-class PicturesTail(nn.Module):
+class ImagesTail(nn.Module):
     """The whole detector."""
 
     def __init__(self, whole: nn.Module) -> None:
@@ -39,9 +39,9 @@ class PicturesTail(nn.Module):
         self.whole = whole
 
     def forward(self, *crossed: Any) -> list[Found]:
-        """Map what :class:`PicturesHead` returned to detections."""
-        found: list[Found] = self.whole([picture[0] for picture in crossed if isinstance(picture, Tensor)])
-        return found
+        """Map what :class:`ImagesHead` returned to detections."""
+        detections: list[Found] = self.whole([image[0] for image in crossed if isinstance(image, Tensor)])
+        return detections
 
 
 class WholeHead(nn.Module):
@@ -63,20 +63,20 @@ class BoxesHead(WholeHead):
         super().__init__(whole)
         self.most = most
 
-    def forward(self, pictures: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def forward(self, images: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Map images to boxes (B, most, 4), labels (B, most) and scores (B, most)."""
-        rows = [self._padded(found) for found in to_float32(self.whole(pictures))]
+        rows = [self._padded(detections) for detections in to_float32(self.whole(images))]
         return tuple(torch.stack([row[name] for row in rows]) for name in BOX_ROLES)
 
-    def _padded(self, found: Found) -> Found:
-        if len(found["scores"]) > self.most:
-            kept = found["scores"].argsort(descending=True, stable=True)[: self.most].sort().values
-            found = {name: found[name][kept] for name in BOX_ROLES}
-        room = self.most - len(found["scores"])
+    def _padded(self, detections: Found) -> Found:
+        if len(detections["scores"]) > self.most:
+            kept = detections["scores"].argsort(descending=True, stable=True)[: self.most].sort().values
+            detections = {name: detections[name][kept] for name in BOX_ROLES}
+        room = self.most - len(detections["scores"])
         return {
-            "boxes": nn.functional.pad(found["boxes"], (0, 0, 0, room)),
-            "labels": nn.functional.pad(found["labels"], (0, room)),
-            "scores": nn.functional.pad(found["scores"], (0, room), value=UNUSED),
+            "boxes": nn.functional.pad(detections["boxes"], (0, 0, 0, room)),
+            "labels": nn.functional.pad(detections["labels"], (0, room)),
+            "scores": nn.functional.pad(detections["scores"], (0, room), value=UNUSED),
         }
 
 

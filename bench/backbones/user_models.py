@@ -2,7 +2,7 @@
 
 What the path names is called with the sweep's ``args`` and returns an ``nn.Module``: a detector as
 :mod:`splitbench.bench.backbones.detectors` describes it, or a classifier of images (B, 3, H, W), whose preprocessing
-must be told, in the sweep or by an attribute of the model's:
+must be given, in the sweep or by an attribute of the model:
 
     class Small(nn.Module):
         preprocessing = {"resize": None, "crop": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
@@ -31,14 +31,14 @@ _NEEDED = ("resize", "crop", "mean", "std")
 
 
 def find(name: str) -> Callable[..., Any]:
-    """Return what makes the model. Raises UserError where nothing of that name can be imported and called."""
+    """Return what makes the model. Raises UserError where no such name can be imported and called."""
     return user_code.imported(name, _callable)
 
 
-def _callable(found: Any, name: str) -> Callable[..., Any]:
-    if isinstance(found, nn.Module) or not callable(found):
-        raise UserError(f"{name} is of type {type(found).__name__}, not a function or class that makes a model")
-    factory: Callable[..., Any] = found
+def _callable(made: Any, name: str) -> Callable[..., Any]:
+    if isinstance(made, nn.Module) or not callable(made):
+        raise UserError(f"{name} is of type {type(made).__name__}, not a function or class that makes a model")
+    factory: Callable[..., Any] = made
     return factory
 
 
@@ -49,7 +49,7 @@ def build(
 
     Raises:
         UserError: the factory makes no model of ``args``, or one that cannot be cut, stored or run; or the
-            preprocessing is not told.
+            preprocessing is not given.
     """
     try:
         model = factory(**args)
@@ -101,14 +101,14 @@ def _is_plain(value: object) -> bool:
 
 
 def _preprocessing(name: str, model: nn.Module, overrides: dict[str, Any]) -> Preprocessing:
-    own = getattr(model, "preprocessing", {})
-    if not isinstance(own, Mapping):
-        raise UserError(f"{name}: its attribute `preprocessing` is of type {type(own).__name__}, not a dict")
-    fields = dict(own) | overrides
+    given = getattr(model, "preprocessing", {})
+    if not isinstance(given, Mapping):
+        raise UserError(f"{name}: its attribute `preprocessing` is of type {type(given).__name__}, not a dict")
+    fields = dict(given) | overrides
     missing = [field for field in _NEEDED if field not in fields]
     if missing:
         raise UserError(
-            f"{name}: how its input is made is not told: {', '.join(missing)} missing. Give them in the sweep (to "
+            f"{name}: how its input is made is not given: {', '.join(missing)} missing. Give them in the sweep (to "
             f"`splitbench splits`, by --preprocessing), {_example(model)}, or as the model's attribute `preprocessing`"
         )
     try:

@@ -166,8 +166,8 @@ class Store:
             renewed = {(row["backbone"], row.get("method")) for row in rows}
             others = [row for row in before if (row["backbone"], row.get("method")) not in renewed]
             rows = list({_identity(row): row for row in (*filter(_is_shown, others), *rows)}.values())
-        shown = {_identity(row) for row in rows}
-        earlier = [row | {"earlier": True} for row in before if _identity(row) not in shown]
+        identities = {_identity(row) for row in rows}
+        earlier = [row | {"earlier": True} for row in before if _identity(row) not in identities]
         self.replace_plan([*rows, *earlier])
 
     def replace_plan(self, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -178,7 +178,7 @@ def _pass_runs(planned: Sequence[Pass], missing: Sequence[tuple[PlannedCell, ...
     for pass_, cells in zip(planned, missing, strict=True):
         if cells:
             keys = [cell.key for cell in cells]
-            taken = {run.spec.partial.folder for run in runs}
+            in_use = {run.spec.partial.folder for run in runs}
             spec = PassSpec(
                 run=run_spec,
                 dataset=pass_.dataset_spec,
@@ -188,7 +188,7 @@ def _pass_runs(planned: Sequence[Pass], missing: Sequence[tuple[PlannedCell, ...
                 category_names=pass_.category_names,
                 planned=cells,
                 trainings=missing_trainings(pass_, cells, run_spec.trainings),
-                partial=PartialResults.find_or_create(run_spec.folder, keys, run_spec.batch, taken),
+                partial=PartialResults.find_or_create(run_spec.folder, keys, run_spec.batch, in_use),
             )
             runs.append(PassRun(spec, pass_))
     return runs

@@ -35,8 +35,8 @@ def of_result(columns: Mapping[str, Any], dataset: Dataset) -> list[str]:
 def say_stored(title: str, keys: Collection[str], store: Store, say: Callable[[str], None]) -> None:
     """Say each warning that stored results of a pass hold, once."""
     cells = (store.cell(key) for key in keys)
-    said = {line: None for cell in cells if cell for line in split_warnings(cell["columns"].get("warnings"))}
-    say_all(title, said, say)
+    lines = {line: None for cell in cells if cell for line in split_warnings(cell["columns"].get("warnings"))}
+    say_all(title, lines, say)
 
 
 def say_all(title: str, warnings: Collection[str], say: Callable[[str], None]) -> None:

@@ -76,8 +76,8 @@ def _stages(points: Sequence[SplitPoint]) -> list[SplitPoint]:
         outermost = [min(p.name.count(".") for p in group) for group in groups]
         usual = median_high(outermost)
         return [
-            [p for p in group if p.name.count(".") <= max(usual, own)][-1]
-            for group, own in zip(groups, outermost, strict=True)
+            [p for p in group if p.name.count(".") <= max(usual, depth)][-1]
+            for group, depth in zip(groups, outermost, strict=True)
         ]
     if len(_by_size(maps)) > 2:
         # Without blocks (VGG) the last layer of a stage is the one before pooling: the smallest is the better place.

@@ -132,9 +132,9 @@ def _head(plan: Plan, tensors: list[Sent], numbers: list[Sent]) -> fx.Graph:
         if sent.item is not None:
             value = graph.call_function(operator.getitem, (value, sent.item))
         if sent in tensors:
-            found = image_axis(_fact(plan, sent).shape)
-            if found is not None and found != (0, 1):
-                value = graph.call_function(image_first, (value, found[0], _images(graph, env)))
+            image_steps = image_axis(_fact(plan, sent).shape)
+            if image_steps is not None and image_steps != (0, 1):
+                value = graph.call_function(image_first, (value, image_steps[0], _images(graph, env)))
         elif per_image(plan, sent) and known:
             value = graph.call_function(operator.floordiv, (value, _images(graph, env)))
         results.append(value)
@@ -204,9 +204,9 @@ class _Tail:
         for sent, value in self.inputs.items():
             fact = _fact(self.plan, sent)
             order = memory_order(fact)
-            found = image_axis(fact.shape)
-            if found is not None and found != (0, 1):
-                value = self._call(image_back, value, found[0], len(fact.shape))
+            image_steps = image_axis(fact.shape)
+            if image_steps is not None and image_steps != (0, 1):
+                value = self._call(image_back, value, image_steps[0], len(fact.shape))
                 order = order or tuple(range(len(fact.shape)))
             if order is not None:
                 value = self._call(ordered, value, order)

@@ -26,8 +26,8 @@ def numbers_of(value: Any) -> list[int | float] | None:
 
 def image_axis(shape: tuple[int, ...]) -> tuple[int, int] | None:
     """Return the axis that counts images, and its steps per image (windows, heads); None for no axis."""
-    found = [axis for axis, size in enumerate(shape) if size and size % BATCH == 0]
-    return (found[0], shape[found[0]] // BATCH) if found else None
+    axes = [axis for axis, size in enumerate(shape) if size and size % BATCH == 0]
+    return (axes[0], shape[axes[0]] // BATCH) if axes else None
 
 
 def image_shape(shape: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -59,7 +59,7 @@ def network_input(model: nn.Module, example: Any) -> Tensor:
 def _survey(model: nn.Module, example: Tensor, prefix: str = "") -> tuple[list[SplitPoint], int]:
     """Return the split points of a module of one tensor, and its MACs for one image."""
     traced = traced_or_error(model, example)
-    found: dict[tuple[fx.Node, ...], SplitPoint] = {}
+    by_cut: dict[tuple[fx.Node, ...], SplitPoint] = {}
     try:
         for name in _candidates(traced, bool(prefix)):
             plan = Plan(traced, seeds(traced, name))
@@ -68,13 +68,13 @@ def _survey(model: nn.Module, example: Tensor, prefix: str = "") -> tuple[list[S
             point = _point(plan, f"{prefix}.{name}".strip("."), prefix, example)
             key = tuple(plan.tensors)
             # A block and the last layer in it send the same: the block gives the point its name.
-            if point is not None and (key not in found or point.name.count(".") < found[key].name.count(".")):
-                found[key] = point
+            if point is not None and (key not in by_cut or point.name.count(".") < by_cut[key].name.count(".")):
+                by_cut[key] = point
     finally:
         traced.scrub()
     if not prefix:
-        found.pop(tuple(traced.graph.output_node().all_input_nodes), None)  # known as `output`
-    return list(found.values()), sum(fact.macs for fact in traced.facts.values()) // BATCH
+        by_cut.pop(tuple(traced.graph.output_node().all_input_nodes), None)  # known as `output`
+    return list(by_cut.values()), sum(fact.macs for fact in traced.facts.values()) // BATCH
 
 
 def _candidates(traced: Trace, whole: bool) -> list[str]:

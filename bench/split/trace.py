@@ -90,22 +90,22 @@ class _Tracer(fx.Tracer):
         return parameter_proxy_cache[name]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        own = type(m)
+        module_type = type(m)
         if module_qualified_name in self.opaque:
             return True
-        if own in self.leaves:
+        if module_type in self.leaves:
             if not isinstance(m, _BatchNorm) and any(True for _ in m.children()):
                 self.kept.add(module_qualified_name)
             return True
         if super().is_leaf_module(m, module_qualified_name):
             return True
         # A refined convolution or norm (timm's same-padding and fused ones) is as atomic as what it refines.
-        if not issubclass(own, CONTAINERS[1:]) and any(
-            base.__module__.startswith("torch.nn.modules.") and base not in CONTAINERS for base in own.__mro__
+        if not issubclass(module_type, CONTAINERS[1:]) and any(
+            base.__module__.startswith("torch.nn.modules.") and base not in CONTAINERS for base in module_type.__mro__
         ):
-            return issubclass(own, _BatchNorm) or not any(True for _ in m.children())
+            return issubclass(module_type, _BatchNorm) or not any(True for _ in m.children())
         # Stochastic depth and its like must go on following train() and eval(): their graph would be frozen.
-        code = getattr(own.forward, "__code__", None)
+        code = getattr(module_type.forward, "__code__", None)
         return code is not None and "training" in code.co_names and not any(True for _ in m.children())
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -199,10 +199,10 @@ class _Tracer(fx.Tracer):
         if node.op == "get_attr":
             name = str(node.target)
             if name not in self.attributes:
-                found: Any = self.root
+                attribute: Any = self.root
                 for part in name.split("."):
-                    found = getattr(found, part)
-                self.attributes[name] = self.mode.from_tensor(found) if isinstance(found, Tensor) else found
+                    attribute = getattr(attribute, part)
+                self.attributes[name] = self.mode.from_tensor(attribute) if isinstance(attribute, Tensor) else attribute
             return self.attributes[name]
         if node.op == "call_module":
             module = self.root.get_submodule(str(node.target))

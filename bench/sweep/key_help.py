@@ -78,10 +78,10 @@ def _parts(model: type[BaseModel], place: str) -> Iterator[str]:
 
 def _of(model: type[BaseModel]) -> Iterator[str]:
     """Yield the docstrings of a model and of those that it extends, and its fields, one per line."""
-    for one in reversed(model.__mro__):
-        own = vars(one).get("__doc__")
-        if own and issubclass(one, BaseModel) and one.model_fields:
-            for paragraph in inspect.cleandoc(own).split("\n\n"):
+    for base in reversed(model.__mro__):
+        doc = vars(base).get("__doc__")
+        if doc and issubclass(base, BaseModel) and base.model_fields:
+            for paragraph in inspect.cleandoc(doc).split("\n\n"):
                 yield from textwrap.wrap(
                     paragraph.replace("``", "`"), _WIDTH, initial_indent="  ", subsequent_indent="  "
                 )

@@ -72,16 +72,16 @@ class DatasetSpec(_Open):
 
     def options(self, subset: Subset) -> dict[str, Any]:
         """Return the dataset's options for one use of it."""
-        own = {"calibration": self.calibration, "train": self.train}.get(subset, {})
-        if "name" in own:
-            return {name: value for name, value in own.items() if name != "name"}
+        replaced = {"calibration": self.calibration, "train": self.train}.get(subset, {})
+        if "name" in replaced:
+            return {name: value for name, value in replaced.items() if name != "name"}
         dropped = {"limit"} if subset == "train" else set()
-        return {name: value for name, value in self.others.items() if name not in dropped} | own
+        return {name: value for name, value in self.others.items() if name not in dropped} | replaced
 
     def source(self, subset: Subset) -> str:
         """Return the name of the dataset whose images one use of it takes."""
-        own = {"calibration": self.calibration, "train": self.train}.get(subset, {})
-        return str(own.get("name", self.name))
+        replaced = {"calibration": self.calibration, "train": self.train}.get(subset, {})
+        return str(replaced.get("name", self.name))
 
 
 class AutoSplits(_Strict):

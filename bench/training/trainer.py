@@ -143,10 +143,10 @@ def train(
                     report.images += batch_images
                     last = number + 1 == (epoch + 1) * len(batches)
                     if last or number % _LOG_INTERVAL == 0 or log_always:
-                        shown = means.local()
-                        if distributed.all_reduce(torch.tensor(float(not math.isfinite(shown["loss"])))):
-                            raise _diverged(state, recipe, number, f"the loss is {shown['loss']}")
-                        bar.set_postfix({name: f"{value:.3g}" for name, value in shown.items()}, refresh=False)
+                        current = means.local()
+                        if distributed.all_reduce(torch.tensor(float(not math.isfinite(current["loss"])))):
+                            raise _diverged(state, recipe, number, f"the loss is {current['loss']}")
+                        bar.set_postfix({name: f"{value:.3g}" for name, value in current.items()}, refresh=False)
                     bar.update()
 
                 measured = _validate(state, step, validation, recipe)

@@ -36,8 +36,8 @@ class PluginRegistry(Registry[T]):
 
     def __init__(self, package: str, attribute: str, protocol: str) -> None:
         kind = attribute.lower()
-        own = f"one of your own is named by its import path, as in my_package.my_module:{attribute}, or lies as a file"
-        super().__init__(kind, f"{own} in {kind}s/")
+        hint = f"one of your own is named by its import path, as in my_package.my_module:{attribute}, or lies as a file"
+        super().__init__(kind, f"{hint} in {kind}s/")
         self.package, self.attribute, self.protocol = package, attribute, protocol
 
     def find_names(self) -> Iterator[str]:

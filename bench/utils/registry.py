@@ -66,5 +66,5 @@ class YamlRegistry(Registry[Path]):
     def get(self, name: str) -> Path:
         """Return the file of a name, or a user's own file by its path; one that ends in .yaml need not exist."""
         path = Path(name)
-        own = path.suffix in {".yaml", ".yml"} or (path.is_file() and name not in self.names())
-        return path if own else super().get(name)
+        is_path = path.suffix in {".yaml", ".yml"} or (path.is_file() and name not in self.names())
+        return path if is_path else super().get(name)

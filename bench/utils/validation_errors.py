@@ -40,8 +40,8 @@ def _sentence(fault: Any, place: str, schema: type[BaseModel], more: tuple[type[
         return f"{where}: missing"
     if fault["type"] == "literal_error":
         valid = [word.strip(" '") for word in fault["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        shown = shorten(fault["input"])
-        return f"{where}: expected {fault['ctx']['expected']}, not {shown}{nearest(shown, valid)}"
+        value = shorten(fault["input"])
+        return f"{where}: expected {fault['ctx']['expected']}, not {value}{nearest(value, valid)}"
     if fault["type"] in ("list_type", "model_type"):
         return f"{where}: expected {_example(fault, _at(schema, keys))}, not {shorten(fault['input'])}"
     message = fault["msg"].removeprefix("Value error, ")

@@ -44,10 +44,10 @@ def read(path: Path, key: str = "") -> dict[str, Tensor]:
             plain values, several state dicts and no ``key``, none called ``key``, or NaN among the weights.
     """
     content = _content(path)
-    found = dict(_state_dicts(content))
-    if not found:
+    state_dicts = dict(_state_dicts(content))
+    if not state_dicts:
         raise UserError(f"{path}: expected a state dict (names to tensors){_beside_tensors(content)}")
-    weights = _chosen(path, key, found)
+    weights = _chosen(path, key, state_dicts)
     broken = [name for name, x in weights.items() if x.is_floating_point() and bool(x.isnan().any())]
     if broken:
         raise UserError(
@@ -116,17 +116,19 @@ def _beside_tensors(content: Any) -> str:
     return next((text for text in map(_beside_tensors, inner) if text), "")
 
 
-def _chosen(path: Path, key: str, found: Mapping[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+def _chosen(path: Path, key: str, state_dicts: Mapping[str, dict[str, Tensor]]) -> dict[str, Tensor]:
     if key:
-        if key not in found:
-            raise UserError(f"{path} holds no weights called {key!r}: there are {', '.join(found) or 'none by name'}")
-        return found[key]
-    if len(found) > 1:
+        if key not in state_dicts:
+            raise UserError(
+                f"{path} holds no weights called {key!r}: there are {', '.join(state_dicts) or 'none by name'}"
+            )
+        return state_dicts[key]
+    if len(state_dicts) > 1:
         raise UserError(
-            f"{path} holds {len(found)} sets of weights ({', '.join(found)}): say which one by "
-            f"`weights: {{file: {path.name}, key: {next(iter(found))}}}`"
+            f"{path} holds {len(state_dicts)} sets of weights ({', '.join(state_dicts)}): say which one by "
+            f"`weights: {{file: {path.name}, key: {next(iter(state_dicts))}}}`"
         )
-    return next(iter(found.values()))
+    return next(iter(state_dicts.values()))
 
 
 def load(model: nn.Module, path: Path, name: str) -> None:

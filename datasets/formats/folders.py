@@ -56,14 +56,14 @@ def list_images(folder: Path, deep: bool = True) -> tuple[list[Path], list[str]]
     Returns:
         The images, and the names of files that are none.
     """
-    found, others = [], []
+    images, others = [], []
     for place, name in _files(folder, deep):
         if is_image(name):
-            found.append((place, name))
+            images.append((place, name))
         else:
             others.append(name)
     # Folders of their own sort as their parts do; comparing whole paths takes twice as long.
-    return [Path(place, name) for place, name in sorted(found)], others
+    return [Path(place, name) for place, name in sorted(images)], others
 
 
 def has_images(folder: Path) -> bool:

@@ -77,12 +77,12 @@ def _lzma2(size: int) -> list[dict[str, Any]]:
 def _read(reader: Any, data: bytes, size: int) -> bytes:
     """Return what a decompressor of the standard library reads: it stops behind one byte more than it should find."""
     try:
-        found: bytes = reader.decompress(data, size + 1)
+        decompressed: bytes = reader.decompress(data, size + 1)
     except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
         raise BitstreamError(f"damaged bitstream: {error}") from error
-    if len(found) != size or not reader.eof or reader.unused_data:
+    if len(decompressed) != size or not reader.eof or reader.unused_data:
         raise BitstreamError(f"damaged bitstream: its compressed data is not of {size} bytes, or does not end with it")
-    return found
+    return decompressed
 
 
 class _Zstd:
@@ -107,16 +107,16 @@ class _Zstd:
                 raise BitstreamError("damaged bitstream: its compressed data is not of 0 bytes")
             return b""
         try:
-            told = zstandard.get_frame_parameters(data, format=zstandard.FORMAT_ZSTD1_MAGICLESS)
-            if told.content_size != zstandard.CONTENTSIZE_UNKNOWN or told.window_size > max(2 * size, 1024):
+            frame = zstandard.get_frame_parameters(data, format=zstandard.FORMAT_ZSTD1_MAGICLESS)
+            if frame.content_size != zstandard.CONTENTSIZE_UNKNOWN or frame.window_size > max(2 * size, 1024):
                 raise BitstreamError("damaged bitstream: its compressed data asks for more memory than it needs")
             reader = zstandard.ZstdDecompressor(format=zstandard.FORMAT_ZSTD1_MAGICLESS)
-            found = reader.decompress(data, max_output_size=size, allow_extra_data=False)
+            decompressed = reader.decompress(data, max_output_size=size, allow_extra_data=False)
         except zstandard.ZstdError as error:
             raise BitstreamError(f"damaged bitstream: {error}") from error
-        if len(found) != size:
+        if len(decompressed) != size:
             raise BitstreamError(f"damaged bitstream: its compressed data is not of {size} bytes")
-        return found
+        return decompressed
 
 
 _COMPRESSORS: Mapping[Name, type[Compressor]] = {"zlib": _Zlib, "zstd": _Zstd, "xz": _Xz, "bz2": _Bz2}

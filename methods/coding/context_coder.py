@@ -140,10 +140,10 @@ def _encode(maps, words, state, rows, classes, weights, ends, starts, lowest, le
     escapes = 0
     for c in range(maps.shape[0]):
         above[:] = 0
-        own = rows[c]
+        row = rows[c]
         for i in range(maps.shape[1]):
             for j in range(maps.shape[2]):
-                table = own[classes[activity(above, here, previous[i, j] if crossed else 0, j, weights)]]
+                table = row[classes[activity(above, here, previous[i, j] if crossed else 0, j, weights)]]
                 symbol = np.int64(maps[c, i, j])
                 place = symbol - lowest[table]
                 seen = magnitude(symbol)
@@ -179,10 +179,10 @@ def _decode(maps, words, state, rows, classes, weights, ends, starts, guesses, l
     escapes = 0
     for c in range(maps.shape[0]):
         above[:] = 0
-        own = rows[c]
+        row = rows[c]
         for i in range(maps.shape[1]):
             for j in range(maps.shape[2]):
-                table = own[classes[activity(above, here, previous[i, j] if crossed else 0, j, weights)]]
+                table = row[classes[activity(above, here, previous[i, j] if crossed else 0, j, weights)]]
                 scale = size >> np.uint64(PRECISION)
                 quantile = (window - low) // scale
                 if quantile >= np.uint64(1 << PRECISION):

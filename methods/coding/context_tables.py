@@ -37,7 +37,7 @@ _Numbers = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ContextTables:
-    """Tables of one tensor with C channels: which neighbourhood tells a symbol's class, and which row has which table.
+    """Tables of one tensor with C channels: the neighbourhood that decides a symbol's class, and each row's table.
 
     Raises:
         MethodError: a row names a table that is not there, or limits are not in order, as in a damaged file.
@@ -60,8 +60,8 @@ class ContextTables:
     def to_tensors(self, name: str = "") -> dict[str, Tensor]:
         """Return the arrays as tensors to store, with ``.name`` behind their names."""
         suffix = f".{name}" if name else ""
-        own = {"weights": self.context.weights, "limits": self.context.limits}
-        stored = {key + suffix: torch.tensor(value, dtype=torch.int32) for key, value in own.items()}
+        context = {"weights": self.context.weights, "limits": self.context.limits}
+        stored = {key + suffix: torch.tensor(value, dtype=torch.int32) for key, value in context.items()}
         return stored | {f"rows{suffix}": torch.from_numpy(self.rows)} | self.tables.to_tensors(name)
 
     @classmethod
@@ -94,10 +94,10 @@ class ContextCounts:
                 histogram += np.bincount((bins * self._size + places).ravel(), minlength=histogram.size).reshape(
                     histogram.shape
                 )
-        found = {weights: _joined(histogram, CLASSES) for weights, histogram in counts.items()}
-        best = min(WEIGHTS, key=lambda weights: found[weights][0])
+        merged = {weights: _joined(histogram, CLASSES) for weights, histogram in counts.items()}
+        best = min(WEIGHTS, key=lambda weights: merged[weights][0])
         edges = _edges(sum(best))
-        return Neighbourhood(best, tuple(int(edges[last]) for last in found[best][1]))
+        return Neighbourhood(best, tuple(int(edges[last]) for last in merged[best][1]))
 
     def fit(self, context: Neighbourhood, images: Iterable[Maps]) -> ContextTables:
         """Tables for the rows of this neighbourhood. Raises MethodError where there are no images."""
@@ -212,5 +212,5 @@ def _smoothed(counts: _Counts) -> _Numbers:
     """Probabilities of each row's symbols, which borrow from those of all rows together."""
     together = counts.sum(0, dtype=np.float64)
     together[-1] += _UNSEEN
-    own = counts.sum(1, keepdims=True)
-    return np.asarray((counts + _PRIOR * together / together.sum()) / (own + _PRIOR))
+    row_totals = counts.sum(1, keepdims=True)
+    return np.asarray((counts + _PRIOR * together / together.sum()) / (row_totals + _PRIOR))

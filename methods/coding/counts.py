@@ -42,9 +42,9 @@ class Counts:
         """Tables for what was counted. Every int32 symbol can be coded with them, seen or not."""
         together = self.histogram.sum(0, dtype=np.float64)
         together[-1] += _UNSEEN
-        own = self.histogram.sum(1, keepdims=True)
-        mixed = (self.histogram + prior * together / together.sum()) / (own + prior)
-        mixed[:, -1] += _UNSEEN / (own[:, 0] + 1)
+        row_totals = self.histogram.sum(1, keepdims=True)
+        mixed = (self.histogram + prior * together / together.sum()) / (row_totals + prior)
+        mixed[:, -1] += _UNSEEN / (row_totals[:, 0] + 1)
         return Tables.from_pmf(mixed[:, :-1], self.lowest, mixed[:, -1])
 
     def bits(self) -> float:

@@ -127,10 +127,10 @@ class HuffmanCoder:
 
 
 def _distances(payload: npt.NDArray[np.uint8], state: npt.NDArray[np.uint64], count: int) -> npt.NDArray[np.int64]:
-    told = np.empty(count, np.int64)
-    if not _read_distances(payload, told, state):
+    decoded = np.empty(count, np.int64)
+    if not _read_distances(payload, decoded, state):
         raise BitstreamError("damaged bitstream: an escaped symbol is out of range")
-    return told
+    return decoded
 
 
 @njit(nogil=True, cache=True)

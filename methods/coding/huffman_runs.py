@@ -9,9 +9,9 @@ itself would take a whole bit or more where nearly all are 1. Written, in this o
     side                  the lengths of their codes in 4 bits each, to the next full byte; 0 for those that do not
                           occur, and all 0 where only the highest occurs, which takes no bits
     payload               bits, most significant first, the last byte filled with zeros
-                          token, low bits of its run, larger literal, token, ... until all symbols are told
+                          token, low bits of its run, larger literal, token, ... until all symbols are coded
 
-A run below 16 has a token of its own; above, two share a number of bits, told apart by the second one, and the bits
+A run below 16 has its own token; above, two share a number of bits, distinguished by the second, and the bits
 below follow in the payload. Codes are canonical (shorter ones first, equally long ones in the order of what they stand
 for) and of 12 bits at most.
 """
@@ -30,7 +30,7 @@ HUFFMAN = 3  # the mode, beside those of zero_runs
 _HEADER = 3
 _LONGEST = 12
 _DIRECT_BITS = 4
-_DIRECT = 2**_DIRECT_BITS  # runs below have a token of their own
+_DIRECT = 2**_DIRECT_BITS  # runs below have tokens of their own
 _RUNS = _DIRECT + 2 * (31 - _DIRECT_BITS)
 _TOKENS = 2 * _RUNS
 
@@ -71,12 +71,12 @@ def _lookup(lengths: _Numbers) -> npt.NDArray[np.int32]:
 
 def _codes(lengths: _Numbers) -> npt.NDArray[np.uint64]:
     """Return the code of each, where its length is not 0."""
-    found = np.zeros(len(lengths), np.uint64)
+    windows = np.zeros(len(lengths), np.uint64)
     used = np.flatnonzero(lengths)
     order = used[np.argsort(lengths[used], kind="stable")]
     room = 2 ** (_LONGEST - lengths[order])
-    found[order] = (np.cumsum(room) - room) >> (_LONGEST - lengths[order])
-    return found
+    windows[order] = (np.cumsum(room) - room) >> (_LONGEST - lengths[order])
+    return windows
 
 
 # -- kernels ----------------------------------------------------------------------------------------------------------
@@ -135,8 +135,8 @@ def _read(data, symbols, tokens, larger):  # type: ignore[no-untyped-def]
     Behind the end of ``data`` there are zeros, which the caller notices by the number of bits.
     """
     waiting, have, at = np.uint64(0), np.uint64(0), np.int64(0)
-    told, size = np.int64(0), len(symbols)
-    while told < size:
+    done, size = np.int64(0), len(symbols)
+    while done < size:
         if at > len(data) + 16:
             return np.int64(-1)
         waiting, have, at = fill(data, waiting, have, at)
@@ -149,18 +149,18 @@ def _read(data, symbols, tokens, larger):  # type: ignore[no-untyped-def]
             bits = _DIRECT_BITS + (token - _DIRECT) // 2 - 1
             low, have = take(waiting, have, bits)
             run = ((2 + (token - _DIRECT) % 2) << bits) | low
-        if run > size - told or (run == size - told and is_larger):
+        if run > size - done or (run == size - done and is_larger):
             return np.int64(-1)
-        told += run
-        if told == size:
+        done += run
+        if done == size:
             break
         literal = np.int64(1)
         if is_larger:
             entry = larger[(waiting >> (have - np.uint64(_LONGEST))) & np.uint64(2**_LONGEST - 1)]
             have -= np.uint64(entry & 15)
             literal = np.int64(entry >> 4) + 2
-        symbols[told] = literal
-        told += 1
+        symbols[done] = literal
+        done += 1
     return 8 * at - np.int64(have)
 
 
@@ -173,10 +173,10 @@ def encode_rows(rows: Symbols, bits: int) -> list[tuple[bytes, int]]:
     Its first byte is framing.
     """
     others = zero_runs.encode_rows(rows, bits)
-    own = [_encode(row) for row in np.ascontiguousarray(rows)]
+    huffman_coded = [_encode(row) for row in np.ascontiguousarray(rows)]
     return [
-        one if one is not None and len(one[0]) < len(other) else (other, zero_runs.side_bytes(other))
-        for one, other in zip(own, others, strict=True)
+        coded if coded is not None and len(coded[0]) < len(other) else (other, zero_runs.side_bytes(other))
+        for coded, other in zip(huffman_coded, others, strict=True)
     ]
 
 
@@ -187,13 +187,13 @@ def _encode(row: Symbols) -> tuple[bytes, int] | None:
     lengths = [_lengths(occurring) for occurring in counts[:2]]
     if not len(lengths[0]):
         return None
-    taken = [int((n[: len(part)] * part).sum()) for n, part in zip(counts[:2], lengths, strict=True)]
-    total = sum(taken) + int(counts[2])
+    spent = [int((n[: len(part)] * part).sum()) for n, part in zip(counts[:2], lengths, strict=True)]
+    total = sum(spent) + int(counts[2])
     words = np.empty(total // 32 + 2, np.uint32)
     codes = [np.stack([_codes(part), part.astype(np.uint64)]) for part in lengths]
     _write(runs, literals, count, last, *codes, words)
-    told = np.concatenate([*lengths, np.zeros(sum(map(len, lengths)) % 2, np.int64)]).astype(np.uint8)
-    table = bytes(map(len, lengths)) + (told[::2] << 4 | told[1::2]).tobytes()
+    nibbles = np.concatenate([*lengths, np.zeros(sum(map(len, lengths)) % 2, np.int64)]).astype(np.uint8)
+    table = bytes(map(len, lengths)) + (nibbles[::2] << 4 | nibbles[1::2]).tobytes()
     return bytes([HUFFMAN]) + table + words.astype(">u4").tobytes()[: (total + 7) // 8], len(table)
 
 
@@ -210,9 +210,9 @@ def decode(data: memoryview, count: int, bits: int) -> tuple[Symbols, int]:
     if len(data) < start or count == 0 or not 0 < sizes[0] <= _TOKENS or sizes[1] > max(2**bits - 2, 0):
         raise BitstreamError("damaged bitstream: no valid tables of Huffman codes")
     packed = np.frombuffer(data[_HEADER:start], np.uint8)
-    told = np.stack([packed >> 4, packed & 15], 1).reshape(-1).astype(np.int64)
-    tokens, larger = (_lookup(part) for part in np.split(told, np.cumsum(sizes))[:2])
-    if (not sizes[1] and bool((tokens & 16).any())) or bool(told[sum(sizes) :].any()):
+    nibbles = np.stack([packed >> 4, packed & 15], 1).reshape(-1).astype(np.int64)
+    tokens, larger = (_lookup(part) for part in np.split(nibbles, np.cumsum(sizes))[:2])
+    if (not sizes[1] and bool((tokens & 16).any())) or bool(nibbles[sum(sizes) :].any()):
         raise BitstreamError("damaged bitstream: no valid tables of Huffman codes")
     payload = np.frombuffer(data[start:], np.uint8)
     symbols = np.zeros(count, np.uint8)

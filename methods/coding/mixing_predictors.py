@@ -51,17 +51,17 @@ def fitted(magnitudes: "npt.NDArray[np.uint8]", room: int) -> tuple[Predictors, 
         The predictors, and what they predict at some places of each channel, (C, N).
     """
     channels = magnitudes.shape[1]
-    own, neighbours = _sample(magnitudes)
-    innovations = own - _projected(own, neighbours.mean(0))
+    targets, neighbours = _sample(magnitudes)
+    innovations = targets - _projected(targets, neighbours.mean(0))
     count = max(1, min(_MOST, (room // channels - NEIGHBOURS - 2) // 3))
     earlier = _chosen(_correlations(innovations), count)
-    behind = np.concatenate([own, np.zeros((1, own.shape[1]), np.float32)])
+    behind = np.concatenate([targets, np.zeros((1, targets.shape[1]), np.float32)])
     coefficients = np.empty((channels, NEIGHBOURS + earlier.shape[1]), np.int8)
     constants = np.empty(channels, np.int16)
-    predicted = np.empty(own.shape, np.int64)
+    predicted = np.empty(targets.shape, np.int64)
     for c in range(channels):
-        known = np.concatenate([neighbours[:, c], behind[earlier[c]], np.ones((1, own.shape[1]), np.float32)])
-        solved = _ridge(known, own[c]) * ONE
+        known = np.concatenate([neighbours[:, c], behind[earlier[c]], np.ones((1, targets.shape[1]), np.float32)])
+        solved = _ridge(known, targets[c]) * ONE
         coefficients[c] = np.round(solved[:-1]).clip(-128, 127)
         constants[c] = np.round(solved[-1]).clip(-(2**15), 2**15 - 1)
         predicted[c] = np.round(coefficients[c] @ known[:-1]) + constants[c]
@@ -109,10 +109,10 @@ def _chosen(correlations: Any, count: int) -> Any:
         for k in range(min(count, c)):
             best = -1
             for p in range(c):
-                taken = False
+                used = False
                 for m in range(k):
-                    taken = taken or earlier[c, m] == p
-                if not taken and (best < 0 or abs(left[p]) > abs(left[best])):
+                    used = used or earlier[c, m] == p
+                if not used and (best < 0 or abs(left[p]) > abs(left[best])):
                     best = p
             direction = correlations[best, :c].copy()
             for m in range(k):

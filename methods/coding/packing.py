@@ -48,9 +48,9 @@ def unpack(data: bytes, count: int, bits: int, packing: Packing) -> _Bytes:
     """Return the inverse of :func:`pack`. Raises BitstreamError for bytes that it does not return."""
     given = np.frombuffer(data, np.uint8)
     if packing == "planes":
-        told = np.unpackbits(given.reshape(bits, -1), axis=1)
+        planes = np.unpackbits(given.reshape(bits, -1), axis=1)
         order = np.arange(bits - 1, -1, -1, dtype=np.uint8)[:, None]
-        symbols = np.bitwise_or.reduce(told << order, axis=0) if count else np.zeros(0, np.uint8)
+        symbols = np.bitwise_or.reduce(planes << order, axis=0) if count else np.zeros(0, np.uint8)
     else:
         size = width(bits)
         symbols = (given[:, None] >> np.arange(8 - size, -1, -size, dtype=np.uint8) & (2**size - 1)).reshape(-1)

@@ -94,15 +94,15 @@ class RangeDecoder:
 
     def symbols(self, ladder: Ladder, groups: int, count: int) -> npt.NDArray[np.int32]:
         """``count`` symbols of each group, (G, count)."""
-        found = np.empty((groups, count), np.int32)
-        self._check(_read(self.state, self.words, ladder.ends, ladder.starts, ladder.guesses, found))
-        return found
+        decoded = np.empty((groups, count), np.int32)
+        self._check(_read(self.state, self.words, ladder.ends, ladder.starts, ladder.guesses, decoded))
+        return decoded
 
     def uniform(self, sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """One number below each size, of at least 2."""
-        found = np.empty(len(sizes), np.int64)
-        self._check(_read_uniform(self.state, self.words, sizes, found))
-        return found
+        decoded = np.empty(len(sizes), np.int64)
+        self._check(_read_uniform(self.state, self.words, sizes, decoded))
+        return decoded
 
     @staticmethod
     def _check(good: Any) -> None:

@@ -118,10 +118,10 @@ class Tables:
         low = self.lowest[group].astype(np.int64)
         distance = distances(escapes)
         beyond = distance >> 1
-        told = np.where(distance % 2 == 0, low + self.lengths[group] + beyond, low - 1 - beyond)
-        if bool(((told < -(2**31)) | (told >= 2**31)).any()):
+        values = np.where(distance % 2 == 0, low + self.lengths[group] + beyond, low - 1 - beyond)
+        if bool(((values < -(2**31)) | (values >= 2**31)).any()):
             raise BitstreamError("damaged bitstream: an escaped symbol is out of range")
-        symbols[outside] = told
+        symbols[outside] = values
         return symbols
 
     def check(self, shape: tuple[int, ...]) -> None:

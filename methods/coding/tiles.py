@@ -19,7 +19,7 @@ _LARGEST = 89_478_485  # pixels from which on Pillow takes a file for an attack
 _Bytes = npt.NDArray[np.uint8]
 
 
-def picture_shape(shape: tuple[int, ...], layout: Layout) -> tuple[int, int]:
+def tiled_shape(shape: tuple[int, ...], layout: Layout) -> tuple[int, int]:
     """Height and width of the image of maps of this shape. Raises MethodError where a file's sides are too short."""
     down, across, height, width = _tiles(shape, layout)
     size = down * height, across * width
@@ -36,10 +36,10 @@ def tile(maps: _Bytes, layout: Layout) -> _Bytes:
     return room.reshape(down, across, height, width).transpose(0, 2, 1, 3).reshape(down * height, across * width)
 
 
-def untile(picture: _Bytes, shape: tuple[int, int, int], layout: Layout) -> _Bytes:
+def untile(image: _Bytes, shape: tuple[int, int, int], layout: Layout) -> _Bytes:
     """Return the inverse of :func:`tile`, for maps of this shape."""
     down, across, height, width = _tiles(shape, layout)
-    tiles = picture.reshape(down, height, across, width).transpose(0, 2, 1, 3).reshape(-1, height, width)
+    tiles = image.reshape(down, height, across, width).transpose(0, 2, 1, 3).reshape(-1, height, width)
     return tiles[: shape[0]].reshape(shape)
 
 

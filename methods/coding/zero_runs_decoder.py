@@ -25,25 +25,25 @@ _LOOKUPS = 4  # in the bits that are read at once
 def _bits_at(data, place):  # type: ignore[no-untyped-def]
     """At least 57 bits from bit ``place`` on, the first one highest; 8 bytes must be there."""
     at = place >> np.uint64(3)
-    found = np.uint64(0)
+    bits_read = np.uint64(0)
     for i in range(8):
-        found |= np.uint64(data[at + np.uint64(i)]) << np.uint64(56 - 8 * i)
-    return found << (place & np.uint64(7))
+        bits_read |= np.uint64(data[at + np.uint64(i)]) << np.uint64(56 - 8 * i)
+    return bits_read << (place & np.uint64(7))
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _rice_at(found, k, leading):  # type: ignore[no-untyped-def]
+def _rice_at(bits_read, k, leading):  # type: ignore[no-untyped-def]
     """The value and the length of the Rice code that some bits begin with. ``leading[byte]``: how many ones first."""
-    quotient = np.uint64(leading[found >> np.uint64(56)])
+    quotient = np.uint64(leading[bits_read >> np.uint64(56)])
     if quotient == np.uint64(8):
-        quotient += np.uint64(leading[(found >> np.uint64(48)) & np.uint64(255)])
+        quotient += np.uint64(leading[(bits_read >> np.uint64(48)) & np.uint64(255)])
     if quotient == np.uint64(16):
-        quotient += np.uint64(leading[(found >> np.uint64(40)) & np.uint64(255)])
+        quotient += np.uint64(leading[(bits_read >> np.uint64(40)) & np.uint64(255)])
     if quotient < np.uint64(LONGEST_UNARY):
         length = quotient + np.uint64(1) + np.uint64(k)
-        low = (found >> (np.uint64(64) - length)) & ((np.uint64(1) << np.uint64(k)) - np.uint64(1))
+        low = (bits_read >> (np.uint64(64) - length)) & ((np.uint64(1) << np.uint64(k)) - np.uint64(1))
         return np.int64((quotient << np.uint64(k)) | low), length
-    return np.int64((found >> np.uint64(12)) & np.uint64(0xFFFFFFFF)), np.uint64(ESCAPED)
+    return np.int64((bits_read >> np.uint64(12)) & np.uint64(0xFFFFFFFF)), np.uint64(ESCAPED)
 
 
 _LEADING_ONES = np.array([8 - (255 - byte).bit_length() for byte in range(256)], np.uint8)
@@ -59,8 +59,8 @@ def _windows(mode, bits, run_k, literal_k, leading):  # type: ignore[no-untyped-
     packed = np.zeros(1 << _WINDOW, np.uint64)
     about = np.zeros(1 << _WINDOW, np.uint32)
     for window in range(1 << _WINDOW):
-        place, told, first = 0, 0, 0
-        while told < 8:
+        place, done, first = 0, 0, 0
+        while done < 8:
             left = np.uint64(window) << np.uint64(64 - _WINDOW + place)
             run, run_length = _rice_at(left, run_k, leading)
             at = place + int(run_length)
@@ -74,16 +74,16 @@ def _windows(mode, bits, run_k, literal_k, leading):  # type: ignore[no-untyped-
             elif bits > 1:
                 literal = np.int64(left >> np.uint64(64 - bits))
                 at += bits
-            zeros = run if told > 0 else 0
-            if at > _WINDOW or literal > (1 << bits) - 2 or told + zeros + 1 > 8:
+            zeros = run if done > 0 else 0
+            if at > _WINDOW or literal > (1 << bits) - 2 or done + zeros + 1 > 8:
                 break
-            if told == 0:
+            if done == 0:
                 first = run
-            told += zeros
-            packed[window] |= np.uint64(literal + 1) << np.uint64(8 * told)
-            told += 1
+            done += zeros
+            packed[window] |= np.uint64(literal + 1) << np.uint64(8 * done)
+            done += 1
             place = at
-            about[window] = first << 8 | told << 4 | place
+            about[window] = first << 8 | done << 4 | place
             if place == _WINDOW:
                 break
     return packed, about
@@ -96,17 +96,17 @@ def _read_runs(data, length, symbols, bits, mode, run_k, literal_k, leading, win
     ``data`` has 16 bytes more than ``length``, all zero.
     """
     packed, about = windows
-    place, told = np.uint64(0), np.int64(0)
+    place, done = np.uint64(0), np.int64(0)
     size = len(symbols)
-    while told < size:
+    while done < size:
         if place > np.uint64(8 * length):
             return np.int64(-1)
-        found = _bits_at(data, place)
+        bits_read = _bits_at(data, place)
         whole = True
         for _ in range(_LOOKUPS):
-            window = found >> np.uint64(64 - _WINDOW)
+            window = bits_read >> np.uint64(64 - _WINDOW)
             facts = about[window]
-            start = told + np.int64(facts >> np.uint32(8))
+            start = done + np.int64(facts >> np.uint32(8))
             several = np.int64((facts >> np.uint32(4)) & np.uint32(15))
             if several == 0 or start + 8 > size:
                 whole = False
@@ -115,19 +115,19 @@ def _read_runs(data, length, symbols, bits, mode, run_k, literal_k, leading, win
             begin = np.uint64(start)
             for i in range(8):
                 symbols[begin + np.uint64(i)] = np.uint8(word >> np.uint64(8 * i))
-            told = start + several
-            taken = np.uint64(facts & np.uint32(15))
-            place += taken
-            found <<= taken
-        if whole or told == size:
+            done = start + several
+            consumed = np.uint64(facts & np.uint32(15))
+            place += consumed
+            bits_read <<= consumed
+        if whole or done == size:
             continue
-        found = _bits_at(data, place)
-        run, used = _rice_at(found, run_k, leading)
-        if run > size - told:
+        bits_read = _bits_at(data, place)
+        run, used = _rice_at(bits_read, run_k, leading)
+        if run > size - done:
             return np.int64(-1)
         place += used
-        told += run
-        if told == size:
+        done += run
+        if done == size:
             break
         if place > np.uint64(8 * length):
             return np.int64(-1)
@@ -140,8 +140,8 @@ def _read_runs(data, length, symbols, bits, mode, run_k, literal_k, leading, win
             place += np.uint64(bits)
         if literal > (1 << bits) - 2:
             return np.int64(-1)
-        symbols[told] = literal + 1
-        told += 1
+        symbols[done] = literal + 1
+        done += 1
     return np.int64(place)
 
 
@@ -180,12 +180,12 @@ def decode(data: memoryview, count: int, bits: int) -> tuple[Symbols, int]:
     used: int
     if mode != PLAIN:
         windows = _known_windows(mode, bits, run_k, literal_k)
-        told = (bits, mode, run_k, literal_k)
-        used = int(_read_runs(padded, len(payload), symbols, *told, _LEADING_ONES, windows))
+        parameters = (bits, mode, run_k, literal_k)
+        used = int(_read_runs(padded, len(payload), symbols, *parameters, _LEADING_ONES, windows))
     else:
         used = int(_read_plain(padded, symbols, bits)) if 8 * len(payload) >= count * bits else -1
     end = (used + 7) // 8
     filling = int(padded[end - 1]) & ((1 << (8 * end - used)) - 1) if used > 0 else 0
     if used < 0 or end > len(payload) or filling:
-        raise BitstreamError("damaged bitstream: its zero-run code does not tell the expected number of symbols")
+        raise BitstreamError("damaged bitstream: its zero-run code does not have the expected number of symbols")
     return symbols, header + end

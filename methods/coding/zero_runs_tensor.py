@@ -12,20 +12,25 @@ from torch.nn.functional import pad
 
 from splitbench.methods.coding.zero_runs import ESCAPED, FIXED, LITERAL_PARAMETERS, LONGEST_UNARY, PARAMETERS, PLAIN
 
-_TOGETHER = 2**22
-"""Symbols that are coded together, or one row where it has more: each takes up to about 100 bytes of memory."""
+GROUP_SYMBOLS = 2**22
+"""Symbols that are coded at once, or one row where it has more: each takes up to about 100 bytes of memory."""
 
 
-def encode_rows(symbols: Tensor, bits: int, rice_literals: bool = True) -> list[bytes]:
-    """Code every row of symbols (B, N), uint8, below ``2**bits``, as :func:`zero_runs.encode_rows` does."""
+def encode_rows(
+    symbols: Tensor, bits: int, rice_literals: bool = True, *, group_symbols: int = GROUP_SYMBOLS
+) -> list[bytes]:
+    """Code every row of symbols (B, N), uint8, below ``2**bits``, as :func:`zero_runs.encode_rows` does.
+
+    Rows are coded in groups of about ``group_symbols``, which bounds memory.
+    """
     if len(symbols) == 0:
         return []
-    parts = torch.split(symbols, max(1, _TOGETHER // max(1, symbols.shape[1])))
+    parts = torch.split(symbols, max(1, group_symbols // max(1, symbols.shape[1])))
     return [code for part in parts for code in _encode_some(part, bits, rice_literals)]
 
 
 def _encode_some(symbols: Tensor, bits: int, rice_literals: bool) -> list[bytes]:
-    # Masks choose by torch.where: to index by one, the host would wait for the GPU to tell how many it chooses.
+    # Masks choose by torch.where: to index by one, the host would wait for the GPU to count what it chooses.
     size = symbols.shape[1]
     row, place = symbols.nonzero(as_tuple=True)
     literal = symbols[row, place].long()
@@ -39,35 +44,35 @@ def _encode_some(symbols: Tensor, bits: int, rice_literals: bool) -> list[bytes]
     literal_k, literal_bits = _cheapest(literal - 1, ends, LITERAL_PARAMETERS, torch.zeros_like(last))
     totals = [torch.full_like(pairs, size * bits), 8 + run_bits + (pairs * bits if bits > 1 else 0)]
     totals += [8 + run_bits + literal_bits] if rice_literals else []
-    total, mode = _least(torch.stack(totals))
+    total, mode = _minimum(torch.stack(totals))
     literal_k = literal_k if rice_literals else torch.zeros_like(literal_k)
-    told = mode != PLAIN
-    header = torch.where(told, 2, 1)
-    lengths = header + (total - torch.where(told, 8, 0) + 7) // 8
+    coded = mode != PLAIN
+    header = torch.where(coded, 2, 1)
+    lengths = header + (total - torch.where(coded, 8, 0) + 7) // 8
     starts = lengths.cumsum(0) - lengths
     sizes = lengths.tolist()
     data = torch.zeros(sum(sizes) + 8, dtype=torch.int32, device=symbols.device)
     data[starts] = mode.int()
-    data.index_add_(0, starts + 1, torch.where(told, run_k | literal_k << 4, 0).int())
+    data.index_add_(0, starts + 1, torch.where(coded, run_k | literal_k << 4, 0).int())
 
     payload = 8 * (starts + header)  # in bits
-    bare = (~told).nonzero().flatten()
+    bare = (~coded).nonzero().flatten()
     plain = symbols[bare].long().flatten()
     _add(data, plain, torch.full_like(plain, bits), _places(payload[bare], size, bits))
-    kept = told[row].nonzero().flatten()
+    kept = coded[row].nonzero().flatten()
     row, run, literal = row[kept], run[kept], literal[kept] - 1
     code, length = _rice(run, run_k[row])
     other, width = _rice(literal, literal_k[row])
     fixed = mode[row] == FIXED
     other, width = torch.where(fixed, literal, other), torch.where(fixed, bits if bits > 1 else 0, width)
     behind = (length + width).cumsum(0)
-    taken = _sums(length + width, torch.where(told, pairs, 0).cumsum(0))
-    begin = behind - length - width - (taken.cumsum(0) - taken)[row] + payload[row]
+    used = _sums(length + width, torch.where(coded, pairs, 0).cumsum(0))
+    begin = behind - length - width - (used.cumsum(0) - used)[row] + payload[row]
     _add(data, code, length, begin)
     _add(data, torch.where(width > 0, other, 0), width, begin + length)
-    final = told & (last > 0)
+    final = coded & (last > 0)
     code, length = _rice(last, run_k)
-    _add(data, torch.where(final, code, 0), torch.where(final, length, 0), payload + taken)
+    _add(data, torch.where(final, code, 0), torch.where(final, length, 0), payload + used)
     whole = data.to(torch.uint8).cpu().numpy().tobytes()
     return [whole[end - length : end] for length, end in zip(sizes, accumulate(sizes), strict=True)]
 
@@ -87,7 +92,7 @@ def _cheapest(value: Tensor, ends: Tensor, parameters: int, last: Tensor) -> tup
     for k in range(parameters):
         more = _rice(last, torch.full_like(last, k))[1] * (last > 0)
         costs.append(more + _sums(_rice(value, torch.full_like(value, k))[1], ends))
-    fewest, parameter = _least(torch.stack(costs))
+    fewest, parameter = _minimum(torch.stack(costs))
     return parameter, fewest
 
 
@@ -98,11 +103,11 @@ def _sums(value: Tensor, ends: Tensor) -> Tensor:
     return until - pad(until[:-1], (1, 0))
 
 
-def _least(costs: Tensor) -> tuple[Tensor, Tensor]:
+def _minimum(costs: Tensor) -> tuple[Tensor, Tensor]:
     """Return each column's least number and the first row that has it."""
     count = len(costs)
-    found = (costs * count + torch.arange(count, device=costs.device)[:, None]).amin(0)
-    return found // count, found % count
+    packed = (costs * count + torch.arange(count, device=costs.device)[:, None]).amin(0)
+    return packed // count, packed % count
 
 
 def _places(starts: Tensor, count: int, step: int) -> Tensor:

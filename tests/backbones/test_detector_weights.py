@@ -67,8 +67,8 @@ def test_a_file_makes_the_model_that_the_hub_makes(name, hub, tmp_path):
         for model in (ours, theirs)
     ]
     assert norms[0] == norms[1] and (norms[0] or name == "ssd300_vgg16")
-    picture = torch.ones(1, 3, *[300 if name == "ssd300_vgg16" else 64] * 2)
-    assert same(ours.backbone(picture), theirs.backbone(picture))
+    image = torch.ones(1, 3, *[300 if name == "ssd300_vgg16" else 64] * 2)
+    assert same(ours.backbone(image), theirs.backbone(image))
 
 
 NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)

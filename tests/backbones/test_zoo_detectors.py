@@ -14,8 +14,8 @@ from pycocotools.cocoeval import COCOeval
 from splitbench.bench.backbones.zoo.detectors.boxes import MOST, cells, chosen, flattened
 from splitbench.bench.backbones.zoo.detectors.coco import CATEGORIES
 from splitbench.bench.backbones.zoo.detectors.fastestdet import fastestdet
+from splitbench.bench.backbones.zoo.detectors.letterbox import letterboxed, placement
 from splitbench.bench.backbones.zoo.detectors.nanodet import nanodet_m
-from splitbench.bench.backbones.zoo.detectors.pictures import letterboxed, placement
 from splitbench.bench.backbones.zoo.detectors.yolox_nano import yolox_nano
 from splitbench.bench.split import same, split
 from splitbench.bench.utils import weight_files
@@ -163,9 +163,9 @@ def test_logits_beyond_reason_do_not_overflow():
 def test_a_picture_in_a_batch_is_told_as_alone(name):
     model = made(name, side=64, score=0.0)
     generator = torch.Generator().manual_seed(2)
-    pictures = [torch.randint(256, (3, *size), generator=generator, dtype=torch.uint8) for size in ((50, 70), (90, 30))]
-    raw = model(torch.stack([model.prepare(picture) for picture in pictures]))
-    sizes = [tuple(picture.shape[1:]) for picture in pictures]
+    images = [torch.randint(256, (3, *size), generator=generator, dtype=torch.uint8) for size in ((50, 70), (90, 30))]
+    raw = model(torch.stack([model.prepare(image) for image in images]))
+    sizes = [tuple(image.shape[1:]) for image in images]
     maps = raw if isinstance(raw, tuple) else (raw,)
     together = model.detections(raw, sizes)
     for index, size in enumerate(sizes):
@@ -194,9 +194,9 @@ def test_the_packs_average_precision(pack, name):
     results = []
     for group in np.array_split(truth.getImgIds(), 20):
         files = [pack / "coco" / "images" / row["file_name"] for row in truth.loadImgs(group)]
-        pictures = [torch.from_numpy(np.array(Image.open(file).convert("RGB"))).permute(2, 0, 1) for file in files]
-        raw = model(torch.stack([model.prepare(picture) for picture in pictures]))
-        for image, found in zip(group, model.detections(raw, [tuple(p.shape[1:]) for p in pictures]), strict=True):
+        images = [torch.from_numpy(np.array(Image.open(file).convert("RGB"))).permute(2, 0, 1) for file in files]
+        raw = model(torch.stack([model.prepare(picture) for picture in images]))
+        for image, found in zip(group, model.detections(raw, [tuple(p.shape[1:]) for p in images]), strict=True):
             for (left, top, right, bottom), score, label in zip(*(found[key].tolist() for key in found), strict=True):
                 box = [left, top, right - left, bottom - top]
                 results.append({"image_id": int(image), "category_id": label, "bbox": box, "score": score})

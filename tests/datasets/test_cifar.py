@@ -139,8 +139,8 @@ def encoded(pixels, form="PNG"):
 def write_zip(path, names, seed=0):
     pixels, _ = drawn(len(names), seed)
     with zipfile.ZipFile(path, "w") as archive:
-        for name, picture in zip(names, pixels, strict=True):
-            archive.writestr(name, encoded(picture))
+        for name, image in zip(names, pixels, strict=True):
+            archive.writestr(name, encoded(image))
     return pixels
 
 
@@ -151,9 +151,9 @@ def test_arrays_and_archives_of_ones_own(tmp_path):
     assert np.array_equal(np.array(arrays.image(3)), pixels[3]) and arrays.target(3) == labels[3]
     assert arrays.ids[3] == "test-00003" and not arrays.global_ids
     pixels = write_zip(tmp_path / "b.zip", ["truck/1.png", "cat/2.png", "__MACOSX/cat/._2.png", "readme.txt"])
-    pictures = load(tmp_path, test_file="b.zip")
-    assert pictures.ids == ("cat/2", "truck/1") and [pictures.target(i) for i in (0, 1)] == [3, 9]
-    assert np.array_equal(np.array(pictures.image(1)), pixels[0])
+    images = load(tmp_path, test_file="b.zip")
+    assert images.ids == ("cat/2", "truck/1") and [images.target(i) for i in (0, 1)] == [3, 9]
+    assert np.array_equal(np.array(images.image(1)), pixels[0])
 
 
 def test_an_archive_of_both_halves_gives_the_one_asked_for(tmp_path):

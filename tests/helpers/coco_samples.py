@@ -104,17 +104,17 @@ def annotate_by_detections(file: Path) -> None:
     content = json.loads(file.read_text())
     folder = file.parents[1] / "images" / file.stem.removeprefix("instances_")
     boxes: list[dict[str, Any]] = []
-    for picture in content["images"]:
+    for image in content["images"]:
         from PIL import Image
         from torchvision.transforms.functional import pil_to_tensor
 
-        model, size = Squares(), (picture["height"], picture["width"])
-        pixels = pil_to_tensor(Image.open(folder / picture["file_name"]).convert("RGB"))
+        model, size = Squares(), (image["height"], image["width"])
+        pixels = pil_to_tensor(Image.open(folder / image["file_name"]).convert("RGB"))
         (found,) = model.detections(model(model.prepare(pixels)[None]), [size])
         for (left, top, right, bottom), label in zip(found["boxes"][::3].tolist(), found["labels"][::3], strict=True):
             if right > left and bottom > top:
                 bbox = [left, top, right - left, bottom - top]
-                box = {"image_id": picture["id"], "category_id": int(label), "bbox": bbox, "iscrowd": 0}
+                box = {"image_id": image["id"], "category_id": int(label), "bbox": bbox, "iscrowd": 0}
                 boxes.append(box | {"id": len(boxes) + 1, "area": bbox[2] * bbox[3]})
     file.write_text(json.dumps(content | {"annotations": boxes}))
 

@@ -14,9 +14,9 @@ def write_photographs(folder: Path, count: int, first: int = 0, size: int = 80) 
     for index in range(first, first + count):
         rng = np.random.default_rng(index)
         coarse = Image.fromarray(rng.integers(0, 256, (5, 6, 3), np.uint8))
-        picture = coarse.resize((size + 10 + index % 7, size + index % 5), Image.Resampling.BICUBIC)
+        image = coarse.resize((size + 10 + index % 7, size + index % 5), Image.Resampling.BICUBIC)
         files.append(folder / f"photo_{index:04d}.JPEG")
-        picture.save(files[-1], quality=92)
+        image.save(files[-1], quality=92)
     return files
 
 

@@ -22,7 +22,7 @@ from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods.base import BitstreamError, Context, MethodError, TensorSpec
 from splitbench.methods.coding import compressors
 from splitbench.methods.coding.packing import pack, packed_size, unpack
-from splitbench.methods.coding.tiles import picture_shape, tile, untile
+from splitbench.methods.coding.tiles import tile, tiled_shape, untile
 
 METHOD = METHODS.get("quantize-lossless")
 CODERS = get_args(METHOD.Settings.model_fields["coder"].annotation)
@@ -135,16 +135,16 @@ def test_what_packing_does_not_write_is_refused(data, packing):
 @given(st.tuples(*[st.integers(1, 9)] * 3), st.sampled_from(["grid", "columns", "rows"]))
 def test_tiles_come_back(shape, layout):
     maps = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    picture = tile(maps, layout)
-    assert picture.shape == picture_shape(shape, layout)
-    assert np.array_equal(untile(picture, shape, layout), maps)
+    image = tile(maps, layout)
+    assert image.shape == tiled_shape(shape, layout)
+    assert np.array_equal(untile(image, shape, layout), maps)
 
 
 def test_tiles_keep_to_what_a_file_may_hold():
     for shape in ((2048, 20, 20), (64, 160, 160), (3, 16383, 2), (20000, 1, 1)):
-        assert max(picture_shape(shape, "columns")) <= 16383
+        assert max(tiled_shape(shape, "columns")) <= 16383
     with pytest.raises(MethodError, match="too large for an image"):
-        picture_shape((4, 3000, 16000), "grid")
+        tiled_shape((4, 3000, 16000), "grid")
 
 
 def bomb(name, size):

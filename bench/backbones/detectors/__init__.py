@@ -1,6 +1,6 @@
-"""Detectors as backbones: torchvision's, and anyone's own.
+"""Detectors as backbones: torchvision's, and users' detectors.
 
-A detector of one's own is named in a sweep by the import path of what makes it (``package.module:factory``). It is an
+A user's detector is named in a sweep by the import path of what makes it (``package.module:factory``). It is an
 ``nn.Module`` with four things:
 
 ``categories``
@@ -23,7 +23,7 @@ must do the same whatever the values of its input are, since it is traced once. 
 classes need only ``categories``: the labels that they return, 0 not among them.
 
 ``splitbench splits my_package.my_module:factory`` sees whether it can be cut, and lists where. Methods that learn
-train on it by ``distortion: distill``, since it has no loss of its own. All of it, for squares of one category:
+train on it by ``distortion: distill``, since it has no loss. All of it, for squares of one category:
 
     class Squares(nn.Module):
         categories = (1,)
@@ -42,13 +42,13 @@ train on it by ``distortion: distill``, since it has no loss of its own. All of 
             return self.scores(self.stem(batch)).sigmoid()  # (B, 1, 32, 32)
 
         def detections(self, raw, sizes):
-            found = []
+            detections = []
             for scores, (height, width) in zip(raw.flatten(1), sizes, strict=True):
                 best = scores.topk(self.most)
                 cells = torch.stack([best.indices % 32, best.indices // 32], 1)
                 corners = torch.cat([cells, cells + 1], 1) * torch.tensor([width, height] * 2, device=raw.device) / 32
-                found.append({"boxes": corners, "labels": torch.ones_like(best.indices), "scores": best.values})
-            return found
+                detections.append({"boxes": corners, "labels": torch.ones_like(best.indices), "scores": best.values})
+            return detections
 """
 
 from collections.abc import Hashable, Sequence
@@ -60,7 +60,7 @@ from torch import Tensor, nn
 from torchvision.transforms import functional as F
 
 from splitbench.bench.backbones.detectors.networks import Network, TorchvisionNetwork, UserNetwork
-from splitbench.bench.backbones.trivial_splits import BOX_ROLES, BoxesHead, BoxesTail, PicturesHead, PicturesTail
+from splitbench.bench.backbones.trivial_splits import BOX_ROLES, BoxesHead, BoxesTail, ImagesHead, ImagesTail
 from splitbench.bench.split import SplitModel
 from splitbench.bench.split.detection import is_torchvisions
 from splitbench.bench.utils.errors import UserError
@@ -114,7 +114,7 @@ class Detector:
 
     @property
     def categories(self) -> tuple[int, ...]:
-        """The category ids that it can tell."""
+        """The category ids that it distinguishes."""
         return tuple(int(category) for category in cast(Any, self.model).categories)
 
     @property
@@ -125,7 +125,7 @@ class Detector:
 
     @property
     def has_loss(self) -> bool:
-        """Torchvision's detectors tell their losses; the protocol of one's own asks for none."""
+        """Torchvision's detectors return losses; the protocol of user detectors requires none."""
         return is_torchvisions(self.model)
 
     @property
@@ -183,15 +183,15 @@ class Detector:
             UserError: Unknown split point, or the detector cannot be cut there.
         """
         if at == "input":
-            pictures, tail = PicturesHead(), PicturesTail(self.whole())
+            images, tail = ImagesHead(), ImagesTail(self.whole())
             return SplitModel.from_example(
-                pictures, tail, pictures(example), at=at, roles=(at,), sends_sizes=True, image_by_image=True
+                images, tail, images(example), at=at, roles=(at,), sends_sizes=True, image_by_image=True
             )
         if at == "output":
             boxes = BoxesHead(self.whole(), self._network.most)
             return SplitModel.from_example(boxes, BoxesTail(), boxes(example), at=at, roles=BOX_ROLES)
         return self._network.split(at, example)
 
-    def example(self, pictures: Sequence[Image.Image] = ()) -> Any:
+    def example(self, images: Sequence[Image.Image] = ()) -> Any:
         """Return what the model itself is given of some images; noise for none."""
-        return self._network.example([self.pixels(picture) for picture in pictures])
+        return self._network.example([self.pixels(image) for image in images])

@@ -39,11 +39,11 @@ class Network(Protocol):
         """Images (uint8, (3, H, W)) to detections."""
         ...
 
-    def split(self, at: str, pictures: Sequence[Tensor]) -> SplitModel:
+    def split(self, at: str, images: Sequence[Tensor]) -> SplitModel:
         """Cut the detector inside its network. Raises UserError where that is impossible."""
         ...
 
-    def example(self, pictures: Sequence[Tensor]) -> Any:
+    def example(self, images: Sequence[Tensor]) -> Any:
         """Return what the model itself is given of some images; noise for none."""
         ...
 
@@ -58,9 +58,9 @@ class _Head(nn.Module):
         self.training = head.training
 
 
-def _with_pictures(inner: SplitModel, head: _Head, tail: nn.Module, pictures: Sequence[Tensor]) -> SplitModel:
+def _with_images(inner: SplitModel, head: _Head, tail: nn.Module, images: Sequence[Tensor]) -> SplitModel:
     """Describe a split whose head takes images and sends their sizes, by the split of the network inside it."""
-    values = head(pictures)
+    values = head(images)
     return SplitModel.from_example(head, tail, values, at=inner.at, roles=inner.roles, how=inner.how, sends_sizes=True)
 
 
@@ -92,16 +92,16 @@ class TorchvisionNetwork:
         """Return the detector on pixels."""
         return _TorchvisionWhole(self.model)
 
-    def split(self, at: str, pictures: Sequence[Tensor]) -> SplitModel:
+    def split(self, at: str, images: Sequence[Tensor]) -> SplitModel:
         """Cut inside the detector's backbone, or after it."""
-        inner = split(self.model, at, _floats(pictures))
+        inner = split(self.model, at, _floats(images))
         head = _TorchvisionHead(inner.head, len(inner.specs))
         tail = _TorchvisionTail(inner.tail, cast(nn.Module, self.model.transform))
-        return _with_pictures(inner, head, tail, pictures)
+        return _with_images(inner, head, tail, images)
 
-    def example(self, pictures: Sequence[Tensor]) -> list[Tensor]:
+    def example(self, images: Sequence[Tensor]) -> list[Tensor]:
         """Return a list of images with values from 0 to 1."""
-        return _floats(pictures) or default_images(self.model)
+        return _floats(images) or default_images(self.model)
 
 
 def resized(transform: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
@@ -117,8 +117,8 @@ def _resized(transform: nn.Module, size: tuple[int, int], *rules: Any) -> tuple[
     return int(image.shape[-2]), int(image.shape[-1])
 
 
-def _floats(pictures: Sequence[Tensor]) -> list[Tensor]:
-    return [picture.float() / 255 for picture in pictures]
+def _floats(images: Sequence[Tensor]) -> list[Tensor]:
+    return [image.float() / 255 for image in images]
 
 
 class _TorchvisionWhole(nn.Module):
@@ -127,17 +127,17 @@ class _TorchvisionWhole(nn.Module):
         self.model = model
         self.training = model.training
 
-    def forward(self, pictures: Sequence[Tensor]) -> list[Found]:
-        found: list[Found] = self.model(_floats(pictures))
-        return found
+    def forward(self, images: Sequence[Tensor]) -> list[Found]:
+        detections: list[Found] = self.model(_floats(images))
+        return detections
 
 
 class _TorchvisionHead(_Head):
-    def forward(self, pictures: Sequence[Tensor]) -> tuple[Any, ...]:
-        values = self.head(_floats(pictures))
+    def forward(self, images: Sequence[Tensor]) -> tuple[Any, ...]:
+        values = self.head(_floats(images))
         # The split head also tells sizes after resizing and of the padded batch; the tail works them out by itself.
-        further = self.tensors + 4 * len(pictures) + 2
-        return (*values[: self.tensors], *sizes_of(pictures), *values[further:])
+        further = self.tensors + 4 * len(images) + 2
+        return (*values[: self.tensors], *sizes_of(images), *values[further:])
 
 
 class _TorchvisionTail(nn.Module):
@@ -187,24 +187,24 @@ class UserNetwork:
 
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
         """That of ``prepare``'s result."""
-        picture = torch.zeros(3, *size, dtype=torch.uint8, device=_device(self.model))
-        return tuple(protocol.prepared(self.model, [picture]).shape[1:])
+        image = torch.zeros(3, *size, dtype=torch.uint8, device=_device(self.model))
+        return tuple(protocol.prepared(self.model, [image]).shape[1:])
 
     def whole(self) -> nn.Module:
         """``prepare``, ``forward`` and ``detections``."""
         return _UserWhole(self.model)
 
-    def split(self, at: str, pictures: Sequence[Tensor]) -> SplitModel:
+    def split(self, at: str, images: Sequence[Tensor]) -> SplitModel:
         """Cut inside ``forward``."""
-        inner = split(self.model, at, protocol.prepared(self.model, pictures))
+        inner = split(self.model, at, protocol.prepared(self.model, images))
         head = _UserHead(inner.head, len(inner.specs), self.model)
-        return _with_pictures(inner, head, _UserTail(inner.tail, self.model), pictures)
+        return _with_images(inner, head, _UserTail(inner.tail, self.model), images)
 
-    def example(self, pictures: Sequence[Tensor]) -> Tensor:
+    def example(self, images: Sequence[Tensor]) -> Tensor:
         """Prepared; images must come out of it in one shape."""
         generator = torch.Generator().manual_seed(0)
         noise = [torch.randint(0, 256, _NOISE, generator=generator, dtype=torch.uint8) for _ in range(2)]
-        return protocol.prepared(self.model, [picture.to(_device(self.model)) for picture in pictures or noise])
+        return protocol.prepared(self.model, [image.to(_device(self.model)) for image in images or noise])
 
 
 def _device(model: nn.Module) -> torch.device:
@@ -217,11 +217,11 @@ class _UserWhole(nn.Module):
         self.model = model
         self.training = model.training
 
-    def forward(self, pictures: Sequence[Tensor]) -> list[Found]:
-        batch = protocol.prepared(self.model, pictures)
-        with protocol.telling(self.model, "forward"):
+    def forward(self, images: Sequence[Tensor]) -> list[Found]:
+        batch = protocol.prepared(self.model, images)
+        with protocol.user_errors(self.model, "forward"):
             raw = self.model(batch)
-        return protocol.detections(self.model, raw, [(p.shape[-2], p.shape[-1]) for p in pictures])
+        return protocol.detections(self.model, raw, [(p.shape[-2], p.shape[-1]) for p in images])
 
 
 class _UserHead(_Head):
@@ -229,9 +229,9 @@ class _UserHead(_Head):
         super().__init__(head, tensors)
         self.model = (model,)  # in a tuple: the head's own weights are in the head already
 
-    def forward(self, pictures: Sequence[Tensor]) -> tuple[Any, ...]:
-        values = self.head(protocol.prepared(self.model[0], pictures))
-        return (*values[: self.tensors], *sizes_of(pictures), *values[self.tensors :])
+    def forward(self, images: Sequence[Tensor]) -> tuple[Any, ...]:
+        values = self.head(protocol.prepared(self.model[0], images))
+        return (*values[: self.tensors], *sizes_of(images), *values[self.tensors :])
 
 
 class _UserTail(nn.Module):

@@ -1,4 +1,4 @@
-"""Calls a detector of one's own, and holds what it gives to the protocol: its faults are told in a sentence."""
+"""Call a user's detector and check its outputs against the protocol; faults are reported in a sentence."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,19 +14,19 @@ from splitbench.methods.base import MethodError
 _PARTS = ("boxes", "labels", "scores")
 
 
-def prepared(model: nn.Module, pictures: Sequence[Tensor]) -> Tensor:
+def prepared(model: nn.Module, images: Sequence[Tensor]) -> Tensor:
     """Images (3, H, W) to a batch (B, C, h, w).
 
     Raises:
         UserError: ``prepare`` fails, or gives something else; images that it does not bring into one shape.
     """
-    with telling(model, "prepare"):
-        made = [cast(Any, model).prepare(picture) for picture in pictures]
-    for one in made:
-        if not isinstance(one, Tensor) or one.ndim != 3 or not one.is_floating_point():
-            raise _wrong(model, "prepare", "a float tensor (C, h, w)", one)
-    if len({one.shape for one in made}) > 1:
-        shapes = " and ".join(sorted({str(tuple(one.shape)) for one in made}))
+    with user_errors(model, "prepare"):
+        made = [cast(Any, model).prepare(image) for image in images]
+    for image in made:
+        if not isinstance(image, Tensor) or image.ndim != 3 or not image.is_floating_point():
+            raise _wrong(model, "prepare", "a float tensor (C, h, w)", image)
+    if len({image.shape for image in made}) > 1:
+        shapes = " and ".join(sorted({str(tuple(image.shape)) for image in made}))
         raise UserError(f"{type(model).__name__}.prepare brings these images into several shapes: {shapes}")
     return torch.stack(made)
 
@@ -37,47 +37,47 @@ def detections(model: nn.Module, raw: Any, sizes: Sequence[tuple[int, int]]) -> 
     Raises:
         UserError: ``detections`` fails, or gives something else than it must.
     """
-    with telling(model, "detections"):
-        found = cast(Any, model).detections(raw, sizes)
-    if not isinstance(found, list | tuple) or len(found) != len(sizes):
-        raise _wrong(model, "detections", f"a list with one dict for each of {len(sizes)} images", found)
-    for one in found:
-        if not isinstance(one, dict) or not all(isinstance(one.get(part), Tensor) for part in _PARTS):
-            raise _wrong(model, "detections", "dicts of tensors `boxes`, `labels` and `scores`", one)
-        count = len(one["boxes"]) if one["boxes"].ndim else 0
-        shapes = [tuple(one[part].shape) for part in _PARTS]
+    with user_errors(model, "detections"):
+        outputs = cast(Any, model).detections(raw, sizes)
+    if not isinstance(outputs, list | tuple) or len(outputs) != len(sizes):
+        raise _wrong(model, "detections", f"a list with one dict for each of {len(sizes)} images", outputs)
+    for entry in outputs:
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(part), Tensor) for part in _PARTS):
+            raise _wrong(model, "detections", "dicts of tensors `boxes`, `labels` and `scores`", entry)
+        count = len(entry["boxes"]) if entry["boxes"].ndim else 0
+        shapes = [tuple(entry[part].shape) for part in _PARTS]
         if shapes != [(count, 4), (count,), (count,)]:
             given = ", ".join(map(str, shapes))
             raise UserError(
                 f"{type(model).__name__}.detections must give boxes, labels and scores of the shapes (N, 4), (N,) and "
                 f"(N,), not {given}"
             )
-        if one["labels"].is_floating_point() or one["labels"].dtype == torch.bool:
-            raise _wrong(model, "detections", "category ids, whole numbers, as `labels`", one["labels"])
-        unknown = sorted({*one["labels"].tolist()} - {*cast(Any, model).categories})
+        if entry["labels"].is_floating_point() or entry["labels"].dtype == torch.bool:
+            raise _wrong(model, "detections", "category ids, whole numbers, as `labels`", entry["labels"])
+        unknown = sorted({*entry["labels"].tolist()} - {*cast(Any, model).categories})
         if unknown:
             raise UserError(
-                f"{type(model).__name__}.detections tells categories that are not in its `categories`: "
+                f"{type(model).__name__}.detections gives categories that are not in its `categories`: "
                 f"{', '.join(map(str, unknown[:3]))}{', ...' if len(unknown) > 3 else ''}; `labels` are category ids"
             )
-        if bool((one["scores"] < 0).any()):
+        if bool((entry["scores"] < 0).any()):
             raise UserError(f"{type(model).__name__}.detections gives scores below 0")
-    return list(found)
+    return list(outputs)
 
 
 def _wrong(model: nn.Module, method: str, expected: str, given: Any) -> UserError:
     if isinstance(given, Tensor):
-        told = f"{str(given.dtype).removeprefix('torch.')} {tuple(given.shape)}"
+        actual = f"{str(given.dtype).removeprefix('torch.')} {tuple(given.shape)}"
     elif isinstance(given, dict):
-        told = f"a dict of {', '.join(f'{key}: {type(value).__name__}' for key, value in given.items()) or 'nothing'}"
+        actual = f"a dict of {', '.join(f'{key}: {type(value).__name__}' for key, value in given.items()) or 'nothing'}"
     else:
-        told = f"a {type(given).__name__}" + (f" of {len(given)}" if isinstance(given, list | tuple) else "")
-    return UserError(f"{type(model).__name__}.{method} must give {expected}, not {told}")
+        actual = f"a {type(given).__name__}" + (f" of {len(given)}" if isinstance(given, list | tuple) else "")
+    return UserError(f"{type(model).__name__}.{method} must give {expected}, not {actual}")
 
 
 @contextmanager
-def telling(model: nn.Module, method: str) -> Iterator[None]:
-    """What goes wrong within is told with the line where it did. Lack of memory is no fault of the detector's."""
+def user_errors(model: nn.Module, method: str) -> Iterator[None]:
+    """Report errors of the detector with their line of code. Lack of memory is not the detector's fault."""
     try:
         yield
     except (torch.OutOfMemoryError, MethodError, UserError):

@@ -1,1 +1,1 @@
-"""Weights that ship: see the README beside this file."""
+"""Bundled weights: see the README beside this file."""

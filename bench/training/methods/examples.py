@@ -110,13 +110,13 @@ class Pictures(TorchDataset[tuple[Tensor, int, int]]):
         indices: list[int] = []
         with ThreadPoolExecutor(thread_count()) as pool:
             rows = pool.map(self.__getitem__, range(len(self)))
-            for picture, index, _ in progress.track(
+            for image, index, _ in progress.track(
                 rows, "training images", "images", total=len(self), disable=not show_progress, leave=False
             ):
-                if picture.shape != first.shape:
+                if image.shape != first.shape:
                     pool.shutdown(cancel_futures=True)
                     return None
-                pixels.append(picture)
+                pixels.append(image)
                 indices.append(index)
         return TensorDataset(torch.stack(pixels), torch.tensor(indices), torch.zeros(len(self), dtype=torch.long))
 

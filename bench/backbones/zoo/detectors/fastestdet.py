@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from splitbench.bench.backbones.zoo.detectors.boxes import cells, chosen, flattened
 from splitbench.bench.backbones.zoo.detectors.coco import CATEGORIES, NAMES
-from splitbench.bench.backbones.zoo.detectors.pictures import resized
+from splitbench.bench.backbones.zoo.detectors.letterbox import resized
 
 STRIDE = 16
 """Input pixels along a side of one cell."""
@@ -124,7 +124,7 @@ class Branch(nn.Module):
 
 
 class Head(nn.Module):
-    """Objectness, box and classes, each from a branch of its own."""
+    """Objectness, box and classes, each from a separate branch."""
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
@@ -166,12 +166,12 @@ class FastestDet(nn.Module):
     def detections(self, raw: Tensor, sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
         """Per image boxes x1, y1, x2, y2 (K, 4) in its own pixels, scores (K,) and category ids (K,).
 
-        ``sizes``: the images' heights and widths. A cell tells its likeliest class alone; a box's centre lies at most
+        ``sizes``: the images' heights and widths. A cell gives its likeliest class alone; a box's centre lies at most
         one cell away, and its width and height are fractions of the image's.
         """
         places, _ = cells([raw], [STRIDE])
         rows, columns = raw.shape[-2:]
-        found = []
+        results = []
         for cell, size in zip(flattened([raw]), sizes, strict=True):
             probability, labels = cell[:, 5:].softmax(1).max(1)
             scores = cell[:, 0].sigmoid() ** _OBJECTNESS * probability ** (1 - _OBJECTNESS)
@@ -179,8 +179,8 @@ class FastestDet(nn.Module):
             half = cell[:, 3:5].sigmoid() / 2
             boxes = torch.cat((centre - half, centre + half), 1) * cell.new_tensor([size[1], size[0]]).repeat(2)
             likely = scores > self.score
-            found.append(chosen(boxes[likely], scores[likely], labels[likely], self.overlap, size, self.categories))
-        return found
+            results.append(chosen(boxes[likely], scores[likely], labels[likely], self.overlap, size, self.categories))
+        return results
 
 
 def fastestdet(side: int = 352, score: float = 0.001, overlap: float = 0.45) -> FastestDet:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from splitbench.bench.backbones.zoo.detectors.boxes import cells, chosen, flattened
 from splitbench.bench.backbones.zoo.detectors.coco import CATEGORIES, NAMES
-from splitbench.bench.backbones.zoo.detectors.pictures import letterboxed, placement
+from splitbench.bench.backbones.zoo.detectors.letterbox import letterboxed, placement
 
 STRIDES = (8, 16, 32)
 """Input pixels along a side of one cell of the three maps."""
@@ -146,22 +146,22 @@ class NanoDet(nn.Module):
     def detections(self, raw: tuple[Tensor, ...], sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
         """Per image boxes x1, y1, x2, y2 (K, 4) in its own pixels, scores (K,) and category ids (K,).
 
-        ``sizes``: the images' heights and widths. A cell tells every class above the score. Its distances to the
+        ``sizes``: the images' heights and widths. A cell gives every class above the score. Its distances to the
         four sides are the means of their distributions.
         """
         places, strides = cells(raw, STRIDES)
         centres = (places + 0.5) * strides
         classes = len(self.categories)
         steps = torch.arange(_DISTANCES, device=centres.device)
-        found = []
+        results = []
         for cell, size in zip(flattened(raw), sizes, strict=True):
             sides = (cell[:, classes:].unflatten(1, (4, _DISTANCES)).softmax(2) * steps).sum(2) * strides
             corners = torch.cat((centres - sides[:, :2], centres + sides[:, 2:]), 1)
             boxes = placement(*size, self.image_size, centred=True).back(corners)
             scores = cell[:, :classes].sigmoid()
             which, labels = (scores > self.score).nonzero(as_tuple=True)
-            found.append(chosen(boxes[which], scores[which, labels], labels, self.overlap, size, self.categories))
-        return found
+            results.append(chosen(boxes[which], scores[which, labels], labels, self.overlap, size, self.categories))
+        return results
 
 
 def nanodet_m(side: int = 320, score: float = 0.02, overlap: float = 0.6) -> NanoDet:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from splitbench.bench.backbones.zoo.detectors.boxes import cells, chosen, flattened
 from splitbench.bench.backbones.zoo.detectors.coco import CATEGORIES, NAMES
-from splitbench.bench.backbones.zoo.detectors.pictures import letterboxed, placement
+from splitbench.bench.backbones.zoo.detectors.letterbox import letterboxed, placement
 
 STRIDES = (8, 16, 32)
 """Input pixels along a side of one cell of the three maps."""
@@ -176,18 +176,18 @@ class YoloxNano(nn.Module):
     def detections(self, raw: tuple[Tensor, ...], sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
         """Per image boxes x1, y1, x2, y2 (K, 4) in its own pixels, scores (K,) and category ids (K,).
 
-        ``sizes``: the images' heights and widths. A cell tells its likeliest class alone; a score is the product of
+        ``sizes``: the images' heights and widths. A cell gives its likeliest class alone; a score is the product of
         objectness and the class's probability.
         """
         places, strides = cells(raw, STRIDES)
-        found = []
+        results = []
         for cell, size in zip(flattened(raw), sizes, strict=True):
             scores, labels = (cell[:, 4:5].sigmoid() * cell[:, 5:].sigmoid()).max(1)
             centre, half = (cell[:, :2] + places) * strides, cell[:, 2:4].clamp(max=_LARGEST).exp() * strides / 2
             boxes = placement(*size, self.image_size, centred=False).back(torch.cat((centre - half, centre + half), 1))
             likely = scores > self.score
-            found.append(chosen(boxes[likely], scores[likely], labels[likely], self.overlap, size, self.categories))
-        return found
+            results.append(chosen(boxes[likely], scores[likely], labels[likely], self.overlap, size, self.categories))
+        return results
 
 
 def yolox_nano(side: int = 416, score: float = 0.01, overlap: float = 0.65) -> YoloxNano:

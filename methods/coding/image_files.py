@@ -14,10 +14,10 @@ import numpy.typing as npt
 from PIL import Image, features
 
 from splitbench.methods.base import BitstreamError
-from splitbench.methods.coding.picture_sizes import Size, avif_size, jpeg_xl_size, webp_size
+from splitbench.methods.coding.image_sizes import Size, avif_size, jpeg_xl_size, webp_size
 
 Format = Literal["jpeg", "webp", "png", "avif", "jpeg-xl"]
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
 JPEG_END = b"\xff\xd9"
 _PILLOWS_NAMES: Mapping[str, str] = {"jpeg": "JPEG", "webp": "WEBP", "png": "PNG", "avif": "AVIF", "jpeg-xl": "JXL"}
@@ -42,7 +42,7 @@ def missing(kind: str) -> str | None:
     return None
 
 
-def write(picture: Picture, kind: Format, **options: Any) -> bytes:
+def write(picture: Pixels, kind: Format, **options: Any) -> bytes:
     """Encode an image as a file. ``options`` go to Pillow's writer; ``bits`` packs a grey PNG's pixels, 4 at most."""
     _register(kind)
     image = Image.fromarray(picture)
@@ -57,7 +57,7 @@ def write(picture: Picture, kind: Format, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def read(data: bytes, kind: Format, shape: tuple[int, ...]) -> Picture:
+def read(data: bytes, kind: Format, shape: tuple[int, ...]) -> Pixels:
     """Return a file's image, which has this shape. Raises BitstreamError for every other file."""
     _register(kind)
     height, width = shape[:2]
@@ -69,7 +69,7 @@ def read(data: bytes, kind: Format, shape: tuple[int, ...]) -> Picture:
         image = Image.open(io.BytesIO(data), formats=[_PILLOWS_NAMES[kind]])
         if image.size != (width, height):
             raise BitstreamError(f"damaged bitstream: an image of {image.size} instead of {(width, height)}")
-        return cast(Picture, np.array(image.convert("L" if len(shape) == 2 else "RGB")))
+        return cast(Pixels, np.array(image.convert("L" if len(shape) == 2 else "RGB")))
     except (BitstreamError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise a dozen kinds for damaged files
