@@ -46,7 +46,7 @@ def measure(
         model: A classifier: a batch (B, ...) to scores (B, classes). It runs in eval mode, where it is.
         at: The split point.
         method: As ``splitbench.method`` returns it.
-        loader: Batches of inputs and class indices, a ``DataLoader`` for example; looked at once.
+        loader: Batches of inputs and class indices, a ``DataLoader`` for example; iterated over once.
         calibration: Batches of inputs that the method may fit ranges and tables on; none of ``loader``'s.
 
     Returns:

@@ -94,7 +94,7 @@ class ConfiguredMethod:
         Args:
             split: As :func:`split` returns it.
             calibration: Batches of inputs (B, ...), none of which is evaluated later; for methods that fit ranges or
-                tables on them. They may be looked at more than once.
+                tables on them. They may be iterated over more than once.
             seed: Seed of whatever is random.
 
         Raises:
@@ -162,7 +162,7 @@ def method(name: str, **settings: Any) -> ConfiguredMethod:
     3
 
     Args:
-        name: A name that ``splitbench methods`` lists, or a module of one's own that holds a ``METHOD``.
+        name: A name that ``splitbench methods`` lists, or a user's module that holds a ``METHOD``.
         **settings: Its settings, as in a sweep; ``splitbench methods NAME`` lists them.
 
     Raises:

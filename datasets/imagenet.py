@@ -190,7 +190,7 @@ def _find_layout(options: Options, folder: Path) -> _Layout:
 
 
 def _table(root: Path, folder: Path) -> Path | None:
-    """Return the CSV of labels beside the images: Kaggle's for the subset asked for, or the only one that is there."""
+    """Return the CSV of labels beside the images: Kaggle's for the subset asked for, or the only one."""
     tables = sorted({*root.glob("*.csv"), *folder.glob("*.csv")})
     kaggle = [path for path in tables if path.name == f"LOC_{folder.name}_solution.csv"]
     tables = kaggle or [path for path in tables if not path.name.startswith("LOC_")]

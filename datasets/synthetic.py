@@ -26,7 +26,7 @@ SIDE = CLOSE
 """Pixels along each side of an image."""
 
 SIZES: dict[Subset, int] = {"evaluation": 2000, "calibration": 500, "train": 20000}
-"""Images in each subset. Subsets draw from streams of their own, so that no image is in two."""
+"""Images in each subset. Subsets draw from separate streams, so that no image is in two."""
 
 SUBSETS: dict[Subset, int] = {"train": 0, "calibration": 1, "evaluation": 2}
 """What stands for each subset in the key of a scene."""

@@ -2,7 +2,7 @@
 
 A *method* is a family of codecs with one rate knob. For each rate point it returns a *deployment*: the head that runs
 on the device, the codec that turns the cut into bytes and back, and the tail that runs on the server. A method knows
-nothing of datasets or the harness; everything it may look at is in its settings and in :class:`Context`. A file that
+nothing of datasets or the harness; everything it may read is in its settings and in :class:`Context`. A file that
 it reads is a setting of type :class:`File`.
 """
 
@@ -252,7 +252,7 @@ class File:
         return self._path
 
     def __str__(self) -> str:
-        """For tables: its name, without spaces, and what tells contents apart: ``unit.pt@5feceb66``."""
+        """For tables: its name, without spaces, and a digest of its content: ``unit.pt@5feceb66``."""
         return f"{'_'.join(self._path.name.split())}@{self.digest[:8]}"
 
     @classmethod
@@ -300,7 +300,7 @@ class Method(Protocol):
     """A family of codecs with one rate knob.
 
     ``version`` is raised with every change that can change bytes or decoded values: it is part of a cell's key. The
-    source file of a method that does not ship is, too, but nothing that the file imports.
+    source file of a method that is not bundled is, too, but nothing that the file imports.
     ``rates`` are the knob's values where a sweep gives none. ``only_at`` names the one split point where the method
     makes sense (``input`` or ``output``), or is None. ``tasks`` names the tasks that it can be used for.
     """

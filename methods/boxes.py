@@ -131,7 +131,7 @@ class _Codec:
         count = int.from_bytes(data[:framing], "big") & ~(_TWO_BYTES if two else 0)
         least = framing + (_SIDE if count else 0)
         if len(data) < least or count > min(room, self.settings.most) or (two and count < _ONE_BYTE):
-            raise BitstreamError("damaged bitstream: it tells no possible number of boxes")
+            raise BitstreamError("damaged bitstream: its number of boxes is impossible")
         numbers = [nibble for byte in data[framing:least] for nibble in (byte >> 4, byte & 15)]
         bits = "".join(f"{byte:08b}" for byte in data[least:])
         rows = np.zeros((count, 6), np.int64)

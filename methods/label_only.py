@@ -77,7 +77,7 @@ class _Codec:
                 raise BitstreamError(f"damaged bitstream: {len(data)} bytes instead of {size}")
             labels = np.frombuffer(data[: 2 * self.k], "<u2").astype(np.int64)
             if labels.max() >= len(row) or len(set(labels.tolist())) < self.k:
-                raise BitstreamError("damaged bitstream: a label is out of range or told twice")
+                raise BitstreamError("damaged bitstream: a label is out of range or repeated")
             coded = np.frombuffer(data[2 * self.k :] or bytes(1), np.uint8).astype(np.float64)
             # Equal codes keep the order in which they were sent.
             logarithm = -np.log(2.0) * coded / _PARTS_OF_A_BIT - 1e-4 * np.arange(self.k)

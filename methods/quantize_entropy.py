@@ -1,7 +1,7 @@
 """quantize-entropy: linear quantization as in quantize-rle, then range coding with tables fitted on calibration images.
 
-It tells how much of quantize-rle's rate is its coder's: the levels are the same, so the decoded cut and the accuracy
-are quantize-rle's for equal settings; only the bytes differ.
+It shows how much of quantize-rle's rate is due to its coder: the levels are the same, so the decoded cut and the
+accuracy are quantize-rle's for equal settings; only the bytes differ.
 
 1. *Range* and *quantization* are quantize-rle's. A symbol is a level less its zero point, so 0 stands for 0.
 2. *Entropy coding*, ``coder: range``: range coding (``coding/entropy.py``) with integer tables (``coding/tables.py``)
@@ -76,7 +76,7 @@ def _deploy(settings: Any, context: Context) -> Deployment:
 
 
 def _fit(fitted: Quantizer, settings: Settings, context: Context) -> tuple[list[int], list[Tables]]:
-    """For each tensor of the cut: the axis whose places have tables of their own, 0 for one table; and the tables."""
+    """For each tensor of the cut: the axis whose places have separate tables, 0 for one table; and the tables."""
     largest = settings.top
     candidates = [_axes(spec, settings.coder) for spec in context.specs]
     counts = [

@@ -11,7 +11,7 @@ accuracy are its for equal settings; only the bytes differ. No training, no tabl
    depends on cut and coder, by up to 11 % for levels; floats with many zeros take up to 25 % more as planes.
    ``png``, ``webp`` and ``jpeg-xl`` code an image for each tensor, in which its channels lie side by side
    (``coding/tiles.py``) in the layout that was best for the format: rows, columns and grid. Of floats, each byte
-   is a channel of its own.
+   is a separate channel.
 
 Each coder is as strong as it is in reasonable time, and has no container where it can do without. Bitstream of one
 image:

@@ -11,7 +11,7 @@ The code is our own, in three steps per image and tensor:
 2. *Quantization* to b bits with an exact zero (``coding/linear.py``), to the nearest level or with a dead zone
    (``rounding``); symbol 0 is the zero point.
 3. *Zero-run-length coding* of the symbols in memory order (channel by channel, row by row; ``coding/zero_runs.py``;
-   channels that come last, as a transformer's do, are brought to the front where they have ranges of their own):
+   channels that come last, as a transformer's do, are brought to the front where they have separate ranges):
    runs of zeros as Rice codes; the literals between them in b bits (``literals: fixed``) or as Rice codes as well,
    since small levels are the more frequent (``literals: rice``). ``literals: huffman`` is stronger and not the paper's:
    runs and literals by Huffman codes that are fitted to the image and sent (``coding/huffman_runs.py``).
@@ -23,7 +23,7 @@ Bitstream of one image: for each tensor of the cut, in order,
     parameters    1 byte, or code lengths    side information; absent where all symbols are packed plainly
     symbols       the rest                   payload, to the next full byte
 
-No lengths are sent: the number of symbols is known from the network, and each part tells where it ends.
+No lengths are sent: the number of symbols is known from the network, and each part shows where it ends.
 """
 
 from collections.abc import Sequence

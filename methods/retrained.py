@@ -1,7 +1,7 @@
 """The whole model retrained for every rate point: the costly practice that lighter methods are compared with.
 
 The same unit and coder as in ``bottleneck``, but every weight of head and tail is trained along with it, so that each
-rate point has a copy of all weights of its own.
+rate point has a separate copy of all weights.
 """
 
 from typing import Any, ClassVar, Literal

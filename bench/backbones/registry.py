@@ -167,7 +167,7 @@ def _zoo(name: str, args: dict[str, Any], weights: str, download: bool) -> Built
     return model, network.preprocessing
 
 
-def _own(path: str, overrides: dict[str, Any]) -> Builder:
+def _user_model(path: str, overrides: dict[str, Any]) -> Builder:
     factory = user_models.find(path)  # here, since an import may draw random numbers, and only the first one does
 
     def builder(args: dict[str, Any], weights: str, download: bool) -> Built:
@@ -248,7 +248,7 @@ def version_of(name: str) -> int:
 def _builder(name: str, overrides: dict[str, Any]) -> tuple[Builder, str]:
     """Return what builds a backbone, and the model's name there, which its weights file has too."""
     if user_code.is_import_path(name):
-        return _own(name, overrides), name.rpartition(":")[2]
+        return _user_model(name, overrides), name.rpartition(":")[2]
     source, _, short = name.partition("/")
     return SOURCES[source].load(short), short
 
@@ -275,18 +275,27 @@ def build(
     weights: str,
     overrides: dict[str, Any],
     folder: Path | None = None,
+    *,
     device: torch.device | str = "cpu",
     seed: int = 0,
     weights_key: str = "",
 ) -> Backbone:
     """Return the backbone called ``name``, ready to be split.
 
-    ``weights`` is ``default`` or one of torchvision's names (``IMAGENET1K_V1``): a file in ``folder`` that is called as
-    the model is, or as torchvision's hub calls it, if there is one, else the hub's; or ``none`` (random, by
-    ``seed``); or a file, in ``folder`` or by path. ``weights_key`` says which of a file's state dicts is meant.
+    Args:
+        name: ``torchvision/...``, ``timm/...``, ``splitbench/...``, or the import path of a user's model.
+        args: Keyword arguments of the model.
+        weights: ``default`` or one of torchvision's names (``IMAGENET1K_V1``): a file in ``folder`` with the model's name
+            or that of torchvision's hub, where there is one, else the hub's. Or ``none``: random. Or a file, in
+            ``folder`` or by path.
+        overrides: Fields of the preprocessing to replace.
+        folder: Where weights files lie.
+        device: Where the backbone runs.
+        seed: Seed of random weights.
+        weights_key: Which of a file's state dicts to load.
 
     Raises:
-        UserError: unknown name, arguments that do not fit, weights that are missing, damaged or another model's.
+        UserError: Unknown name, arguments that do not fit, weights that are missing, damaged or another model's.
     """
     check_name(name)
     builder, short = _builder(name, overrides)

@@ -1,4 +1,4 @@
-"""The verbs that tell what there is: ``methods``, ``datasets``, ``keys``, ``splits``, ``support`` and ``sweeps``."""
+"""Commands that list what is available: ``methods``, ``datasets``, ``keys``, ``splits``, ``support`` and ``sweeps``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

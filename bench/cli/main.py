@@ -66,7 +66,7 @@ def main() -> None:
         app()
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:  # what typer makes of Ctrl-C
-            print("\nstopped; what is stored stays, and the same command goes on from there", file=sys.stderr)
+            print("\nstopped; what is stored stays, and the same command resumes from there", file=sys.stderr)
         raise
     except UserError as error:
         _fail(error)
@@ -202,7 +202,7 @@ def train(
     memory: MemoryOption = 4,
     retrain: RetrainOption = False,
 ) -> None:
-    """Only train what a sweep's methods learn, by several processes where torchrun starts it; `run` goes on from there.
+    """Only train what a sweep's methods learn, by several processes where torchrun starts it; `run` resumes from there.
 
     torchrun --nproc-per-node 8 -m splitbench.bench train SWEEP ...
     """

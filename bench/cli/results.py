@@ -74,7 +74,7 @@ def what_if(
 ) -> None:
     """Print and draw which split, method and rate has the least end-to-end latency at which link speed.
 
-    Speeds of 0.1 to 100 Mbit/s are looked at, and those of --mbps. An earlier answer in the same folder is replaced.
+    Covers speeds of 0.1 to 100 Mbit/s, and those of --mbps. An earlier answer in the same folder is replaced.
     """
     from splitbench.bench.analysis.latency import PROFILES, Question, read_profile
     from splitbench.bench.analysis.latency import what_if as answer_what_if
@@ -116,7 +116,7 @@ def report(
 
 @app.command()
 def scale(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, whose times are taken.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run, whose times are used.")],
     workers: Annotated[list[int] | None, typer.Option(help="How many; repeatable. Default 1 to 64.", min=1)] = None,
     measured: Annotated[
         list[Path] | None, typer.Option(help="Compare with what this run of the same sweep took; repeatable.")

@@ -45,7 +45,7 @@ __all__ = [
 def evaluate(cells: Mapping[str, Cell], inputs: EvaluationInputs, advance: Advance = lambda _: None) -> list[Outcome]:
     """Evaluate all cells of one dataset and backbone in one pass, in this process.
 
-    A cell that fails tells its reason, and the others go on. ``advance`` is called with the number of (image, cell)
+    A cell that fails gives its reason, and the others go on. ``advance`` is called with the number of (image, cell)
     pairs that were done.
     """
     prepared = prepare(cells, inputs)

@@ -51,7 +51,7 @@ def check(backbone: Backbone, example: Any, task: Task) -> None:
 
     Raises:
         UserError: The network cannot be run on the image, writes into it, changes its own mode, gives it another answer
-            when it is run again, or another one in other company.
+            when it is run again, or another one in another batch.
     """
     whole = backbone.whole().to(example[0].device)
 

@@ -24,7 +24,7 @@ _TIMED_IMAGES = 8
 
 @dataclass(frozen=True)
 class Description:
-    """What a row tells of a cell besides its rate and accuracy; all of it can be stored as JSON.
+    """A row's columns besides rate and accuracy; all of them can be stored as JSON.
 
     Attributes:
         columns: Columns that do not depend on the images: computation, times, precision, shape of the cut.

@@ -90,7 +90,7 @@ class Prepared:
         yield from self.inputs.batches(first, last)
 
     def shrink_batch(self) -> None:
-        """Run half as many images at once from here on, and free the device's memory."""
+        """Halve the batch size from here on, and free the device's memory."""
         self.batch = max(self.batch // 2, self.inputs.smallest_batch)
         devices.free_memory(self.inputs.device)
 
@@ -171,7 +171,7 @@ class _CalibrationCuts:
         self.cache = cache if room >= 0 else []
 
     def fitting(self, deploy: Callable[[], Deployment]) -> Deployment:
-        """Call ``deploy`` with batches that fit into memory: where it runs out, again with batches of half the size."""
+        """Call ``deploy`` with batches that fit into memory: where memory runs out, with batches halved."""
         while True:
             try:
                 return deploy()

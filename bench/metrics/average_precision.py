@@ -19,14 +19,14 @@ _EVERY_OVERLAP = np.uint16(2**OVERLAPS - 1)
 
 @dataclass(frozen=True)
 class Matches:
-    """D detections sorted by category, those of the highest score first, and the boxes to be found.
+    """D detections sorted by category, those of the highest score first, and the annotated boxes.
 
     Attributes:
         starts: Detections of category c are those from ``starts[c]`` to ``starts[c + 1]``, (C + 1,).
         image: Index of each detection's image, (D,).
         right: Overlaps at which a detection is a true positive, one bit each, (D,).
         wrong: Overlaps at which it is a false positive; it is neither where it is ignored, (D,).
-        targets: How many boxes of each category are to be found in each image, (C, images).
+        targets: Annotated boxes of each category in each image, (C, images).
     """
 
     starts: npt.NDArray[np.int64]

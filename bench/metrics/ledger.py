@@ -54,15 +54,15 @@ def stored(deployment: Deployment, digests: Digests) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for side, module, tables in sides:
         tensors = {name: t for name, t in module.state_dict().items() if not name.endswith("num_batches_tracked")}
-        shared, own = 0, dict[str, int]()
+        shared, separate = 0, dict[str, int]()
         for tensor in _distinct((*tensors.values(), *tables.values())):
             digest = digests.of(tensor)
             if digest in digests.backbone:
                 shared += tensor.nbytes
             else:
-                copies = sum(name.startswith(digest) for name in own)
-                own[f"{digest}.{copies}"] = tensor.nbytes
-        result[side] = {"backbone": shared, "own": own}
+                copies = sum(name.startswith(digest) for name in separate)
+                separate[f"{digest}.{copies}"] = tensor.nbytes
+        result[side] = {"backbone": shared, "own": separate}
     return result
 
 

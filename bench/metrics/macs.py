@@ -75,6 +75,8 @@ def _convolution_gradients(
 ) -> int:
     """Return the FLOPs of a convolution's gradients: for its input, for its weights, each as many as forward.
 
+    PyTorch's counter passes the operator's arguments by position.
+
     PyTorch's own formula takes every channel to meet every other in the weights' gradient, whatever the groups are:
     for a depthwise convolution of C channels that is C times too many.
     """

@@ -228,7 +228,7 @@ class Store:
 
 
 def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what tells two rows of plans apart: a cell may have several labels."""
+    """Return what identifies a row of a plan: a cell may have several labels."""
     return row["key"], row.get("dataset"), row["backbone"]
 
 

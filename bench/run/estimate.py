@@ -42,16 +42,16 @@ def format_estimate(sweep: Sweep, sources: Sources) -> Iterator[str]:
     faults = Faults()
     examined = [_examined(pass_, sources, faults) for pass_ in passes(sweep, sources, faults.collected)]
     faults.raise_any()
-    for one in examined:
-        yield from one.lines
-    cells, images = sum(one.cells for one in examined), sum(one.pairs for one in examined)
-    macs, seconds = sum(one.macs for one in examined), sum(one.seconds for one in examined)
+    for estimate in examined:
+        yield from estimate.lines
+    cells, images = sum(estimate.cells for estimate in examined), sum(estimate.pairs for estimate in examined)
+    macs, seconds = sum(estimate.macs for estimate in examined), sum(estimate.seconds for estimate in examined)
     yield (
         f"{format_count(cells, 'cell')}, {images} (image, cell) pairs, about {macs / 1e12:.3g} TMAC in heads and "
         f"tails: {format_duration(seconds)} by the time that one image takes (median of {_TRIES}) on this machine, as "
         "busy as it is now; coding comes on top"
     )
-    trainings = frozenset[str]().union(*(one.trainings for one in examined))
+    trainings = frozenset[str]().union(*(estimate.trainings for estimate in examined))
     if trainings:
         verb = "is" if len(trainings) == 1 else "are"
         points = f"{format_count(len(trainings), 'rate point')} {verb} trained first"
@@ -68,13 +68,13 @@ def _examined(pass_: Pass, sources: Sources, faults: Faults) -> _Examined:
         lines=(
             f"{pass_.title}: {', '.join(counts)}",
             *(f"  warning: {warning}" for warning in pass_.warnings),
-            *(f"  {one.key}  {one.cell}" for one in pass_.planned),
+            *(f"  {planned.key}  {planned.cell}" for planned in pass_.planned),
         ),
         cells=len(pass_.planned),
         pairs=len(pass_.dataset) * len(pass_.planned),
         macs=macs,
         seconds=seconds,
-        trainings=frozenset(one.training.key for one in pass_.planned if one.training),
+        trainings=frozenset(planned.training.key for planned in pass_.planned if planned.training),
     )
 
 

@@ -57,7 +57,7 @@ class Pass:
         fingerprint: The hash of the evaluation images.
         weights: The hash of the backbone's weights.
         warnings: What may mislead about the images and the backbone, a sentence each.
-        category_names: The categories that a detector can tell: the images' boxes have its numbers.
+        category_names: The detector's categories, by whose ids the images' boxes are numbered.
         places: The backbone split at every split point; only while the sweep is planned.
         planned: The cells.
     """
@@ -138,7 +138,7 @@ class PassSpec:
         backbone: The sweep's entry of the backbone.
         fingerprint: The hash of the evaluation images.
         weights: The hash of the backbone's weights.
-        category_names: The categories that a detector can tell.
+        category_names: The detector's categories.
         planned: The cells that are to be run.
         trainings: The trainings that these need and that are missing, each behind the one that it begins with.
         partial: What was measured of the pass.
@@ -189,14 +189,14 @@ def passes(sweep: Sweep, sources: Sources, tried: Tried = nullcontext) -> Iterat
     sweep = resolved(sweep, tried)
     cells = list(expand(sweep))
     for dataset in sweep.datasets:
-        subsets, there = Subsets(dataset, sources), False
+        subsets, present = Subsets(dataset, sources), False
         with tried(subsets.label):
-            there = bool(subsets.fingerprint("evaluation"))
+            present = bool(subsets.fingerprint("evaluation"))
         for backbone in sweep.backbones:
             chosen = [cell for cell in cells if cell.dataset is dataset and cell.backbone is backbone]
             planned = None
             with tried(backbone.label or backbone.name):
-                if there:
+                if present:
                     planned = _plan_pass(subsets, backbone, chosen, sweep.precision, tried=tried)
                 else:
                     open_backbone(backbone, dataset, sources)
@@ -272,7 +272,7 @@ def _numbered(images: Callable[[], Dataset], names: Mapping[int, str]) -> Datase
 def _numbering(dataset: Dataset) -> dict[str, Any]:
     """Return what a key holds of categories that were renumbered; nothing where none was."""
     changed = changed_numbers(dataset)
-    return {"categories": {str(own): number for own, number in sorted(changed.items())}} if changed else {}
+    return {"categories": {str(category): number for category, number in sorted(changed.items())}} if changed else {}
 
 
 @torch.no_grad()

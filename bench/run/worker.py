@@ -40,7 +40,7 @@ class OpenedPass:
     Attributes:
         spec: What is to be done.
         pass_: Data and backbone.
-        display: Where progress is shown.
+        display: Displays progress.
         failed_trainings: Trainings that failed, here or elsewhere, by key.
     """
 
@@ -96,7 +96,7 @@ class Worker:
     """Opens passes for tasks, one at a time.
 
     Args:
-        display: Where progress is shown.
+        display: Displays progress.
         opened: Passes that this process has opened already, by the folder of their partial results.
     """
 

@@ -90,7 +90,7 @@ def _checked(model: nn.Module, at: str, sides: Sides, example: Any) -> SplitMode
 
 
 def _copied(example: Any) -> Any:
-    """Return an example of its own for a model that may write into it."""
+    """Return a copy of the example for a model that may write into it."""
     return tree_map_only(Tensor, torch.clone, example)
 
 

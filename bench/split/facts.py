@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from splitbench.bench.utils.errors import UserError
 
 BATCH = 61
-"""Batch size of the fake input: a prime that no network has among its own sizes, so that it can be told apart."""
+"""Batch size of the fake input: a prime that is no size in any network, so that it can be recognized."""
 
 
 def guard(value: object, expected: object) -> None:

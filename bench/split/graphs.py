@@ -20,7 +20,7 @@ class Sent(NamedTuple):
 
 
 class HeadGraph(fx.GraphModule):
-    """A head that was written from a traced graph; copies of it are told from other graphs by this type."""
+    """A head that was written from a traced graph; its copies are recognized by this type."""
 
 
 class Sides(NamedTuple):
@@ -227,7 +227,7 @@ class _Tail:
 
 
 def _copy(graph: fx.Graph, node: fx.Node, env: dict[fx.Node, Any]) -> fx.Node:
-    """Copy one node; a function that was told ``training=False`` in the traced eval mode follows its side's mode."""
+    """Copy one node; a function called with ``training=False`` in the traced eval mode follows its side's mode."""
     args = fx.node.map_arg(node.args, lambda n: env[n])
     kwargs = dict(fx.node.map_arg(node.kwargs, lambda n: env[n]))
     if node.op == "call_function" and callable(node.target) and False in [*args, *kwargs.values()]:

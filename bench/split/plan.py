@@ -87,7 +87,7 @@ class Plan:
         return found
 
     def constant(self, node: fx.Node) -> bool:
-        """Return whether a node needs nothing of the image but its size: parameters and what is made of them."""
+        """Return whether a node depends on nothing but the image's size: parameters and what is computed from them."""
         fact = self.facts[node]
         return fact.pure or (bool(fact.tensors) and not fact.data)
 

@@ -183,7 +183,7 @@ def share_of_zeros(model: nn.Module, points: Sequence[SplitPoint], batch: Any) -
 
 
 class _Zeros(fx.Interpreter):
-    """Runs a graph and counts zeros where it is told to: (zeros, numbers) per node."""
+    """Runs a graph and counts zeros at chosen nodes: (zeros, numbers) per node."""
 
     def __init__(self, module: fx.GraphModule, watch: Iterable[fx.Node]) -> None:
         super().__init__(module)

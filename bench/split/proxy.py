@@ -110,7 +110,7 @@ class KnowingProxy(fx.Proxy):
 def passing_for_values() -> Iterator[None]:
     """Let ``isinstance`` say of a proxy what it says of its value, and custom autograd functions be nodes.
 
-    Only Python is told so. A proxy whose ``__class__`` was ``Tensor`` would convince PyTorch's C++, too, which takes
+    Only Python sees it so. A proxy whose ``__class__`` was ``Tensor`` would convince PyTorch's C++, too, which takes
     the memory of what it believes to be a tensor for one, and crashes.
     """
     plain, apply = builtins.isinstance, torch.autograd.Function.__dict__["apply"]

@@ -25,7 +25,7 @@ class SplitModel:
         how: ``fx`` for a traced graph, ``module`` for a traced graph in which modules that refuse to be traced are kept
             whole, empty where nothing was traced (``input`` and ``output``).
         sends_sizes: Images differ in size, and the tail needs the height and width of each one.
-        image_by_image: Tensors differ in size even within a batch, so that each image is a cut of its own.
+        image_by_image: Tensors differ in size even within a batch, so that each image is a separate cut.
         half_precision: Was split under autocast: codecs get float32, and the tail what the head computed in.
     """
 
@@ -84,7 +84,7 @@ class SplitModel:
         return self._for_codec(values[:count]), values[count:]
 
     def cuts(self, values: tuple[Any, ...]) -> tuple[list[Cut], tuple[Any, ...]]:
-        """Like :meth:`cut`; a list, since each image may be a cut of its own."""
+        """Like :meth:`cut`; a list, since each image may be a separate cut."""
         groups, numbers = self.tensor_groups(values)
         return [self._for_codec(group) for group in groups], numbers
 

@@ -1,6 +1,6 @@
 """One symbolic pass over a model that also knows every value's shape.
 
-Plain ``torch.fx`` tracing stops where a model asks a question of its own sizes (``if height % window``). Here every
+Plain ``torch.fx`` tracing stops where a model branches on its sizes (``if height % window``). Here every
 proxy carries a *fake* value (shape, dtype, strides and storage, but no data), so that such questions are answered; the
 answer is written into the graph as a guard, which raises when the traced graph meets an input that would answer
 differently. Nothing is computed, so a trace costs about a second even for large models.
@@ -211,7 +211,7 @@ class _Tracer(fx.Tracer):
             return module(*args, **kwargs)
         if node.op == "call_method":
             return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-        assert callable(node.target)  # noqa: S101  (tells the type checker what fx promises)
+        assert callable(node.target)  # noqa: S101  (for the type checker: fx guarantees it)
         return node.target(*args, **kwargs)
 
     def _call_opaque(self, node: fx.Node, args: Any, kwargs: Any) -> Any:

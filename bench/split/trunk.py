@@ -72,7 +72,7 @@ def _graph(head: nn.Module) -> HeadGraph | None:
 
 
 def _first_module(graph: HeadGraph) -> nn.Module:
-    """Return the first module that a head runs, which tells models apart: copies have names in common."""
+    """Return the first module that a head runs, which distinguishes models: copies have names in common."""
     modules = (_resolved(graph, node) for node in graph.graph.nodes if node.op == "call_module")
     return next(modules, graph)
 

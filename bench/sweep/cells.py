@@ -75,7 +75,7 @@ def settings_of(spec: MethodSpec) -> "Iterator[Settings]":
 
 
 def expand(sweep: Sweep) -> Iterator[Cell]:
-    """Yield all cells, by dataset, backbone and split; a method with a split point of its own once per backbone.
+    """Yield all cells, by dataset, backbone and split; a method with a fixed split point once per backbone.
 
     The same sweep gives the same cells in the same order, whatever is installed or done. ``splits: auto`` must have
     been resolved (see ``auto_splits``).

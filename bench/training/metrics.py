@@ -19,7 +19,7 @@ Measures = dict[str, Tensor]
 """Scalars by name, means over a batch: ``loss``, and what else is worth watching."""
 Step = Callable[[nn.Module, Any], Measures]
 """Computes the measures of a batch, on the model's device. It must call the model rather than its methods, since the
-model may be wrapped for several processes. ``model.training`` tells training from validation."""
+model may be wrapped for several processes. ``model.training`` distinguishes training from validation."""
 
 
 def classify(label_smoothing: float = 0.0) -> Step:

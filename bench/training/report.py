@@ -1,4 +1,4 @@
-"""What a training run did, its learning curve as a CSV, and the error that ends one."""
+"""The report of a training, its learning curve as a CSV, and the error that ends a training."""
 
 import csv
 import io

@@ -63,7 +63,7 @@ def train(
         host_fields: How many fields at a batch's end stay on the host, for a step that looks something up by them:
             reading them from a GPU would wait for it.
         checkpoint: A file for the state, written at the start and after every epoch.
-        identity: What else tells this training from others: backbone, split, rate point, initial weights. A
+        identity: What else distinguishes this training from others: backbone, split, rate point, initial weights. A
             checkpoint with another identity is refused.
         show_progress: Whether to draw a bar, with the epoch's means so far and the time left.
 

@@ -8,7 +8,7 @@ from splitbench.datasets.base import DataError
 from splitbench.methods.base import MethodError
 
 _EXPECTED = (MethodError, DataError, UserError)
-"""Errors whose message alone tells what is wrong."""
+"""Errors whose message alone says what is wrong."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
     results/<run>/log/<machine>-<process>.txt
 
-Python's own logging, under the name ``splitbench``. Every process writes a file of its own, and none if it logs
+Python's own logging, under the name ``splitbench``. Every process writes a separate file, and none if it logs
 nothing.
 """
 

@@ -55,7 +55,7 @@ def to_float32(values: T) -> T:
 
 
 def like_precision(values: Sequence[Any], originals: Sequence[Any]) -> tuple[Any, ...]:
-    """Convert tensors to the precision of the half-precision tensors that they stand for, pair by pair."""
+    """Convert tensors to the precision of the half-precision tensors that they replace, pair by pair."""
     return tuple(
         x.to(y.dtype) if isinstance(x, Tensor) and isinstance(y, Tensor) and y.dtype in _HALF_PRECISION else x
         for x, y in zip(values, originals, strict=True)

@@ -23,7 +23,7 @@ def track(items: Iterable[_T], desc: str, unit: str, **settings: Any) -> "tqdm[_
 
 
 def skip(bar: "tqdm[Any]", count: float) -> None:
-    """Advance a bar by work done before this run, which says nothing of how long the rest takes."""
+    """Advance a bar by work done before this run, which does not predict how long the rest takes."""
     bar.initial += count
     bar.n += count
     bar.refresh()

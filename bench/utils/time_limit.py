@@ -29,7 +29,7 @@ def allowed(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Run one step under the limit; a step within a step has time of its own.
+    """Run one step under the limit; a step within a step has a separate limit.
 
     A single call into compiled code is not interrupted, but ends first. Only a process's main thread can be
     interrupted; steps in other threads have no limit.

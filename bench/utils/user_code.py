@@ -1,14 +1,14 @@
-"""Code of one's own, named by import path: ``my_package.my_module:name``, for backbones, methods and datasets.
+"""Users' code, named by import path: ``my_package.my_module:name``, for backbones, methods and datasets.
 
 The part before the colon is imported as ``python -m`` would, with the current folder first; the part after it is what
 the module holds under that name. A sweep file may come from a stranger, and what it names is run: so it must be written
 below the current folder, or in a package that the environment variable SPLITBENCH_TRUST names. ``os:system`` is in
 neither.
 
-The networks, methods and datasets that come along have names without a colon and need no trust.
+Bundled networks, methods and datasets have names without a colon and need no trust.
 
 Of a backbone or a method, a cell's key covers the source file that the path names, the one that what it names is
-written in, and the files of one's own that these import, however deep: where any changes, cells are run again.
+written in, and the user's files that these import, however deep: where any changes, cells are run again.
 Installed packages are left out. A dataset's images are in the key by their contents.
 """
 
@@ -41,7 +41,7 @@ def imported(name: str, checked: Callable[[Any, str], T]) -> T:
     """Return what an import path names, if it passes ``checked(what, name)``.
 
     Raises:
-        UserError: nothing of that name can be imported, or it is not trusted. And what ``checked`` raises.
+        UserError: The name cannot be imported, or is not trusted. And what ``checked`` raises.
     """
     module, found = _imported(name)
     fitting = checked(found, name)
@@ -56,7 +56,7 @@ def digest(name: str) -> str:
     """Return a digest of the source files that an import path names, and that what it names is written in.
 
     Raises:
-        UserError: nothing of that name can be imported, or it comes from no file.
+        UserError: The name cannot be imported, or comes from no file.
     """
     return source_digest(name, *_imported(name))
 
@@ -148,7 +148,7 @@ def _imported(name: str) -> tuple[ModuleType, Any]:
 def _check_trusted(name: str, package: str, file: str | None) -> None:
     """Refuse code that lies outside of the current folder, unless its package is trusted by name."""
     if file is None or package in os.environ.get("SPLITBENCH_TRUST", "").split():
-        return  # no file: no such package, which importing it tells, or only a folder
+        return  # no file: no such package, which importing it reports, or only a folder
     path = Path(file).resolve()
     own = path.is_file() and path.is_relative_to(Path.cwd().resolve())  # "built-in" and "frozen" are no files
     if not own or any(path.is_relative_to(one) for one in _installed()):

@@ -96,7 +96,7 @@ def draw(seed: int, part: int, index: int, close: bool) -> Rendering:
         else:
             owner = len(sights) + 1
             sights.append(Sight(owner, thing.label, raster.claim(owners, mask, bounds, owner)))
-        _lay(canvas, mask, bounds, points, thing, seen, scene.sun, view)
+        _lay(canvas, mask, bounds, points=points, thing=thing, seen=seen, sun=scene.sun, view=view)
     _photograph(canvas, scene, rng)
     pixels = np.empty((view.side, view.side, 3), dtype=np.uint8)
     quality = rng.between(45, 95)
@@ -114,6 +114,7 @@ def _lay(
     canvas: Canvas,
     mask: NDArray[np.uint8],
     bounds: Bounds,
+    *,
     points: Points,
     thing: Thing,
     seen: Look,

@@ -254,5 +254,5 @@ def _hue(angle: int, strength: int, grey: int) -> Colour:
 
 
 def _apart(one: Stops, other: Stops) -> bool:
-    """Return whether the middle colours differ enough to be told apart."""
+    """Return whether the middle colours differ enough to be distinguished."""
     return sum(abs(a - b) for a, b in zip(one[1], other[1], strict=True)) >= 125

@@ -1,4 +1,4 @@
-"""What datasets for detection share: annotations in COCO's terms, and what else such a dataset must tell."""
+"""What datasets for detection share: annotations in COCO's terms, and what else such a dataset provides."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypedDict, runtime_checkable

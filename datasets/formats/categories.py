@@ -1,4 +1,4 @@
-"""Brings a dataset's category ids into a detector's numbering, by the categories' names.
+"""Bring a dataset's category ids into a detector's numbering, by the categories' names.
 
 Files in COCO's format number their categories as they like: from 0, without COCO's gaps, a few classes anew. Names say
 what is meant; ids are trusted only where one side has no names, and a warning then says so. All of a dataset's boxes
@@ -104,11 +104,11 @@ class RenumberedDataset:
 
 
 def in_numbering_of(dataset: Dataset, known: Mapping[int, str]) -> Dataset:
-    """Return the dataset with a detector's category ids; the dataset itself where nothing is to be changed or said.
+    """Return the dataset with a detector's category ids; the dataset itself without changes and notes.
 
     Args:
         dataset: Any dataset; those without boxes are returned as they are.
-        known: The category ids that the detector can tell, with their names; empty names are unknown.
+        known: The detector's category ids with their names; empty names are unknown.
     """
     if dataset.task != "detection" or not known or isinstance(dataset, RenumberedDataset):
         return dataset

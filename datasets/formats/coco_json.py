@@ -1,4 +1,4 @@
-"""Reads and checks a file of annotations in COCO's format."""
+"""Read and check a file of annotations in COCO's format."""
 
 import json
 import math

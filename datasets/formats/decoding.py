@@ -33,7 +33,7 @@ def open_image(source: Path | BinaryIO, name: Path | str) -> Image.Image:
 
 
 def read_size(source: Path | BinaryIO) -> tuple[int, int] | None:
-    """Height and width as the file's header tells them; None where it is no image's."""
+    """Return height and width from the file's header; None where it is not an image."""
     try:
         with Image.open(source) as image:
             return image.height, image.width

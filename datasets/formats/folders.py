@@ -1,4 +1,4 @@
-"""Finding the images in a folder, at any depth, and counting what is passed over."""
+"""Find the images in a folder, at any depth, and count skipped files."""
 
 import os
 from collections import Counter
@@ -62,7 +62,7 @@ def list_images(folder: Path, deep: bool = True) -> tuple[list[Path], list[str]]
             images.append((place, name))
         else:
             others.append(name)
-    # Folders of their own sort as their parts do; comparing whole paths takes twice as long.
+    # Folder and name sort as whole paths do; comparing whole paths takes twice as long.
     return [Path(place, name) for place, name in sorted(images)], others
 
 
@@ -72,7 +72,7 @@ def has_images(folder: Path) -> bool:
 
 
 def _files(folder: Path, deep: bool) -> Iterator[tuple[str, str]]:
-    """Folder and name of every file. Folders that a link leads back to are looked at once."""
+    """Folder and name of every file. Folders that a link leads back to are visited once."""
     seen = set()
     for place, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)

@@ -28,7 +28,7 @@ class ByteMaps(Protocol):
     """Turns tensors into maps and back."""
 
     def maps(self, x: Tensor, index: int) -> tuple[list[bytes], Maps]:
-        """Return what each image's bitstream tells of its ranges, and each one's maps, (B, C, H, W)."""
+        """Return the side information on each image's ranges, and its maps, (B, C, H, W)."""
         ...
 
     def shape(self, spec: TensorSpec) -> Shape:
@@ -76,7 +76,7 @@ class LevelMaps:
 class ValueMaps:
     """Values in ``dtype``, integers in their own type.
 
-    Bytes of one kind are alike, signs and exponents above all: ``shuffled``, each is in a map of its own. In memory
+    Bytes of one kind are alike, signs and exponents above all: ``shuffled``, each is in a separate map. In memory
     order, a value's bytes lie side by side, which is better where many values are the same, as zeros are after a ReLU.
     """
 

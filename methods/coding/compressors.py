@@ -31,7 +31,7 @@ class Compressor(Protocol):
         ...
 
     def decompress(self, data: bytes, size: int) -> bytes:
-        """Return the ``size`` bytes that were compressed. Raises BitstreamError where ``data`` is of anything else."""
+        """Return the ``size`` bytes that were compressed. Raises BitstreamError where ``data`` is anything else."""
         ...
 
 
@@ -123,5 +123,5 @@ _COMPRESSORS: Mapping[Name, type[Compressor]] = {"zlib": _Zlib, "zstd": _Zstd, "
 
 
 def compressor(name: Name) -> Compressor:
-    """Return the compressor of that name; :func:`missing` says whether it is there."""
+    """Return the compressor of that name; :func:`missing` says whether it is installed."""
     return _COMPRESSORS[name]()

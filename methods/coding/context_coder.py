@@ -90,7 +90,7 @@ class ContextCoder:
         """Return all symbols of one image, of the given shapes (C, H, W); ``data`` is all that :meth:`encode` returned.
 
         Raises:
-            BitstreamError: the bytes end with a zero, go on behind the last symbol, or tell what no encoder writes.
+            BitstreamError: the bytes end with a zero, continue behind the last symbol, or hold what no encoder writes.
         """
         if len(data) > 0 and data[-1] == 0:
             raise BitstreamError("damaged bitstream: no range coder ends with a zero byte")

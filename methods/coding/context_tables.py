@@ -77,7 +77,7 @@ class ContextCounts:
     Args:
         channels: C.
         lowest: symbols below are counted together with those above ``highest``: they will be escapes.
-        highest: the largest symbol that has a place of its own.
+        highest: the largest symbol with a separate place.
     """
 
     def __init__(self, channels: int, lowest: int, highest: int) -> None:
@@ -137,7 +137,7 @@ def _bin(activities: npt.NDArray[np.int32], weight: int) -> _Counts:
 
 
 def _entropy(counts: "npt.NDArray[np.int64]") -> _Numbers:
-    """Bits that the symbols of each row take with a table of its own."""
+    """Bits that the symbols of each row take with a separate table."""
     totals = counts.sum(-1, keepdims=True)
     lengths = np.log2(np.maximum(totals, 1) / np.maximum(counts, 1))
     return np.asarray((counts * lengths).sum(-1), np.float64)

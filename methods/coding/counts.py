@@ -1,6 +1,6 @@
 """Counting symbols of calibration images, and the tables that follow.
 
-A group seen little borrows from the others: its probabilities are those of its own counts and of ``PRIOR`` symbols
+A group seen little borrows from the others: its probabilities are those of its counts and of ``PRIOR`` symbols
 more that are distributed as all groups' together are.
 """
 

@@ -8,7 +8,7 @@ Both sides of a range coder must see exactly the same probabilities. constrictio
 and turns them into 24 bit integers; what it is given here leaves it nothing to round (see ``_model``), so that the
 coder is that of the integer tables on every machine.
 
-A distance d is told as k, the number of bits of d + 1 less one, with probability about 1 / ((k + 1) (k + 2)), and
+A distance d is coded as k, the number of bits of d + 1 less one, with probability about 1 / ((k + 1) (k + 2)), and
 then the k bits below d + 1's highest one (in the manner of Elias' delta code).
 """
 
@@ -99,8 +99,8 @@ class RangeCoder:
         Nearly all bytes mean something to a range coder, so most damage is not noticed: it gives other symbols.
 
         Raises:
-            BitstreamError: the bytes end with a zero or hit a gap between symbols, as no encoder's do, or tell a symbol
-                that is no int32.
+            BitstreamError: the bytes end with a zero or hit a gap between symbols, as no encoder's do, or encode
+                a symbol that is no int32.
         """
         if len(data) > 0 and data[-1] == 0:
             raise BitstreamError("damaged bitstream: no range coder ends with a zero byte")

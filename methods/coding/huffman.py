@@ -98,7 +98,7 @@ class HuffmanCoder:
         """Return all symbols of one image, of the given shapes; ``data`` is all that :meth:`encode` returned.
 
         Raises:
-            BitstreamError: the bytes end too early or too late, or tell what no encoder does.
+            BitstreamError: the bytes end too early or too late, or encode what no encoder writes.
         """
         payload = np.frombuffer(data, np.uint8)
         state = np.zeros(3, np.uint64)

@@ -220,5 +220,5 @@ def decode(data: memoryview, count: int, bits: int) -> tuple[Symbols, int]:
     end = (used + 7) // 8
     filling = int(payload[end - 1]) & ((1 << (8 * end - used)) - 1) if 0 < used <= 8 * len(payload) else 0
     if used < 0 or end > len(payload) or filling:
-        raise BitstreamError("damaged bitstream: its Huffman code does not tell the expected number of symbols")
+        raise BitstreamError("damaged bitstream: its Huffman code does not have the expected number of symbols")
     return symbols, start + end

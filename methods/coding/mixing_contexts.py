@@ -24,7 +24,7 @@ Levels = npt.NDArray[np.uint8]
 Limits = npt.NDArray[np.int32]
 
 MAGNITUDES, ACTIVITIES, MEANS, PLACES, PREDICTED = 6, 16, 12, 12, 24
-"""How many intervals there are of each."""
+"""The number of intervals of each."""
 
 MEAN_ONE = 1024
 """What means are multiples of a part of."""

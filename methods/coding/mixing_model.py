@@ -1,7 +1,7 @@
 """What context mixing starts an image with: probabilities and weights as calibration images left them.
 
-An image is short: what a model would learn of its first half is known before. Fitting codes the calibration images one
-after another with one model (``mixing_kernel.py``) and stores its state, a byte for each slot: 7 bits of its logit,
+An image is short: what a model would learn from its beginning must be known before. Fitting codes the calibration
+images one after another with one model (``mixing_kernel.py``) and stores its state, a byte for each slot: 7 bits of its logit,
 and whether it was asked often. Every image starts from there, and learns on.
 """
 

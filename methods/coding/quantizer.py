@@ -79,7 +79,7 @@ class Quantizer:
         return ranges.of_images(groups, self.settings.top, self.settings.clip, self.settings.rounding)
 
     def sent(self, ends: linear.Range, images: int) -> list[bytes]:
-        """Return what each image's bitstream tells of its ranges."""
+        """Return the side information on each image's ranges."""
         return ranges.to_bytes(ends) if self.fitted is None else [b""] * images
 
     def received(self, data: memoryview, index: int, groups: int) -> tuple[linear.Range, memoryview]:

@@ -5,7 +5,7 @@ to each symbol's share of 2**16, and moved on by a word of 32 bits whenever ``ra
 ``low`` is added to the words that were written before. Behind the last word the decoder reads zeros.
 
 ``state`` is a vector of four uint64: in the encoder low, range, the number of words written, and nothing; in the
-decoder low, range, the window of the stream that is looked at, and the number of words read.
+decoder low, range, the current window of the stream, and the number of words read.
 """
 
 from typing import Any

@@ -2,7 +2,7 @@
 
 A range's ends travel as bfloat16 (float32's upper 16 bits), rounded away from zero so that nothing is clipped by the
 rounding: 2 bytes per group for ``high``, and 2 more for ``-low`` where any value is negative, which the otherwise
-unused sign bit of the first ``high`` tells.
+unused sign bit of the first ``high`` says.
 """
 
 import functools

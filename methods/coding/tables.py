@@ -2,7 +2,7 @@
 
 Symbols of one tensor come in G groups (its channels, or one group for all), (G, N) in all. Each group has a *support*
 of consecutive symbols, each with a frequency of at least 1; all frequencies of a group add up to ``TOTAL``, with the
-rest, at least 1, for the *escape*, which stands for every symbol outside. What an escape stands for is told
+rest, at least 1, for the *escape*, which stands for every symbol outside. What an escape stands for is coded
 by its *distance*: v of the symbols beyond the support's end lie between it and the symbol; above, the distance is 2 v,
 below it is 2 v + 1. So every int32 symbol can be coded with any table.
 
@@ -104,7 +104,7 @@ class Tables:
         return np.minimum(places, lengths).view(np.int32), np.where(above >= 0, 2 * above, 2 * (low - 1 - symbol) + 1)
 
     def symbols(self, indices: Symbols, distances: Callable[[int], npt.NDArray[np.int64]]) -> Symbols:
-        """Return the inverse of :meth:`indices`; ``distances(n)`` reads the distances of the n escapes that are found.
+        """Return the inverse of :meth:`indices`; ``distances(n)`` reads the distances of the n escapes.
 
         Raises:
             BitstreamError: a distance leads out of int32.

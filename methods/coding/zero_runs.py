@@ -7,7 +7,7 @@ Symbols are 0 .. 2**bits - 1, and 0 is by far the most frequent. They are read a
     byte 1, side      (modes 1, 2) Rice parameter of the runs in the low 4 bits, of the literals in the high 4 bits
     payload           bits, most significant first, the last byte filled with zeros
         mode 0        every symbol in ``bits`` bits
-        modes 1, 2    run, literal, run, literal, ... until all symbols are told
+        modes 1, 2    run, literal, run, literal, ... until all symbols are coded
                       a run is a Rice code; a literal s is s - 1, in ``bits`` bits (mode 1; none where bits = 1) or
                       as a Rice code (mode 2)
 
@@ -100,7 +100,7 @@ def _choice(short, values, long, size, bits, rice):  # type: ignore[no-untyped-d
     fixed = run_bits + (literals * bits if bits > 1 else 0)
     if 8 + fixed < total:
         mode, total = FIXED, 8 + fixed
-    if rice:  # the parameter is told in mode 1, too, where nothing follows from it
+    if rice:  # the parameter is sent in mode 1, too, where nothing follows from it
         literal_k, literal_bits = _cheapest(values[1:], np.zeros(LITERAL_PARAMETERS, np.int64))
         if 8 + run_bits + literal_bits < total:
             mode, total = RICE, 8 + run_bits + literal_bits

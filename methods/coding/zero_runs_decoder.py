@@ -172,7 +172,7 @@ def decode(data: memoryview, count: int, bits: int) -> tuple[Symbols, int]:
     run_k, literal_k = (0, 0) if mode == PLAIN else (data[1] & 15, data[1] >> 4)
     if run_k >= PARAMETERS or literal_k >= LITERAL_PARAMETERS:
         raise BitstreamError("damaged bitstream: a Rice parameter is out of range")
-    # No code is longer than the plain one, so that what follows it in the bitstream need not be looked at.
+    # No code is longer than the plain one, so that what follows it in the bitstream need not be read.
     payload = np.frombuffer(data[header : header + (count * bits + 7) // 8], np.uint8)
     padded = np.zeros(len(payload) + 16, np.uint8)
     padded[: len(payload)] = payload

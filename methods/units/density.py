@@ -53,7 +53,7 @@ class Density(nn.Module):
         In training mode the latents get uniform noise in [-1/2, 1/2), which stands in for rounding and lets gradients
         through; in evaluation mode they are rounded.
         """
-        # Channels first; the noise is drawn in this order, too, on which the bits of shipped trainings depend.
+        # Channels first; the noise is drawn in this order, too, on which the bits of bundled trainings depend.
         first = latent.transpose(0, 1).contiguous()
         values = first.reshape(len(first), 1, -1)
         values = values + torch.empty_like(values).uniform_(-0.5, 0.5) if self.training else values.round()

@@ -278,7 +278,7 @@ def test_an_interrupted_run_keeps_finished_passes(sweep, photographs, tmp_path, 
     with monkeypatch.context() as patched:
         patched.setattr(tasks, "measure", interrupted)
         assert splitbench("run", sweep, "--data", photographs, "--out", out, "--device", "cpu") == 130
-    assert "goes on from there" in capsys.readouterr().err
+    assert "resumes from there" in capsys.readouterr().err
     assert len(rows(out)) == CELLS
     starts: list[int] = []
 

@@ -95,5 +95,5 @@ def test_what_it_cannot_send_is_refused():
 def test_more_boxes_than_there_is_room_for_are_refused():
     (stream,) = codec(most=ROOM).encode(cut(20))
     fewer = (TensorSpec((10, 4), torch.float32), TensorSpec((10,), torch.int64), TensorSpec((10,), torch.float32))
-    with pytest.raises(BitstreamError, match="no possible number of boxes"):
+    with pytest.raises(BitstreamError, match="number of boxes is impossible"):
         codec(most=ROOM).decode([stream.data], fewer)

@@ -226,7 +226,7 @@ def test_ctrl_c_stops_everything_and_the_same_command_goes_on(workers, tmp_path)
         started = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(signal.SIGINT)
         _, told = run.communicate(timeout=60)
-    assert run.returncode == 130 and "the same command goes on from there" in told and "Traceback" not in told
+    assert run.returncode == 130 and "the same command resumes from there" in told and "Traceback" not in told
     _, left = psutil.wait_procs(started, 5)  # what Python starts beside workers ends when its pipe closes
     assert not [one.cmdline() for one in left]
     Store(out).open()

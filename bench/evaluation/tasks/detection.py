@@ -52,7 +52,7 @@ class Detection:
     def score(self, records: Records, targets: Sequence[list[Box]]) -> Scored:
         """Match detections to boxes, and add all that average precision follows from.
 
-        The records added are ``matched`` and ``ignored``; ``truths``, how many boxes are to be found in each image
+        The records added are ``matched`` and ``ignored``; ``truths``, the number of annotated boxes in each image
         without crowds, and ``truth_labels``, their categories; and ``samples``, average precision in bootstrap samples
         of the images, which takes seconds to compute.
         """

@@ -112,7 +112,7 @@ def _process() -> ProcessPoolExecutor:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back, so that no process is left half started; the new one never receives it, but its parent does."""
+    """Hold Ctrl-C back, so no process is left partly started; the new one never receives it, but its parent does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
