@@ -285,8 +285,8 @@ def build(
     Args:
         name: ``torchvision/...``, ``timm/...``, ``splitbench/...``, or the import path of a user's model.
         args: Keyword arguments of the model.
-        weights: ``default`` or one of torchvision's names (``IMAGENET1K_V1``): a file in ``folder`` with the model's name
-            or that of torchvision's hub, where there is one, else the hub's. Or ``none``: random. Or a file, in
+        weights: ``default`` or one of torchvision's names (``IMAGENET1K_V1``): a file in ``folder`` with the model's
+            name or that of torchvision's hub, where there is one, else the hub's. Or ``none``: random. Or a file, in
             ``folder`` or by path.
         overrides: Fields of the preprocessing to replace.
         folder: Where weights files lie.

@@ -22,14 +22,14 @@ from splitbench.bench.evaluation.costs import Description, describe
 from splitbench.bench.evaluation.inputs import EvaluationInputs
 from splitbench.bench.evaluation.measure import Advance, measure
 from splitbench.bench.evaluation.prepare import Prepared, prepare
-from splitbench.bench.evaluation.score import Outcome, score
+from splitbench.bench.evaluation.score import CellResult, score
 from splitbench.bench.evaluation.shards import Shard, ShardError, joined
 from splitbench.bench.sweep.cells import Cell
 
 __all__ = [
     "Description",
     "EvaluationInputs",
-    "Outcome",
+    "CellResult",
     "Prepared",
     "Shard",
     "ShardError",
@@ -42,7 +42,9 @@ __all__ = [
 ]
 
 
-def evaluate(cells: Mapping[str, Cell], inputs: EvaluationInputs, advance: Advance = lambda _: None) -> list[Outcome]:
+def evaluate(
+    cells: Mapping[str, Cell], inputs: EvaluationInputs, advance: Advance = lambda _: None
+) -> list[CellResult]:
     """Evaluate all cells of one dataset and backbone in one pass, in this process.
 
     A cell that fails gives its reason, and the others go on. ``advance`` is called with the number of (image, cell)

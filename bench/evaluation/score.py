@@ -21,7 +21,7 @@ _MESSAGES = 3
 
 
 @dataclass
-class Outcome:
+class CellResult:
     """The result of a cell: its columns and per-image records, or the reason why it failed.
 
     ``stored`` is what the ledger says is stored, see :func:`splitbench.bench.metrics.ledger.stored`.
@@ -41,7 +41,7 @@ def score(
     dataset: Dataset,
     *,
     skip_unreadable: bool = False,
-) -> Iterator[tuple[str, Outcome]]:
+) -> Iterator[tuple[str, CellResult]]:
     """Yield the name and outcome of each cell.
 
     Args:
@@ -65,7 +65,7 @@ def score(
         baseline = task.score(joined([shard.reference], task.ragged), targets)
     for name, cell in cells.items():
         description = descriptions[name]
-        outcome = Outcome(cell, dict(description.columns), {}, dict(description.stored), reasons[name])
+        outcome = CellResult(cell, dict(description.columns), {}, dict(description.stored), reasons[name])
         if not outcome.reason:
             failures: dict[str, Failure] = {}
             with isolated(failures, {name: cell}, torch.device("cpu")):
@@ -94,7 +94,7 @@ def _reason(name: str, shard: Shard, description: Description, skip_unreadable: 
     return ""
 
 
-def _complete(outcome: Outcome, measured: Records, baseline: Scored, targets: Sequence[Any], task: Task) -> None:
+def _complete(outcome: CellResult, measured: Records, baseline: Scored, targets: Sequence[Any], task: Task) -> None:
     scored = task.score(joined([measured], task.ragged), targets)
     records = scored.records
     outcome.records = records | {f"baseline_{name}": baseline.records[name] for name in task.paired}

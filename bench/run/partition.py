@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from splitbench.bench.evaluation.loader import plan_batches
 from splitbench.bench.run.plan import Pass, PassSpec
-from splitbench.bench.run.tasks import DescribeTask, MeasureTask, Resource, ScoreTask, Task, TrainTask
+from splitbench.bench.run.tasks import DescribeTask, MeasureTask, Resource, RunTask, ScoreTask, TrainTask
 
 LEAST_BATCHES = 4
 """The fewest batches of a pass per worker: each worker has to split the backbone and to fit tables first."""
 
 
-def partition(specs: Sequence[PassSpec], passes: Sequence[Pass], workers: int, in_process: bool) -> list[list[Task]]:
+def partition(specs: Sequence[PassSpec], passes: Sequence[Pass], workers: int, in_process: bool) -> list[list[RunTask]]:
     """Return the tasks of each pass.
 
     Args:
@@ -21,7 +21,7 @@ def partition(specs: Sequence[PassSpec], passes: Sequence[Pass], workers: int, i
             measured. Several workers train for all passes first.
     """
     trained: set[str] = set()
-    tasks: list[list[Task]] = []
+    tasks: list[list[RunTask]] = []
     for number, (spec, pass_) in enumerate(zip(specs, passes, strict=True)):
         training = list(_training_tasks(spec, number, trained, in_process))
         trained |= {key for task in training for key in task.keys}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
 from splitbench.bench.run.executors.base import Executor, LostError
-from splitbench.bench.run.tasks import Resource, Task, TaskResult
+from splitbench.bench.run.tasks import Resource, RunTask, TaskResult
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.failure import Failure
 
@@ -20,12 +20,12 @@ _POLL = 0.5  # seconds: Ctrl-C is heard between waits
 class Ended:
     """A task that has ended, with its result, or why it has none."""
 
-    task: Task
+    task: RunTask
     result: TaskResult
     failure: Failure | None = None
 
 
-def run_tasks(tasks: Sequence[Task], executor: Executor) -> Iterator[Ended]:
+def run_tasks(tasks: Sequence[RunTask], executor: Executor) -> Iterator[Ended]:
     """Run all tasks, each when what it requires is there, and yield them as they end.
 
     Raises:
@@ -34,9 +34,9 @@ def run_tasks(tasks: Sequence[Task], executor: Executor) -> Iterator[Ended]:
     entries = {task: (task.priority, number, task) for number, task in enumerate(tasks)}
     sorter = TopologicalSorter(_dependencies(tasks))
     sorter.prepare()
-    ready: list[tuple[tuple[int, ...], int, Task]] = []  # a heap
-    running: dict[Future[TaskResult], Task] = {}
-    tries: Counter[Task] = Counter()
+    ready: list[tuple[tuple[int, ...], int, RunTask]] = []  # a heap
+    running: dict[Future[TaskResult], RunTask] = {}
+    tries: Counter[RunTask] = Counter()
     failures: dict[Resource, Failure] = {}
     while sorter.is_active():
         for task in sorter.get_ready():
@@ -57,7 +57,7 @@ def run_tasks(tasks: Sequence[Task], executor: Executor) -> Iterator[Ended]:
             sorter.done(task)
 
 
-def _dependencies(tasks: Sequence[Task]) -> dict[Task, set[Task]]:
+def _dependencies(tasks: Sequence[RunTask]) -> dict[RunTask, set[RunTask]]:
     """Return each task with those that provide what it requires."""
     providers = {resource: task for task in tasks for resource in task.provides}
     if unmet := {resource for task in tasks for resource in task.requires} - providers.keys():
@@ -65,7 +65,7 @@ def _dependencies(tasks: Sequence[Task]) -> dict[Task, set[Task]]:
     return {task: {providers[resource] for resource in task.requires} for task in tasks}
 
 
-def _end(task: Task, future: "Future[TaskResult]") -> Ended:
+def _end(task: RunTask, future: "Future[TaskResult]") -> Ended:
     error = future.exception()
     if error is None:
         return Ended(task, future.result())

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from splitbench.bench.evaluation import Outcome, ShardError, score
+from splitbench.bench.evaluation import CellResult, ShardError, score
 from splitbench.bench.results.store import Store
 from splitbench.bench.results.warnings_text import join_warnings
 from splitbench.bench.run import warn
@@ -51,10 +51,12 @@ def score_and_store(
     except Exception as error:  # whatever breaks a whole pass must not take the other passes with it
         failure = Failure(str(error)) if isinstance(error, ShardError) else Failure.from_error(error, pass_.title)
         for planned in left.values():
-            _put(planned, Outcome(planned.cell, reason=failure.reason), measured_on, spec, pass_)
+            _put(planned, CellResult(planned.cell, reason=failure.reason), measured_on, spec, pass_)
 
 
-def _put(planned: PlannedCell, outcome: Outcome, measured_on: Mapping[str, Any], spec: PassSpec, pass_: Pass) -> None:
+def _put(
+    planned: PlannedCell, outcome: CellResult, measured_on: Mapping[str, Any], spec: PassSpec, pass_: Pass
+) -> None:
     cell = planned.cell
     report = {} if planned.training is None else spec.run.trainings.report(planned.training.key)
     row = {

@@ -53,7 +53,7 @@ class TaskResult:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Task(ABC):
+class RunTask(ABC):
     """A piece of work on one pass.
 
     Attributes:
@@ -100,7 +100,7 @@ class Task(ABC):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TrainTask(Task):
+class TrainTask(RunTask):
     """Train these keys, one after the other."""
 
     keys: tuple[str, ...]
@@ -125,7 +125,7 @@ class TrainTask(Task):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DescribeTask(Task):
+class DescribeTask(RunTask):
     """Measure what the pass's cells cost, and store it."""
 
     @property
@@ -141,7 +141,7 @@ class DescribeTask(Task):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class MeasureTask(Task):
+class MeasureTask(RunTask):
     """Measure the batches from number ``first`` up to ``last`` that no shard holds, and store them as shards."""
 
     first: int
@@ -173,7 +173,7 @@ class MeasureTask(Task):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ScoreTask(Task):
+class ScoreTask(RunTask):
     """Score these cells and store them, when all of their pass is measured; if some of it failed, they fail."""
 
     keys: tuple[str, ...]

@@ -170,10 +170,10 @@ class _Trunk:
     def safe(self, x: Tensor) -> bool:
         """Return whether every operation gets the same arguments as in its head alone, tried on an input."""
         with torch.no_grad():
-            merged = _Counted(self.module)
+            merged = _CountingInterpreter(self.module)
             together = merged.run(x.clone())
             for head, nodes, result in zip(self.heads, self.nodes, together, strict=True):
-                alone = _Counted(head)
+                alone = _CountingInterpreter(head)
                 expected = alone.run(x.clone())
                 writes = {node: merged.writes[other] for node, other in nodes.items()}
                 if writes != {node: alone.writes[node] for node in nodes} or _writes(result) != _writes(expected):
@@ -202,7 +202,7 @@ def _strides(values: Any) -> list[tuple[int, ...]]:
     return [value.stride() for value in tree_leaves(values) if isinstance(value, Tensor)]
 
 
-class _Counted(fx.Interpreter):
+class _CountingInterpreter(fx.Interpreter):
     """Runs a graph, and notes how often each operation's arguments had been written to before it."""
 
     def __init__(self, module: fx.GraphModule) -> None:

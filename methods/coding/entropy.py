@@ -53,7 +53,7 @@ def _model(frequencies: _Integers) -> Any:
 _CLASS_FREQUENCIES = _class_frequencies()
 _CLASS_MODEL = _model(_CLASS_FREQUENCIES)
 _CLASS_LADDER = Ladder([_CLASS_FREQUENCIES])
-_BITS_MODEL = _models.Uniform()
+BITS_MODEL = _models.Uniform()
 
 
 class RangeCoder:
@@ -139,7 +139,7 @@ def _encode_distances(encoder: Any, distances: _Integers) -> None:
     for shift, bits in _slices(k):
         coded = bits > 0
         value = ((distances + 1) >> shift) & ((1 << bits) - 1)
-        encoder.encode(value[coded].astype(np.int32), _BITS_MODEL, (1 << bits[coded]).astype(np.int32))
+        encoder.encode(value[coded].astype(np.int32), BITS_MODEL, (1 << bits[coded]).astype(np.int32))
 
 
 def _decode_distances(decoder: RangeDecoder, count: int) -> _Integers:

@@ -1,8 +1,8 @@
 """What context mixing starts an image with: probabilities and weights as calibration images left them.
 
 An image is short: what a model would learn from its beginning must be known before. Fitting codes the calibration
-images one after another with one model (``mixing_kernel.py``) and stores its state, a byte for each slot: 7 bits of its logit,
-and whether it was asked often. Every image starts from there, and learns on.
+images one after another with one model (``mixing_kernel.py``) and stores its state, a byte for each slot: 7 bits of
+its logit, and whether it was asked often. Every image starts from there, and learns on.
 """
 
 from collections.abc import Iterable, Mapping

@@ -231,7 +231,9 @@ def test_no_difference_looks_like_a_formula(tmp_path):
     assert "'" not in as_csv(asked)
 
 
-def test_many_times_the_bytes_are_told_with_their_thousands_and_a_share_is_never_all_where_something_is_left(tmp_path):
+def test_many_times_the_bytes_are_reported_with_their_thousands_and_a_share_is_never_all_where_something_is_left(
+    tmp_path,
+):
     rows = [*samples.curve(SIZES, ACCURACIES, method="good"), *samples.curve([20 * s for s in SIZES], ACCURACIES)]
     assert summary(table(tmp_path, rows), drops=[2.0], budgets=[])["difference"].tolist() == ["20 times the bytes"]
     assert [format_percent(share) for share in (0.5, 0.951, 0.9996, 1.0)] == ["50 %", "95 %", "more than 99 %", "100 %"]
@@ -269,7 +271,7 @@ def test_of_two_that_are_as_accurate_the_one_for_fewer_bytes_is_the_better(tmp_p
     assert reached["large"].fillna(0).tolist() == [0, 150, 190]  # between two rate points the budget is spent
 
 
-def test_a_picture_that_is_best_at_every_split_is_named_once(tmp_path):
+def test_an_image_that_is_best_at_every_split_is_named_once(tmp_path):
     pictures = samples.curve([100, 200], [74.0, 75.5], method="image", split="input")
     cuts = [
         row
@@ -296,14 +298,14 @@ def test_budgets_are_round_and_amid_the_sizes(tmp_path):
     assert len(telling_budgets(good, 3)) == 3
 
 
-def test_deep_splits_and_running_on_the_device_are_told(tmp_path):
+def test_deep_splits_and_running_on_the_device_are_reported(tmp_path):
     frame = table(tmp_path, samples.run())
     assert "label-only" in on_device_remarks(frame)[0]
     (line,) = deep_split_remarks(frame)
     assert "before layer4" in line and "sending the label" in line
 
 
-def test_of_the_boxes_those_are_told_that_lose_next_to_nothing(tmp_path):
+def test_of_the_boxes_those_are_reported_that_lose_next_to_nothing(tmp_path):
     def told(*drops):
         rows = [
             samples.point(size, 76 - drop, value=size, method="boxes", split="output", task="detection", metric="ap")

@@ -392,7 +392,7 @@ def test_no_line_joins_splits_where_weights_are_the_axis(tmp_path):
     assert all({"layer1", "layer2"} <= {text.get_text() for text in axes.texts} for axes in weights.axes[:2])
 
 
-def test_colours_of_known_methods_can_be_told_apart_by_the_colour_blind():
+def test_colours_of_known_methods_can_be_distinguished_by_the_colour_blind():
     # Machado, Oliveira and Fernandes (2009), severity 1; distances in CIELAB.
     eyes = {
         "all": np.eye(3),
@@ -443,7 +443,7 @@ def test_published_points_stand_beside_the_same_network_with_a_like_baseline_onl
     assert np.isclose(published.load()["bytes"].min(), 0.0054 * 224 * 224 / 8, atol=1)
 
 
-def test_bytes_spread_is_drawn_from_the_records_and_told_where_there_are_none(tmp_path):
+def test_bytes_spread_is_drawn_from_the_records_and_reported_where_there_are_none(tmp_path):
     rows = samples.curve([1000, 3000], [70.0, 75.0], task="detection", metric="ap")
     told: list[str] = []
     assert not [

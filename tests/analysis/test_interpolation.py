@@ -112,7 +112,7 @@ def test_bytes_for_a_drop_carry_the_drops_interval(tmp_path):
     assert np.isnan(narrow["bytes_high"])
 
 
-def test_the_end_of_an_interval_that_lies_below_the_smallest_rate_point_is_told_to_be_a_bound(tmp_path):
+def test_the_end_of_an_interval_that_lies_below_the_smallest_rate_point_is_reported_to_be_a_bound(tmp_path):
     rows = [
         row | {"drop_low": row["drop"] - 2, "drop_high": row["drop"] + 1}
         for row in samples.curve([100, 400], [73, 75.5])
@@ -193,7 +193,7 @@ def test_a_label_does_not_win_by_bytes_alone(tmp_path):
     assert len(front_over_all(frame)) == len(backbone)
 
 
-def test_splits_come_shallow_to_deep_and_pictures_beside_each(tmp_path):
+def test_splits_come_shallow_to_deep_and_images_beside_each(tmp_path):
     good = points(table(tmp_path, samples.run(splits=dict(reversed(samples.RESNET50.items())))))
     assert splits_in_order(good) == ["layer1", "layer2", "layer3", "layer4"]
     beside = beside_every_split(good)

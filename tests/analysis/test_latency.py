@@ -202,7 +202,7 @@ def test_rate_points_without_times_are_left_out_or_refused(tmp_path):
     assert found.notes[1].startswith("2 rate points are left out")
 
 
-def test_for_a_speed_that_is_asked_for_the_best_of_every_split_is_told(tmp_path, capsys):
+def test_for_a_speed_that_is_asked_for_the_best_of_every_split_is_reported(tmp_path, capsys):
     run = cells(tmp_path)
     assert splitbench("what-if", run, "--mbps", 10, "--mbps", 1000, "--rtt", 0, "--drop", 2) == 0
     told = capsys.readouterr().out

@@ -62,14 +62,14 @@ def test_one_epoch_is_drawn_without_a_warning(tmp_path, recwarn):
     ("text", "what"),
     [("a,b\n1,2\n", "no column images"), ("images,loss\n", "no epoch in it"), ("", "cannot read")],
 )
-def test_what_is_no_learning_curve_is_told(tmp_path, text, what):
+def test_what_is_no_learning_curve_is_reported(tmp_path, text, what):
     path = tmp_path / "curve.csv"
     path.write_text(text)
     with pytest.raises(UserError, match=what):
         learning_curves.draw({"run": path}, tmp_path)
 
 
-def test_files_that_are_not_there_or_cannot_be_written_are_told(curve, tmp_path):
+def test_files_that_are_not_there_or_cannot_be_written_are_reported(curve, tmp_path):
     with pytest.raises(UserError, match="cannot read the learning curve"):
         learning_curves.draw({"run": tmp_path / "nothing.csv"}, tmp_path)
     (tmp_path / "file").write_text("")

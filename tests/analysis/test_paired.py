@@ -96,7 +96,7 @@ def test_by_default_methods_are_compared_by_their_fronts_and_not_with_themselves
     assert len(pairs(good, all_curves=True)) == 6
 
 
-def test_pictures_are_paired_at_every_split_but_with_each_other_once(tmp_path):
+def test_images_are_paired_at_every_split_but_with_each_other_once(tmp_path):
     rows = [
         *curves(("a", [1000]), split="layer1"),
         *curves(("a", [1000]), split="layer2"),

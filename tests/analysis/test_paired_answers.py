@@ -38,7 +38,7 @@ def clear(folder: Path, rows: list[samples.Row], better=None) -> bool | None:
 
 
 @pytest.mark.parametrize(("only_a", "only_b"), [(5, 0), (6, 0), (7, 1), (9, 1), (20, 10), (24, 10), (0, 9), (0, 0)])
-def test_two_classifiers_are_told_apart_where_mcnemars_test_does(tmp_path, only_a, only_b):
+def test_two_classifiers_are_distinguished_where_mcnemars_test_does(tmp_path, only_a, only_b):
     wrong_a, wrong_b = set(range(only_b)), set(range(100, 100 + only_a))
     both = set(range(200, 240))  # makes the intervals of the accuracies overlap widely
     rows = stored(tmp_path, {"a": [(1000, wrong_a | both)], "b": [(1000, wrong_b | both)]})

@@ -118,7 +118,7 @@ def test_sentences_give_the_numbers_of_the_tables(tmp_path):
     assert too_few_images(frame) == []
 
 
-def test_sentences_tell_bounds_as_such(tmp_path):
+def test_sentences_say_bounds_as_such(tmp_path):
     few = samples.curve([30, 200], [75.2, 76.0], method="few")
     poor = samples.curve([100, 400], [74.9, 75.9], method="poor")
     rows = [row | {"drop_low": row["drop"] - 0.5, "drop_high": row["drop"] + 0.05} for row in [*few, *poor]]
@@ -127,7 +127,7 @@ def test_sentences_tell_bounds_as_such(tmp_path):
     assert ": at most 30 [≤ 30]; next is poor with 115 [≤ 100 to 123], at least 3.8 times the bytes; their in" in line
 
 
-def test_a_picture_that_is_best_at_every_split_has_one_sentence(tmp_path):
+def test_an_image_that_is_best_at_every_split_has_one_sentence(tmp_path):
     rows = samples.curve([1000], [75.5], method="image", split="input")
     rows += [row for split in ("layer1", "layer2") for row in samples.curve([2000], [75.5], split=split)]
     frame = read([samples.save(tmp_path / "cells.csv", rows)])
@@ -136,7 +136,7 @@ def test_a_picture_that_is_best_at_every_split_has_one_sentence(tmp_path):
     assert "next is a after layer1 with at most 2,000" in line
 
 
-def test_too_few_images_and_nothing_reached_are_told(tmp_path):
+def test_too_few_images_and_nothing_reached_are_reported(tmp_path):
     frame = read([samples.save(tmp_path / "cells.csv", samples.curve([1000, 2000], [60.0, 65.0], images=50))])
     (warning,) = too_few_images(frame)
     assert "over 50 images an accuracy is known to ± 13." in warning

@@ -31,7 +31,7 @@ def test_the_columns_are_those_of_the_tables_that_are_written(tmp_path):
     assert all(column.meaning for columns in table_columns.TABLES.values() for column in columns)
 
 
-def test_columns_are_told_of_all_tables_of_one_and_by_name(capsys):
+def test_columns_are_reported_of_all_tables_of_one_and_by_name(capsys):
     assert splitbench("columns") == 0
     told = capsys.readouterr().out
     assert told.startswith("key ") and "\nbd.csv\n" in told and "Wilson's score interval" in told

@@ -108,7 +108,7 @@ def test_a_folder_serves_weights_by_name(tmp_path):
 @pytest.mark.parametrize(
     "fault", [OSError("no route to host"), RuntimeError('invalid hash value (expected "a79551df"'), OSError()]
 )
-def test_weights_that_cannot_be_downloaded_are_told_with_what_to_do(monkeypatch, fault):
+def test_weights_that_cannot_be_downloaded_are_reported_with_what_to_do(monkeypatch, fault):
     def offline(*_, **__):
         raise fault
 

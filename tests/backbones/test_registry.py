@@ -159,7 +159,7 @@ def test_a_file_that_would_execute_code_is_refused(tmp_path):
     assert not marker.exists()
 
 
-def test_faults_are_told_in_a_sentence(tmp_path):
+def test_faults_are_reported_in_a_sentence(tmp_path):
     other = tmp_path / "other.safetensors"
     save_file(torchvision.models.resnet18().state_dict(), other)
     corrupt = tmp_path / "corrupt.safetensors"

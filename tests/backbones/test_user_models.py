@@ -118,7 +118,7 @@ def test_preprocessing_is_the_models_and_the_sweeps(folder):
     assert (told["resize"], told["crop"], told["mean"]) == (None, 32, [0.1, 0.2, 0.3])
 
 
-def test_preprocessing_that_is_not_told_is_missed(folder):
+def test_preprocessing_that_is_not_reported_is_missed(folder):
     with pytest.raises(
         UserError, match=r"own\.models:Tiny: .* resize, crop, mean, std missing\. Give them in the sweep"
     ):
@@ -173,7 +173,7 @@ def test_weights_come_from_a_file_only(folder):
         ("ownmodels", r"or are import paths as in my_package\.my_module:factory"),
     ],
 )
-def test_faults_are_told_in_a_sentence(folder, name, sentence):
+def test_faults_are_reported_in_a_sentence(folder, name, sentence):
     with pytest.raises(UserError, match=sentence):
         build(name)
 
@@ -243,7 +243,7 @@ def test_state_that_is_a_tensor_and_parts_that_are_torchscript_are_not_refused()
     assert user_models.build("mine", lambda: model, {}, FIELDS)
 
 
-def test_args_that_do_not_fit_are_told(folder):
+def test_args_that_do_not_fit_are_reported(folder):
     with pytest.raises(UserError, match=r"cannot be built from `args`: TypeError: .*'depth'"):
         build("own.models:tiny", args={"depth": 3})
 

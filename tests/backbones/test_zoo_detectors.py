@@ -11,8 +11,8 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from splitbench.bench.backbones.zoo.detectors.boxes import MOST, cells, chosen, flattened
-from splitbench.bench.backbones.zoo.detectors.coco import CATEGORIES
+from splitbench.bench.backbones.zoo.detectors.box_decoding import MOST, cells, chosen, flattened
+from splitbench.bench.backbones.zoo.detectors.coco_categories import CATEGORIES
 from splitbench.bench.backbones.zoo.detectors.fastestdet import fastestdet
 from splitbench.bench.backbones.zoo.detectors.letterbox import letterboxed, placement
 from splitbench.bench.backbones.zoo.detectors.nanodet import nanodet_m
@@ -64,7 +64,7 @@ def test_cuts_are_exact_and_hold_what_crosses(name, at):
 
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("size", [(60, 100), (100, 60), (37, 41), (500, 3)])
-def test_a_letterboxed_picture_lies_where_its_boxes_come_back_from(size, centred):
+def test_a_letterboxed_image_lies_where_its_boxes_come_back_from(size, centred):
     height, width = size
     square = letterboxed(torch.full((3, height, width), 200, dtype=torch.uint8), 64, centred, fill=7)
     rows, columns = (square[0] == 200).any(1).nonzero(), (square[0] == 200).any(0).nonzero()
@@ -115,7 +115,7 @@ def test_cells_are_in_the_order_of_the_flattened_maps():
     assert strides[:, 0].tolist() == [8] * 6 + [16] * 2
 
 
-def test_one_yolox_cell_tells_one_box():
+def test_one_yolox_cell_says_one_box():
     model = made("yolox_nano")
     raw = tuple(quiet((2, 85, 416 // stride, 416 // stride)) for stride in (8, 16, 32))
     raw[1][1, :5, 3, 5] = torch.tensor([0.5, 0.25, math.log(2), 0, 30])
@@ -128,7 +128,7 @@ def test_one_yolox_cell_tells_one_box():
     assert found["labels"].tolist() == [90] and found["scores"].item() == pytest.approx(1)
 
 
-def test_one_nanodet_cell_tells_one_box_of_each_class():
+def test_one_nanodet_cell_says_one_box_of_each_class():
     model = made("nanodet_m")
     raw = tuple(quiet((1, 112, 320 // stride, 320 // stride)) for stride in (8, 16, 32))
     raw[2][0, [0, 16], 5, 2] = 30
@@ -141,7 +141,7 @@ def test_one_nanodet_cell_tells_one_box_of_each_class():
     assert sorted(found["labels"].tolist()) == [1, 18]
 
 
-def test_one_fastestdet_cell_tells_one_box():
+def test_one_fastestdet_cell_says_one_box():
     model = made("fastestdet")
     raw = quiet((1, 85, 22, 22))
     raw[0, :5, 11, 4] = torch.tensor([0, 0, math.atanh(0.5), math.log(1 / 3), 0])  # half objectness; 1/4 wide, 1/2 high
@@ -160,7 +160,7 @@ def test_logits_beyond_reason_do_not_overflow():
 
 
 @pytest.mark.parametrize("name", FACTORIES)
-def test_a_picture_in_a_batch_is_told_as_alone(name):
+def test_an_image_in_a_batch_is_reported_as_alone(name):
     model = made(name, side=64, score=0.0)
     generator = torch.Generator().manual_seed(2)
     images = [torch.randint(256, (3, *size), generator=generator, dtype=torch.uint8) for size in ((50, 70), (90, 30))]

@@ -20,7 +20,7 @@ def test_splits_lists_what_crosses(capsys, tmp_path: Path):
     assert (tmp_path / "plot.png").stat().st_size > 10_000
 
 
-def test_splits_tells_the_share_of_zeros_in_photographs(capsys, tmp_path: Path):
+def test_splits_says_the_share_of_zeros_in_photographs(capsys, tmp_path: Path):
     (file,) = write_photographs(tmp_path, 1)
     words = ("--weights", "default", "--image", file)
     assert splitbench("splits", "splitbench/small_resnet", *words) == 0
@@ -36,7 +36,7 @@ def test_splits_of_an_unknown_backbone(capsys, name):
     assert capsys.readouterr().err.startswith("error: unknown")
 
 
-def test_support_tells_how_a_backbone_is_cut(capsys):
+def test_support_says_how_a_backbone_is_cut(capsys):
     assert splitbench("support", "torchvision/squeezenet1_1", "timm/nothing_at_all") == 0
     good, bad = capsys.readouterr().out.splitlines()[1:]
     assert good.split()[1:] == ["fx", "16", "1", "2", "yes", "128", "160", "yes"]
@@ -54,7 +54,7 @@ def test_train_synthetic_writes_weights_that_load(capsys, tmp_path: Path):
     assert "no.safetensors" in capsys.readouterr().err
 
 
-def test_methods_tells_one_methods_settings(capsys):
+def test_methods_says_one_methods_settings(capsys):
     assert splitbench("methods", "quantize-rle") == 0
     told = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("    ")}
     fields = METHODS.get("quantize-rle").Settings.model_fields
@@ -65,7 +65,7 @@ def test_methods_tells_one_methods_settings(capsys):
     assert "my_package.my_module:METHOD" in capsys.readouterr().err
 
 
-def test_datasets_are_listed_and_their_options_told(capsys):
+def test_datasets_are_listed_and_their_options_reported(capsys):
     assert splitbench("datasets") == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == DATASETS.names()
     for name in DATASETS.names():
@@ -75,7 +75,7 @@ def test_datasets_are_listed_and_their_options_told(capsys):
     assert splitbench("datasets", "imagenets") == 2
 
 
-def test_every_key_of_a_sweep_is_told(capsys):
+def test_every_key_of_a_sweep_is_reported(capsys):
     assert splitbench("keys") == 0
     told = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")}
     for model in (Sweep, DatasetSpec, BackboneSpec, AutoSplits, MethodSpec, Preprocessing):

@@ -164,7 +164,7 @@ def test_lists_that_are_none_are_shown(here, told):
     assert message == "sweep.yaml: seeds: expected a list, as in `[...]`, not 3"
 
 
-def test_all_names_and_settings_are_told_at_once(here, told):
+def test_all_names_and_settings_are_reported_at_once(here, told):
     changes = ("name: synthetic", "name: syntetic"), ("small_resnet", "small_resnt")
     methods = ("[{name: quantize-rle", "[{name: image, qualty: 3}, {name: quantise-rle")
     assert _places(validated(here, told, *changes, methods)) == ["datasets.0.name", "methods.1.name"]
@@ -242,7 +242,7 @@ def test_figures_and_photographs_of_split_points(here, told):
     assert "sweep.yaml cannot be read as an image (cannot identify" in told(*network, "--image", "sweep.yaml")
 
 
-def test_devices_are_told_as_they_were_typed(here, told):
+def test_devices_are_reported_as_they_were_typed(here, told):
     for device in ("cuda:7", "cuda:8"):
         assert told("validate", "sweep.yaml", "--device", device).startswith(f"DEVICE={device}, but PyTorch sees ")
 

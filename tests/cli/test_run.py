@@ -247,7 +247,7 @@ def test_a_folder_of_weights_is_looked_at_only_where_weights_are_wanted(sweep, p
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_full_disk_is_told_and_loses_nothing(done, sweep, photographs, monkeypatch, capsys):
+def test_a_full_disk_is_reported_and_loses_nothing(done, sweep, photographs, monkeypatch, capsys):
     before = {path: path.read_bytes() for path in (done / "cells").iterdir()}
 
     def full(_):
@@ -294,7 +294,7 @@ def test_an_interrupted_run_keeps_finished_passes(sweep, photographs, tmp_path, 
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_patience_is_taken_for_time_limit_and_the_new_name_is_told(sweep, photographs, tmp_path, monkeypatch):
+def test_patience_is_taken_for_time_limit_and_the_new_name_is_reported(sweep, photographs, tmp_path, monkeypatch):
     limits = []
 
     def noted(checked, sources, store, options, say):

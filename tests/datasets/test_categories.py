@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from splitbench.bench.backbones.zoo.detectors.coco import CATEGORIES, NAMES
+from splitbench.bench.backbones.zoo.detectors.coco_categories import CATEGORIES, NAMES
 from splitbench.datasets import synthetic, synthetic_detection
 from splitbench.datasets.formats.categories import (
     RenumberedDataset,

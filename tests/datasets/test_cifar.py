@@ -69,7 +69,7 @@ def pickled(pixels, labels):
 
 
 @pytest.mark.parametrize(("form", "write"), [("bin", binary), ("py", pickled_by_python_2), ("py", pickled)])
-def test_the_official_forms_hold_the_same_pictures(tmp_path, form, write):
+def test_the_official_forms_hold_the_same_images(tmp_path, form, write):
     folder = write_official(tmp_path, form, write)
     dataset = load(tmp_path)
     pixels, labels = drawn(3)
@@ -110,14 +110,14 @@ def test_a_pickle_that_would_execute_code_is_refused(tmp_path):
         ("bin", "test_batch.bin", b"\x0b" * 3073, "labels from 11 to 11, not 0 to 9"),
     ],
 )
-def test_damaged_batches_are_told(tmp_path, form, name, content, sentence):
+def test_damaged_batches_are_reported(tmp_path, form, name, content, sentence):
     folder = write_official(tmp_path, form, binary if form == "bin" else pickled)
     (folder / name).write_bytes(content)
     with pytest.raises(DataError, match=sentence):
         load(tmp_path)
 
 
-def test_a_missing_batch_and_an_empty_folder_are_told(tmp_path):
+def test_a_missing_batch_and_an_empty_folder_are_reported(tmp_path):
     with pytest.raises(DataError, match=r"no CIFAR-10 in .*: download cifar-10-binary"):
         load(tmp_path)
     (write_official(tmp_path, "bin", binary) / "data_batch_3.bin").unlink()
@@ -166,7 +166,7 @@ def test_an_archive_of_both_halves_gives_the_one_asked_for(tmp_path):
         load(tmp_path, test_file="half.zip")
 
 
-def test_faulty_files_of_ones_own_are_told(tmp_path):
+def test_faulty_files_of_ones_own_are_reported(tmp_path):
     pixels, labels = drawn(4)
     np.savez(tmp_path / "unlabelled.npz", x=pixels)
     np.savez(tmp_path / "floats.npz", x=pixels / 255, y=labels)
@@ -191,7 +191,7 @@ def test_faulty_files_of_ones_own_are_told(tmp_path):
         load(tmp_path, "calibration", test_file="floats.npz")
 
 
-def test_a_broken_picture_is_named(tmp_path):
+def test_a_broken_image_is_named(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("test/cat/7.png", encoded(drawn(1)[0][0])[:100])
     with pytest.raises(ImageError, match="test/cat/7 cannot be read"):

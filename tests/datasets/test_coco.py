@@ -68,7 +68,7 @@ def test_subsets_by_number_by_id_and_by_exclusion(tmp_path):
         load(tmp_path, ids={2, 77, 78})
 
 
-def test_fingerprints_follow_boxes_and_pictures(tmp_path):
+def test_fingerprints_follow_boxes_and_images(tmp_path):
     first = datasets.fingerprint(load(changed(tmp_path, lambda content: None)))
     moved = datasets.fingerprint(load(changed(tmp_path, lambda content: content["annotations"][0]["bbox"].reverse())))
     assert moved != first
@@ -177,7 +177,7 @@ def test_files_that_are_no_annotations_are_refused(tmp_path, text, sentence):
         load(tmp_path)
 
 
-def test_missing_things_are_told_with_where_they_belong(tmp_path):
+def test_missing_things_are_reported_with_where_they_belong(tmp_path):
     with pytest.raises(DataError, match="set DATA="):
         load(None)
     with pytest.raises(DataError, match="data folder not found"):
@@ -197,7 +197,7 @@ def test_missing_things_are_told_with_where_they_belong(tmp_path):
     assert len(load(tmp_path, exclude={2, 4})) == 4
 
 
-def test_pictures_that_do_not_open_or_have_another_size_are_told(tmp_path):
+def test_images_that_do_not_open_or_have_another_size_are_reported(tmp_path):
     write_coco(tmp_path)
     (tmp_path / "images/val2017/000000000001.jpg").write_bytes(b"no image")
     shutil.copy(tmp_path / "images/val2017/000000000004.jpg", tmp_path / "images/val2017/000000000000.jpg")

@@ -33,7 +33,7 @@ def messy(tmp_path):
     return tmp_path
 
 
-def test_pictures_are_found_at_any_depth_and_hidden_ones_are_none(messy):
+def test_images_are_found_at_any_depth_and_hidden_ones_are_none(messy):
     dataset = load(messy)
     assert [file.relative_to(messy / "val").as_posix() for file in dataset.files] == [
         "cat/1.png",
@@ -62,13 +62,13 @@ def test_nothing_is_said_where_nothing_is_passed_over(tmp_path):
     assert str(PassedOver.of([])) == ""
 
 
-def test_a_csv_beside_a_class_s_pictures_changes_nothing(messy):
+def test_a_csv_beside_a_class_s_images_changes_nothing(messy):
     before = load(messy).labels
     (messy / "val" / "cat" / "boxes.csv").write_text("file,x\n")
     assert load(messy).labels == before
 
 
-def test_a_csv_goes_for_pictures_below_a_folder_that_is_no_class(tmp_path):
+def test_a_csv_goes_for_images_below_a_folder_that_is_no_class(tmp_path):
     for number in (3, 5):
         save(tmp_path / "val" / "pictures" / "2020" / f"{number}.png", number)
     (tmp_path / "val" / "labels.csv").write_text("file,label\npictures/2020/3.png,3\npictures/2020/5.png,5\n")
@@ -76,14 +76,14 @@ def test_a_csv_goes_for_pictures_below_a_folder_that_is_no_class(tmp_path):
 
 
 @pytest.mark.parametrize("names", [("train", "test"), ("ILSVRC",)])
-def test_a_root_one_level_too_high_is_told(tmp_path, names):
+def test_a_root_one_level_too_high_is_reported(tmp_path, names):
     for name in names:
         save(tmp_path / name / "n01440764" / "1.png")
     with pytest.raises(DataError, match="no labelled images"):
         load(tmp_path)
 
 
-def test_classes_whose_pictures_all_lie_deeper_are_classes(tmp_path):
+def test_classes_whose_images_all_lie_deeper_are_classes(tmp_path):
     for name in ("cat/a/1.png", "dog/b/2.png"):
         save(tmp_path / name)
     assert load(tmp_path).labels == (0, 1)

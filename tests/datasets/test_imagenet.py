@@ -53,7 +53,7 @@ def test_a_csv_has_as_many_classes_as_its_labels_tell(photographs):
     assert dataset.classes == 3 and dataset.class_names == ()
 
 
-def test_a_damaged_devkit_is_told(tmp_path):
+def test_a_damaged_devkit_is_reported(tmp_path):
     write_photographs(tmp_path / "val", 1, size=16)
     (tmp_path / "ILSVRC2012_validation_ground_truth.txt").write_text("1\n")
     with pytest.raises(DataError, match=r"needs meta\.mat"):
@@ -116,7 +116,7 @@ def test_a_broken_image_is_named(photographs):
         load(photographs / "val").image(4)
 
 
-def test_missing_and_empty_folders_are_told(tmp_path):
+def test_missing_and_empty_folders_are_reported(tmp_path):
     with pytest.raises(DataError, match="data folder not found"):
         load(tmp_path / "nowhere")
     with pytest.raises(DataError, match="no labelled images"):
@@ -125,7 +125,7 @@ def test_missing_and_empty_folders_are_told(tmp_path):
         load(None)
 
 
-def test_labels_without_their_image_are_told(photographs):
+def test_labels_without_their_image_are_reported(photographs):
     (photographs / "val" / "images" / "photo_0001.JPEG").unlink()
     with pytest.raises(DataError, match=r"names 1 images of 12 that are not in .*: images/photo_0001\.JPEG"):
         load(photographs / "val")
@@ -146,13 +146,13 @@ def test_labels_without_their_image_are_told(photographs):
         (b"\xff\xfe\x00", "not a CSV"),
     ],
 )
-def test_faulty_labels_are_told(photographs, table, sentence):
+def test_faulty_labels_are_reported(photographs, table, sentence):
     (photographs / "val" / "labels.csv").write_bytes(table)
     with pytest.raises(DataError, match=sentence):
         load(photographs / "val")
 
 
-def test_folders_that_are_not_all_synsets_are_told(tmp_path):
+def test_folders_that_are_not_all_synsets_are_reported(tmp_path):
     for name in ("n01440764", "n01443537x", ".hidden"):
         write_photographs(tmp_path / name, 1, size=16)
     with pytest.raises(DataError, match="n01443537x is no synset"):
@@ -177,7 +177,7 @@ def test_kaggles_other_tables_do_not_confuse(tmp_path):
         load(tmp_path)
 
 
-def test_equal_file_names_in_two_folders_are_told_apart_and_can_be_left_out(tmp_path):
+def test_equal_file_names_in_two_folders_are_distinguished_and_can_be_left_out(tmp_path):
     for index, name in enumerate(("cat", "dog")):
         write_photographs(tmp_path / name, 1, first=index, size=16)[0].rename(tmp_path / name / "1.jpg")
     assert load(tmp_path).ids == ("cat/1", "dog/1")
@@ -186,7 +186,7 @@ def test_equal_file_names_in_two_folders_are_told_apart_and_can_be_left_out(tmp_
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(24, "Too many open files")])
-def test_what_the_machine_lacks_for_a_moment_is_no_damaged_picture(photographs, monkeypatch, error):
+def test_what_the_machine_lacks_for_a_moment_is_no_damaged_image(photographs, monkeypatch, error):
     dataset = load(photographs / "val")
 
     def lacking(*_):

@@ -89,7 +89,7 @@ def test_parts_and_seeds_share_no_image():
     assert len(set(drawn)) == len(drawn)
 
 
-def test_a_limit_takes_the_first_images_and_digests_tell_datasets_apart():
+def test_a_limit_takes_the_first_images_and_digests_say_datasets_apart():
     few, all_of_them = classification(limit=7), classification()
     assert list(few.ids) == list(all_of_them.ids[:7])
     sets = [few, classification(limit=8), classification(limit=7, seed=1), classification("train", limit=7)]
@@ -233,7 +233,7 @@ def test_both_views_show_the_same_scene():
         assert classification().target(index) in labels
 
 
-def test_compressing_hard_loses_what_tells_classes_apart():
+def test_compressing_hard_loses_what_says_classes_apart():
     # Half of the detail's energy is within reach of a strong quantizer: these are not flat squares on white.
     pixels = np.stack([np.asarray(classification().image(index).convert("L"), dtype=float) for index in range(50)])
     blurred = pixels.reshape(50, 24, 4, 24, 4).mean((2, 4)).repeat(4, 1).repeat(4, 2)

@@ -65,7 +65,7 @@ def check(codec, cuts=CUTS):
         (Keeping(), None),
     ],
 )
-def test_what_depends_on_others_is_told(codec, fault):
+def test_what_depends_on_others_is_reported(codec, fault):
     with pytest.raises((MethodError, KeyError), match=fault):
         check(codec)
 

@@ -163,7 +163,7 @@ def missing_key(_):
     ],
 )
 @torch.no_grad()
-def test_what_breaks_the_protocol_is_told_in_a_sentence(parts, sentence):
+def test_what_breaks_the_protocol_is_reported_in_a_sentence(parts, sentence):
     images = pictures((80, 96), (80, 96))
     with pytest.raises(UserError, match=sentence):
         changed(**parts).whole()(images)
@@ -173,7 +173,7 @@ def test_what_breaks_the_protocol_is_told_in_a_sentence(parts, sentence):
             tail(*head(images))
 
 
-def test_memory_that_runs_out_in_a_detectors_own_code_is_told_as_such():
+def test_memory_that_runs_out_in_a_detectors_own_code_is_reported_as_such():
     """The evaluator takes smaller batches then."""
 
     def full(_):

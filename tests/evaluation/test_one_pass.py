@@ -154,7 +154,7 @@ def test_what_never_fits_fails_its_cell_only(prepared):
     assert {name: len(shard.cells[name]["image"]) for name in good} == dict.fromkeys(good, IMAGES)
 
 
-def test_a_backbone_that_never_fits_is_told(prepared):
+def test_a_backbone_that_never_fits_is_reported(prepared):
     few, _ = greedy(prepared, BATCH)
     whole = Greedy(few.shared_heads.whole, 0, no_room)
     few.shared_heads.whole, few.shared_heads.source = whole, None
@@ -202,7 +202,7 @@ def test_what_a_trained_head_gives_is_not_kept(prepared):
     assert ran.values(prepared.candidates[0].split.head) is ran.values(prepared.candidates[0].split.head)
 
 
-def test_a_cells_earliest_failure_is_told(prepared):
+def test_a_cells_earliest_failure_is_reported(prepared):
     prepared = dataclasses.replace(prepared, failed={})
     name = next(iter(prepared.cells))
     for failure in (Failure("late", 5), Failure("early", 3), Failure("between", 4)):

@@ -211,7 +211,7 @@ def test_shards_that_do_not_fit_together_are_refused(pass_of):
         next(score(cells, shard_of(0, 6), {}, inputs.dataset))
 
 
-def test_a_record_by_another_name_is_told():
+def test_a_record_by_another_name_is_reported():
     """The names of a zip file's members are in its directory, which no checksum covers."""
     good = shard_of(0, 6).to_bytes()
     name = b"reference/" + sorted(shard_of(0, 6).reference)[0].encode()
@@ -222,7 +222,7 @@ def test_a_record_by_another_name_is_told():
 
 
 @given(st.data())
-def test_damaged_shards_are_told(data):
+def test_damaged_shards_are_reported(data):
     good = shard_of(0, 6).to_bytes()
     cut = data.draw(st.integers(0, len(good) - 1))
     flipped = bytearray(good)

@@ -65,7 +65,7 @@ def test_only_likely_boxes_are_sent_and_of_these_the_likeliest():
     assert labels[:3].tolist() == given[1][0, given[2][0].argsort(descending=True)[:3]].tolist()
 
 
-def test_corners_outside_the_picture_move_to_its_edge_and_scores_above_one_are_one():
+def test_corners_outside_the_image_move_to_its_edge_and_scores_above_one_are_one():
     given = cut(1)
     given[0][0, 0] = torch.tensor([-5.0, -3.0, 20.0, 30.0])
     given[2][0, 0] = 1.5

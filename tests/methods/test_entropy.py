@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from splitbench.methods.base import BitstreamError, MethodError
 from splitbench.methods.coding.counts import Counts, cheapest
-from splitbench.methods.coding.entropy import _BITS_MODEL, RangeCoder, _model
+from splitbench.methods.coding.entropy import BITS_MODEL, RangeCoder, _model
 from splitbench.methods.coding.range_decoder import Ladder, RangeDecoder
 from splitbench.methods.coding.tables import TOTAL, Tables
 from tests.helpers.coder_samples import cuts, split, tables
@@ -277,13 +277,13 @@ def test_the_decoder_reads_what_constriction_reads(data):
         encoder = constriction.stream.queue.RangeEncoder()
         for row in groups:
             encoder.encode(rng.integers(0, len(row), count).astype(np.int32), _model(row))
-        encoder.encode((rng.random(len(sizes)) * sizes).astype(np.int32), _BITS_MODEL, sizes.astype(np.int32))
+        encoder.encode((rng.random(len(sizes)) * sizes).astype(np.int32), BITS_MODEL, sizes.astype(np.int32))
         words = encoder.get_compressed()
     theirs, own = constriction.stream.queue.RangeDecoder(words), RangeDecoder(words)
     ladder = Ladder(groups)
     try:
         expected = [theirs.decode(_model(row), count) for row in groups]
-        numbers = theirs.decode(_BITS_MODEL, sizes.astype(np.int32)) if len(sizes) > 0 else []
+        numbers = theirs.decode(BITS_MODEL, sizes.astype(np.int32)) if len(sizes) > 0 else []
     except AssertionError:
         with pytest.raises(ValueError, match="between symbols"):
             own.symbols(ladder, len(groups), count)

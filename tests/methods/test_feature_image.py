@@ -72,7 +72,7 @@ def test_what_lies_beyond_the_calibrated_range_is_clipped():
     assert own.max() > 1.5
 
 
-def test_parts_of_the_bitstream_are_told_apart():
+def test_parts_of_the_bitstream_are_distinguished():
     cut = (feature_maps(), torch.rand(3, 40))
     for kind in FORMATS:
         _, streams = coded(cut, quality=40, format=kind, range="image")

@@ -171,7 +171,7 @@ def test_what_no_encoder_writes_is_refused():
         coder.decode(stream, [(5, 8, 8)])
 
 
-def test_the_same_symbols_in_fewer_classes_where_there_is_little_to_tell_apart():
+def test_the_same_symbols_in_fewer_classes_where_there_is_little_to_say_apart():
     flat = [np.zeros((2, 3, 3), np.int32)]
     counts = ContextCounts(2, -1, 1)
     context = counts.classes(flat)

@@ -22,7 +22,7 @@ def test_what_needs_no_training_needs_no_package_of_those_that_do():
     subprocess.run([sys.executable, "-c", WITHOUT], check=True)  # noqa: S603
 
 
-def test_a_missing_package_is_told_by_name(monkeypatch, capsys):
+def test_a_missing_package_is_reported_by_name(monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "splitbench.methods.quantize_entropy", raising=False)
     monkeypatch.setitem(sys.modules, "splitbench.methods.coding.entropy", None)
     with pytest.raises(UserError, match=r"quantize-entropy needs the package splitbench\.methods\.coding\.entropy"):
@@ -33,7 +33,7 @@ def test_a_missing_package_is_told_by_name(monkeypatch, capsys):
     assert told["quantize-entropy"] and not told["quantize-rle"]
 
 
-def test_an_unknown_method_is_told_those_that_there_are():
+def test_an_unknown_method_is_reported_those_that_there_are():
     with pytest.raises(
         UserError, match=r"unknown method 'no' \(there are bottleneck, boxes, .*; one of your own is named by"
     ):
@@ -51,7 +51,9 @@ def test_an_unknown_method_is_told_those_that_there_are():
         ("METHOD = 1\n", r"METHOD of methods/faulty\.py lacks Settings, deploy, .* to be a method"),
     ],
 )
-def test_a_faulty_file_is_told_in_a_sentence_and_troubles_nobody_else(tmp_path, monkeypatch, capsys, source, sentence):
+def test_a_faulty_file_is_reported_in_a_sentence_and_troubles_nobody_else(
+    tmp_path, monkeypatch, capsys, source, sentence
+):
     (tmp_path / "faulty.py").write_text(source)
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
     try:

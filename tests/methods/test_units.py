@@ -62,7 +62,7 @@ def test_layouts_are_restored(shape):
 
 
 @pytest.mark.parametrize("name", ["bottleneck", "quantize-entropy"])
-def test_pictures_of_another_size_have_the_same_channels(name):
+def test_images_of_another_size_have_the_same_channels(name):
     # A first image whose map looks as if its channels were last, and the same network's map of another image.
     first, second = torch.rand(4, 6, 6, 9), torch.rand(4, 6, 8, 5)
     spec, other = (TensorSpec(tuple(x.shape[1:]), x.dtype, "", 0) for x in (first, second))
@@ -113,7 +113,7 @@ def test_other_precisions_are_refused(dtype):
     st.sampled_from([1, 2, 4]),
     st.sampled_from(["range", "huffman"]),
 )
-def test_any_cut_comes_back_in_its_shape_and_as_the_unit_told(shapes, stride, coder):
+def test_any_cut_comes_back_in_its_shape_and_as_the_unit_reported(shapes, stride, coder):
     unit, deployment, cut, specs = fitted(shapes, steps=2, stride=stride, coder=coder)
     streams = deployment.codec.encode(cut)
     decoded = deployment.codec.decode([stream.data for stream in streams], specs)

@@ -33,7 +33,7 @@ def test_classes_that_were_not_sent_count_as_wrong_and_leave_top5_open():
 
 
 @given(st.integers(2, 40), st.integers(0, 2**32 - 1))
-def test_of_equal_scores_the_first_class_is_told_by_the_network_and_by_label_only(classes, seed):
+def test_of_equal_scores_the_first_class_is_reported_by_the_network_and_by_label_only(classes, seed):
     random = torch.Generator().manual_seed(seed)
     scores = torch.randint(0, 3, (4, classes), generator=random).bfloat16().float()  # half precision has many ties
     labels = np.zeros(4, np.int64)

@@ -125,7 +125,7 @@ def test_numbers_that_are_none_end_in_a_table_or_in_a_sentence(value, run, capsy
 
 
 @pytest.mark.parametrize("content", ["{}", "[3]", '[{"key": 3}]', '[{"key": "../../x"}]', DEEP])
-def test_a_plan_that_is_none_is_told_and_made_again(content, run):
+def test_a_plan_that_is_none_is_reported_and_made_again(content, run):
     sweep, folder = run
     plan = json.loads((folder / "plan.json").read_text())
     text = json.dumps([plan[0] | json.loads(content)[0]]) if content.startswith('[{"key"') else content
@@ -258,7 +258,7 @@ def test_yaml_of_any_kind_is_refused_in_a_sentence(text, kind, tmp_path):
         kind(path)
 
 
-def test_a_sweep_of_a_few_lines_is_not_told_at_the_length_that_it_stands_for(tmp_path):
+def test_a_sweep_of_a_few_lines_is_not_reported_at_the_length_that_it_stands_for(tmp_path):
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     path = tmp_path / "sweep.yaml"

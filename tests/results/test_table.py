@@ -92,7 +92,7 @@ def test_an_older_version_of_the_same_point_is_left_out_and_named(tmp_path):
     assert "a q=1" in frame.attrs["notes"][0]
 
 
-def test_curves_that_only_look_alike_are_told_apart(tmp_path):
+def test_curves_that_only_look_alike_are_distinguished(tmp_path):
     frame = table(
         tmp_path, [*samples.curve([100, 200], [60, 70]), *samples.curve([90, 190], [60, 70], precision="float16")]
     )
@@ -200,7 +200,7 @@ def test_different_images_are_refused_unless_asked(tmp_path):
     assert sorted(frame["variant"].unique()) == ["images=aaaa1111", "images=cccc2222"]
 
 
-def test_how_all_of_a_methods_curves_were_trained_is_told_once(tmp_path):
+def test_how_all_of_a_methods_curves_were_trained_is_reported_once(tmp_path):
     def learned(split, variant):
         return samples.curve([100, 200], [70, 75], method="bottleneck", split=split, variant=variant)
 
@@ -212,7 +212,7 @@ def test_how_all_of_a_methods_curves_were_trained_is_told_once(tmp_path):
     assert set(table(tmp_path, both, "both")["variant"]) == {"stride=1 epochs=8", "stride=1 epochs=9"}
 
 
-def test_what_tells_how_is_all_that_learning_methods_can_set_but_what_they_send():
+def test_what_says_how_is_all_that_learning_methods_can_set_but_what_they_send():
     learning = [one for one in map(METHODS.get, METHODS.names()) if isinstance(one, LearningMethod)]
     settings = {field for method in learning for field in method.Settings.model_fields}
     assert len(learning) >= 2

@@ -14,7 +14,7 @@ methods: [{name: raw, dtype: [float32]}]
 """
 
 
-def test_a_baseline_at_chance_is_told(tmp_path, capsys):
+def test_a_baseline_at_chance_is_reported(tmp_path, capsys):
     for synset in ("n01443537", "n15075141"):
         write_photographs(tmp_path / "data" / "val" / synset, 2, size=64)
     path = tmp_path / "sweep.yaml"

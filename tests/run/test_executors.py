@@ -17,7 +17,7 @@ import pytest
 from splitbench.bench.run.executors import ExecutorOptions, Here, LostError, Processes, local, open_executor
 from splitbench.bench.run.partition import chains
 from splitbench.bench.run.scheduler import run_tasks
-from splitbench.bench.run.tasks import Task, TaskResult, Trained
+from splitbench.bench.run.tasks import RunTask, TaskResult, Trained
 from splitbench.bench.utils.errors import UserError
 from tests.helpers.command_line import splitbench
 from tests.helpers.results_samples import difference
@@ -132,7 +132,7 @@ def test_one_worker_is_this_process():
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Noting(Task):
+class Noting(RunTask):
     """A task that notes when it was run, and what failed of what it requires; where it ``breaks``, it raises."""
 
     name: str

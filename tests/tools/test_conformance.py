@@ -88,7 +88,7 @@ def test_what_a_method_says_of_itself_is_checked_first(method, sentence):
     assert case == "" and sentence in fault
 
 
-def test_the_command_tells_each_combination_of_settings(capsys):
+def test_the_command_says_each_combination_of_settings(capsys):
     assert splitbench("methods", "raw", "--check") == 0
     assert capsys.readouterr().out == "ok     raw\n"
     assert splitbench("methods", "quantise-rle", "--check") == 2

@@ -70,7 +70,7 @@ def test_parts_share_a_root_but_training_and_calibration_no_folder(tmp_path):
     assert sorted(names) == ["instances_train.json", "instances_val.json"]
 
 
-def test_a_file_in_the_way_is_told(tmp_path):
+def test_a_file_in_the_way_is_reported(tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         export(tmp_path / "out", "classification", "evaluation", 1)

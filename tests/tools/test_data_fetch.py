@@ -202,13 +202,13 @@ def test_refusals_are_final_and_a_server_in_trouble_is_asked_again(archives, ser
     assert len([request for request in server.asked if request[0] == "GET"]) == asked
 
 
-def test_a_missing_file_is_told(archives, server, tmp_path):
+def test_a_missing_file_is_reported(archives, server, tmp_path):
     server.content.clear()
     with pytest.raises(UserError, match="404"):
         get(archives, tmp_path / "coco", server)
 
 
-def test_no_connection_is_told_with_what_to_do(archives, server, tmp_path):
+def test_no_connection_is_reported_with_what_to_do(archives, server, tmp_path):
     with pytest.raises(UserError, match=r"needs internet.*get annotations_trainval2017.zip elsewhere"):
         fetch(archives, tmp_path / "coco", "http://127.0.0.1:9", wait=0)
     with pytest.raises(UserError, match="http://"):
@@ -229,7 +229,7 @@ def test_another_size_on_the_server_is_refused_before_the_download(archives, ser
     assert {command for command, _, _ in server.asked} == {"HEAD"} and not left(tmp_path / "coco")
 
 
-def test_a_server_that_tells_no_size_may_not_send_more(archives, server, tmp_path):
+def test_a_server_that_says_no_size_may_not_send_more(archives, server, tmp_path):
     server.head = False
     get(archives[:1], tmp_path / "coco", server)
     server.content["/zips/val2017.zip"] += b"more"
@@ -281,7 +281,7 @@ def test_an_archive_with_other_files_than_wanted_is_refused(server, tmp_path):
         get([archive], tmp_path / "coco", server)
 
 
-def test_a_full_disk_is_told_before_the_first_byte(archives, server, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_the_first_byte(archives, server, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     need = sum(archive.unpacked for archive in archives) + archives[1].size + fetch_module._SPARE
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage(0, 0, need - 1))

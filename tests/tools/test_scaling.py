@@ -12,9 +12,9 @@ from splitbench.bench.backbones import registry
 from splitbench.bench.results.store import Store
 from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.reading import read
-from splitbench.bench.tools.scaling.output import format_check, format_scaling
 from splitbench.bench.tools.scaling.prediction import longest_chain, predict_seconds, total_seconds, useful_workers
 from splitbench.bench.tools.scaling.rates import Rates, measure_rates
+from splitbench.bench.tools.scaling.scaling_table import format_check, format_scaling
 from splitbench.bench.tools.scaling.whole_sweep import macs_by_split, predict_workload
 from splitbench.bench.tools.scaling.workload import PassTime, Workload, read_workload
 from splitbench.bench.utils.errors import UserError

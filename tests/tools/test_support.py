@@ -74,7 +74,7 @@ def test_the_summary_names_what_is_not_so():
     assert "| timm/a |" not in text
 
 
-def test_a_row_tells_of_a_boundary_and_of_the_inside_of_a_block():
+def test_a_row_says_of_a_boundary_and_of_the_inside_of_a_block():
     row = support("mine", resnet())
     assert (row.how, row.exact, row.trains, row.reason, row.family) == ("fx", "yes", "yes", "", "")
     assert (row.tried, row.tensors) == ("layer3 layer3.0.bn2", "1 2")
@@ -93,7 +93,7 @@ class Doubled(nn.Module):
         return self.network(x) * (2 if self.training else 1)
 
 
-def test_a_row_tells_where_train_mode_is_another_network():
+def test_a_row_says_where_train_mode_is_another_network():
     row = support("mine", Doubled())
     assert (row.exact, row.trains) == ("yes", "no")
 

@@ -102,7 +102,7 @@ def test_without_torchrun_there_is_one_process():
     assert same(one, again)
 
 
-def test_more_processes_than_gpus_is_told(monkeypatch):
+def test_more_processes_than_gpus_is_reported(monkeypatch):
     for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": str(torch.cuda.device_count())}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(TrainingError, match="start as many as there are GPUs"), distributed.process_group("cuda"):

@@ -47,7 +47,7 @@ def test_the_optimizer_gets_the_schedules_rates():
         ({"precision": "float16"}, "precision is 'float16'; it must be float32 or bfloat16"),
     ],
 )
-def test_a_number_that_makes_no_sense_is_told(changes, what):
+def test_a_number_that_makes_no_sense_is_reported(changes, what):
     with pytest.raises(TrainingError, match=what):
         Recipe(**({"epochs": 1} | changes))
 

@@ -22,7 +22,7 @@ def test_the_csv_reads_back_as_the_history(report, tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["curve.csv"]
 
 
-def test_a_csv_that_cannot_be_written_is_told_and_the_old_one_kept(report, tmp_path):
+def test_a_csv_that_cannot_be_written_is_reported_and_the_old_one_kept(report, tmp_path):
     path = tmp_path / "curve.csv"
     path.write_text("old")
     with full_disk(10), pytest.raises(TrainingError, match=r"cannot write .*: make room"):

@@ -145,7 +145,7 @@ def test_a_checkpoint_of_an_earlier_version_is_begun_anew(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", "short", {"weights": torch.zeros(2)}])
-def test_a_damaged_checkpoint_is_told(tmp_path, content):
+def test_a_damaged_checkpoint_is_reported(tmp_path, content):
     path = tmp_path / "state.pt"
     if content == "short":
         fit(options={"checkpoint": path})
@@ -191,7 +191,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_training_goes_on_from_it(tmp_
     assert same(again, whole)
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_place_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(
         TrainingError, match=r"cannot save the checkpoint .*: (Not a directory|File exists); there was none"

@@ -22,7 +22,7 @@ def test_saved_weights_come_back_and_nothing_else_is_left(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["weights.safetensors"]
 
 
-def test_a_full_disk_keeps_the_old_file_and_is_told(tmp_path):
+def test_a_full_disk_keeps_the_old_file_and_is_reported(tmp_path):
     path = tmp_path / "weights.safetensors"
     training.save(network(), path)
     before = path.read_bytes()
@@ -35,7 +35,7 @@ def test_a_full_disk_keeps_the_old_file_and_is_told(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(TrainingError, match=r"cannot write .*: make room"):
         training.save(network(), tmp_path / "file" / "weights.safetensors")

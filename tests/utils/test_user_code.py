@@ -134,7 +134,7 @@ def test_what_ships_is_there_and_what_lies_beside_it_has_its_source_in_the_key(t
         (("mine.pictures:DATASET", "os:system"), "os lies outside of the current folder"),
     ],
 )
-def test_faults_are_told_in_a_sentence(folder, capsys, change, sentence):
+def test_faults_are_reported_in_a_sentence(folder, capsys, change, sentence):
     (folder / "own.yaml").write_text(SWEEP.replace(*change))
     assert splitbench("validate", "own.yaml") == 2
     told = capsys.readouterr().err

@@ -126,7 +126,7 @@ def test_values_that_are_no_tensors_are_named(tmp_path):
         weight_files.read(path)
 
 
-def test_nan_is_told_when_weights_are_read(tmp_path):
+def test_nan_is_reported_when_weights_are_read(tmp_path):
     weights = network().state_dict()
     weights["0.bias"][1] = torch.nan
     with pytest.raises(UserError, match=r"NaN in 1 of 9 tensors \(0.bias\)"):
@@ -140,7 +140,7 @@ def test_a_torchscript_archive_says_what_to_save_instead(tmp_path):
         weight_files.read(path)
 
 
-def test_a_damaged_file_is_told(tmp_path):
+def test_a_damaged_file_is_reported(tmp_path):
     path = stored(tmp_path, network().state_dict())
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(UserError, match="damaged, or holds more than tensors"):

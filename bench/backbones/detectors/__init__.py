@@ -59,7 +59,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import functional as F
 
-from splitbench.bench.backbones.detectors.networks import Network, TorchvisionNetwork, UserNetwork
+from splitbench.bench.backbones.detectors.networks import DetectorNetwork, TorchvisionNetwork, UserNetwork
 from splitbench.bench.backbones.trivial_splits import BOX_ROLES, BoxesHead, BoxesTail, ImagesHead, ImagesTail
 from splitbench.bench.split import SplitModel
 from splitbench.bench.split.detection import is_torchvisions
@@ -139,7 +139,7 @@ class Detector:
         return self._network.input
 
     @property
-    def _network(self) -> Network:
+    def _network(self) -> DetectorNetwork:
         return TorchvisionNetwork(self.model) if is_torchvisions(self.model) else UserNetwork(self.model)
 
     def pixels(self, image: Image.Image) -> Tensor:

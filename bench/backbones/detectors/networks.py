@@ -18,7 +18,7 @@ _MOST = 100
 _NOISE = (3, 240, 320)
 
 
-class Network(Protocol):
+class DetectorNetwork(Protocol):
     """One kind of detector."""
 
     @property

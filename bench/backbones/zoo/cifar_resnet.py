@@ -24,7 +24,7 @@ WIDTHS = (16, 32, 64)
 """Channels of layer1 to layer3."""
 
 
-class BasicBlock(nn.Module):
+class CifarBlock(nn.Module):
     """Two 3 x 3 convolutions beside a shortcut; where channels are added, the shortcut fills them with zeros."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -75,8 +75,8 @@ class CifarResNet(nn.Module):
 
 
 def _stage(inputs: int, outputs: int, stride: int, blocks: int) -> nn.Sequential:
-    first = BasicBlock(inputs, outputs, stride)
-    return nn.Sequential(first, *(BasicBlock(outputs, outputs, 1) for _ in range(blocks - 1)))
+    first = CifarBlock(inputs, outputs, stride)
+    return nn.Sequential(first, *(CifarBlock(outputs, outputs, 1) for _ in range(blocks - 1)))
 
 
 def cifar_resnet(depth: int = 20, num_classes: int = 10) -> CifarResNet:

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from functools import cache
 from typing import Protocol
 
-from splitbench.bench.run.tasks import Failures, Task, TaskResult
+from splitbench.bench.run.tasks import Failures, RunTask, TaskResult
 from splitbench.bench.run.worker import Worker
 from splitbench.bench.utils import devices
 from splitbench.bench.utils.log import LOG
@@ -30,7 +30,7 @@ class Executor(Protocol):
         """Get ready for a run; ``worker`` is for the tasks that run in this process."""
         ...
 
-    def submit(self, task: Task, failures: Failures) -> "Future[TaskResult]":
+    def submit(self, task: RunTask, failures: Failures) -> "Future[TaskResult]":
         """Start a task. The future raises what the task raised, or :class:`LostError`."""
         ...
 
@@ -39,7 +39,7 @@ class Executor(Protocol):
         ...
 
 
-def run_in_process(task: Task, failures: Failures) -> TaskResult:
+def run_in_process(task: RunTask, failures: Failures) -> TaskResult:
     """Run a task in a process that an executor started; if its GPU has stopped, end it, and another one takes over."""
     try:
         return task.run(_process_worker(), failures)

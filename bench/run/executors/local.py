@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import FrameType
 
 from splitbench.bench.run.executors.base import LostError, run_in_process
-from splitbench.bench.run.tasks import Failures, Task, TaskResult
+from splitbench.bench.run.tasks import Failures, RunTask, TaskResult
 from splitbench.bench.run.worker import Worker
 
 
@@ -28,7 +28,7 @@ class Here:
         """See the protocol."""
         self._worker = worker
 
-    def submit(self, task: Task, failures: Failures) -> "Future[TaskResult]":
+    def submit(self, task: RunTask, failures: Failures) -> "Future[TaskResult]":
         """See the protocol; the future is done when it is returned."""
         future: Future[TaskResult] = Future()
         try:
@@ -54,7 +54,7 @@ class Processes:
     def start(self, worker: Worker) -> None:
         """See the protocol; processes start with their first task."""
 
-    def submit(self, task: Task, failures: Failures) -> "Future[TaskResult]":
+    def submit(self, task: RunTask, failures: Failures) -> "Future[TaskResult]":
         """See the protocol; at most as many tasks at a time as there are workers."""
         lane = next(lane for lane in self._lanes if not lane.busy)
         lane.busy = True

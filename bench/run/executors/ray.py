@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from splitbench.bench.run.executors.base import LostError, run_in_process
-from splitbench.bench.run.tasks import Failures, Task, TaskResult
+from splitbench.bench.run.tasks import Failures, RunTask, TaskResult
 from splitbench.bench.run.worker import Worker
 from splitbench.bench.utils.errors import UserError
 
@@ -52,7 +52,7 @@ class Ray:
     def start(self, worker: Worker) -> None:
         """See the protocol; Ray starts its own processes."""
 
-    def submit(self, task: Task, failures: Failures) -> "Future[TaskResult]":
+    def submit(self, task: RunTask, failures: Failures) -> "Future[TaskResult]":
         """See the protocol. Tasks beyond what the cluster has room for wait in Ray's queue."""
         result: Future[TaskResult] = Future()
 

@@ -56,7 +56,7 @@ def trainer(pass_, folder: Path, memory: int = 2**28) -> MethodTrainer:
     )
 
 
-def test_a_run_trains_once_and_tells_what_it_cost(sweep, tmp_path, capsys, request):
+def test_a_run_trains_once_and_says_what_it_cost(sweep, tmp_path, capsys, request):
     out = tmp_path / "out"
     assert splitbench("run", sweep, "--out", out) == 0
     table = {(row["method"], row["value"]): row for row in rows(out)}
@@ -89,7 +89,7 @@ def test_a_run_trains_once_and_tells_what_it_cost(sweep, tmp_path, capsys, reque
     assert all(again[key][name] == row[name] for key, row in table.items() for name in same)
 
 
-def test_validate_tells_how_many_rate_points_are_trained(sweep, capsys):
+def test_validate_says_how_many_rate_points_are_trained(sweep, capsys):
     assert splitbench("validate", sweep) == 0
     assert capsys.readouterr().out.endswith("3 rate points are trained first; 0 of them are bundled trained\n")
 
@@ -238,7 +238,7 @@ def test_training_images_that_are_not_there_or_evaluated(sweep, photographs, tmp
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_pictures_of_another_dataset_teach_without_labels(sweep, photographs, tmp_path, capsys):
+def test_images_of_another_dataset_teach_without_labels(sweep, photographs, tmp_path, capsys):
     text = PHOTOGRAPHS.replace("train: {root: %s}", "train: {name: synthetic, limit: 20}")
     sweep.write_text(text.replace("lmbda: [1]", "lmbda: [1], epochs: 1, distortion: [distill, task]"))
     out = tmp_path / "out"
@@ -251,7 +251,7 @@ def test_pictures_of_another_dataset_teach_without_labels(sweep, photographs, tm
 
 
 @pytest.mark.parametrize("choice", ["fail", "skip"])
-def test_an_unreadable_training_picture_fails_or_another_stands_for_it(sweep, photographs, tmp_path, choice):
+def test_an_unreadable_training_image_fails_or_another_stands_for_it(sweep, photographs, tmp_path, choice):
     broken = sorted((photographs / "train" / "images").iterdir())[2]
     broken.write_bytes(b"no image")
     text = (PHOTOGRAPHS % "train").replace("root: val,", f"root: val, unreadable: {choice},")

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from splitbench.bench.backbones.zoo.detectors.boxes import cells, chosen, flattened
-from splitbench.bench.backbones.zoo.detectors.coco import CATEGORIES, NAMES
+from splitbench.bench.backbones.zoo.detectors.box_decoding import cells, chosen, flattened
+from splitbench.bench.backbones.zoo.detectors.coco_categories import CATEGORIES, NAMES
 from splitbench.bench.backbones.zoo.detectors.letterbox import resized
 
 STRIDE = 16
@@ -32,7 +32,7 @@ def _conv(
     return [*layers, nn.ReLU(inplace=True)] if relu else layers
 
 
-class Unit(nn.Module):
+class FastestDetUnit(nn.Module):
     """ShuffleNetV2's unit, whose channels are shuffled when it reads them: the even ones pass unchanged."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -57,10 +57,12 @@ class Unit(nn.Module):
 
 
 def _stage(inputs: int, outputs: int, units: int) -> nn.Sequential:
-    return nn.Sequential(Unit(inputs, outputs, 2), *(Unit(outputs // 2, outputs, 1) for _ in range(units - 1)))
+    return nn.Sequential(
+        FastestDetUnit(inputs, outputs, 2), *(FastestDetUnit(outputs // 2, outputs, 1) for _ in range(units - 1))
+    )
 
 
-class Backbone(nn.Module):
+class FastestDetBackbone(nn.Module):
     """ShuffleNetV2 with 48, 96 and 192 channels."""
 
     def __init__(self) -> None:
@@ -123,7 +125,7 @@ class Branch(nn.Module):
         return out
 
 
-class Head(nn.Module):
+class FastestDetHead(nn.Module):
     """Objectness, box and classes, each from a separate branch."""
 
     def __init__(self, channels: int, classes: int) -> None:
@@ -148,9 +150,9 @@ class FastestDet(nn.Module):
     def __init__(self, side: int, score: float, overlap: float) -> None:
         super().__init__()
         self.image_size, self.score, self.overlap = side, score, overlap
-        self.backbone = Backbone()
+        self.backbone = FastestDetBackbone()
         self.SPP = Mixer(48 + 96 + 192, 96)
-        self.detect_head = Head(96, len(self.categories))
+        self.detect_head = FastestDetHead(96, len(self.categories))
 
     def prepare(self, image: Tensor) -> Tensor:
         """RGB (3, H, W) uint8 -> BGR (3, side, side) float32 from 0 to 1: stretched."""

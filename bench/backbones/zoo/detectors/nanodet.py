@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from splitbench.bench.backbones.zoo.detectors.boxes import cells, chosen, flattened
-from splitbench.bench.backbones.zoo.detectors.coco import CATEGORIES, NAMES
+from splitbench.bench.backbones.zoo.detectors.box_decoding import cells, chosen, flattened
+from splitbench.bench.backbones.zoo.detectors.coco_categories import CATEGORIES, NAMES
 from splitbench.bench.backbones.zoo.detectors.letterbox import letterboxed, placement
 
 STRIDES = (8, 16, 32)
@@ -34,7 +34,7 @@ def _activation() -> nn.LeakyReLU:
     return nn.LeakyReLU(0.1)
 
 
-class Unit(nn.Module):
+class NanoDetUnit(nn.Module):
     """ShuffleNetV2's unit: half of the channels pass unchanged, or all go both ways where the size is halved."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -59,10 +59,10 @@ class Unit(nn.Module):
 
 
 def _stage(inputs: int, outputs: int, units: int) -> nn.Sequential:
-    return nn.Sequential(Unit(inputs, outputs, 2), *(Unit(outputs, outputs, 1) for _ in range(units - 1)))
+    return nn.Sequential(NanoDetUnit(inputs, outputs, 2), *(NanoDetUnit(outputs, outputs, 1) for _ in range(units - 1)))
 
 
-class Backbone(nn.Module):
+class NanoDetBackbone(nn.Module):
     """ShuffleNetV2 1.0x without its last convolution."""
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ def _scaled(x: Tensor, factor: float) -> Tensor:
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
-class Head(nn.Module):
+class NanoDetHead(nn.Module):
     """One level's predictions, all from one branch."""
 
     def __init__(self, classes: int) -> None:
@@ -125,10 +125,10 @@ class NanoDet(nn.Module):
     def __init__(self, side: int, score: float, overlap: float) -> None:
         super().__init__()
         self.image_size, self.score, self.overlap = side, score, overlap
-        self.backbone = Backbone()
+        self.backbone = NanoDetBackbone()
         self.lateral = nn.ModuleList(nn.Conv2d(inputs, CHANNELS, 1) for inputs in (116, 232, 464))
         self.pyramid = Pyramid()
-        self.head = nn.ModuleList(Head(len(self.categories)) for _ in STRIDES)
+        self.head = nn.ModuleList(NanoDetHead(len(self.categories)) for _ in STRIDES)
 
     def prepare(self, image: Tensor) -> Tensor:
         """RGB (3, H, W) uint8 -> BGR (3, side, side) float32, normalized: centred, the rest black."""

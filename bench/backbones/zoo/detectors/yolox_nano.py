@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from splitbench.bench.backbones.zoo.detectors.boxes import cells, chosen, flattened
-from splitbench.bench.backbones.zoo.detectors.coco import CATEGORIES, NAMES
+from splitbench.bench.backbones.zoo.detectors.box_decoding import cells, chosen, flattened
+from splitbench.bench.backbones.zoo.detectors.coco_categories import CATEGORIES, NAMES
 from splitbench.bench.backbones.zoo.detectors.letterbox import letterboxed, placement
 
 STRIDES = (8, 16, 32)
@@ -40,7 +40,7 @@ def depthwise(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(Conv(inputs, inputs, 3, stride, inputs), Conv(inputs, outputs))
 
 
-class Bottleneck(nn.Module):
+class YoloxBottleneck(nn.Module):
     """1 x 1, then a depthwise 3 x 3, beside a shortcut where ``shortcut``."""
 
     def __init__(self, channels: int, shortcut: bool) -> None:
@@ -63,7 +63,7 @@ class CrossStage(nn.Module):
         half = outputs // 2
         self.c1 = Conv(inputs, half)
         self.c2 = Conv(inputs, half)
-        self.m = nn.Sequential(*(Bottleneck(half, shortcut) for _ in range(depth)))
+        self.m = nn.Sequential(*(YoloxBottleneck(half, shortcut) for _ in range(depth)))
         self.c3 = Conv(2 * half, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class PyramidPooling(nn.Module):
         return out
 
 
-class Backbone(nn.Module):
+class YoloxBackbone(nn.Module):
     """CSPDarknet; its first step puts each 2 x 2 pixels into channels."""
 
     def __init__(self) -> None:
@@ -131,7 +131,7 @@ class Neck(nn.Module):
         return fine, middle, self.n4(torch.cat((self.bu1(middle), coarse), 1))
 
 
-class Head(nn.Module):
+class YoloxHead(nn.Module):
     """One level's predictions: classes from one branch, box and objectness from the other."""
 
     def __init__(self, inputs: int, classes: int) -> None:
@@ -159,9 +159,9 @@ class YoloxNano(nn.Module):
     def __init__(self, side: int, score: float, overlap: float) -> None:
         super().__init__()
         self.image_size, self.score, self.overlap = side, score, overlap
-        self.backbone = Backbone()
+        self.backbone = YoloxBackbone()
         self.neck = Neck()
-        self.head = nn.ModuleList(Head(channels, len(self.categories)) for channels in (64, 128, 256))
+        self.head = nn.ModuleList(YoloxHead(channels, len(self.categories)) for channels in (64, 128, 256))
 
     def prepare(self, image: Tensor) -> Tensor:
         """RGB (3, H, W) uint8 -> BGR (3, side, side) float32 from 0 to 255: in the upper left corner, the rest grey."""
