@@ -158,17 +158,17 @@ def seeded(sizes, accuracies, **given):
 
 def test_means_over_seeds_are_called_so_in_text_tables_and_captions(tmp_path):
     rows = [*seeded(SIZES, ACCURACIES, method="learned"), *samples.curve(SIZES, ACCURACIES, method="plain")]
-    found = compare([samples.save(tmp_path / "run" / "cells.csv", rows)], tmp_path / "out")
-    assert "baseline 76.00 % top1, means over up to 2 seeds" in found.text
+    result = compare([samples.save(tmp_path / "run" / "cells.csv", rows)], tmp_path / "out")
+    assert "baseline 76.00 % top1, means over up to 2 seeds" in result.text
     assert (
         "- torchvision/resnet50 on val: learned: means over 2 seeds, accuracies up to 1.00 points apart; "
-        "plain: one run for each rate point" in found.text
+        "plain: one run for each rate point" in result.text
     )
-    assert "say nothing about other seeds; paired tests are of the lowest seed alone" in found.text
+    assert "say nothing about other seeds; paired tests are of the lowest seed alone" in result.text
     for name in ("comparison.md", "comparison.tex"):
         assert "means over up to 2 seeds" in (tmp_path / "out" / name).read_text(encoding="utf-8")
     for name in ("bytes-at-drop", "accuracy-at-bytes", "costs", "front-per-split"):
-        seeds = found.tables[name].groupby("method")["seeds"].unique()
+        seeds = result.tables[name].groupby("method")["seeds"].unique()
         assert {method: list(of) for method, of in seeds.items()} == {"learned": [2], "plain": [1]} or name[
             :5
         ] == "front"
@@ -176,11 +176,11 @@ def test_means_over_seeds_are_called_so_in_text_tables_and_captions(tmp_path):
 
 
 def test_nothing_is_said_of_means_where_each_point_is_one_run(tmp_path):
-    found = compare([samples.save(tmp_path / "run" / "cells.csv", samples.curve(SIZES, ACCURACIES))], tmp_path / "out")
+    result = compare([samples.save(tmp_path / "run" / "cells.csv", samples.curve(SIZES, ACCURACIES))], tmp_path / "out")
     written = "".join(
         (tmp_path / "out" / f"comparison.{kind}").read_text(encoding="utf-8") for kind in ("txt", "md", "tex")
     )
-    assert "seed" not in found.text + written
+    assert "seed" not in result.text + written
 
 
 def test_the_anchor_is_a_method_or_a_variant_and_unknown_ones_are_refused(tmp_path):
@@ -205,8 +205,8 @@ def test_the_summary_is_honest_about_overlap_and_about_not_reached(tmp_path):
     near = samples.curve([1000, 2000], [70.0, 75.4], wide=0.1, method="poor")
     rows = summary(table(tmp_path, [*far, *near]), drops=[0.1, 1.0]).set_index("question")
     assert rows.loc["fewest bytes, drop ≤ 0.1", "answer"] == "not reached"
-    one = rows.loc["fewest bytes, drop ≤ 1"]
-    assert (one["best"], one["next_best"], one["clear"]) == ("good", "poor", "yes")
+    item = rows.loc["fewest bytes, drop ≤ 1"]
+    assert (item["best"], item["next_best"], item["clear"]) == ("good", "poor", "yes")
     wide = [row | {"drop_low": -5.0, "drop_high": 20.0} for row in [*far, *near]]
     assert summary(table(tmp_path, wide, "wide"), drops=[1.0])["clear"].iloc[0] == "no"
 
@@ -320,20 +320,20 @@ def test_of_the_boxes_those_are_reported_that_lose_next_to_nothing(tmp_path):
 
 def test_compare_returns_text_and_writes_every_table(tmp_path):
     file = samples.save(tmp_path / "run" / "cells.csv", samples.run(learned=("bottleneck",)))
-    found = compare([file], tmp_path / "out")
-    assert {path.name for path in found.files} == {
-        *(f"{name}.csv" for name in found.tables),
+    result = compare([file], tmp_path / "out")
+    assert {path.name for path in result.files} == {
+        *(f"{name}.csv" for name in result.tables),
         "comparison.txt",
         "comparison.md",
         "comparison.tex",
     }
-    assert all(path.stat().st_size for path in found.files)
-    assert "torchvision/resnet50 on val: 650 images, baseline 76.00 % top1" in found.text
-    assert found.text.strip() == (tmp_path / "out" / "comparison.txt").read_text(encoding="utf-8").strip()
-    assert "BD-rate (%) and BD-accuracy (points) against quantize-rle, at drops up to 10 points" in found.text
-    assert "4 curves cannot be compared so: it has 2 rate points near the baseline, 3 are needed" in found.text
+    assert all(path.stat().st_size for path in result.files)
+    assert "torchvision/resnet50 on val: 650 images, baseline 76.00 % top1" in result.text
+    assert result.text.strip() == (tmp_path / "out" / "comparison.txt").read_text(encoding="utf-8").strip()
+    assert "BD-rate (%) and BD-accuracy (points) against quantize-rle, at drops up to 10 points" in result.text
+    assert "4 curves cannot be compared so: it has 2 rate points near the baseline, 3 are needed" in result.text
     written = pd.read_csv(tmp_path / "out" / "bytes-at-drop.csv")
-    assert len(written) == len(found.tables["bytes-at-drop"])
+    assert len(written) == len(result.tables["bytes-at-drop"])
 
 
 def test_an_output_folder_that_cannot_be_written_is_a_sentence(tmp_path):
@@ -362,12 +362,12 @@ def test_reading_and_comparing_need_no_torch():
         "from splitbench.bench.analysis import compare, figures, latency, report\n"
         "print([name for name in sys.modules if name.split('.')[0] in ('torch', 'torchvision', 'timm')])"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
-    assert found.stdout.strip() == "[]"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert result.stdout.strip() == "[]"
 
 
 def test_a_run_of_labels_alone_is_compared(tmp_path):
     rows = [samples.point(2, 75, split="output", method="label-only", knob="k", value=1, macs_head=10)]
-    found = compare([samples.save(tmp_path / "run" / "cells.csv", rows)], tmp_path / "out")
-    assert "label-only" in found.text
-    assert found.tables["front-per-split"].empty
+    result = compare([samples.save(tmp_path / "run" / "cells.csv", rows)], tmp_path / "out")
+    assert "label-only" in result.text
+    assert result.tables["front-per-split"].empty

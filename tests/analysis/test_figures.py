@@ -40,10 +40,10 @@ def test_the_same_table_gives_the_same_svg_bytes_whatever_the_order_of_its_rows(
     )
     assert [path.name for path in first] == [path.name for path in second]
     svgs = [
-        (one.read_bytes(), two.read_bytes()) for one, two in zip(first, second, strict=True) if one.suffix == ".svg"
+        (item.read_bytes(), two.read_bytes()) for item, two in zip(first, second, strict=True) if item.suffix == ".svg"
     ]
     assert len(svgs) == 4
-    assert all(one == two for one, two in svgs)
+    assert all(item == two for item, two in svgs)
     assert b"<dc:date>" not in svgs[0][0]
 
 
@@ -65,19 +65,19 @@ SHAPES = {
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_of_results_is_drawn_without_a_warning(tmp_path, shape, recwarn):
-    told: list[str] = []
-    files = draw_all(table(tmp_path, SHAPES[shape]), tmp_path / "out", told.append)
+    printed: list[str] = []
+    files = draw_all(table(tmp_path, SHAPES[shape]), tmp_path / "out", printed.append)
     assert any(path.name.startswith("rate-accuracy") for path in files)
     assert all(path.stat().st_size > 1000 for path in files)
     assert not [str(warning.message) for warning in recwarn]
 
 
 def test_a_figure_without_numbers_is_left_out_with_a_reason(tmp_path):
-    told: list[str] = []
-    files = draw_all(table(tmp_path, samples.curve([1000, 2000], [70, 75])), tmp_path / "out", told.append)
+    printed: list[str] = []
+    files = draw_all(table(tmp_path, samples.curve([1000, 2000], [70, 75])), tmp_path / "out", printed.append)
     assert [path.suffix for path in files] == [".svg", ".png"] * 2  # of drops and of accuracies
-    assert "macs_head is empty" in told[0]
-    assert "storage and weight switching" in told[1]
+    assert "macs_head is empty" in printed[0]
+    assert "storage and weight switching" in printed[1]
 
 
 def test_files_are_named_after_dataset_and_backbone_and_never_collide(tmp_path):
@@ -175,19 +175,19 @@ def test_drops_are_drawn_with_their_paired_intervals(tmp_path):
     }
     assert (4.0, 1.0, 0.0) in lines  # raw cuts and what loses more than 5 points are left out
     assert "1 rate point loses more than 5 points" in texts(figure)
-    bars = [one for one in axes.collections if isinstance(one, LineCollection)]
-    low, high = np.array([segment[:, 1] for one in bars for segment in one.get_segments()]).T
-    shown = [row for row in rows if row["drop"] <= 5]
-    assert sorted(low) == pytest.approx(sorted(row["drop_low"] for row in shown))
-    assert sorted(high) == pytest.approx(sorted(row["drop_high"] for row in shown))
+    bars = [item for item in axes.collections if isinstance(item, LineCollection)]
+    low, high = np.array([segment[:, 1] for item in bars for segment in item.get_segments()]).T
+    displayed = [row for row in rows if row["drop"] <= 5]
+    assert sorted(low) == pytest.approx(sorted(row["drop_low"] for row in displayed))
+    assert sorted(high) == pytest.approx(sorted(row["drop_high"] for row in displayed))
     assert all(top < end < bottom for end in [*low, *high])
 
 
 def test_no_figure_of_drops_where_all_lose_too_much(tmp_path):
-    told: list[str] = []
-    files = draw_all(table(tmp_path, samples.curve([1000, 2000], [60.0, 65.0])), tmp_path / "out", told.append)
+    printed: list[str] = []
+    files = draw_all(table(tmp_path, samples.curve([1000, 2000], [60.0, 65.0])), tmp_path / "out", printed.append)
     assert not [file for file in files if file.name.startswith("rate-drop")]
-    assert "no figure of drops for torchvision/resnet50 on val: all exceed 5 points" in told[0]
+    assert "no figure of drops for torchvision/resnet50 on val: all exceed 5 points" in printed[0]
 
 
 def test_points_that_share_their_bytes_have_error_bars_instead_of_a_band(tmp_path):
@@ -197,8 +197,8 @@ def test_points_that_share_their_bytes_have_error_bars_instead_of_a_band(tmp_pat
         )
         (figure, *_) = drawn_from(tmp_path / str(bands), rows)
         (axes,) = figure.axes
-        assert sum(isinstance(one, PolyCollection) for one in axes.collections) == bands
-        assert sum(isinstance(one, LineCollection) for one in axes.collections) == 2 - bands
+        assert sum(isinstance(item, PolyCollection) for item in axes.collections) == bands
+        assert sum(isinstance(item, LineCollection) for item in axes.collections) == 2 - bands
 
 
 def test_methods_that_need_more_bytes_than_a_budget_are_named(tmp_path):
@@ -207,12 +207,12 @@ def test_methods_that_need_more_bytes_than_a_budget_are_named(tmp_path):
     rows += samples.curve([9000], [75.0], method="many", **costs)
     rows += samples.curve([5000, 9000], [70.0, 75.0], method="few", split="layer3", **costs)
     _, macs, weights = drawn_from(tmp_path, rows)
-    told = [
+    printed = [
         text.get_text().replace("\n", " ").replace(" · ", ", ")
         for text in macs.axes[0].texts
         if "need" in text.get_text()
     ]
-    assert told == ["need more bytes: few (at 1 of 2 splits and settings), many"]
+    assert printed == ["need more bytes: few (at 1 of 2 splits and settings), many"]
     assert "need more bytes: few (at 1 of 2 splits and settings), many" in texts(weights)
 
 
@@ -228,7 +228,7 @@ def test_every_box_of_the_spread_has_its_rate_points_value_and_none_covers_anoth
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a (bits)"]
     boxes = [patch.get_extents() for patch in axes.patches]
     assert len(boxes) == 4
-    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    assert not any(item.overlaps(other) for item, other in itertools.combinations(boxes, 2))
 
 
 def test_learning_curves_are_called_by_the_names_in_the_table(tmp_path):
@@ -270,7 +270,7 @@ def panel() -> Axes:
 
 
 def test_curves_of_equal_costs_are_drawn_apart_and_nothing_below_zero():
-    curves = [np.array(one, float) for one in ([0], [0], [40, 80], [60], [40.1, 90], [100])]
+    curves = [np.array(item, float) for item in ([0], [0], [40, 80], [60], [40.1, 90], [100])]
     apart = offsets(panel(), curves, 3.0)
     # Two at 0, to the right of it; two at 40, around it; the others where they are.
     assert apart == [0, 1.5, -0.75, 0, 0.75, 0]
@@ -279,10 +279,10 @@ def test_curves_of_equal_costs_are_drawn_apart_and_nothing_below_zero():
 
 def test_no_marker_covers_the_name_of_a_split(tmp_path):
     rows = [
-        one
+        item
         for place, method in enumerate("abcd")
         for split, macs in (("blocks.2", 1e9), ("blocks.4", 2e9))
-        for one in samples.curve(
+        for item in samples.curve(
             [1000, 2000], [60.0 + 3 * place, 75.5], method=method, split=split, macs_head=macs, macs_encoder=0
         )
     ]
@@ -304,9 +304,9 @@ def test_figures_of_costs_say_that_equal_ones_are_drawn_apart(tmp_path):
     _, *figures = drawn_from(tmp_path, rows)
     headings = [box.get_title().get_text() for figure in figures for box in figure.legends]
     assert len(headings) == 2
-    assert all("equal costs are drawn a little apart" in " ".join(one.split()) for one in headings)
+    assert all("equal costs are drawn a little apart" in " ".join(item.split()) for item in headings)
     # Of one split there is no line to explain, and at 0 stands nothing but the picture.
-    assert not any("lines join" in one or ":" in one.replace("bytes:", "").replace("0:", "") for one in headings)
+    assert not any("lines join" in item or ":" in item.replace("bytes:", "").replace("0:", "") for item in headings)
 
 
 LONG = "timm/vit_base_patch16_clip_quickgelu_384.laion2b_ft_in12k_in1k_with_registers"
@@ -411,19 +411,19 @@ def test_colours_of_known_methods_can_be_distinguished_by_the_colour_blind():
     methods = [name for name in BUNDLED_METHODS if name != "boxes"]  # detection's label-only
     looks = styles(pd.DataFrame([(name, "") for name in methods], columns=["method", "variant"]))
     assert set(methods) <= set(_FIXED)
-    for one, other in itertools.combinations({look.colour for look in looks.values()}, 2):
+    for item, other in itertools.combinations({look.colour for look in looks.values()}, 2):
         for eye in eyes:
-            assert np.linalg.norm(lab(one, eye) - lab(other, eye)) > 17, (one, other, eye)
+            assert np.linalg.norm(lab(item, eye) - lab(other, eye)) > 17, (item, other, eye)
     assert len({look.marker for look in looks.values()}) == len(looks)
 
 
 def test_published_letters_are_drawn_as_letters(tmp_path):
-    (figure, *_) = [one for one in drawn_from(tmp_path, samples.run(ONE)) if "Accuracy against bytes" in texts(one)]
+    (figure, *_) = [item for item in drawn_from(tmp_path, samples.run(ONE)) if "Accuracy against bytes" in texts(item)]
     (axes,) = figure.axes
     letters = [line.get_marker() for line in axes.lines if line.get_zorder() == 2.2]
     assert len(letters) >= 3
     # One glyph, about as wide as high: its source between dollar signs is ten times as wide.
-    assert all(0.1 < one.get_extents().width / one.get_extents().height < 2 for one in letters)
+    assert all(0.1 < item.get_extents().width / item.get_extents().height < 2 for item in letters)
 
 
 def test_published_points_are_shipped_with_their_source():
@@ -445,11 +445,11 @@ def test_published_points_stand_beside_the_same_network_with_a_like_baseline_onl
 
 def test_bytes_spread_is_drawn_from_the_records_and_reported_where_there_are_none(tmp_path):
     rows = samples.curve([1000, 3000], [70.0, 75.0], task="detection", metric="ap")
-    told: list[str] = []
+    printed: list[str] = []
     assert not [
-        path for path in draw_all(table(tmp_path, rows), tmp_path / "bare", told.append) if "spread" in path.name
+        path for path in draw_all(table(tmp_path, rows), tmp_path / "bare", printed.append) if "spread" in path.name
     ]
-    assert any("no per-image records" in reason for reason in told)
+    assert any("no per-image records" in reason for reason in printed)
     (tmp_path / "records").mkdir()
     np.savez(tmp_path / "records" / f"{rows[0]['key']}.npz", bytes=np.arange(101, dtype=np.uint16) + 950)
     frame = table(tmp_path, rows)
@@ -486,4 +486,4 @@ def test_no_line_is_drawn_across_a_gap_between_rate_points(tmp_path):
     (axes,) = figure.axes
     lengths = [len(line.get_xydata()) for line in axes.lines if line.get_zorder() == 3]
     assert sorted(lengths) == [1, 2, 2]
-    assert sum(isinstance(one, PolyCollection) for one in axes.collections) == 2
+    assert sum(isinstance(item, PolyCollection) for item in axes.collections) == 2

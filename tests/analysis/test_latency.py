@@ -114,22 +114,22 @@ def plane(drawn: list[tuple[int, int, float, int]]) -> pd.DataFrame:
 
 def the_least(rows: pd.DataFrame, link: Link) -> tuple[float, ...]:
     """What brute force finds: bytes, drop and latency of the winner among those within 1 % of the least latency."""
-    found = list(zip(rows["sent_bytes"], rows["drop"], latency_ms(rows, link), strict=True))
-    least = min(latency for *_, latency in found)
-    return min(one for one in found if one[2] <= 1.01 * least)
+    result = list(zip(rows["sent_bytes"], rows["drop"], latency_ms(rows, link), strict=True))
+    least = min(latency for *_, latency in result)
+    return min(item for item in result if item[2] <= 1.01 * least)
 
 
 @given(lines, st.sampled_from([0.0, 5.0, 20.0]))
 def test_winners_are_those_of_brute_force(drawn, rtt):
     rows = plane(drawn)
-    found = regions(rows, rtt)
-    assert (found[0].slowest, found[-1].fastest) == pytest.approx((SPEEDS[0], SPEEDS[-1]))
-    assert all(one.fastest == other.slowest and one.row != other.row for one, other in itertools.pairwise(found))
-    for region in found:
-        one = rows.iloc[[region.row]]
+    result = regions(rows, rtt)
+    assert (result[0].slowest, result[-1].fastest) == pytest.approx((SPEEDS[0], SPEEDS[-1]))
+    assert all(item.fastest == other.slowest and item.row != other.row for item, other in itertools.pairwise(result))
+    for region in result:
+        item = rows.iloc[[region.row]]
         for mbps in np.geomspace(region.slowest, region.fastest, 7)[1:-1]:
             link = Link(float(mbps), rtt)
-            won = (one["sent_bytes"].item(), one["drop"].item(), latency_ms(one, link).item())
+            won = (item["sent_bytes"].item(), item["drop"].item(), latency_ms(item, link).item())
             assert won == pytest.approx(the_least(rows, link), rel=1e-9)
 
 
@@ -149,8 +149,8 @@ def test_the_map_is_tiled_without_gaps_by_the_winners(drawn):
 
 
 def test_speeds_at_which_winners_take_turns_are_exact(tmp_path):
-    found = answer(read([cells(tmp_path)]), Question(drops=(2.0,), rtts=(20.0,)))
-    table = found.regions
+    result = answer(read([cells(tmp_path)]), Question(drops=(2.0,), rtts=(20.0,)))
+    table = result.regions
     assert table["method"].tolist() == ["label-only", "quantize-rle", "quantize-rle"]
     # 60 = 1.01 (28 + 8 / x), and then 28 + 8 / x = 1.01 (27.4 + 40 / x): what sends less wins until it is 1 % slower.
     turns = [8 / (60 / 1.01 - 28), (1.01 * 40 - 8) / (28 - 1.01 * 27.4)]
@@ -163,18 +163,18 @@ def test_a_difference_that_is_noise_wins_nothing(tmp_path):
     label = {"split": "output", "method": "label-only", "knob": "k", "macs_head": 3e9} | TIMES
     rows = [samples.point(2, 76, value=1, **label), samples.point(15, 76, value=5, **(label | {"encode_ms": 0.997}))]
     frame = read([samples.save(tmp_path / "cells.csv", rows)])
-    found = answer(frame, Question(answer="server"))
-    assert found.regions["value"].tolist() == ["1"]
-    assert set(found.by_speed["value"]) == {"1"}
-    assert "within 1 % of the least count as equal" in found.notes[-1]
+    result = answer(frame, Question(answer="server"))
+    assert result.regions["value"].tolist() == ["1"]
+    assert set(result.by_speed["value"]) == {"1"}
+    assert "within 1 % of the least count as equal" in result.notes[-1]
     rows[1] = samples.point(15, 76, value=5, **(label | {"encode_ms": 0.5}))
     frame = read([samples.save(tmp_path / "slower" / "cells.csv", rows)])
     assert answer(frame, Question(answer="server")).regions["value"].tolist() == ["1", "5"]
 
 
 def test_the_table_over_speeds_has_the_least_and_the_next_method(tmp_path):
-    found = answer(read([cells(tmp_path)]), Question(drops=(0.1, 2.0), rtts=(0.0,)))
-    table = found.by_speed.set_index(["tolerated_drop", "mbps"])
+    result = answer(read([cells(tmp_path)]), Question(drops=(0.1, 2.0), rtts=(0.0,)))
+    table = result.by_speed.set_index(["tolerated_drop", "mbps"])
     assert len(table) == 2 * len(SPEEDS)
     assert set(table.loc[0.1, "method"]) == {"label-only"}
     row = table.loc[(2.0, 10.0)]
@@ -185,11 +185,11 @@ def test_the_table_over_speeds_has_the_least_and_the_next_method(tmp_path):
 
 
 def test_without_the_device_the_rest_compete(tmp_path):
-    found = answer(read([cells(tmp_path)]), Question(drops=(0.1,), offload=True))
-    assert found.regions.empty
-    assert "left out" in found.notes[0]
-    found = answer(read([cells(tmp_path)]), Question(drops=(0.3,), offload=True))
-    assert set(found.regions["method"]) == {"quantize-rle"}
+    result = answer(read([cells(tmp_path)]), Question(drops=(0.1,), offload=True))
+    assert result.regions.empty
+    assert "left out" in result.notes[0]
+    result = answer(read([cells(tmp_path)]), Question(drops=(0.3,), offload=True))
+    assert set(result.regions["method"]) == {"quantize-rle"}
 
 
 def test_rate_points_without_times_are_left_out_or_refused(tmp_path):
@@ -197,17 +197,17 @@ def test_rate_points_without_times_are_left_out_or_refused(tmp_path):
     with pytest.raises(UserError, match="the columns head_ms, encode_ms, decode_ms and tail_ms are empty"):
         answer(read([samples.save(tmp_path / "bare" / "cells.csv", rows)]), Question())
     mixed = [*rows, samples.point(3000, 75.5, **TIMES, **PLACES, method="b", knob="bits", value=3)]
-    found = answer(read([samples.save(tmp_path / "mixed" / "cells.csv", mixed)]), Question())
-    assert found.regions["method"].tolist() == ["b"]
-    assert found.notes[1].startswith("2 rate points are left out")
+    result = answer(read([samples.save(tmp_path / "mixed" / "cells.csv", mixed)]), Question())
+    assert result.regions["method"].tolist() == ["b"]
+    assert result.notes[1].startswith("2 rate points are left out")
 
 
 def test_for_a_speed_that_is_asked_for_the_best_of_every_split_is_reported(tmp_path, capsys):
     run = cells(tmp_path)
     assert splitbench("what-if", run, "--mbps", 10, "--mbps", 1000, "--rtt", 0, "--drop", 2) == 0
-    told = capsys.readouterr().out
-    assert "The best of every split at 10 Mbit/s, drop ≤ 2, round trip 0 ms" in told
-    assert "all speeds from 0.1 to 1000 Mbit/s are looked at, and no others" in told
+    printed = capsys.readouterr().out
+    assert "The best of every split at 10 Mbit/s, drop ≤ 2, round trip 0 ms" in printed
+    assert "all speeds from 0.1 to 1000 Mbit/s are looked at, and no others" in printed
     folder = run.parent / "what-if"
     table = pd.read_csv(folder / "by-split.csv")
     for mbps, here in table.groupby("mbps"):
@@ -238,8 +238,8 @@ def test_what_is_no_number_is_no_question(tmp_path, given, capsys):
 
 def test_what_if_writes_tables_and_the_same_figures_each_time(tmp_path):
     question = Question(drops=(0.5, 2.0), rtts=(5.0, 50.0))
-    one, other = (what_if([cells(tmp_path)], question, tmp_path / name) for name in ("a", "b"))
-    assert {path.name for path in one.files} == {
+    item, other = (what_if([cells(tmp_path)], question, tmp_path / name) for name in ("a", "b"))
+    assert {path.name for path in item.files} == {
         *("what-if.txt", "what-if.md", "what-if.tex", "regions.csv", "by-speed.csv"),
         *(
             f"{kind}_val_torchvision--resnet50.{end}"
@@ -247,16 +247,16 @@ def test_what_if_writes_tables_and_the_same_figures_each_time(tmp_path):
             for end in ("svg", "png")
         ),
     }
-    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one.files, other.files, strict=True))
-    assert "all on the device" in one.text
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(item.files, other.files, strict=True))
+    assert "all on the device" in item.text
     assert len(pd.read_csv(tmp_path / "a" / "by-speed.csv")) == 4 * len(SPEEDS)
 
 
 def test_where_nothing_loses_so_little_the_text_says_so_and_the_map_is_drawn(tmp_path):
-    told: list[str] = []
+    printed: list[str] = []
     rows = [samples.point(1000, 60, **TIMES, **PLACES, method="b", knob="bits", value=1)]
     file = samples.save(tmp_path / "cells.csv", rows)
-    found = what_if([file], Question(), tmp_path / "out", report=told.append)
-    assert "no rate point loses so little" in found.text
-    assert told == ["no figure of latency for torchvision/resnet50 on val: no rate point loses so little"]
+    result = what_if([file], Question(), tmp_path / "out", report=printed.append)
+    assert "no rate point loses so little" in result.text
+    assert printed == ["no figure of latency for torchvision/resnet50 on val: no rate point loses so little"]
     assert (tmp_path / "out" / "least-latency_val_torchvision--resnet50.svg").stat().st_size > 1000

@@ -32,8 +32,8 @@ def test_the_figure_has_a_panel_for_each_measure_over_the_same_images(curve):
         assert len(axes.lines) == 4
         assert list(axes.lines[0].get_xdata()) == [256, 512, 768, 1024]
     assert "images" in panels[-1].get_xlabel()
-    shown = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert shown[:3] == ["one", "other", "held-out images"]
+    displayed = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert displayed[:3] == ["one", "other", "held-out images"]
 
 
 def test_many_curves_all_look_different(curve):

@@ -42,21 +42,21 @@ def test_the_interval_is_that_of_drawing_images():
     only_a, only_b, images = 30, 12, 150
     difference = np.repeat([1, -1, 0], [only_a, only_b, images - only_a - only_b])
     drawn = np.random.default_rng(1).choice(difference, (20_000, images)).mean(1)
-    found = difference_of_hits(only_a, only_b, images)
-    assert [found.low, found.high] == pytest.approx(100 * np.percentile(drawn, [2.5, 97.5]), abs=0.7)
+    result = difference_of_hits(only_a, only_b, images)
+    assert [result.low, result.high] == pytest.approx(100 * np.percentile(drawn, [2.5, 97.5]), abs=0.7)
 
 
 def test_cells_that_never_differ_have_no_interval():
-    found = difference_of_hits(0, 0, 100)
-    assert (found.points, found.p) == (0.0, 1.0)
-    assert np.isnan([found.low, found.high]).all()
+    result = difference_of_hits(0, 0, 100)
+    assert (result.points, result.p) == (0.0, 1.0)
+    assert np.isnan([result.low, result.high]).all()
 
 
 def test_a_difference_of_two_standard_errors():
     drawn = np.random.default_rng(0).normal(3.0, 1.5, 50_000)
-    found = difference_of_samples(3.0, drawn)
-    assert found.p == pytest.approx(2 * norm.sf(2), rel=0.03)
-    assert [found.low, found.high] == pytest.approx([3 - 1.96 * 1.5, 3 + 1.96 * 1.5], abs=0.1)
+    result = difference_of_samples(3.0, drawn)
+    assert result.p == pytest.approx(2 * norm.sf(2), rel=0.03)
+    assert [result.low, result.high] == pytest.approx([3 - 1.96 * 1.5, 3 + 1.96 * 1.5], abs=0.1)
     assert difference_of_samples(0.0, np.zeros(10)).p == 1.0
 
 
@@ -66,8 +66,8 @@ def curves(*named: tuple[str, list[float]], **given: object) -> list[samples.Row
 
 def chosen(tmp_path: Path, rows: list[samples.Row], anchor: Anchor | None = None) -> list[tuple[object, ...]]:
     good = points(read([samples.save(tmp_path / "cells.csv", rows)]))
-    found = pairs(good, anchor, all_curves=anchor is None)
-    return [(p.at_split, p.a["method"], p.a["bytes_mean"], p.b["method"], p.b["bytes_mean"]) for p in found]
+    result = pairs(good, anchor, all_curves=anchor is None)
+    return [(p.at_split, p.a["method"], p.a["bytes_mean"], p.b["method"], p.b["bytes_mean"]) for p in result]
 
 
 def test_pairs_are_nearest_to_each_other_within_the_factor(tmp_path):
@@ -78,9 +78,9 @@ def test_pairs_are_nearest_to_each_other_within_the_factor(tmp_path):
 
 def test_with_an_anchor_every_pair_holds_it(tmp_path):
     rows = curves(("a", [1000]), ("b", [1010]), ("c", [1020]))
-    assert [(one, other) for _, one, _, other, _ in chosen(tmp_path, rows)] == [("a", "b"), ("a", "c"), ("b", "c")]
-    found = chosen(tmp_path, rows, Anchor("b", ""))
-    assert [(one, other) for _, one, _, other, _ in found] == [("a", "b"), ("c", "b")]
+    assert [(item, other) for _, item, _, other, _ in chosen(tmp_path, rows)] == [("a", "b"), ("a", "c"), ("b", "c")]
+    result = chosen(tmp_path, rows, Anchor("b", ""))
+    assert [(item, other) for _, item, _, other, _ in result] == [("a", "b"), ("c", "b")]
 
 
 def test_by_default_methods_are_compared_by_their_fronts_and_not_with_themselves(tmp_path):
@@ -103,7 +103,7 @@ def test_images_are_paired_at_every_split_but_with_each_other_once(tmp_path):
         *curves(("image", [1010]), split="input", variant="format=jpeg"),
         *curves(("image", [1020]), split="input", variant="format=webp"),
     ]
-    places = sorted((str(split), str(one), str(other)) for split, one, _, other, _ in chosen(tmp_path, rows))
+    places = sorted((str(split), str(item), str(other)) for split, item, _, other, _ in chosen(tmp_path, rows))
     assert places == [
         ("input", "image", "image"),
         *[("layer1", "image", "a")] * 2,
@@ -187,8 +187,8 @@ def test_of_several_seeds_the_lowest_is_tested_and_named(tmp_path):
 
 def test_the_comparison_holds_tests_in_every_form(tmp_path):
     run = store(tmp_path / "run", {"quantize-rle": hits(range(40)), "b": hits(range(25))})
-    found = compare([run], tmp_path / "out")
-    assert "a paired test tells apart" in found.text
+    result = compare([run], tmp_path / "out")
+    assert "a paired test tells apart" in result.text
     written = pd.read_csv(tmp_path / "out" / "paired-tests.csv")
     assert written.loc[0, "p"] == pytest.approx(2 / 2**15)
     assert "6.1e-05" in (tmp_path / "out" / "comparison.md").read_text(encoding="utf-8")
@@ -197,9 +197,9 @@ def test_the_comparison_holds_tests_in_every_form(tmp_path):
 
 def test_a_table_without_records_is_compared_and_says_so(tmp_path):
     file = samples.save(tmp_path / "cells.csv", curves(("quantize-rle", [1000]), ("b", [1010])))
-    found = compare([file], tmp_path / "out")
-    assert found.tables["paired-tests"].empty
-    assert f"no paired tests for {file}: no per-image records lie beside it" in found.text
+    result = compare([file], tmp_path / "out")
+    assert result.tables["paired-tests"].empty
+    assert f"no paired tests for {file}: no per-image records lie beside it" in result.text
 
 
 def test_damaged_records_and_other_images_are_left_out_with_a_sentence(tmp_path):
@@ -244,8 +244,8 @@ def test_detection_is_tested_by_the_bootstrap_of_average_precision(tmp_path):
         np.savez(tmp_path / "records" / f"{cell['key']}.npz", **records)
         drawn[method] = (ap, average_precisions(records))
     table = paired_tests(read([samples.save(tmp_path / "cells.csv", rows)]), all_pairs=True)
-    found = {(one["a"], one["b"]): one for one in table.to_dict("records")}
-    row = found["b k=1", "quantize-rle k=1"]
+    result = {(item["a"], item["b"]): item for item in table.to_dict("records")}
+    row = result["b k=1", "quantize-rle k=1"]
     difference = drawn["b"][0] - drawn["quantize-rle"][0]
     assert row["difference"] == pytest.approx(difference)
     assert difference < -40
@@ -253,5 +253,5 @@ def test_detection_is_tested_by_the_bootstrap_of_average_precision(tmp_path):
     assert row["p"] == pytest.approx(2 * norm.sf(-difference / spread))
     assert row["better"] == "b"
     assert np.isnan(row["only_a"])
-    same = found["c k=1", "quantize-rle k=1"]
+    same = result["c k=1", "quantize-rle k=1"]
     assert (same["difference"], same["p"], same["better"]) == (0.0, 1.0, "neither")

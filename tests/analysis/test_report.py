@@ -65,9 +65,9 @@ def test_the_report_is_whole_and_needs_nothing_else(tmp_path):
     content, page = written(tmp_path, run())
     assert page.open == []
     inside = {f"#{name}" for name in page.ids}
-    assert all(one.startswith(("data:image/", "data:,")) or one in inside for one in page.references)
-    assert "http" not in "".join(one for one in page.references if not one.startswith("data:"))
-    assert sum(one.startswith("data:image/") for one in page.references) == 4
+    assert all(item.startswith(("data:image/", "data:,")) or item in inside for item in page.references)
+    assert "http" not in "".join(item for item in page.references if not item.startswith("data:"))
+    assert sum(item.startswith("data:image/") for item in page.references) == 4
     assert "default-src 'none'" in content
     assert len(content) < 2_000_000
 
@@ -95,7 +95,7 @@ def test_figures_that_lie_there_are_taken(tmp_path):
     file = samples.save(tmp_path / "run" / "cells.csv", run())
     figures = draw_all(read([file]), tmp_path / "figures")
     _, page = written(tmp_path, run(), figures[:2])
-    assert sum(one.startswith("data:image/") for one in page.references) == 1
+    assert sum(item.startswith("data:image/") for item in page.references) == 1
 
 
 def test_names_cannot_break_out_of_the_page(tmp_path):

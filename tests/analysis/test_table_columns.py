@@ -33,8 +33,8 @@ def test_the_columns_are_those_of_the_tables_that_are_written(tmp_path):
 
 def test_columns_are_reported_of_all_tables_of_one_and_by_name(capsys):
     assert splitbench("columns") == 0
-    told = capsys.readouterr().out
-    assert told.startswith("key ") and "\nbd.csv\n" in told and "Wilson's score interval" in told
+    printed = capsys.readouterr().out
+    assert printed.startswith("key ") and "\nbd.csv\n" in printed and "Wilson's score interval" in printed
     for name in ("bd", "bd.csv"):
         assert splitbench("columns", name) == 0
         columns, _, intervals = capsys.readouterr().out.partition("\n\n")
@@ -53,9 +53,9 @@ def test_an_unknown_column_is_named_with_the_nearest(capsys):
 
 
 def test_numbers_of_samples_are_those_that_are_drawn():
-    told = " ".join(table_columns.INTERVALS)
-    assert f"bootstrap of {bootstrap.SAMPLES:,} samples" in told
-    assert f"{SAMPLES:,} samples (ap: {bootstrap.SAMPLES:,}" in told
+    printed = " ".join(table_columns.INTERVALS)
+    assert f"bootstrap of {bootstrap.SAMPLES:,} samples" in printed
+    assert f"{SAMPLES:,} samples (ap: {bootstrap.SAMPLES:,}" in printed
 
 
 @pytest.mark.parametrize("name", ["version", "license"])

@@ -48,8 +48,8 @@ def test_a_sweep_is_run_read_compared_drawn_and_reported(table, tmp_path):
     pd.testing.assert_frame_equal(again, table)
     tables = splitbench.compare(table)
     assert set(tables["summary"]["at_split"]) == {"layer2", "layer3"}
-    one = splitbench.compare(table[table["split"] == "layer3"])  # some rows of a table are a table
-    assert set(one["summary"]["at_split"]) == {"layer3"}
+    item = splitbench.compare(table[table["split"] == "layer3"])  # some rows of a table are a table
+    assert set(item["summary"]["at_split"]) == {"layer3"}
     figure = splitbench.plot(table, "rate-accuracy", backbone="splitbench/small_resnet")
     assert len(figure.axes) == 2
     figure.savefig(tmp_path / "figure.png")
@@ -124,7 +124,7 @@ def test_mistakes_are_said_in_a_sentence(tmp_path, table):
 
 
 def test_a_models_points_are_a_table():
-    found = splitbench.points(network(), torch.rand(1, 3, 16, 16))
-    assert found.index.name == "split" and list(found.index) == ["0", "1"]
-    assert np.all(np.diff(found["macs_head"]) >= 0)
-    assert set(found["macs_head"] + found["macs_tail"]) == {14 * 14 * 8 * 27 + 8 * 14 * 14 * 5}
+    result = splitbench.points(network(), torch.rand(1, 3, 16, 16))
+    assert result.index.name == "split" and list(result.index) == ["0", "1"]
+    assert np.all(np.diff(result["macs_head"]) >= 0)
+    assert set(result["macs_head"] + result["macs_tail"]) == {14 * 14 * 8 * 27 + 8 * 14 * 14 * 5}

@@ -63,15 +63,15 @@ def test_one_sparse_tensor_crosses_at_every_stage(detector, at, shape):
     assert cut.shape == (2, *shape)
     assert cut.min() == 0 and (cut == 0).float().mean() > 0.2
     whole = detector.model(images)
-    for found, expected in zip(tail(cut, *sizes), whole, strict=True):
-        assert all(torch.equal(found[name], expected[name]) for name in ("boxes", "labels", "scores"))
+    for result, expected in zip(tail(cut, *sizes), whole, strict=True):
+        assert all(torch.equal(result[name], expected[name]) for name in ("boxes", "labels", "scores"))
 
 
 def test_the_shipped_detector_is_as_good_as_its_report_says(detector):
     # The first 150 of the evaluation images; the report is of all of them.
-    found = evaluate_detector(detector, evaluation(150))
+    result = evaluate_detector(detector, evaluation(150))
     assert 40 <= REPORT["ap"] <= 70
-    assert abs(found["ap"] - REPORT["ap"]) < 5
+    assert abs(result["ap"] - REPORT["ap"]) < 5
     assert REPORT["evaluation_images"] == synthetic.SIZES["evaluation"]
 
 

@@ -114,8 +114,8 @@ def test_preprocessing_is_the_models_and_the_sweeps(folder):
     assert (own["crop"], own["mean"], own["std"]) == (16, [0.5] * 3, [0.25] * 3)
     changed = build("own.models:tiny", crop=24, mean=[0, 0, 0]).recipe
     assert changed == own | {"crop": 24, "mean": [0, 0, 0]}
-    told = build("own.models:Tiny", **FIELDS).recipe
-    assert (told["resize"], told["crop"], told["mean"]) == (None, 32, [0.1, 0.2, 0.3])
+    printed = build("own.models:Tiny", **FIELDS).recipe
+    assert (printed["resize"], printed["crop"], printed["mean"]) == (None, 32, [0.1, 0.2, 0.3])
 
 
 def test_preprocessing_that_is_not_reported_is_missed(folder):
@@ -291,10 +291,10 @@ methods:
 
 @pytest.mark.parametrize("place", ["backbone", "dataset"])
 def test_auto_splits_know_the_preprocessing_of_the_sweep(folder, place):
-    told = "preprocessing: {resize: null, crop: 16, mean: [0, 0, 0], std: [1, 1, 1]}"
+    fields = "preprocessing: {resize: null, crop: 16, mean: [0, 0, 0], std: [1, 1, 1]}"
     (folder / "auto.yaml").write_text(f"""
-datasets: [{{name: imagenet, root: val, {told if place == "dataset" else "seed: 1"}}}]
-backbones: [{{name: "own.models:Tiny", {told if place == "backbone" else "label: tiny"}, weights: none, splits: auto}}]
+datasets: [{{name: imagenet, root: val, {fields if place == "dataset" else "seed: 1"}}}]
+backbones: [{{name: "own.models:Tiny", {fields if place == "backbone" else "label: tiny"}, weights: none, splits: auto}}]
 methods: [{{name: raw}}]
 """)
     (spec,) = auto_splits.resolved(reading.read(folder / "auto.yaml")).backbones
@@ -304,7 +304,7 @@ methods: [{{name: raw}}]
 def planned(folder, photographs):
     """Each backbone's one cell."""
     passes = plan.passes(reading.read(folder / "own.yaml"), Sources(data=photographs))
-    return {one.planned[0].cell.backbone_label: one.planned[0] for one in passes}
+    return {item.planned[0].cell.backbone_label: item.planned[0] for item in passes}
 
 
 def test_a_sweep_runs_such_a_backbone_and_a_change_of_its_code_runs_it_again(folder, photographs):

@@ -63,9 +63,9 @@ def test_what_a_network_computes_changes_with_its_version_only(name):
     """Where this fails, the network computes something else: raise its version, and pin the new numbers here."""
     version, parameters, mean, deviation = COMPUTED[name]
     assert NETWORKS[name].version == version
-    found = outputs(name)
-    assert found[0] == parameters
-    assert found[1:] == pytest.approx((mean, deviation), rel=1e-3)
+    result = outputs(name)
+    assert result[0] == parameters
+    assert result[1:] == pytest.approx((mean, deviation), rel=1e-3)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -101,8 +101,8 @@ def test_a_network_for_another_task_is_refused(small):
 
 def test_keys_hold_a_networks_version_from_the_second_on_and_no_digest_of_its_code(small, monkeypatch):
     def planned():
-        (one,) = plan.passes(read(small), Sources())
-        return one.planned[0]
+        (item,) = plan.passes(read(small), Sources())
+        return item.planned[0]
 
     first = planned()
     assert not first.ingredients.keys() & {"code", "backbone_version"}

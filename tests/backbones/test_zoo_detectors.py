@@ -93,17 +93,17 @@ def test_inputs_are_bgr(name):
 def test_suppression_is_within_a_class():
     boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [0, 0, 10, 9], [-5, 20, 10, 60]])
     scores, labels = torch.tensor([0.5, 0.9, 0.7, 0.6]), torch.tensor([0, 0, 11, 0])
-    found = chosen(boxes, scores, labels, 0.6, (50, 40), CATEGORIES)
-    assert found["labels"].tolist() == [1, 13, 1]  # category 12 does not exist
-    assert found["scores"].tolist() == pytest.approx([0.9, 0.7, 0.6])
-    assert found["boxes"].tolist() == [[0, 0, 10, 9], [0, 0, 10, 9], [0, 20, 10, 50]]
+    result = chosen(boxes, scores, labels, 0.6, (50, 40), CATEGORIES)
+    assert result["labels"].tolist() == [1, 13, 1]  # category 12 does not exist
+    assert result["scores"].tolist() == pytest.approx([0.9, 0.7, 0.6])
+    assert result["boxes"].tolist() == [[0, 0, 10, 9], [0, 0, 10, 9], [0, 20, 10, 50]]
 
 
 def test_no_more_boxes_than_coco_counts():
     left = torch.arange(150.0)[:, None] * 20
     boxes = torch.cat((left, torch.zeros_like(left), left + 10, left + 10 - left), 1)
-    found = chosen(boxes, torch.linspace(0, 1, 150), torch.zeros(150, dtype=torch.int64), 0.5, (10, 9000), CATEGORIES)
-    assert len(found["scores"]) == MOST and found["scores"].min() == pytest.approx(50 / 149)
+    result = chosen(boxes, torch.linspace(0, 1, 150), torch.zeros(150, dtype=torch.int64), 0.5, (10, 9000), CATEGORIES)
+    assert len(result["scores"]) == MOST and result["scores"].min() == pytest.approx(50 / 149)
 
 
 def test_cells_are_in_the_order_of_the_flattened_maps():
@@ -120,12 +120,12 @@ def test_one_yolox_cell_says_one_box():
     raw = tuple(quiet((2, 85, 416 // stride, 416 // stride)) for stride in (8, 16, 32))
     raw[1][1, :5, 3, 5] = torch.tensor([0.5, 0.25, math.log(2), 0, 30])
     raw[1][1, 5 + 79, 3, 5] = 30
-    nothing, found = model.detections(raw, [(416, 416), (104, 208)])
+    nothing, result = model.detections(raw, [(416, 416), (104, 208)])
     assert nothing["boxes"].shape == (0, 4) and nothing["labels"].shape == nothing["scores"].shape == (0,)
     centre, size = (5.5 * 16, 3.25 * 16), (32, 16)
     corners = [centre[0] - size[0] / 2, centre[1] - size[1] / 2, centre[0] + size[0] / 2, centre[1] + size[1] / 2]
-    assert found["boxes"].tolist() == [[pytest.approx(value / 2) for value in corners]]
-    assert found["labels"].tolist() == [90] and found["scores"].item() == pytest.approx(1)
+    assert result["boxes"].tolist() == [[pytest.approx(value / 2) for value in corners]]
+    assert result["labels"].tolist() == [90] and result["scores"].item() == pytest.approx(1)
 
 
 def test_one_nanodet_cell_says_one_box_of_each_class():
@@ -134,11 +134,11 @@ def test_one_nanodet_cell_says_one_box_of_each_class():
     raw[2][0, [0, 16], 5, 2] = 30
     for side, distance in enumerate((1, 0, 3, 1)):
         raw[2][0, 80 + 8 * side + distance, 5, 2] = 30
-    (found,) = model.detections(raw, [(160, 320)])  # 80 rows of black above it
+    (result,) = model.detections(raw, [(160, 320)])  # 80 rows of black above it
     assert (
-        found["boxes"].tolist() == [pytest.approx([(2.5 - 1) * 32, 5.5 * 32 - 80, (2.5 + 3) * 32, 6.5 * 32 - 80])] * 2
+        result["boxes"].tolist() == [pytest.approx([(2.5 - 1) * 32, 5.5 * 32 - 80, (2.5 + 3) * 32, 6.5 * 32 - 80])] * 2
     )
-    assert sorted(found["labels"].tolist()) == [1, 18]
+    assert sorted(result["labels"].tolist()) == [1, 18]
 
 
 def test_one_fastestdet_cell_says_one_box():
@@ -146,17 +146,17 @@ def test_one_fastestdet_cell_says_one_box():
     raw = quiet((1, 85, 22, 22))
     raw[0, :5, 11, 4] = torch.tensor([0, 0, math.atanh(0.5), math.log(1 / 3), 0])  # half objectness; 1/4 wide, 1/2 high
     raw[0, 5 + 2, 11, 4] = 30
-    (found,) = model.detections(raw, [(220, 440)])
+    (result,) = model.detections(raw, [(220, 440)])
     x, y = 4 / 22 * 440, 11.5 / 22 * 220
-    assert found["boxes"].tolist() == [pytest.approx([x - 55, y - 55, x + 55, y + 55], rel=1e-4)]
-    assert found["labels"].tolist() == [3] and found["scores"].item() == pytest.approx(0.5**0.6)
+    assert result["boxes"].tolist() == [pytest.approx([x - 55, y - 55, x + 55, y + 55], rel=1e-4)]
+    assert result["labels"].tolist() == [3] and result["scores"].item() == pytest.approx(0.5**0.6)
 
 
 def test_logits_beyond_reason_do_not_overflow():
     model = made("yolox_nano", side=64)
     raw = tuple(torch.full((1, 85, side, side), 500.0) for side in (8, 4, 2))
-    (found,) = model.detections(raw, [(64, 64)])
-    assert len(found["boxes"]) > 0 and found["boxes"].isfinite().all()
+    (result,) = model.detections(raw, [(64, 64)])
+    assert len(result["boxes"]) > 0 and result["boxes"].isfinite().all()
 
 
 @pytest.mark.parametrize("name", FACTORIES)
@@ -170,11 +170,11 @@ def test_an_image_in_a_batch_is_reported_as_alone(name):
     together = model.detections(raw, sizes)
     for index, size in enumerate(sizes):
         alone = tuple(level[index : index + 1] for level in maps)
-        (found,) = model.detections(alone if isinstance(raw, tuple) else alone[0], [size])
-        assert len(found["boxes"]) > 10 and same(found, together[index])
+        (result,) = model.detections(alone if isinstance(raw, tuple) else alone[0], [size])
+        assert len(result["boxes"]) > 10 and same(result, together[index])
         height, width = size
-        assert (found["boxes"] >= 0).all() and (found["boxes"] <= torch.tensor([width, height] * 2)).all()
-        assert (found["scores"].diff() <= 0).all() and set(found["labels"].tolist()) <= set(CATEGORIES)
+        assert (result["boxes"] >= 0).all() and (result["boxes"] <= torch.tensor([width, height] * 2)).all()
+        assert (result["scores"].diff() <= 0).all() and set(result["labels"].tolist()) <= set(CATEGORIES)
 
 
 # -- the pack --------------------------------------------------------------------------------------------------------
@@ -196,8 +196,8 @@ def test_the_packs_average_precision(pack, name):
         files = [pack / "coco" / "images" / row["file_name"] for row in truth.loadImgs(group)]
         images = [torch.from_numpy(np.array(Image.open(file).convert("RGB"))).permute(2, 0, 1) for file in files]
         raw = model(torch.stack([model.prepare(picture) for picture in images]))
-        for image, found in zip(group, model.detections(raw, [tuple(p.shape[1:]) for p in images]), strict=True):
-            for (left, top, right, bottom), score, label in zip(*(found[key].tolist() for key in found), strict=True):
+        for image, result in zip(group, model.detections(raw, [tuple(p.shape[1:]) for p in images]), strict=True):
+            for (left, top, right, bottom), score, label in zip(*(result[key].tolist() for key in result), strict=True):
                 box = [left, top, right - left, bottom - top]
                 results.append({"image_id": int(image), "category_id": label, "bbox": box, "score": score})
     with contextlib.redirect_stdout(io.StringIO()):

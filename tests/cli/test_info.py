@@ -56,11 +56,13 @@ def test_train_synthetic_writes_weights_that_load(capsys, tmp_path: Path):
 
 def test_methods_says_one_methods_settings(capsys):
     assert splitbench("methods", "quantize-rle") == 0
-    told = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("    ")}
+    printed = {
+        line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("    ")
+    }
     fields = METHODS.get("quantize-rle").Settings.model_fields
-    assert list(told) == list(fields)
-    assert told["range"][1:] == ["image", "|", "calibrated", str(fields["range"].default)]
-    assert told["bits"][1:] == ["number", "at", "least", "1", "and", "at", "most", "8", "no", "default"]
+    assert list(printed) == list(fields)
+    assert printed["range"][1:] == ["image", "|", "calibrated", str(fields["range"].default)]
+    assert printed["bits"][1:] == ["number", "at", "least", "1", "and", "at", "most", "8", "no", "default"]
     assert splitbench("methods", "quantise") == 2
     assert "my_package.my_module:METHOD" in capsys.readouterr().err
 
@@ -70,16 +72,16 @@ def test_datasets_are_listed_and_their_options_reported(capsys):
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == DATASETS.names()
     for name in DATASETS.names():
         assert splitbench("datasets", name) == 0
-        told = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
-        assert told == list(DATASETS.get(name).Options.model_fields)
+        printed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
+        assert printed == list(DATASETS.get(name).Options.model_fields)
     assert splitbench("datasets", "imagenets") == 2
 
 
 def test_every_key_of_a_sweep_is_reported(capsys):
     assert splitbench("keys") == 0
-    told = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")}
+    printed = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")}
     for model in (Sweep, DatasetSpec, BackboneSpec, AutoSplits, MethodSpec, Preprocessing):
-        assert set(model.model_fields) <= told
+        assert set(model.model_fields) <= printed
 
 
 def test_splits_says_what_the_input_is_and_which_sizes_there_are(capsys):

@@ -118,8 +118,8 @@ def test_a_model_of_ones_own_that_fails(here, told, gives, sentence):
 
 def test_a_detector_of_ones_own_that_fails(here, told):
     own = ("splitbench/small_resnet", "'own_models:Finder', weights: none")
-    found = (("datasets", "task: detection\ndatasets"), ("synthetic", "synthetic-detection"))
-    message = validated(here, told, *found, own, ("quantize-rle, bits: [4]", "boxes"))
+    result = (("datasets", "task: detection\ndatasets"), ("synthetic", "synthetic-detection"))
+    message = validated(here, told, *result, own, ("quantize-rle, bits: [4]", "boxes"))
     assert re.match(r"own_models:Finder: Finder\.forward failed: .* \(own_models\.py, line 29\)$", message)
 
 
@@ -145,12 +145,12 @@ def test_files_in_place_of_folders_and_folders_in_place_of_files(here, told):
 @pytest.mark.parametrize("given", ["[]", "{auto: 0}", "{auto: many}", "{atuo: 2}", "layer2", "[1, 2]", "null"])
 def test_splits_that_are_none(here, told, given):
     message = validated(here, told, ("[layer2]", given))
-    shown = {"{auto: 0}": "{'auto': 0}", "{auto: many}": "{'auto': 'many'}", "{atuo: 2}": "{'atuo': 2}"}
-    shown |= {"layer2": "'layer2'", "null": "None"}
+    displayed = {"{auto: 0}": "{'auto': 0}", "{auto: many}": "{'auto': 'many'}", "{atuo: 2}": "{'atuo': 2}"}
+    displayed |= {"layer2": "'layer2'", "null": "None"}
     quoted = " (names that are numbers in quotes)" if given == "[1, 2]" else ""
     assert message == (
         f"sweep.yaml: backbones.0.splits: expected a list of split points{quoted}, `auto`, or `{{auto: n}}` with n at "
-        f"least 1, not {shown.get(given, given)}"
+        f"least 1, not {displayed.get(given, given)}"
     )
 
 

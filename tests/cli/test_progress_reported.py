@@ -8,9 +8,9 @@ def test_costs_are_counted_while_they_are_measured_and_nothing_is_said_of_weight
     sweep = tmp_path / "small.yaml"
     sweep.write_text(SMALL, encoding="utf-8")
     assert splitbench("run", sweep, "--out", tmp_path / "run") == 0
-    said = capsys.readouterr()
-    assert "measuring costs: 100%" in said.err and "2/2" in said.err
-    assert "no panel" not in said.out
+    messages = capsys.readouterr()
+    assert "measuring costs: 100%" in messages.err and "2/2" in messages.err
+    assert "no panel" not in messages.out
 
 
 def test_an_estimate_says_what_it_rests_on(tmp_path, capsys):

@@ -258,8 +258,8 @@ methods: [{{name: raw, dtype: [float32]}}]
     assert splitbench("run", path, *words) == 0
     with (tmp_path / "out" / "cells.csv").open(newline="") as stream:
         (row,) = csv.DictReader(stream)
-    found = float(row["baseline"]), float(row["ap50"])
-    assert found == pytest.approx(PUBLISHED[name], abs=AVERAGE_PRECISION) and float(row["drop"]) == 0
+    result = float(row["baseline"]), float(row["ap50"])
+    assert result == pytest.approx(PUBLISHED[name], abs=AVERAGE_PRECISION) and float(row["drop"]) == 0
 
 
 def test_a_detector_of_several_input_shapes_is_trained(tmp_path):

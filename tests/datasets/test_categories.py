@@ -24,13 +24,13 @@ def boxes_of(*categories):
 
 def dataset(names, boxes=None, counts=None):
     """One image with a box of each category, or of ``boxes``; ``counts`` are of the whole set."""
-    there = list(names) if boxes is None else boxes
-    annotated = boxes_of(*there)
+    present = list(names) if boxes is None else boxes
+    annotated = boxes_of(*present)
     return SimpleNamespace(
         task="detection",
         categories=list(names),
         category_names=names,
-        count_boxes=lambda: Counter(there) if counts is None else counts,
+        count_boxes=lambda: Counter(present) if counts is None else counts,
         boxes=lambda index: annotated,
         classes=len(names),
         warnings=("one image is odd",),
@@ -98,13 +98,13 @@ def test_names_of_voc_and_darknet_are_known_both_ways(theirs, cocos):
 
 
 def test_without_names_ids_are_trusted_and_that_is_said():
-    (said,) = renumbered(COCO, NAMELESS).notes
-    assert said == "the detector gives no `category_names`: category ids were trusted to mean what they mean to it"
+    (messages,) = renumbered(COCO, NAMELESS).notes
+    assert messages == "the detector gives no `category_names`: category ids were trusted to mean what they mean to it"
     for nameless in ({1: "", 90: ""}, {1: "1", 90: "90"}, {}):
         given = dataset(nameless or {1: "", 90: ""})
         given.category_names = nameless
-        (said,) = renumbered(given, COCO).notes
-        assert said == "2 categories have no name in the dataset (1, 90): their ids were taken for the detector's"
+        (messages,) = renumbered(given, COCO).notes
+        assert messages == "2 categories have no name in the dataset (1, 90): their ids were taken for the detector's"
     assert "1 categories have no name in the dataset (90)" in renumbered({1: "person", 90: ""}, COCO).notes[0]
 
 
@@ -129,5 +129,5 @@ def test_two_categories_of_one_name_are_a_problem_where_both_have_boxes():
     assert "the categories 1 and 7 (person) are one" in categories_problem(
         in_numbering_of(dataset({1: "", 7: "person"}), COCO)
     )
-    one = in_numbering_of(dataset({0: "person", 7: "person"}, [7]), COCO)
-    assert not categories_problem(one) and changed_numbers(one) == {7: 1}, "exports often have an empty root category"
+    item = in_numbering_of(dataset({0: "person", 7: "person"}, [7]), COCO)
+    assert not categories_problem(item) and changed_numbers(item) == {7: 1}, "exports often have an empty root category"

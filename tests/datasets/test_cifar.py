@@ -210,7 +210,7 @@ def test_parts_and_subsets(tmp_path):
     assert few.ids != load(tmp_path, limit=5, seed=2, **files).ids
     assert "test-00003" not in load(tmp_path, exclude={"test-00003"}, **files).ids
     evaluation, training = load(tmp_path, **files), load(tmp_path, "train", **files)
-    contents = [{one.content(i) for i in range(len(one))} for one in (evaluation, training)]
+    contents = [{item.content(i) for i in range(len(item))} for item in (evaluation, training)]
     assert len(contents[0]) == 20 and not contents[0] & contents[1]
 
 
@@ -263,7 +263,7 @@ def test_the_packs_archives(pack):
     files = {"test_file": "test_10000_jpeg.zip", "train_file": "train_20000_jpeg.zip"}
     evaluation, training = (load(pack / "cifar10", part, **files) for part in ("evaluation", "train"))
     assert evaluation.ids[0] == "test/airplane/0000" and len(set(training.ids)) == 20_000
-    counts = [np.bincount([one.target(i) for i in range(len(one))]).tolist() for one in (evaluation, training)]
+    counts = [np.bincount([item.target(i) for i in range(len(item))]).tolist() for item in (evaluation, training)]
     assert counts == [[1000] * len(CLASSES), [2000] * len(CLASSES)]
     seen = {evaluation.content(i) for i in range(len(evaluation))}
     assert not any(training.content(i) in seen for i in range(len(training)))

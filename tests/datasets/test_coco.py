@@ -123,10 +123,10 @@ def put(key, number, **fields):
         (put("images", 1, file_name=None), "image 1: `file_name` is null, not a name"),
         (put("images", 1, width=0), "image 1: it is 0 x 80 pixels"),
         (
-            lambda content: [one.pop("bbox") for one in content["annotations"]],
+            lambda content: [item.pop("bbox") for item in content["annotations"]],
             "6 entries are not in COCO's format: annotation 1 of image 0: .*annotation 3 of image 1: .*; ...",
         ),
-        (lambda content: [one.update(bbox=[0.1, 0.2, 0.3, 0.4]) for one in content["annotations"]], "are in pixels"),
+        (lambda content: [item.update(bbox=[0.1, 0.2, 0.3, 0.4]) for item in content["annotations"]], "are in pixels"),
         (lambda content: content.pop("categories"), "has no list of categories"),
         (lambda content: content["annotations"].clear(), "lists 6 images and 0 boxes"),
     ],
@@ -140,8 +140,8 @@ def test_ids_in_text_and_a_byte_order_mark_change_nothing(tmp_path):
     expected = load(changed(tmp_path, lambda content: None))
 
     def as_text(content):
-        for one in content["annotations"]:
-            one.update(image_id=str(one["image_id"]), category_id=str(one["category_id"]))
+        for item in content["annotations"]:
+            item.update(image_id=str(item["image_id"]), category_id=str(item["category_id"]))
 
     file = changed(tmp_path, as_text) / "annotations/instances_val2017.json"
     file.write_text(file.read_text(), encoding="utf-8-sig")

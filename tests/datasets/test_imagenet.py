@@ -193,6 +193,6 @@ def test_what_the_machine_lacks_for_a_moment_is_no_damaged_image(photographs, mo
         raise error
 
     monkeypatch.setattr("splitbench.datasets.formats.decoding.Image.open", lacking)
-    with pytest.raises(type(error)) as told:
+    with pytest.raises(type(error)) as printed:
         dataset.image(0)
-    assert not isinstance(told.value, ImageError)
+    assert not isinstance(printed.value, ImageError)

@@ -266,7 +266,7 @@ class Squares(nn.Module):
     def detections(self, raw, sizes):
         best = [scores.topk(self.most) for scores in raw.flatten(1)]
         labels = torch.ones(self.most, dtype=torch.int64)
-        return [{"boxes": torch.zeros(self.most, 4), "labels": labels, "scores": one.values} for one in best]
+        return [{"boxes": torch.zeros(self.most, 4), "labels": labels, "scores": item.values} for item in best]
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,8 @@ class Keeping(Codec):
         return [Bitstream(name) for name in names]
 
     def decode(self, streams, specs):
-        found = [self.kept[data] for data in streams]
-        return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
+        results = [self.kept[data] for data in streams]
+        return tuple(torch.cat(parts) for parts in zip(*results, strict=True))
 
 
 class InOrder(Codec):

@@ -74,7 +74,7 @@ def test_uncompressed_results_are_the_models_own_box_for_box(name, places):
 
 
 def in_order(found):
-    return [{key: one[key] for key in ("boxes", "labels", "scores")} for one in found]
+    return [{key: item[key] for key in ("boxes", "labels", "scores")} for item in found]
 
 
 def context_of(place):
@@ -104,7 +104,7 @@ def test_at_output_the_likeliest_boxes_cross_and_rows_without_one_are_dropped():
     found = directly(backbone, images)
     assert same(tail(boxes, labels, scores), found)
     scores[1, 1:] = -1
-    assert [len(one["boxes"]) for one in tail(boxes, labels, scores)] == [3, 1]
+    assert [len(item["boxes"]) for item in tail(boxes, labels, scores)] == [3, 1]
 
 
 def test_what_is_only_partly_a_detector_is_refused():
@@ -131,8 +131,8 @@ def changed(**parts):
 
         def detections(self, raw, sizes):
             found = [
-                {name: parts.get(name, lambda x: x)(value) for name, value in one.items()}
-                for one in super().detections(raw, sizes)
+                {name: parts.get(name, lambda x: x)(value) for name, value in item.items()}
+                for item in super().detections(raw, sizes)
             ]
             return parts.get("found", lambda x: x)(found)
 
@@ -194,9 +194,9 @@ def test_the_documented_example_is_a_detector():
         place = backbone.split("stem", images)
         found = place.tail(*place.head(images))
         assert same(found, backbone.whole()(images))
-    for one, image in zip(found, images, strict=True):
-        assert one["boxes"].shape == (5, 4) and one["labels"].tolist() == [1] * 5
-        assert (one["boxes"][:, 2] <= image.shape[2]).all() and (one["boxes"][:, 3] <= image.shape[1]).all()
+    for item, image in zip(found, images, strict=True):
+        assert item["boxes"].shape == (5, 4) and item["labels"].tolist() == [1] * 5
+        assert (item["boxes"][:, 2] <= image.shape[2]).all() and (item["boxes"][:, 3] <= image.shape[1]).all()
 
 
 SWEEP = f"""
@@ -274,9 +274,9 @@ def test_one_pass_equals_the_naive_evaluation(inputs):
             sizes, found = zip(*naive(outcome.cell, given), strict=True)
             records = outcome.records
             assert records["bytes"].tolist() == list(sizes), str(outcome.cell)
-            assert records["detections"].tolist() == [len(one["scores"]) for one in found]
+            assert records["detections"].tolist() == [len(item["scores"]) for item in found]
             for key in ("boxes", "labels", "scores"):
-                assert np.array_equal(records[key], torch.cat([one[key] for one in found])), (str(outcome.cell), key)
+                assert np.array_equal(records[key], torch.cat([item[key] for item in found])), (str(outcome.cell), key)
             assert records["baseline_labels"][: len(whole["labels"])].tolist() == whole["labels"].tolist()
             assert outcome.columns["bits_per_pixel"] == pytest.approx(8 * sum(sizes) / sum(h * w for h, w in SIZES))
     exact = {str(outcome.cell).split(" ", 2)[2]: outcome for outcome in outcomes}["stem raw dtype=float32"]

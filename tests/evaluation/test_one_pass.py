@@ -37,9 +37,9 @@ def test_every_method_gives_the_same_as_each_cell_by_itself(task, monkeypatch):
         name for name in METHODS.names() if task in METHODS.get(name).tasks
     }
     monkeypatch.setattr(pipeline, "coder_thread_count", lambda prepared: 0 if prepared.inputs.naive else 2)
-    shown: list[int] = []
-    one_pass = measure(prepared, advance=shown.append)
-    assert sum(shown) == len(prepared.inputs.dataset) * len(prepared.cells)
+    displayed: list[int] = []
+    one_pass = measure(prepared, advance=displayed.append)
+    assert sum(displayed) == len(prepared.inputs.dataset) * len(prepared.cells)
     assert prepared.shared_heads.source is not None  # the backbone continues from the deepest cut
     naive = dataclasses.replace(prepared, inputs=dataclasses.replace(prepared.inputs, naive=True))
     apart = measure(naive)
@@ -186,8 +186,8 @@ def test_calibration_batches_that_do_not_fit_are_halved(where, monkeypatch):
     assert not again.failed and len(again.candidates) == len(chosen)
     assert seen[:3] == [4, 2, 1] and set(seen[3:]) == {1}
     cut = [torch.rand(1, *spec.shape) for spec in ones.candidates[0].split.specs]
-    for one, other in zip(ones.candidates, again.candidates, strict=True):
-        assert one.deployment.codec.encode(cut)[0].data == other.deployment.codec.encode(cut)[0].data
+    for item, other in zip(ones.candidates, again.candidates, strict=True):
+        assert item.deployment.codec.encode(cut)[0].data == other.deployment.codec.encode(cut)[0].data
 
 
 def test_what_a_trained_head_gives_is_not_kept(prepared):
@@ -275,8 +275,8 @@ def test_codecs_work_in_float32_whatever_the_network_computes_in():
         _, decoded = transmit(parts, codec, values)
     assert codec.dtypes == [torch.float32, torch.int64]
     assert [getattr(x, "dtype", x) for x in decoded] == [torch.bfloat16, torch.int64, 7]
-    found = to_float32([{"scores": torch.ones(2, dtype=torch.float16), "labels": torch.arange(2)}])
-    assert [x.dtype for x in found[0].values()] == [torch.float32, torch.int64]
+    result = to_float32([{"scores": torch.ones(2, dtype=torch.float16), "labels": torch.arange(2)}])
+    assert [x.dtype for x in result[0].values()] == [torch.float32, torch.int64]
     assert like_precision((torch.ones(1),), (torch.ones(1),))[0].dtype == torch.float32
 
 

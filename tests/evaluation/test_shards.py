@@ -165,20 +165,20 @@ def test_shards_joined_equal_one_go(pass_of, case):
 
 def test_a_description_is_json_and_no_image_is_decoded_twice(pass_of):
     cells, inputs = pass_of()
-    shown = []
+    displayed = []
 
     class Counted(Damaged):
         def image(self, index):
-            shown.append(index)
+            displayed.append(index)
             return self.dataset.image(index)
 
     inputs = dataclasses.replace(inputs, dataset=Counted(inputs.dataset, ()))
     prepared = prepare(cells, inputs)
     descriptions = describe(prepared)
-    stored = json.dumps({name: dataclasses.asdict(one) for name, one in descriptions.items()})
+    stored = json.dumps({name: dataclasses.asdict(item) for name, item in descriptions.items()})
     again = {name: Description(**fields) for name, fields in json.loads(stored).items()}
     shard = measure(prepared)
-    assert sorted(shown) == list(range(17))
+    assert sorted(displayed) == list(range(17))
     assert told(dict(score(cells, shard, again, inputs.dataset))) == told(
         dict(score(cells, shard, descriptions, inputs.dataset))
     )

@@ -23,13 +23,13 @@ LEARNED = {"bottleneck", "retrained"}
 def test_every_codec_makes_the_cpus_bytes(name, chosen, rates):
     here, cut, specs = deployed(name, chosen, rates[0])
     expected = [stream.data for stream in here.codec.encode(cut)]
-    there, _, _ = deployed(name, chosen, rates[0], DEVICE)
-    found = [stream.data for stream in there.codec.encode(tuple(x.to(DEVICE) for x in cut))]
+    present, _, _ = deployed(name, chosen, rates[0], DEVICE)
+    result = [stream.data for stream in present.codec.encode(tuple(x.to(DEVICE) for x in cut))]
     if name in LEARNED:
-        assert [len(data) for data in found] == pytest.approx([len(data) for data in expected], rel=0.02, abs=2)
+        assert [len(data) for data in result] == pytest.approx([len(data) for data in expected], rel=0.02, abs=2)
     else:
-        assert found == expected
-    for x, y in zip(there.codec.decode(expected, specs), here.codec.decode(expected, specs), strict=True):
+        assert result == expected
+    for x, y in zip(present.codec.decode(expected, specs), here.codec.decode(expected, specs), strict=True):
         assert close(x.cpu(), y, ACTIVATIONS)
 
 
@@ -37,7 +37,7 @@ def test_every_codec_makes_the_cpus_bytes(name, chosen, rates):
 def test_one_pass_equals_each_cell_by_itself(task):
     cells, inputs = inputs_of(task, DEVICE)
     together = prepare(cells, inputs)
-    assert not any(one.reason for one in describe(together).values())
+    assert not any(item.reason for item in describe(together).values())
     shard = measure(together)
     apart = measure(prepare(cells, replace(inputs, naive=True)))
     assert shard.failed == {} == apart.failed
@@ -49,14 +49,14 @@ def test_one_pass_equals_each_cell_by_itself(task):
 def test_a_pass_is_close_to_the_cpus():
     here = measure(prepared_for("classification"))
     cells, inputs = inputs_of("classification", DEVICE)
-    there = measure(prepare(cells, inputs))
-    for name, records in there.cells.items():
+    present = measure(prepare(cells, inputs))
+    for name, records in present.cells.items():
         cell: Cell = cells[name]
         assert records["bytes"].mean() == pytest.approx(here.cells[name]["bytes"].mean(), rel=0.02), cell
 
 
 def test_training_there_is_close_to_training_here():
     _, expected = training_samples.fit()
-    model, found = training_samples.fit(training_samples.network().to(DEVICE))
+    model, result = training_samples.fit(training_samples.network().to(DEVICE))
     assert all(value.is_cuda for value in model.state_dict().values())
-    assert found.history[-1]["loss"] == pytest.approx(expected.history[-1]["loss"], rel=0.05)
+    assert result.history[-1]["loss"] == pytest.approx(expected.history[-1]["loss"], rel=0.05)

@@ -33,13 +33,13 @@ def test_every_codec_makes_the_same_bytes(name, chosen, rates):
     expected = [stream.data for stream in here.codec.encode(cut)]
     decoded = here.codec.decode(expected, specs)
     with pretended() as traffic:
-        there, cut, specs = deployed(name, chosen, rates[0], CUDA)
+        present, cut, specs = deployed(name, chosen, rates[0], CUDA)
         assert all(x.is_cuda for x in cut)
-        assert [stream.data for stream in there.codec.encode(cut)] == expected
+        assert [stream.data for stream in present.codec.encode(cut)] == expected
         before = replace(traffic)
-        found = there.codec.decode(expected, specs)
+        result = present.codec.decode(expected, specs)
         assert (traffic.copies, traffic.numbers) == (before.copies, before.numbers), "it is given bytes only"
-        for x, y in zip(found, decoded, strict=True):
+        for x, y in zip(result, decoded, strict=True):
             assert torch.equal(x.cpu(), y)
 
 
@@ -50,20 +50,20 @@ def test_a_pass_gives_what_it_gives_on_the_cpu(task, monkeypatch):
     with pretended():
         prepared = prepare(*inputs_of(task, CUDA))
         assert not prepared.failed
-        found = measure(prepared)
-    assert not found.failed
-    assert same_records(found.reference, expected.reference)
+        result = measure(prepared)
+    assert not result.failed
+    assert same_records(result.reference, expected.reference)
     for name in expected.cells:
-        assert same_records(found.cells[name], expected.cells[name]), name
+        assert same_records(result.cells[name], expected.cells[name]), name
 
 
 @pytest.mark.parametrize("chosen", [{}, {"range": "calibrated"}, {"granularity": "channel"}, {"literals": "fixed"}])
 def test_only_finished_bytes_leave_it(chosen):
     for bits in (1, 4, 8):
         with pretended() as traffic:
-            there, cut, _ = deployed("quantize-rle", chosen, bits, CUDA)
+            present, cut, _ = deployed("quantize-rle", chosen, bits, CUDA)
             before = traffic.bytes, traffic.numbers
-            streams = there.codec.encode(cut)
+            streams = present.codec.encode(cut)
             left, numbers = traffic.bytes - before[0], traffic.numbers - before[1]
         # Beside the bytes: how many each image's are, eight of room, and a range's ends, float32 here and less in the
         # bitstream. The numbers: whether all is finite, whether any zero point is not 0, how many are not 0, how many
@@ -78,8 +78,8 @@ def test_both_sides_find_the_same_steps(bits):
     high = torch.arange(0x3F80, 0x4100, dtype=torch.int16).view(torch.bfloat16).float()[None]  # 1 to 8, as they travel
     here = linear.Range(-high, high).steps(2**bits - 1)
     with pretended(reciprocals=True):
-        there = linear.Range(-high.to(CUDA), high.to(CUDA)).steps(2**bits - 1)
-        assert all(torch.equal(x.cpu(), y) for x, y in zip(there, here, strict=True))
+        present = linear.Range(-high.to(CUDA), high.to(CUDA)).steps(2**bits - 1)
+        assert all(torch.equal(x.cpu(), y) for x, y in zip(present, here, strict=True))
 
 
 def test_training_there_is_training_here():
@@ -114,17 +114,17 @@ def trained(task, folder, device):
     """Weights and learning curves of what the sweep trains, in its order."""
     path = folder / "learning.yaml"
     path.write_text(LEARNING[task])
-    (one,) = passes(read(path), replace(Sources(), device=device))
+    (item,) = passes(read(path), replace(Sources(), device=device))
     store = Trainings(folder / device.type, bundled=False)
     trainer = MethodTrainer(
-        inputs=TrainingInputs(task=task, backbone=one.backbone(), untrained=one.untrained, images=one.train),
+        inputs=TrainingInputs(task=task, backbone=item.backbone(), untrained=item.untrained, images=item.train),
         trainings=store,
         device=device,
         memory=2**28,
         show_progress=False,
     )
-    trainings = [cell.training for cell in one.planned if cell.training is not None]
-    assert trainer.run(trainings) == len(one.planned)
+    trainings = [cell.training for cell in item.planned if cell.training is not None]
+    assert trainer.run(trainings) == len(item.planned)
     keys = [training.key for training in trainings]
     return [store.weights(key) for key in keys], [timeless(store.report(key)["history"]) for key in keys]
 
@@ -141,14 +141,14 @@ def test_methods_learn_there_what_they_learn_here(task, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Recipe, "learning_rate_at", noted)
     with pretended() as traffic:
-        found, there = trained(task, tmp_path, CUDA)
-    assert there == curves
-    for one, other in zip(found, expected, strict=True):
-        assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+        result, present = trained(task, tmp_path, CUDA)
+    assert present == curves
+    for item, other in zip(result, expected, strict=True):
+        assert item.keys() == other.keys() and all(torch.equal(item[name], other[name]) for name in item)
     if task == "classification":  # torchvision's losses for detection wait, whatever we do
         # The first step of a training is looked at, and behind its last comes validation.
-        steps = [(one[1], two[1]) for one, two in pairwise(begun) if 0 < one[0] < two[0]]
-        assert len(steps) == 8 and all(one == two for one, two in steps), "a step waited for the device"
+        steps = [(item[1], two[1]) for item, two in pairwise(begun) if 0 < item[0] < two[0]]
+        assert len(steps) == 8 and all(item == two for item, two in steps), "a step waited for the device"
 
 
 def test_all_measures_are_read_at_once():
@@ -175,23 +175,23 @@ def test_every_argument_is_met_before_it_is_timed():
 def test_python_numbers_are_its_values_too():
     here = torch.arange(24.0).reshape(2, 3, 4)
     with pretended():
-        there = here.to(CUDA)
-        assert torch.equal(there[:, [0, 2], 1].cpu(), here[:, [0, 2], 1])
-        there[[1]] = 5.0
-        assert there.cpu()[1].unique().tolist() == [5.0]
-        made = there.new_tensor([1, 2])
-        assert made.is_cuda and made.dtype == there.dtype and made.tolist() == [1, 2]
+        present = here.to(CUDA)
+        assert torch.equal(present[:, [0, 2], 1].cpu(), here[:, [0, 2], 1])
+        present[[1]] = 5.0
+        assert present.cpu()[1].unique().tolist() == [5.0]
+        made = present.new_tensor([1, 2])
+        assert made.is_cuda and made.dtype == present.dtype and made.tolist() == [1, 2]
     with pytest.raises(RuntimeError, match="a tensor without values"):
-        there + torch.zeros(4, device="meta")
+        present + torch.zeros(4, device="meta")
 
 
 def test_it_counts_what_the_host_waits_for():
     with pretended() as traffic:
         here = torch.ones(3)
-        there = here.pin_memory().to(CUDA, non_blocking=True)
+        present = here.pin_memory().to(CUDA, non_blocking=True)
         assert traffic == Traffic()
-        assert float(there[there > 0].sum()) == 3.0
-        here.to(CUDA, non_blocking=True), here.pin_memory().to(CUDA), there.copy_(here), there.cpu()
+        assert float(present[present > 0].sum()) == 3.0
+        here.to(CUDA, non_blocking=True), here.pin_memory().to(CUDA), present.copy_(here), present.cpu()
         assert traffic == Traffic(copies=1, bytes=12, numbers=2, slow=3)
 
 
@@ -255,7 +255,7 @@ def test_decoding_is_timed_until_the_cut_is_where_the_tail_runs(monkeypatch):
         cells, inputs = inputs_of("classification", CUDA)
         prepared = prepare({name: cell for name, cell in cells.items() if cell.split in ("input", "layer2")}, inputs)
         described = describe(prepared)
-        assert not any(one.reason for one in described.values()) and len(timed) == len(described) > 5
+        assert not any(item.reason for item in described.values()) and len(timed) == len(described) > 5
         assert all(x.is_cuda for cut in timed for x in cut)
 
 

@@ -79,7 +79,7 @@ class Squares(nn.Module):
 
     def detections(self, raw: tuple[Tensor, Tensor], sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
         """The 40 likeliest cells."""
-        found = []
+        result = []
         for scores, shifts, (height, width) in zip(*raw, sizes, strict=True):
             best = scores.flatten().topk(self.most)
             high, wide = scores.shape[-2:]
@@ -89,8 +89,8 @@ class Squares(nn.Module):
             corners = torch.cat([corner + moved[:, :2], corner + 6 + moved[:, 2:].abs()], 1)
             limits = torch.tensor([width, height] * 2)
             boxes = (corners * max(height, width) / self.side).clamp(min=0).minimum(limits)
-            found.append({"boxes": boxes, "labels": torch.tensor(self.categories)[label], "scores": best.values})
-        return found
+            result.append({"boxes": boxes, "labels": torch.tensor(self.categories)[label], "scores": best.values})
+        return result
 
 
 class NamedSquares(Squares):
@@ -110,8 +110,8 @@ def annotate_by_detections(file: Path) -> None:
 
         model, size = Squares(), (image["height"], image["width"])
         pixels = pil_to_tensor(Image.open(folder / image["file_name"]).convert("RGB"))
-        (found,) = model.detections(model(model.prepare(pixels)[None]), [size])
-        for (left, top, right, bottom), label in zip(found["boxes"][::3].tolist(), found["labels"][::3], strict=True):
+        (result,) = model.detections(model(model.prepare(pixels)[None]), [size])
+        for (left, top, right, bottom), label in zip(result["boxes"][::3].tolist(), result["labels"][::3], strict=True):
             if right > left and bottom > top:
                 bbox = [left, top, right - left, bottom - top]
                 box = {"image_id": image["id"], "category_id": int(label), "bbox": bbox, "iscrowd": 0}
@@ -135,7 +135,7 @@ class Unsure(Squares):
 
     def detections(self, raw: tuple[Tensor, Tensor], sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
         """Boxes and labels alone."""
-        return [{name: one[name] for name in ("boxes", "labels")} for one in super().detections(raw, sizes)]
+        return [{name: item[name] for name in ("boxes", "labels")} for item in super().detections(raw, sizes)]
 
 
 def unsure() -> Unsure:

@@ -15,13 +15,13 @@ def faults(figure: Figure) -> list[str]:
     """Return one line for everything that is wrong with the layout of a figure that is laid out."""
     renderer = FigureCanvasAgg(figure).get_renderer()
     boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in texts(figure)]
-    found = [f"beyond the page: {text!r}" for text, box in boxes if not _within(box, figure.bbox, 0.5)]
-    for (one, first), (other, second) in itertools.combinations(boxes, 2):
+    result = [f"beyond the page: {text!r}" for text, box in boxes if not _within(box, figure.bbox, 0.5)]
+    for (item, first), (other, second) in itertools.combinations(boxes, 2):
         overlap = Bbox.intersection(first, second)
         if overlap is not None and overlap.width > 1 and overlap.height > 1:
-            found.append(f"over one another: {one!r} and {other!r}")
-    found += [fault for axes in figure.axes for fault in _cut_markers(axes)]
-    return found
+            result.append(f"over one another: {item!r} and {other!r}")
+    result += [fault for axes in figure.axes for fault in _cut_markers(axes)]
+    return result
 
 
 def texts(figure: Figure) -> Iterator[Text]:

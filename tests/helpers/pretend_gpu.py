@@ -121,12 +121,12 @@ def _call(func, args, kwargs):
         elif isinstance(args[0], Pretended) and not isinstance(args[1], Pretended):
             _arrives(args[1], args[2:] == (True,) or kwargs.get("non_blocking", False))
         return args[0]
-    there = target.type != "cpu" if target is not None else inside
-    if func is aten._to_copy.default and inside and not there:
+    present = target.type != "cpu" if target is not None else inside
+    if func is aten._to_copy.default and inside and not present:
         _leaves(args[0])
-    if func is aten._to_copy.default and there and not inside:
+    if func is aten._to_copy.default and present and not inside:
         _arrives(args[0], kwargs.get("non_blocking", False))
-    if not there:
+    if not present:
         return out
     wrapped = tree_map_only(torch.Tensor, Pretended, out)
     return return_and_correct_aliasing(func, args, kwargs, wrapped) if inside else wrapped

@@ -21,12 +21,12 @@ CIRCUMSTANCES = {
 
 def difference(one: Path, other: Path) -> list[str]:
     """What differs in rows, records and trained weights, the latter two bit for bit; nothing where all is the same."""
-    found = []
+    result = []
     tables = [_rows(folder) for folder in (one, other)]
     if list(tables[0]) != list(tables[1]):
         return ["the tables' cells differ, or their order"]
     for key, row in tables[0].items():
-        found += [
+        result += [
             f"{key} {name}: {row[name]} and {tables[1][key][name]}"
             for name in row
             if name not in CIRCUMSTANCES and row[name] != tables[1][key][name]
@@ -34,10 +34,10 @@ def difference(one: Path, other: Path) -> list[str]:
     for pattern in ("records/*.npz", "trainings/*.safetensors", "images/*.txt"):
         files = [{path.name: path for path in folder.glob(pattern)} for folder in (one, other)]
         if files[0].keys() != files[1].keys():
-            found.append(f"{pattern}: not the same files")
+            result.append(f"{pattern}: not the same files")
             continue
-        found += [f"{path} differs" for name, path in files[0].items() if not _same(path, files[1][name])]
-    return found
+        result += [f"{path} differs" for name, path in files[0].items() if not _same(path, files[1][name])]
+    return result
 
 
 def _rows(folder: Path) -> dict[str, dict[str, str]]:

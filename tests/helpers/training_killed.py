@@ -62,9 +62,9 @@ def live(folder: Path, moment: tuple[str, int] | None, pipe: int) -> None:
         told("saving")
 
     def saved(self: Path, target: Path) -> Path:
-        found = replace(self, target)
+        result = replace(self, target)
         told("saved")
-        return found
+        return result
 
     os.fsync, Path.replace = saving, saved  # type: ignore[assignment,method-assign]
     model, report = run(folder / "state.pt", told)
@@ -87,12 +87,12 @@ def main(folder: Path) -> None:
             live(folder, moment, theirs)
             os._exit(0)
         os.close(theirs)
-        said = os.read(ours, 3)
+        messages = os.read(ours, 3)
         os.close(ours)
         os.kill(child, signal.SIGKILL if moment else 0)
         _, status = os.waitpid(child, 0)
-        if said != (b"!" if moment else b"end"):
-            sys.exit(f"the life to be killed while {moment} ended by itself: {said!r}, {status}")
+        if messages != (b"!" if moment else b"end"):
+            sys.exit(f"the life to be killed while {moment} ended by itself: {messages!r}, {status}")
         lives.append(sorted(file.name for file in folder.iterdir()))
     (folder / "lives.json").write_text(json.dumps(lives))
 

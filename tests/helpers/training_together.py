@@ -68,32 +68,32 @@ def main(folder: Path) -> None:
     """All that is tested, in one start of the processes."""
     with distributed.process_group() as device:
         rank = distributed.rank()
-        found: dict[str, Any] = {"rank": rank, "world": distributed.world_size(), "device": str(device)}
+        result: dict[str, Any] = {"rank": rank, "world": distributed.world_size(), "device": str(device)}
         model = network(norm=False)
         with torch.no_grad():
             next(model.parameters()).add_(rank)  # the first process's weights count
         model, report = exact(32, model)
-        found["exact"], found["report"] = model.state_dict(), report.history
+        result["exact"], result["report"] = model.state_dict(), report.history
 
         whole, report = drawn(None)
-        found["whole"], found["whole report"] = whole.state_dict(), report.history
+        result["whole"], result["whole report"] = whole.state_dict(), report.history
         try:
             drawn(folder / "state.pt", failing(12, interrupt))
         except KeyboardInterrupt:
             resumed, report = drawn(folder / "state.pt")
-            found["resumed"], found["resumed report"] = resumed.state_dict(), report.history
+            result["resumed"], result["resumed report"] = resumed.state_dict(), report.history
 
         step = failing(10, explode) if rank == 1 else None
-        found["exploded"] = raised(drawn, None, step)
+        result["exploded"] = raised(drawn, None, step)
 
         with full_disk(2000) if rank == 0 else nullcontext():
-            found["full"] = raised(drawn, folder / "full.pt")
+            result["full"] = raised(drawn, folder / "full.pt")
 
-        found["apart"] = raised(drawn, folder / ("state.pt" if rank == 0 else "elsewhere.pt"))
-        found["alone"] = (
+        result["apart"] = raised(drawn, folder / ("state.pt" if rank == 0 else "elsewhere.pt"))
+        result["alone"] = (
             training.validate(whole, training.classify(), blobs(seed=1), batch_size=32) if rank == 0 else None
         )
-        torch.save(found, folder / f"{rank}.pt")
+        torch.save(result, folder / f"{rank}.pt")
 
 
 if __name__ == "__main__":

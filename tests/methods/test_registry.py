@@ -28,9 +28,9 @@ def test_a_missing_package_is_reported_by_name(monkeypatch, capsys):
     with pytest.raises(UserError, match=r"quantize-entropy needs the package splitbench\.methods\.coding\.entropy"):
         METHODS.get("quantize-entropy")
     assert splitbench("methods") == 0
-    told = {line.partition(" ")[0]: "not here:" in line for line in capsys.readouterr().out.splitlines()}
-    assert list(told) == METHODS.names()
-    assert told["quantize-entropy"] and not told["quantize-rle"]
+    printed = {line.partition(" ")[0]: "not here:" in line for line in capsys.readouterr().out.splitlines()}
+    assert list(printed) == METHODS.names()
+    assert printed["quantize-entropy"] and not printed["quantize-rle"]
 
 
 def test_an_unknown_method_is_reported_those_that_there_are():
@@ -60,8 +60,8 @@ def test_a_faulty_file_is_reported_in_a_sentence_and_troubles_nobody_else(
         with pytest.raises(UserError, match=sentence):
             METHODS.get("faulty")
         assert splitbench("methods") == 0
-        told = {line.partition(" ")[0]: "not here:" in line for line in capsys.readouterr().out.splitlines()}
-        assert [name for name in told if told[name]] == ["faulty"] and set(BUNDLED_METHODS) < set(told)
+        printed = {line.partition(" ")[0]: "not here:" in line for line in capsys.readouterr().out.splitlines()}
+        assert [name for name in printed if printed[name]] == ["faulty"] and set(BUNDLED_METHODS) < set(printed)
         (tmp_path / "other.yaml").write_text(WRONG_TASK)
         assert splitbench("validate", tmp_path / "other.yaml") == 2
         assert "boxes is a method for detection" in capsys.readouterr().err
@@ -91,7 +91,7 @@ def test_so_is_a_faulty_dataset(tmp_path, monkeypatch, capsys, source, sentence)
         with pytest.raises(UserError, match=sentence):
             DATASETS.get("faulty")
         assert splitbench("datasets") == 0
-        told = capsys.readouterr().out.splitlines()
-        assert [line.partition(" ")[0] for line in told if "not here:" in line] == ["faulty"]
+        printed = capsys.readouterr().out.splitlines()
+        assert [line.partition(" ")[0] for line in printed if "not here:" in line] == ["faulty"]
     finally:
         sys.modules.pop("splitbench.datasets.faulty", None)

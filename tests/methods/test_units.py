@@ -42,8 +42,8 @@ def fitted(shapes, steps=30, price=0.02, **chosen):
             loss.backward()
             optimizer.step()
     unit.finish([cut])
-    found = replace(context(*shapes), learned=lambda: Learned(None, unit.requires_grad_(False), None))
-    return unit, BOTTLENECK.deploy(choice, found), cut, found.specs
+    result = replace(context(*shapes), learned=lambda: Learned(None, unit.requires_grad_(False), None))
+    return unit, BOTTLENECK.deploy(choice, result), cut, result.specs
 
 
 @given(
@@ -56,9 +56,9 @@ def fitted(shapes, steps=30, price=0.02, **chosen):
 def test_layouts_are_restored(shape):
     x = torch.arange(2 * torch.Size(shape).numel()).reshape(2, *shape)
     axis = channel_axis(TensorSpec(shape, torch.float32))
-    there = channels_first(x, axis)
-    assert there.shape[1] == shape[axis]
-    assert torch.equal(restored(there, axis, len(shape)), x)
+    present = channels_first(x, axis)
+    assert present.shape[1] == shape[axis]
+    assert torch.equal(restored(present, axis, len(shape)), x)
 
 
 @pytest.mark.parametrize("name", ["bottleneck", "quantize-entropy"])
@@ -67,14 +67,14 @@ def test_images_of_another_size_have_the_same_channels(name):
     first, second = torch.rand(4, 6, 6, 9), torch.rand(4, 6, 8, 5)
     spec, other = (TensorSpec(tuple(x.shape[1:]), x.dtype, "", 0) for x in (first, second))
     method: Any = METHODS.get(name)
-    found = Context(None, None, (spec,), lambda: [(first,), (second,)])
+    result = Context(None, None, (spec,), lambda: [(first,), (second,)])
     chosen = method.Settings(**({"lmbda": 1.0} if name == "bottleneck" else {"bits": 4}))
     if name == "bottleneck":
-        unit = method.learn(chosen, found).unit
+        unit = method.learn(chosen, result).unit
         unit.begin((first,))
         unit.finish([(first,), (second,)])
-        found = replace(found, learned=lambda: Learned(None, unit, None))
-    codec = method.deploy(chosen, found).codec
+        result = replace(result, learned=lambda: Learned(None, unit, None))
+    codec = method.deploy(chosen, result).codec
     for x, its in ((first, spec), (second, other)):
         (decoded,) = codec.decode([stream.data for stream in codec.encode((x,))], (its,))
         assert decoded.shape == x.shape
@@ -117,9 +117,9 @@ def test_any_cut_comes_back_in_its_shape_and_as_the_unit_reported(shapes, stride
     unit, deployment, cut, specs = fitted(shapes, steps=2, stride=stride, coder=coder)
     streams = deployment.codec.encode(cut)
     decoded = deployment.codec.decode([stream.data for stream in streams], specs)
-    told, _ = unit(*cut)
+    printed, _ = unit(*cut)
     assert [x.shape for x in decoded] == [x.shape for x in cut]
-    assert all(torch.equal(x, y) for x, y in zip(decoded, told, strict=True))
+    assert all(torch.equal(x, y) for x, y in zip(decoded, printed, strict=True))
 
 
 @pytest.mark.parametrize("shape", [(16, 24, 24), (100, 32), (14, 14, 20)])
@@ -212,6 +212,6 @@ def test_bytes_decode_in_another_process_from_saved_files(tmp_path):
         expected[coder] = deployment.codec.decode(streams, specs)
     subprocess.run([sys.executable, "-c", ELSEWHERE, str(tmp_path), *coders], check=True)  # noqa: S603 - our own
     for coder in coders:
-        there = load_file(tmp_path / coder / "decoded.safetensors")
+        present = load_file(tmp_path / coder / "decoded.safetensors")
         for index, x in enumerate(expected[coder]):
-            assert torch.equal(there[str(index)], x)
+            assert torch.equal(present[str(index)], x)

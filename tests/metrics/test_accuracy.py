@@ -37,13 +37,13 @@ def test_of_equal_scores_the_first_class_is_reported_by_the_network_and_by_label
     random = torch.Generator().manual_seed(seed)
     scores = torch.randint(0, 3, (4, classes), generator=random).bfloat16().float()  # half precision has many ties
     labels = np.zeros(4, np.int64)
-    told = accuracy.record(scores, labels)
-    assert told["prediction"].tolist() == [row.index(max(row)) for row in scores.tolist()]
+    printed = accuracy.record(scores, labels)
+    assert printed["prediction"].tolist() == [row.index(max(row)) for row in scores.tolist()]
     for k in {1, min(5, classes)}:
         specs = (TensorSpec((classes,), torch.float32),)
         codec = METHOD.deploy(METHOD.Settings(k=k), Context(nn.Identity(), nn.Identity(), specs, lambda: ())).codec
         (received,) = codec.decode([stream.data for stream in codec.encode((scores,))], specs)
-        assert accuracy.record(received, labels)["prediction"].tolist() == told["prediction"].tolist()
+        assert accuracy.record(received, labels)["prediction"].tolist() == printed["prediction"].tolist()
 
 
 def test_scores_that_are_not_numbers_are_refused():

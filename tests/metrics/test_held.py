@@ -83,7 +83,7 @@ def deployment(codec, head=None, tail=None, **tables):
 
 
 def found(codec, **tables):
-    return [(one.path, one.size) for one in held.uncounted(deployment(codec, **tables))]
+    return [(item.path, item.size) for item in held.uncounted(deployment(codec, **tables))]
 
 
 @pytest.mark.parametrize(

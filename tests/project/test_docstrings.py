@@ -18,5 +18,5 @@ FILES = [
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_examples(file):
     name = ".".join(("splitbench", *file.with_suffix("").parts)).replace("splitbench.api", "splitbench")
-    found = doctest.testmod(importlib.import_module(name.removesuffix(".__init__")))
-    assert found.attempted > 0 and found.failed == 0
+    result = doctest.testmod(importlib.import_module(name.removesuffix(".__init__")))
+    assert result.attempted > 0 and result.failed == 0

@@ -21,16 +21,16 @@ def project():
 
 def pins(python):
     """The version that constraints pin of each package on one Python."""
-    found = {}
+    result = {}
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
             pin = Requirement(line)
             assert pin.url is None, f"{line}: no address belongs into a lock"
             if pin.marker is None or pin.marker.evaluate({"python_version": python}):
                 name = re.sub("[-_.]+", "-", pin.name).lower()
-                assert name not in found, f"{name} is pinned twice on Python {python}"
-                found[name] = str(pin.specifier).removeprefix("==")
-    return found
+                assert name not in result, f"{name} is pinned twice on Python {python}"
+                result[name] = str(pin.specifier).removeprefix("==")
+    return result
 
 
 @pytest.mark.parametrize("python", PYTHONS)

@@ -59,16 +59,16 @@ def ran(sweep: Path, out: Path) -> tuple[int, int]:
 
 
 def changed(content: str, **columns: object) -> str:
-    told = json.loads(content)
-    told["columns"] |= columns
-    return json.dumps(told)
+    printed = json.loads(content)
+    printed["columns"] |= columns
+    return json.dumps(printed)
 
 
 def without(content: str, *names: str) -> str:
-    told = json.loads(content)
+    printed = json.loads(content)
     for name in names:
-        del told["columns"][name]
-    return json.dumps(told)
+        del printed["columns"][name]
+    return json.dumps(printed)
 
 
 NO_RESULT = {
@@ -151,9 +151,9 @@ def test_tables_hold_no_formulas(formula, run, tmp_path):
     named = tmp_path / "theirs" / "cells.csv"
     samples.save(named, samples.run(splits={"layer2": (1e9, 1000)}, backbone=formula))
     tables += compare([named], tmp_path / "two").files
-    found = [cell for table in tables if table.suffix == ".csv" for row in csv.reader(table.open()) for cell in row]
-    assert any(formula.strip() in cell for cell in found)
-    assert not [cell for cell in found if cell.startswith(("=", "+", "@", "\t", "-1+"))]
+    results = [cell for table in tables if table.suffix == ".csv" for row in csv.reader(table.open()) for cell in row]
+    assert any(formula.strip() in cell for cell in results)
+    assert not [cell for cell in results if cell.startswith(("=", "+", "@", "\t", "-1+"))]
 
 
 MARKUP = (
@@ -174,10 +174,10 @@ def test_names_are_text_in_the_report_and_figures_whatever_they_say(markup, tmp_
     assert "<script" not in outside and "<img src=x" not in page and "<svg/onload" not in page
     assert str(escape(markup)) in page
     written = draw_all(read([path]), tmp_path / "figures")
-    assert written and all(one.parent == tmp_path / "figures" for one in written)
-    assert not [one for one in written if one.suffix == ".svg" and re.search("<(script|img)", one.read_text())]
-    for one in compare([path], tmp_path / "comparison").files:
-        assert one.suffix != ".md" or not re.search("<(img|script|svg)", one.read_text())
+    assert written and all(item.parent == tmp_path / "figures" for item in written)
+    assert not [item for item in written if item.suffix == ".svg" and re.search("<(script|img)", item.read_text())]
+    for item in compare([path], tmp_path / "comparison").files:
+        assert item.suffix != ".md" or not re.search("<(img|script|svg)", item.read_text())
 
 
 def test_records_that_hold_objects_are_not_read(run, harm, tmp_path):
@@ -263,6 +263,6 @@ def test_a_sweep_of_a_few_lines_is_not_reported_at_the_length_that_it_stands_for
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     path = tmp_path / "sweep.yaml"
     path.write_text(SWEEP.replace("batch: 8", "\n".join([*lines, "batch: *a11", "seeds: *a11"])))
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as printed:
         read_sweep(path)
-    assert len(str(told.value)) < 3000
+    assert len(str(printed.value)) < 3000

@@ -191,11 +191,11 @@ def test_a_metric_without_values(tmp_path, column):
 
 
 def test_different_images_are_refused_unless_asked(tmp_path):
-    one = samples.curve([100, 200], [60, 70], fingerprint="aaaa1111bbbb", images=120)
+    item = samples.curve([100, 200], [60, 70], fingerprint="aaaa1111bbbb", images=120)
     two = samples.curve([100, 200], [61, 71], fingerprint="cccc2222dddd", images=650)
-    told = bad(tmp_path, one, two)
-    assert "dataset val stands for different images in these runs: 120 (aaaa1111) and 650 (cccc2222)" in told
-    assert "--allow-mixed puts them side by side" in told
+    printed = bad(tmp_path, item, two)
+    assert "dataset val stands for different images in these runs: 120 (aaaa1111) and 650 (cccc2222)" in printed
+    assert "--allow-mixed puts them side by side" in printed
     frame = read([tmp_path / "0", tmp_path / "1"], allow_mixed=True)
     assert sorted(frame["variant"].unique()) == ["images=aaaa1111", "images=cccc2222"]
 
@@ -213,7 +213,7 @@ def test_how_all_of_a_methods_curves_were_trained_is_reported_once(tmp_path):
 
 
 def test_what_says_how_is_all_that_learning_methods_can_set_but_what_they_send():
-    learning = [one for one in map(METHODS.get, METHODS.names()) if isinstance(one, LearningMethod)]
+    learning = [item for item in map(METHODS.get, METHODS.names()) if isinstance(item, LearningMethod)]
     settings = {field for method in learning for field in method.Settings.model_fields}
     assert len(learning) >= 2
     assert settings - TRAINING_SETTINGS == {

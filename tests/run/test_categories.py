@@ -83,8 +83,8 @@ def test_a_row_says_that_ids_were_trusted(tmp_path, capsys):
     path = sweep(tmp_path / "own.yaml", "tests.helpers.coco_samples:squares")
     assert splitbench("run", path, "--data", tmp_path, "--out", tmp_path / "out", "--device", "cpu") == 0
     (row,) = rows(tmp_path / "out")
-    said = "the detector gives no `category_names`: category ids were trusted to mean what they mean to it"
-    assert row["warnings"] == said and said in capsys.readouterr().out
+    messages = "the detector gives no `category_names`: category ids were trusted to mean what they mean to it"
+    assert row["warnings"] == messages and messages in capsys.readouterr().out
 
 
 def planned(tmp_path, backbone="tests.helpers.coco_samples:named_squares", others=""):

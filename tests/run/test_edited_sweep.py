@@ -20,11 +20,11 @@ def run(tmp_path):
 
     def edited(bits, label="synthetic"):
         path = tmp_path / "sweep.yaml"
-        said: list[str] = []
+        messages: list[str] = []
         text = SMALL.replace("[2, 4]", bits).replace("name: synthetic", f"name: synthetic, label: {label}")
         path.write_text(text)
-        result = runner.run(read(path), Sources(), Store(tmp_path / "out"), say=said.append)
-        return result.done, result.kept, " ".join(said), table(tmp_path)
+        result = runner.run(read(path), Sources(), Store(tmp_path / "out"), say=messages.append)
+        return result.done, result.kept, " ".join(messages), table(tmp_path)
 
     return edited
 
@@ -42,31 +42,31 @@ def collected(tmp_path, *options):
 
 def test_a_rate_point_taken_out_stays_stored_and_comes_back(run, tmp_path):
     assert run("[2, 4]")[:2] == (2, 0)
-    done, kept, said, rows = run("[4]")
+    done, kept, messages, rows = run("[4]")
     assert (done, kept, rows) == (0, 1, [("synthetic", "4")])
-    assert "1 stored cell of earlier sweeps is not in this one: the table is of this sweep alone" in said
-    assert f"`splitbench collect --all {tmp_path / 'out'}`" in said
+    assert "1 stored cell of earlier sweeps is not in this one: the table is of this sweep alone" in messages
+    assert f"`splitbench collect --all {tmp_path / 'out'}`" in messages
     assert "1 stored cell of earlier sweeps left out: --all takes them in" in collected(tmp_path)
     assert table(tmp_path) == [("synthetic", "4")]
     assert "left out" not in collected(tmp_path, "--all")
     assert table(tmp_path) == [("synthetic", "4"), ("synthetic", "2")]
-    done, kept, said, rows = run("[2, 4]")
+    done, kept, messages, rows = run("[2, 4]")
     assert (done, kept, rows) == (0, 2, [("synthetic", "2"), ("synthetic", "4")])
-    assert "earlier sweeps" not in said
+    assert "earlier sweeps" not in messages
 
 
 def test_a_rate_point_put_in_is_run_alone(run):
     run("[4]")
-    done, kept, said, rows = run("[4, 6]")
+    done, kept, messages, rows = run("[4, 6]")
     assert (done, kept, rows) == (1, 1, [("synthetic", "4"), ("synthetic", "6")])
-    assert "earlier sweeps" not in said
+    assert "earlier sweeps" not in messages
 
 
 def test_another_label_of_the_same_cells_is_no_other_cell(run):
     run("[4]")
-    done, kept, said, rows = run("[4]", "drawn")
+    done, kept, messages, rows = run("[4]", "drawn")
     assert (done, kept, rows) == (0, 1, [("drawn", "4")])
-    assert "earlier sweeps" not in said
+    assert "earlier sweeps" not in messages
 
 
 def test_a_migration_keeps_which_cells_are_earlier_ones(run, tmp_path):

@@ -79,7 +79,7 @@ def test_a_worker_that_dies_is_replaced(sweep, alone, tmp_path):
     out = tmp_path / "out"
 
     def workers() -> list[psutil.Process]:
-        return [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
+        return [item for item in psutil.Process().children() if "spawn_main" in " ".join(item.cmdline())]
 
     watch = killer(out, lambda: workers()[0].kill(), training)
     assert splitbench("run", sweep, "--device", "cpu", "--out", out, "--workers", 2) == 0
@@ -204,7 +204,7 @@ def test_tasks_wait_for_what_they_require_and_go_by_priority():
     ]
     ended = list(run_tasks(tasks, Here()))
     assert order == [("d", []), ("a", []), ("b", []), ("c", ["y"])]
-    assert [one.failure is not None for one in ended] == [False, False, True, False]
+    assert [item.failure is not None for item in ended] == [False, False, True, False]
     assert ended[2].failure.reason.startswith("RuntimeError: it broke")
 
 
@@ -289,5 +289,5 @@ def test_ctrl_c_waits_until_a_process_is_started(monkeypatch):
 def test_processes_are_deaf_to_ctrl_c():
     asked = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
     with local.uninterrupted():
-        told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)  # noqa: S603
-    assert told.stdout == "True\n"
+        printed = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)  # noqa: S603
+    assert printed.stdout == "True\n"

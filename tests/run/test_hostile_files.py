@@ -84,5 +84,5 @@ def test_labels_in_a_sweep_write_nowhere_else(tmp_path):
     )
     before = set(tmp_path.rglob("*"))
     assert runner.run(read(path), Sources(), Store(inside)).failed == ()
-    written = {one for one in set(tmp_path.rglob("*")) - before if one.is_file()}
-    assert written and all(one.resolve().is_relative_to(inside) for one in written)
+    written = {item for item in set(tmp_path.rglob("*")) - before if item.is_file()}
+    assert written and all(item.resolve().is_relative_to(inside) for item in written)

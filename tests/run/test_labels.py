@@ -52,8 +52,8 @@ def test_subsets_in_two_roots_must_have_the_same_folders_where_labels_are_learne
     here, there = ["cat", "dog"], ["bird", "cat", "dog"]
     with pytest.raises(UserError, match=r"some are in one only \(bird\).*; or set `distortion: distill`"):
         planned(tmp_path, here, there)
-    (one,) = planned(tmp_path, here, there, distortion="distill")
-    assert len(one.planned) == 1
+    (item,) = planned(tmp_path, here, there, distortion="distill")
+    assert len(item.planned) == 1
 
 
 def test_folders_that_agree_or_are_numbers_are_not_refused(tmp_path):

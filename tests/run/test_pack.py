@@ -45,8 +45,8 @@ def test_uncompressed_scores_equal_the_published_ones(pack, tmp_path, dataset, b
     scores = rows["5"]
     images = int(scores["images"])
     assert f"val{images}" == dataset
-    found = float(scores["baseline"]), float(scores["top5_baseline"])
-    assert found == tuple(accuracy(points, images) for points in PUBLISHED[dataset, backbone])
+    result = float(scores["baseline"]), float(scores["top5_baseline"])
+    assert result == tuple(accuracy(points, images) for points in PUBLISHED[dataset, backbone])
     # The labels sent are the backbone's own, so nothing is lost, and the likeliest five are all there.
     assert float(scores["drop"]) == 0 and scores["top5"] == scores["top5_baseline"]
     assert float(rows["1"]["bytes_mean"]) == 2

@@ -61,14 +61,14 @@ def test_a_part_that_ends_leaves_what_was_measured_of_the_others(small, tmp_path
     with pytest.raises(KeyboardInterrupt):
         ran(small, out)
     seen = starts(monkeypatch)
-    one = read(small).only((), ("raw",))
-    assert runner.run(one, Sources(), Store(out), RunOptions(keep_other_rows=True)).done == 2 and seen[0] == 2
+    item = read(small).only((), ("raw",))
+    assert runner.run(item, Sources(), Store(out), RunOptions(keep_other_rows=True)).done == 2 and seen[0] == 2
     seen.clear()
     assert ran(small, out) == (2, 2) and seen[0] == 2
     assert not (out / "unfinished").exists()
     seen.clear()
     assert (
-        runner.run(one, Sources(), Store(out), RunOptions(overwrite="all", keep_other_rows=True)).done == 2
+        runner.run(item, Sources(), Store(out), RunOptions(overwrite="all", keep_other_rows=True)).done == 2
         and seen[0] == 0
     )
 

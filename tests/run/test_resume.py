@@ -67,11 +67,11 @@ class Place:
         """Each cell's key, by split, and method with rate point."""
         path = self.weights / "sweep.yaml"
         path.write_text(text)
-        found: dict[tuple[str, str], set[str]] = {}
-        for one in passes(read(path), Sources(self.data, self.weights)):
-            for p in one.planned:
-                found.setdefault((p.cell.split, f"{p.cell.method} {p.cell.value}"), set()).add(p.key)
-        return found
+        result: dict[tuple[str, str], set[str]] = {}
+        for item in passes(read(path), Sources(self.data, self.weights)):
+            for p in item.planned:
+                result.setdefault((p.cell.split, f"{p.cell.method} {p.cell.value}"), set()).add(p.key)
+        return result
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +88,9 @@ def place(tmp_path_factory) -> Place:
 
 @pytest.fixture(scope="module")
 def before(place) -> dict[tuple[str, str], set[str]]:
-    found = place.keys()
-    assert len(found) == 2 * (len(ALL) - 1) + 1
-    return found
+    result = place.keys()
+    assert len(result) == 2 * (len(ALL) - 1) + 1
+    return result
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def copied(place, tmp_path) -> Place:
 
 def again(before, after) -> set[str]:
     """The cells, at any split, of which something would be run again."""
-    return {name for (split, name), found in after.items() if not found <= before.get((split, name), set())}
+    return {name for (split, name), result in after.items() if not result <= before.get((split, name), set())}
 
 
 REPLACED = {
@@ -225,10 +225,10 @@ def test_ctrl_c_stops_everything_and_the_same_command_goes_on(workers, tmp_path)
             time.sleep(0.1)
         started = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(signal.SIGINT)
-        _, told = run.communicate(timeout=60)
-    assert run.returncode == 130 and "the same command resumes from there" in told and "Traceback" not in told
+        _, message = run.communicate(timeout=60)
+    assert run.returncode == 130 and "the same command resumes from there" in message and "Traceback" not in message
     _, left = psutil.wait_procs(started, 5)  # what Python starts beside workers ends when its pipe closes
-    assert not [one.cmdline() for one in left]
+    assert not [item.cmdline() for item in left]
     Store(out).open()
     with Store(out).held():  # nothing holds the folder
         assert list(out.glob("trainings/*.checkpoint"))

@@ -54,16 +54,16 @@ def told(folder):
 def test_naive_runs_give_the_same(sweep, photographs, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(results, "conclude", lambda folder: None)  # figures are not what this is about
     ways = {"one-pass": ("--keep-images", tmp_path / "gone"), "naive": ("--naive",)}  # the former is gone by now
-    found = {}
+    result = {}
     for name, words in ways.items():
         out = tmp_path / name
         command = ("run", sweep, "--data", photographs, "--out", out, "--device", "cpu", *words)
         assert splitbench(*command, monkeypatch=monkeypatch) == 0
-        found[name] = told(out)
+        result[name] = told(out)
         assert ("note: --keep-images is gone" in capsys.readouterr().err) == (name == "one-pass")
     assert not (tmp_path / "gone").exists()
-    assert all(one == found["one-pass"] for one in found.values())
-    rows, _ = found["one-pass"]
+    assert all(item == result["one-pass"] for item in result.values())
+    rows, _ = result["one-pass"]
     assert len(rows) == 5 and {row["status"] for row in rows} == {"ok"}
     assert {(row["precision"], row["batch"]) for row in rows} == {("float32", "5")}
 
@@ -71,9 +71,9 @@ def test_naive_runs_give_the_same(sweep, photographs, tmp_path, monkeypatch, cap
 def test_precision_is_part_of_a_cells_key_where_it_is_not_float32(sweep, photographs):
     def keys(precision):
         sweep.write_text(SWEEP + (f"precision: {precision}\n" if precision else ""))
-        (one,) = passes(read(sweep), Sources(data=photographs))
-        assert all(p.ingredients["precision"] == (precision or "float32") for p in one.planned)
-        return {p.key for p in one.planned}
+        (item,) = passes(read(sweep), Sources(data=photographs))
+        assert all(p.ingredients["precision"] == (precision or "float32") for p in item.planned)
+        return {p.key for p in item.planned}
 
     assert keys("") == keys("float32")
     assert len(keys("float32") | keys("bfloat16") | keys("float16")) == 15
@@ -82,10 +82,10 @@ def test_precision_is_part_of_a_cells_key_where_it_is_not_float32(sweep, photogr
 def test_answers_of_half_precision_networks_have_new_keys_since_they_are_sent_in_float32(sweep, photographs):
     for precision in ("float32", "bfloat16"):
         sweep.write_text(f"{SWEEP}precision: {precision}\n")
-        (one,) = passes(read(sweep), Sources(data=photographs))
-        marked = {p.cell.split for p in one.planned if p.ingredients.get("answers") == "float32"}
+        (item,) = passes(read(sweep), Sources(data=photographs))
+        marked = {p.cell.split for p in item.planned if p.ingredients.get("answers") == "float32"}
         assert marked == ({"output"} if precision == "bfloat16" else set())
-        assert "output" in {p.cell.split for p in one.planned}
+        assert "output" in {p.cell.split for p in item.planned}
 
 
 def test_the_benchmark_measures_and_writes_json(tmp_path, monkeypatch, capsys):
@@ -95,12 +95,12 @@ def test_the_benchmark_measures_and_writes_json(tmp_path, monkeypatch, capsys):
     assert splitbench(*words, *(word for part in parts for word in ("--part", part)), monkeypatch=monkeypatch) == 0
     printed = capsys.readouterr().out
     content = json.loads(out.read_text())
-    names = [one["name"] for one in content["measured"]]
+    names = [item["name"] for item in content["measured"]]
     assert len(names) == len(set(names)) == 6 + 18 + 6 + 1 + 2
-    for one in content["measured"]:
-        assert one["smallest"] <= one["median"] <= one["largest"]
-        assert one["values"] and one["smallest"] > 0
-        assert one["name"] in printed
+    for item in content["measured"]:
+        assert item["smallest"] <= item["median"] <= item["largest"]
+        assert item["values"] and item["smallest"] > 0
+        assert item["name"] in printed
     assert content["machine"]["device"] == "cpu" and content["machine"]["threads"] >= 1
     assert splitbench("benchmark", "--part", "swep", monkeypatch=monkeypatch) == 2
     assert "sweep" in capsys.readouterr().err

@@ -47,15 +47,15 @@ def sweep(tmp_path):
 
 
 def run(sweep):
-    said: list[str] = []
+    messages: list[str] = []
     out = sweep.parent / "out"
-    result = runner.run(read_sweep(sweep), Sources(sweep.parent / "data"), Store(out), say=said.append)
+    result = runner.run(read_sweep(sweep), Sources(sweep.parent / "data"), Store(out), say=messages.append)
     assert not result.failed
-    return out, said
+    return out, messages
 
 
 def test_warnings_stand_in_rows_comparison_report_and_figures(sweep, capsys):
-    out, said = run(sweep)
+    out, messages = run(sweep)
     with (out / "cells.csv").open() as stream:
         rows = [row["warnings"] for row in csv.DictReader(stream)]
     assert len(rows) == 2
@@ -68,17 +68,17 @@ def test_warnings_stand_in_rows_comparison_report_and_figures(sweep, capsys):
         assert f"torchvision/squeezenet1_1 on imagenet, all rows: {sentence}" in comparison
         assert sentence in report
     assert report.index('class="warn"') < report.index("<h3>torchvision/squeezenet1_1 on imagenet</h3>")
-    headings = [page.figure.get_suptitle() for page in pages(findings.frame, said.append)]
+    headings = [page.figure.get_suptitle() for page in pages(findings.frame, messages.append)]
     assert headings and all("4 images, with warnings" in text for text in headings)
-    assert any(NUMBERED in line for line in said)  # before anything is measured
+    assert any(NUMBERED in line for line in messages)  # before anything is measured
     assert BY_CHANCE in capsys.readouterr().out  # as soon as it is known
 
 
 def test_a_repeated_run_says_them_again(sweep):
     run(sweep)
-    _, said = run(sweep)
+    _, messages = run(sweep)
     for sentence in (NUMBERED, SKIPPED, LEFT_OUT, BY_CHANCE):
-        assert [line for line in said if sentence in line and line.startswith("warning: ")]
+        assert [line for line in messages if sentence in line and line.startswith("warning: ")]
 
 
 def test_validate_says_what_is_known_before_anything_is_measured(sweep):

@@ -43,13 +43,13 @@ def test_shared_heads_equal_heads(name):
     with torch.no_grad():
         heads = [split(model, at, x[:1]).head for at in MODELS[name]]
         quick = shared(heads, x[:1])
-        assert all(one is not other for one, other in zip(heads, quick, strict=True))
+        assert all(item is not other for item, other in zip(heads, quick, strict=True))
         assert depth(heads[0]) == max(map(depth, heads))
         with Counting() as alone:
             expected = [head(x) for head in heads]
         with Counting() as together:
-            found = [head(x) for head in quick]
-        assert all(map(same, found, expected))
+            result = [head(x) for head in quick]
+        assert all(map(same, result, expected))
         with Counting() as deepest:
             heads[0](x)
         assert together.count == deepest.count < alone.count
@@ -103,9 +103,9 @@ def test_a_head_that_fails_on_the_example_leaves_the_others_shared():
 
     with torch.no_grad():
         heads = [split(model, at, x).head for at in ("activation", "second")]
-        found = shared([*heads, Failing(split(model, "first", x).head)], x)
-        assert [one is other for one, other in zip(found, heads, strict=False)] == [False, False]
-        assert same(found[1](x), heads[1](x))
+        result = shared([*heads, Failing(split(model, "first", x).head)], x)
+        assert [item is other for item, other in zip(result, heads, strict=False)] == [False, False]
+        assert same(result[1](x), heads[1](x))
 
 
 class Choosy(nn.Module):

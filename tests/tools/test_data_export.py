@@ -44,8 +44,8 @@ def test_coco_files_read_back_box_by_box(tmp_path, part):
         assert np.array_equal(np.array(read.image(index)), np.array(drawn.image(index)))
         assert read.boxes(index) == drawn.boxes(index)
         (entry,) = (image for image in official.dataset["images"] if image["file_name"] == f"{drawn.ids[index]}.png")
-        found = official.loadAnns(official.getAnnIds(imgIds=entry["id"]))
-        assert [(tuple(box["bbox"]), box["category_id"], box["area"]) for box in found] == [
+        result = official.loadAnns(official.getAnnIds(imgIds=entry["id"]))
+        assert [(tuple(box["bbox"]), box["category_id"], box["area"]) for box in result] == [
             (box["bbox"], box["category_id"], box["area"]) for box in drawn.boxes(index)
         ]
         assert (images / entry["file_name"]).is_file()

@@ -139,13 +139,13 @@ def _stored(path: Path, run: Path, workload: Workload) -> Path:
 
 def test_rates_of_a_run_predict_that_run(known):
     path, run, workload = known
-    found = measure_rates(run)
-    assert (found.passing, found.fixed) == pytest.approx((RATES.passing, RATES.fixed))
-    assert found.training == pytest.approx(RATES.training)
+    result = measure_rates(run)
+    assert (result.passing, result.fixed) == pytest.approx((RATES.passing, RATES.fixed))
+    assert result.training == pytest.approx(RATES.training)
     read_back = read_workload(run)
     for workers in (1, 2, 4, 32):
         assert predict_seconds(read_back, workers) == pytest.approx(predict_seconds(workload, workers))
-    again = predict_workload(read(path), found, images=100, train_images=TRAINED)
+    again = predict_workload(read(path), result, images=100, train_images=TRAINED)
     assert predict_seconds(again, 2) == pytest.approx(predict_seconds(workload, 2))
 
 
@@ -189,7 +189,7 @@ def test_the_command_prints_draws_and_compares(known, tmp_path, capsys):
     (other := path.with_name("two.yaml")).write_text(SWEEP)
     words = ("--sweep", path, *sizes, "--sweep", other, *sizes)
     assert splitbench("scale", run, *words, "--speed", 10, "--out", tmp_path / "scale") == 0
-    assert {one.name for one in tmp_path.iterdir()} == {"scale.txt", "scale.svg", "scale.png"}
+    assert {item.name for item in tmp_path.iterdir()} == {"scale.txt", "scale.svg", "scale.png"}
     assert (tmp_path / "scale.txt").read_text().startswith("12 trainings")
     assert splitbench("scale", run, "--sweep", path) == 2
     assert "--images 0 times and --train-images 0 times: give" in capsys.readouterr().err

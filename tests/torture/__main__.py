@@ -81,19 +81,21 @@ def _row(what: str, how: str, command: list[str]) -> Row:
 
 
 def _write(rows: list[Row], folder: Path) -> None:
-    totals = {name: sum(row["counts"].get(one, 0) for row in rows for one in parts) for name, parts in _TOTALS.items()}
-    found = sum(row["faults"] != "none" for row in rows)
-    content = {"versions": provenance.versions(), "totals": totals, "parts with faults": found, "rows": rows}
+    totals = {
+        name: sum(row["counts"].get(item, 0) for row in rows for item in parts) for name, parts in _TOTALS.items()
+    }
+    result = sum(row["faults"] != "none" for row in rows)
+    content = {"versions": provenance.versions(), "totals": totals, "parts with faults": result, "rows": rows}
     (folder / "torture.json").write_text(json.dumps(content, indent=1) + "\n")
     summed = ", ".join(f"{name}: {value:,}" for name, value in totals.items())
-    (folder / "torture.md").write_text(f"{_table(rows)}\n{summed}; parts in which something broke: {found}\n")
+    (folder / "torture.md").write_text(f"{_table(rows)}\n{summed}; parts in which something broke: {result}\n")
 
 
 def _table(rows: list[Row]) -> str:
     lines = [f"| {' | '.join(_HEAD)} |", f"|{'---|' * len(_HEAD)}"]
     for row in rows:
-        told = ", ".join(f"{value:,} {name}" for name, value in row["counts"].items())
-        lines.append(f"| {row['what']} | {row['how']} | {told} | {row['faults']} | {row['seconds']} |")
+        printed = ", ".join(f"{value:,} {name}" for name, value in row["counts"].items())
+        lines.append(f"| {row['what']} | {row['how']} | {printed} | {row['faults']} | {row['seconds']} |")
     return "\n".join(lines) + "\n"
 
 

@@ -75,11 +75,11 @@ def of_coders() -> Iterator[Target]:
 def _told(decode: Callable[[bytes], object], expected: object) -> Callable[[bytes], bool]:
     def accepts(data: bytes) -> bool:
         try:
-            found = decode(data)
+            result = decode(data)
         except BitstreamError:
             return False
-        if found != expected:
-            raise AssertionError(f"decoded to {found} instead of {expected}")
+        if result != expected:
+            raise AssertionError(f"decoded to {result} instead of {expected}")
         return True
 
     return accepts

@@ -122,8 +122,8 @@ def cell_fails(name: str, out: Path, undisturbed: Path) -> None:
         mended = run(out / str(images))
         if (mended.done, mended.kept, mended.failed) != (1, 2, ()):
             raise AssertionError(f"after a codec that {name}: {mended}")
-        if found := difference(out / str(images), undisturbed):
-            raise AssertionError(f"after a codec that {name}: {found[:5]}")
+        if results := difference(out / str(images), undisturbed):
+            raise AssertionError(f"after a codec that {name}: {results[:5]}")
 
 
 def full_disk(out: Path, undisturbed: Path) -> int:
@@ -154,8 +154,8 @@ def full_disk(out: Path, undisturbed: Path) -> int:
         finally:
             os.fsync = original
         run(out / str(count))
-        if found := difference(out / str(count), undisturbed):
-            raise AssertionError(f"after a full disk at write {count}: {found[:5]}")
+        if results := difference(out / str(count), undisturbed):
+            raise AssertionError(f"after a full disk at write {count}: {results[:5]}")
         count += 1
 
 
@@ -170,8 +170,8 @@ def damaged_files(out: Path, undisturbed: Path) -> int:
     for path in files:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         run(out)
-        if found := difference(out, undisturbed):
-            raise AssertionError(f"after half of {path}: {found[:5]}")
+        if results := difference(out, undisturbed):
+            raise AssertionError(f"after half of {path}: {results[:5]}")
     return len(files)
 
 

@@ -34,14 +34,14 @@ def main(name: str, options: list[str]) -> None:
     """Hand over to libFuzzer, which ends the process: with code 0 after ``-runs`` inputs, another for a fault."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    found = targets(name)[:256]
+    result = targets(name)[:256]
 
     def try_one(data: bytes) -> None:
         if data:
-            found[data[0] % len(found)].accepts(data[1:])
+            result[data[0] % len(result)].accepts(data[1:])
 
     with tempfile.TemporaryDirectory() as corpus:
-        for number, target in enumerate(found):
+        for number, target in enumerate(result):
             for place, stream in enumerate(target.streams):
                 (Path(corpus) / f"{number}-{place}").write_bytes(bytes([number]) + stream)
         kept = Path("build/fuzz")  # inputs that show a fault

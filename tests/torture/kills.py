@@ -119,14 +119,14 @@ def torture(count: int, folder: Path, seed: int = 0) -> dict[str, int]:
 
 def _compare(out: Path, undisturbed: Path, status: int, counts: dict[str, int]) -> None:
     if status != 0:
-        told = _log(out).read_text(errors="replace").replace("\r", "\n").splitlines()[-80:]
-        raise AssertionError("\n".join([*told, f"a life in {out.name} ended by itself with {status}"]))
-    found = difference(out, undisturbed)
+        printed = _log(out).read_text(errors="replace").replace("\r", "\n").splitlines()[-80:]
+        raise AssertionError("\n".join([*printed, f"a life in {out.name} ended by itself with {status}"]))
+    results = difference(out, undisturbed)
     left = [
         str(path) for path in out.rglob("*") if path.suffix in (".checkpoint", ".part") or path.name == "unfinished"
     ]
-    if found or left:
-        raise AssertionError(f"{out} differs from the undisturbed run: {found[:5]}; left behind: {left[:5]}")
+    if results or left:
+        raise AssertionError(f"{out} differs from the undisturbed run: {results[:5]}; left behind: {left[:5]}")
     counts["sweeps"] += 1
 
 

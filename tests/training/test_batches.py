@@ -26,8 +26,8 @@ class Items(Dataset[Any]):
 
 
 def tensors(count):
-    found = torch.arange(count)
-    return TensorDataset(torch.stack([found, 2 * found], 1), found)
+    result = torch.arange(count)
+    return TensorDataset(torch.stack([result, 2 * result], 1), result)
 
 
 def nested(kind, count):
@@ -74,11 +74,11 @@ def test_data_in_memory_is_read_in_whole_batches():
 
 @pytest.mark.parametrize("count", [12, 13, 15])
 def test_processes_share_each_batch_of_one_process(count):
-    one = Batches(Items(count), 6, CPU, order=torch.Generator().manual_seed(5))
+    item = Batches(Items(count), 6, CPU, order=torch.Generator().manual_seed(5))
     three = [
         Batches(Items(count), 2, CPU, order=torch.Generator().manual_seed(5), rank=i, world_size=3) for i in range(3)
     ]
-    for whole, *shares in zip(one, *three, strict=True):
+    for whole, *shares in zip(item, *three, strict=True):
         counted = [int(n) for share in shares for n in share.content[1][: share.images]]
         assert sorted(counted) == sorted(whole.content[1].tolist())
         assert all(len(share.content[1]) >= 1 for share in shares)
@@ -97,7 +97,7 @@ def test_a_batch_is_transformed_before_it_is_moved_and_its_last_fields_may_stay(
 
 
 class Pair(NamedTuple):
-    one: torch.Tensor
+    item: torch.Tensor
     other: int
 
 

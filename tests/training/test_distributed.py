@@ -32,8 +32,8 @@ def two(tmp_path_factory):
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    found = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    return *found, folder, done.stderr
+    result = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    return *result, folder, done.stderr
 
 
 def equal(one, other):
@@ -53,8 +53,8 @@ def test_two_processes_equal_one_at_twice_the_batch(two):
     for row, expected in zip(timeless(first["report"]), timeless(report.history), strict=True):
         assert row.keys() == expected.keys()
         for name, value in row.items():
-            told = expected[name]
-            assert value == (accuracy(told, 256) if "accuracy" in name else pytest.approx(told, rel=LOSSES)), name
+            printed = expected[name]
+            assert value == (accuracy(printed, 256) if "accuracy" in name else pytest.approx(printed, rel=LOSSES)), name
     assert timeless(first["report"]) == timeless(second["report"])
     # The images do matter: with half the batch in one process, the weights are others.
     other, _ = training_together.exact(32)

@@ -16,11 +16,11 @@ def rates(steps=100, **changes):
 
 
 def test_the_learning_rate_rises_as_a_line_and_falls_as_half_a_cosine():
-    found = rates()
-    assert found[:11] == pytest.approx([0.2 * number for number in range(11)])
-    assert found[55] == pytest.approx(1.0)
-    assert found[40] == pytest.approx(1 + math.cos(math.pi / 3))
-    assert sorted(found[10:], reverse=True) == found[10:]
+    result = rates()
+    assert result[:11] == pytest.approx([0.2 * number for number in range(11)])
+    assert result[55] == pytest.approx(1.0)
+    assert result[40] == pytest.approx(1 + math.cos(math.pi / 3))
+    assert sorted(result[10:], reverse=True) == result[10:]
 
 
 def test_without_warm_up_the_first_rate_is_the_highest():

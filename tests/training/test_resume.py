@@ -185,8 +185,8 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_training_goes_on_from_it(tmp_
             fit(model, step=fills_the_disk_in_epoch_2, options={"checkpoint": path})
     assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
     assert len(caught.value.report.history) == 2
-    found = training.validate(model, training.classify(), blobs(seed=1), batch_size=32)
-    assert found["accuracy"] == max(row["accuracy"] for row in caught.value.report.history)
+    result = training.validate(model, training.classify(), blobs(seed=1), batch_size=32)
+    assert result["accuracy"] == max(row["accuracy"] for row in caught.value.report.history)
     again, _ = fit(options={"checkpoint": path})
     assert same(again, whole)
 

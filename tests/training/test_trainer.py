@@ -44,12 +44,12 @@ def test_training_means_are_over_images_not_batches():
 
 def test_the_same_seed_gives_the_same_weights_whatever_came_before_and_whoever_watches():
     changes = {"ema": 0.9, "options": {"augment": jitter}}
-    one, _ = fit(seed=3, **changes)
+    entry, _ = fit(seed=3, **changes)
     torch.rand(5)
     watched, _ = fit(seed=3, ema=0.9, options={"augment": jitter, "show_progress": True})
     other, _ = fit(seed=4, **changes)
-    assert same(one, watched)
-    assert not same(one, other)
+    assert same(entry, watched)
+    assert not same(entry, other)
 
 
 def test_training_leaves_the_callers_random_numbers_alone():
@@ -156,8 +156,8 @@ def test_what_is_validated_and_kept_is_the_average():
     average, report = fit(ema=0.99)
     assert same(plain, forgetful)
     assert not same(plain, average)
-    found = training.validate(average, training.classify(), blobs(seed=1), batch_size=32)
-    assert found["loss"] == report.history[report.best_epoch]["loss"]
+    result = training.validate(average, training.classify(), blobs(seed=1), batch_size=32)
+    assert result["loss"] == report.history[report.best_epoch]["loss"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -173,10 +173,10 @@ def test_training_on_a_gpu_in_every_precision_learns_and_resumes(precision, tmp_
 
 def test_the_bar_shows_measures_and_time_left(capfd):
     fit(options={"show_progress": True})
-    shown = capfd.readouterr().err
-    assert "epoch 4/4" in shown
-    assert "loss=" in shown and "accuracy=" in shown
-    assert "<00:0" in shown
+    displayed = capfd.readouterr().err
+    assert "epoch 4/4" in displayed
+    assert "loss=" in displayed and "accuracy=" in displayed
+    assert "<00:0" in displayed
 
 
 def test_what_a_batch_is_made_of_is_the_callers():
@@ -194,5 +194,5 @@ def test_what_a_batch_is_made_of_is_the_callers():
     plain, expected = fit()
     assert same(model, plain)
     assert report.history[-1]["loss"] == expected.history[-1]["loss"]
-    found = training.validate(model, step, blobs(10), collate=collate)
-    assert found == training.validate(model, training.classify(), blobs(10))
+    result = training.validate(model, step, blobs(10), collate=collate)
+    assert result == training.validate(model, training.classify(), blobs(10))

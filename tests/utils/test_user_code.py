@@ -76,8 +76,8 @@ def forget():
 
 
 def planned(folder):
-    (one,) = plan.passes(read(folder / "own.yaml"), Sources())
-    return one.planned
+    (item,) = plan.passes(read(folder / "own.yaml"), Sources())
+    return item.planned
 
 
 def test_both_are_run_under_their_names(folder):
@@ -91,17 +91,17 @@ def test_both_are_run_under_their_names(folder):
 
 
 def test_another_process_finds_them_too(folder):
-    (one,) = plan.passes(read(folder / "own.yaml"), Sources())
+    (item,) = plan.passes(read(folder / "own.yaml"), Sources())
     forget()  # as in a process that has not read the sweep
-    again = plan.reopen(spec_of(one, folder))
+    again = plan.reopen(spec_of(item, folder))
     assert len(again.dataset) == 6
     assert METHODS.get("mine.codecs:METHOD").summary == "as it is"
 
 
 def test_a_change_of_a_methods_own_source_is_another_key(folder):
-    before = {one.cell.method: one for one in planned(folder)}
+    before = {item.cell.method: item for item in planned(folder)}
     (folder / "mine" / "codecs.py").write_text(METHOD + "# another\n")
-    after = {one.cell.method: one for one in planned(folder)}
+    after = {item.cell.method: item for item in planned(folder)}
     assert before["mine.codecs:METHOD"].key != after["mine.codecs:METHOD"].key
     assert before["raw"].key == after["raw"].key
     assert "method_code" not in after["raw"].ingredients
@@ -137,8 +137,8 @@ def test_what_ships_is_there_and_what_lies_beside_it_has_its_source_in_the_key(t
 def test_faults_are_reported_in_a_sentence(folder, capsys, change, sentence):
     (folder / "own.yaml").write_text(SWEEP.replace(*change))
     assert splitbench("validate", "own.yaml") == 2
-    told = capsys.readouterr().err
-    assert sentence in told and len(told.splitlines()) == 1
+    printed = capsys.readouterr().err
+    assert sentence in printed and len(printed.splitlines()) == 1
 
 
 def test_a_package_elsewhere_is_trusted_by_name(folder, monkeypatch):

@@ -29,6 +29,7 @@ def check(folder: Path, subsets: Sequence[Subset], full: bool, *, official: Offi
     """Check the official files where there are some, otherwise every .npz and .zip. Raises OSError."""
     wanted = [subset for subset in _WORDS if subset in subsets]
     batches = {subset: _batches(folder, subset) for subset in wanted}
+    chosen: list[tuple[Subset, list[Path], Path | None]]
     if any(batches.values()):
         chosen = [(subset, files, None) for subset, files in batches.items() if files]
     else:

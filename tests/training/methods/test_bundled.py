@@ -15,7 +15,7 @@ TRAINED = ("classification", "detection")
 
 
 def trainings(name):
-    return [p.training for one in passes(read(SWEEPS.get(name)), Sources()) for p in one.planned if p.training]
+    return [p.training for item in passes(read(SWEEPS.get(name)), Sources()) for p in item.planned if p.training]
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -23,15 +23,15 @@ def test_every_rate_point_of_the_synthetic_sweeps_is_bundled(name, tmp_path):
     store = Trainings(tmp_path)
     needed = trainings(name)
     assert len(needed) >= 2 * 2 * 4  # two methods at two splits and four rate points
-    missing = [str(one.cell) for one in needed if not store.has(one.key)]
-    assert not missing, "train them anew: see CONTRIBUTING.md, Weights that ship"
-    for one in needed:
-        report = store.report(one.key)
-        assert report["ingredients"] == one.ingredients
+    missing = [str(item.cell) for item in needed if not store.has(item.key)]
+    assert not missing, "train them anew: see CONTRIBUTING.md, Bundled weights"
+    for item in needed:
+        report = store.report(item.key)
+        assert report["ingredients"] == item.ingredients
         assert report["train_images"] > 0 and report["train_macs"] > 0 and report["train_seconds"] > 0
 
 
 def test_nothing_else_is_bundled():
-    needed = {one.key for name in TRAINED for one in trainings(name)}
+    needed = {item.key for name in TRAINED for item in trainings(name)}
     assert bundled.keys() == needed == {path.stem for path in bundled.FOLDER.glob("*.json")}
     assert sum(path.stat().st_size for path in WEIGHTS.rglob("*.safetensors*")) < MOST

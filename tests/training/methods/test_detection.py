@@ -38,11 +38,11 @@ methods: [{", ".join(f"{{{method}, lmbda: [1], epochs: 1, batch_size: 3}}" for m
 
 def curves(tmp_path):
     """The learning curves' first epochs by method and distortion."""
-    found = {}
+    result = {}
     for file in (tmp_path / "out" / "learning").rglob("*.csv"):
         with file.open(newline="") as stream:
-            found[file.parts[-3], "distill" in file.parts[-2]] = next(csv.DictReader(stream))
-    return found
+            result[file.parts[-3], "distill" in file.parts[-2]] = next(csv.DictReader(stream))
+    return result
 
 
 @pytest.mark.parametrize(
@@ -63,11 +63,11 @@ def test_what_is_learned_by_the_detectors_loss_and_what_without_labels(tmp_path,
         assert "cannot train a two-stage detector's second stage: set `distortion: task`" in table[3]["reason"]
     else:
         assert (code, last) == (0, ("ok", "5"))
-    told = curves(tmp_path)
-    names = {key: {column.removeprefix("train_") for column in row} & LOSSES[backbone] for key, row in told.items()}
+    printed = curves(tmp_path)
+    names = {key: {column.removeprefix("train_") for column in row} & LOSSES[backbone] for key, row in printed.items()}
     assert names[("bottleneck", False)] == names[("retrained", False)] == LOSSES[backbone]
     assert names[("bottleneck", True)] == set()
-    for row in told.values():
+    for row in printed.values():
         # However large: in a random SSDlite, features all but vanish, and errors are told relative to them.
         assert 0 < float(row["train_loss"]) < math.inf and float(row["train_bits_per_pixel"]) > 0
     sizes = [file.stat().st_size for file in (tmp_path / "out" / "trainings").glob("*.safetensors")]

@@ -39,8 +39,8 @@ def sweep(tmp_path: Path) -> Path:
 
 
 def planned(path: Path, **changes):
-    (one,) = passes(read(path), replace(Sources(), **changes))
-    return one
+    (item,) = passes(read(path), replace(Sources(), **changes))
+    return item
 
 
 def trainer(pass_, folder: Path, memory: int = 2**28) -> MethodTrainer:
@@ -95,15 +95,15 @@ def test_validate_says_how_many_rate_points_are_trained(sweep, capsys):
 
 
 def test_frozen_stays_frozen_and_retrained_does_not(sweep, tmp_path):
-    one = planned(sweep)
-    here = trainer(one, tmp_path / "trainings")
+    item = planned(sweep)
+    here = trainer(item, tmp_path / "trainings")
     before = {name: x.clone() for name, x in here.inputs.backbone.model.state_dict().items()}
-    here.run([p.training for p in one.planned if p.training])
+    here.run([p.training for p in item.planned if p.training])
     assert not here.failed
     assert all(torch.equal(x, before[name]) for name, x in here.inputs.backbone.model.state_dict().items())
 
-    place = one.places["layer3"]
-    for training in (p.training for p in one.planned if p.training):
+    place = item.places["layer3"]
+    for training in (p.training for p in item.planned if p.training):
         learned = here.learned(training, place)
         frozen = learned.head is place.head
         assert frozen == (training.cell.method == "bottleneck")
@@ -120,13 +120,15 @@ def test_from_scratch_nothing_is_left_of_the_pretrained_weights(sweep, tmp_path)
     sweep.write_text(
         SWEEP.replace("lmbda: [1], epochs: 1", "lmbda: [1], epochs: 1, weights: scratch, learning_rate: 1.0e-9")
     )
-    one = planned(sweep)
-    here = trainer(one, tmp_path / "trainings")
-    training = next(p.training for p in one.planned if p.cell.method == "retrained")
+    item = planned(sweep)
+    here = trainer(item, tmp_path / "trainings")
+    training = next(p.training for p in item.planned if p.cell.method == "retrained")
     here.run([training])
-    place = one.places["layer3"]
+    place = item.places["layer3"]
     learned = here.learned(training, place)
-    fresh = one.untrained(0).split("layer3", here.inputs.backbone.together([torch.zeros(3, 96, 96, dtype=torch.uint8)]))
+    fresh = item.untrained(0).split(
+        "layer3", here.inputs.backbone.together([torch.zeros(3, 96, 96, dtype=torch.uint8)])
+    )
     for mine, pretrained, untrained in ((learned.head, place.head, fresh.head), (learned.tail, place.tail, fresh.tail)):
         for name, x in mine.named_parameters():
             assert torch.allclose(x, dict(untrained.named_parameters())[name], atol=1e-6), name
@@ -139,18 +141,18 @@ def test_a_last_batch_of_one_image_is_left_out(sweep, tmp_path):
     # 18 training images, of which one is held out: a batch of 16 and one of 1, at a cut of 1 x 1.
     text = SWEEP.replace("splits: [layer3]", "splits: [avgpool]").replace("limit: 48", "limit: 18")
     sweep.write_text(text)
-    one = planned(sweep)
-    here = trainer(one, tmp_path / "trainings")
-    here.run([p.training for p in one.planned if p.training])
+    item = planned(sweep)
+    here = trainer(item, tmp_path / "trainings")
+    here.run([p.training for p in item.planned if p.training])
     assert not here.failed
 
 
 def test_training_lowers_the_loss(sweep, tmp_path):
     text = SWEEP.replace("lmbda: [0.1, 10], epochs: 2", "lmbda: [0.1], epochs: 15")
     sweep.write_text(text.replace("limit: 48", "limit: 96"))
-    one = planned(sweep)
-    here = trainer(one, tmp_path / "trainings")
-    bottleneck = next(p for p in one.planned if p.cell.method == "bottleneck")
+    item = planned(sweep)
+    here = trainer(item, tmp_path / "trainings")
+    bottleneck = next(p for p in item.planned if p.cell.method == "bottleneck")
     here.run([bottleneck.training])
     history = here.trainings.report(bottleneck.training.key)["history"]
     assert history[-1]["train_loss"] < 0.8 * history[0]["train_loss"]
@@ -160,12 +162,12 @@ def test_training_lowers_the_loss(sweep, tmp_path):
 @pytest.mark.parametrize("kept", [True, False])
 def test_every_way_to_train(sweep, tmp_path, distortion, kept):
     sweep.write_text(SWEEP.replace("epochs: 2,", f"epochs: 1, distortion: {distortion},"))
-    one = planned(sweep)
-    here = trainer(one, tmp_path / "trainings", memory=2**28 if kept else 0)
-    here.run([p.training for p in one.planned if p.training])
+    item = planned(sweep)
+    here = trainer(item, tmp_path / "trainings", memory=2**28 if kept else 0)
+    here.run([p.training for p in item.planned if p.training])
     assert not here.failed
     # The head of frozen backbones runs for every example once where outputs are kept, and in every step otherwise.
-    key = next(p.training.key for p in one.planned if p.training)
+    key = next(p.training.key for p in item.planned if p.training)
     assert here.trainings.report(key)["train_images"] == 2 * 44
 
 
@@ -176,11 +178,11 @@ def test_a_new_unit_is_warmed_up(sweep, tmp_path, kept):
             "lmbda: [1], epochs: 1, batch_size: 16, restore_epochs: 0", "lmbda: [1], epochs: 1, batch_size: 4"
         )
     )
-    one = planned(sweep)
-    here = trainer(one, tmp_path / "trainings", memory=2**28 if kept else 0)
-    here.run([p.training for p in one.planned if p.training])
+    item = planned(sweep)
+    here = trainer(item, tmp_path / "trainings", memory=2**28 if kept else 0)
+    here.run([p.training for p in item.planned if p.training])
     assert not here.failed
-    new, neighbour, whole = (here.trainings.report(p.training.key) for p in one.planned if p.training)
+    new, neighbour, whole = (here.trainings.report(p.training.key) for p in item.planned if p.training)
     assert len(new["warm_up"]) == 1
     assert "warm_up" not in neighbour
     assert len(whole["warm_up"]) == 3
@@ -192,12 +194,12 @@ def test_a_new_unit_is_warmed_up(sweep, tmp_path, kept):
 
 
 def test_kept_outputs_train_the_same_unit(sweep, tmp_path):
-    one = planned(sweep)
+    item = planned(sweep)
     weights = []
     for memory in (2**28, 0):
-        here = trainer(one, tmp_path / f"trainings{memory}", memory)
-        here.run([one.planned[1].training])
-        weights.append(here.trainings.weights(one.planned[1].training.key))
+        here = trainer(item, tmp_path / f"trainings{memory}", memory)
+        here.run([item.planned[1].training])
+        weights.append(here.trainings.weights(item.planned[1].training.key))
     for name, x in weights[0].items():
         assert close(x, weights[1][name], WEIGHTS), name
 
