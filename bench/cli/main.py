@@ -146,7 +146,7 @@ def run(
         time_limit = patience
         renamed.current("option", "--patience")
     here = "auto" if executor == "ray" and device != "cpu" else device  # the GPUs are the cluster's
-    path, checked, sources = _opened(
+    path, checked, sources = _open_sweep(
         sweep, data=data, weights=weights, device=here, only=only, method=method, overrides=set_
     )
     from splitbench.bench.results.store import Store
@@ -206,7 +206,7 @@ def train(
 
     torchrun --nproc-per-node 8 -m splitbench.bench train SWEEP ...
     """
-    path, checked, sources = _opened(
+    path, checked, sources = _open_sweep(
         sweep, data=data, weights=weights, device=device, only=only, method=method, overrides=set_
     )
     from splitbench.bench.results.store import Store
@@ -240,7 +240,7 @@ def fine_tune(
     seed: Annotated[int, typer.Option(help="Of the order and the mirroring.")] = 0,
 ) -> None:
     """Train a sweep's backbone itself on its training images; name the file as the backbone's weights afterwards."""
-    _, checked, sources = _opened(sweep, data=data, weights=weights, device=device, only=only)
+    _, checked, sources = _open_sweep(sweep, data=data, weights=weights, device=device, only=only)
     from splitbench.bench.run.fine_tune import fine_tune as train
     from splitbench.bench.training import Recipe
 
@@ -260,7 +260,7 @@ def validate(
     set_: SetOption = None,
 ) -> None:
     """Check a sweep without running it: data, weights, split points, methods; list its cells and estimate the work."""
-    _, checked, sources = _opened(
+    _, checked, sources = _open_sweep(
         sweep, data=data, weights=weights, device=device, only=only, method=method, overrides=set_
     )
     from splitbench.bench.run.estimate import format_estimate
@@ -269,7 +269,7 @@ def validate(
         print(line)
 
 
-def _opened(
+def _open_sweep(
     sweep: str,
     *,
     data: Path | None,

@@ -56,10 +56,10 @@ def check(deployment: Deployment, *, only: type = object) -> None:
     Raises:
         MethodError: Something is not; the message names where it is held, and its bytes.
     """
-    found = uncounted(deployment, only=only)
-    if found:
-        listed = ", ".join(f"{one.path} ({one.size:,} bytes)" for one in found[:_LISTED])
-        more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    uncounted_objects = uncounted(deployment, only=only)
+    if uncounted_objects:
+        listed = ", ".join(f"{obj.path} ({obj.size:,} bytes)" for obj in uncounted_objects[:_LISTED])
+        more = f" and {len(uncounted_objects) - _LISTED} more" if len(uncounted_objects) > _LISTED else ""
         raise MethodError(
             f"the codec holds data that no table counts: {listed}{more}. Name them in the deployment's `device_tables` "
             "and `server_tables`; what only follows from these, make when it is first coded"
@@ -70,12 +70,12 @@ def uncounted(deployment: Deployment, *, only: type = object) -> list[Held]:
     """Return what the codec holds that is in no table and no weights of its deployment, the largest first."""
     counted = _Counted(_of_the_ledger(deployment))
     outside = deployment.head, deployment.tail
-    found = [
+    uncounted_objects = [
         Held(path, size)
         for path, data, size in _reached(deployment.codec, outside)
         if isinstance(data, only) and not counted.has(data)
     ]
-    return sorted(found, key=lambda held: -held.size)
+    return sorted(uncounted_objects, key=lambda held: -held.size)
 
 
 def _of_the_ledger(deployment: Deployment) -> Iterator[Tensor]:
@@ -138,22 +138,22 @@ def _values(data: Any) -> Tensor | None:
 
 def _reached(codec: object, outside: Iterable[object]) -> Iterator[tuple[str, Any, int]]:
     """Yield every piece of data that is no constant: the way to it, itself, and its bytes."""
-    seen = {id(one): one for one in outside}  # what is seen is kept, so that no other object gets its id
+    seen = {id(obj): obj for obj in outside}  # what is seen is kept, so that no other object gets its id
     waiting: list[tuple[str, Any]] = [("codec", codec)]
     while waiting:
-        path, one = waiting.pop()
-        if id(one) in seen:
+        path, obj = waiting.pop()
+        if id(obj) in seen:
             continue
-        seen[id(one)] = one
-        if isinstance(one, _DATA):
-            size = _size(one)
+        seen[id(obj)] = obj
+        if isinstance(obj, _DATA):
+            size = _size(obj)
             if size >= CONSTANT_BYTES:
-                yield path, one, size
+                yield path, obj, size
             continue
-        listed = _numbers_and_words(one)
+        listed = _numbers_and_words(obj)
         if len(listed) > CONSTANT_NUMBERS:
             yield path, listed, sum(len(word) if isinstance(word, str) else _NUMBER_BYTES for word in listed)
-        waiting += reversed([*_parts(path, one)])
+        waiting += reversed([*_parts(path, obj)])
 
 
 def _size(data: Any) -> int:
@@ -162,31 +162,31 @@ def _size(data: Any) -> int:
     return memoryview(data).nbytes if isinstance(data, array) else getattr(data, "nbytes", None) or len(data)
 
 
-def _numbers_and_words(one: Any) -> list[float | str]:
-    values = one if isinstance(one, _ITEMS) else one.values() if isinstance(one, _NAMED_ITEMS) else ()
+def _numbers_and_words(obj: Any) -> list[float | str]:
+    values = obj if isinstance(obj, _ITEMS) else obj.values() if isinstance(obj, _NAMED_ITEMS) else ()
     return [value for value in values if isinstance(value, int | float | str)]
 
 
-def _parts(path: str, one: Any) -> Iterator[tuple[str, Any]]:
+def _parts(path: str, obj: Any) -> Iterator[tuple[str, Any]]:
     """Yield what an object leads to, and the way there."""
-    if isinstance(one, _NAMED_ITEMS):
-        yield from ((f"{path}[{key!r}]", value) for key, value in one.items())
-    elif isinstance(one, _ITEMS):
-        yield from ((f"{path}[{index}]", value) for index, value in enumerate(one))
-    elif isinstance(one, functools.partial):
-        yield from ((f"{path}.{name}", getattr(one, name)) for name in ("func", "args", "keywords"))
-    elif isinstance(one, types.MethodType):
-        yield from ((path, part) for part in (one.__self__, one.__func__))
-    elif isinstance(one, types.FunctionType):
-        yield from _of_function(path, one)
-    elif isinstance(one, staticmethod | classmethod):
-        yield path, one.__func__
-    elif isinstance(one, property):
-        yield from ((path, part) for part in (one.fget, one.fset))
-    elif isinstance(one, torch.jit.ScriptModule):
-        yield from ((f"{path}.{name}", tensor) for name, tensor in (*one.named_parameters(), *one.named_buffers()))
-    elif not isinstance(one, type | types.ModuleType | Context) and _top(type(one)) not in _SERVICES:
-        yield from _of_object(path, one)
+    if isinstance(obj, _NAMED_ITEMS):
+        yield from ((f"{path}[{key!r}]", value) for key, value in obj.items())
+    elif isinstance(obj, _ITEMS):
+        yield from ((f"{path}[{index}]", value) for index, value in enumerate(obj))
+    elif isinstance(obj, functools.partial):
+        yield from ((f"{path}.{name}", getattr(obj, name)) for name in ("func", "args", "keywords"))
+    elif isinstance(obj, types.MethodType):
+        yield from ((path, part) for part in (obj.__self__, obj.__func__))
+    elif isinstance(obj, types.FunctionType):
+        yield from _of_function(path, obj)
+    elif isinstance(obj, staticmethod | classmethod):
+        yield path, obj.__func__
+    elif isinstance(obj, property):
+        yield from ((path, part) for part in (obj.fget, obj.fset))
+    elif isinstance(obj, torch.jit.ScriptModule):
+        yield from ((f"{path}.{name}", tensor) for name, tensor in (*obj.named_parameters(), *obj.named_buffers()))
+    elif not isinstance(obj, type | types.ModuleType | Context) and _top(type(obj)) not in _SERVICES:
+        yield from _of_object(path, obj)
 
 
 def _of_function(path: str, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
@@ -201,22 +201,22 @@ def _of_function(path: str, function: types.FunctionType) -> Iterator[tuple[str,
             yield f"{function.__module__}.{name}", function.__globals__[name]
 
 
-def _of_object(path: str, one: Any) -> Iterator[tuple[str, Any]]:
-    for name, value in _attributes(one).items():
-        if isinstance(one, nn.Module) and name in ("_parameters", "_buffers", "_modules"):
+def _of_object(path: str, obj: Any) -> Iterator[tuple[str, Any]]:
+    for name, value in _attributes(obj).items():
+        if isinstance(obj, nn.Module) and name in ("_parameters", "_buffers", "_modules"):
             yield from ((f"{path}.{key}", part) for key, part in value.items())
         else:
             yield f"{path}.{name}", value
-    for kind in type(one).__mro__:
+    for kind in type(obj).__mro__:
         if _top(kind) not in _LIBRARIES:
             yield from ((f"{path}.{name}", value) for name, value in vars(kind).items() if not _is_internal(name))
 
 
-def _attributes(one: Any) -> Mapping[str, Any]:
+def _attributes(obj: Any) -> Mapping[str, Any]:
     """Return those of its ``__dict__`` and its slots; properties are not called."""
-    slots = [name for kind in type(one).__mro__ for name in _slots(kind)]
-    there = {name: getattr(one, name) for name in slots if hasattr(one, name)}
-    return there | dict(getattr(one, "__dict__", {}))
+    slots = [name for kind in type(obj).__mro__ for name in _slots(kind)]
+    slot_values = {name: getattr(obj, name) for name in slots if hasattr(obj, name)}
+    return slot_values | dict(getattr(obj, "__dict__", {}))
 
 
 def _slots(kind: type) -> Iterable[str]:

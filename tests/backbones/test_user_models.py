@@ -291,10 +291,10 @@ methods:
 
 @pytest.mark.parametrize("place", ["backbone", "dataset"])
 def test_auto_splits_know_the_preprocessing_of_the_sweep(folder, place):
-    fields = "preprocessing: {resize: null, crop: 16, mean: [0, 0, 0], std: [1, 1, 1]}"
+    given = "preprocessing: {resize: null, crop: 16, mean: [0, 0, 0], std: [1, 1, 1]}"
     (folder / "auto.yaml").write_text(f"""
-datasets: [{{name: imagenet, root: val, {fields if place == "dataset" else "seed: 1"}}}]
-backbones: [{{name: "own.models:Tiny", {fields if place == "backbone" else "label: tiny"}, weights: none, splits: auto}}]
+datasets: [{{name: imagenet, root: val, {given if place == "dataset" else "seed: 1"}}}]
+backbones: [{{name: "own.models:Tiny", {given if place == "backbone" else "label: tiny"}, weights: none, splits: auto}}]
 methods: [{{name: raw}}]
 """)
     (spec,) = auto_splits.resolved(reading.read(folder / "auto.yaml")).backbones

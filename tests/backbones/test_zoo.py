@@ -1,4 +1,4 @@
-"""The networks that come along: registered, built by name, and pinned to their versions."""
+"""The bundled networks: registered, built by name, and pinned to their versions."""
 
 import math
 from dataclasses import replace

@@ -242,7 +242,7 @@ def test_what_crosses_is_checked_where_the_answer_does_not_show_it():
 
 
 class Squares(nn.Module):
-    """A detector of one's own, with a norm in its network's first part and one in its second."""
+    """A user's detector, with a norm in its network's first part and one in its second."""
 
     categories = (1,)
     most = 5

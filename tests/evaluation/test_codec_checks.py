@@ -1,4 +1,4 @@
-"""Faults of codecs of one's own that no shape tells: found in every run, and no other cell suffers from them."""
+"""Faults of users' codecs that no shape reveals: detected in every run, and no other cell suffers from them."""
 
 import hashlib
 

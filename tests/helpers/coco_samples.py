@@ -47,7 +47,7 @@ def write_coco(root: Path, part: str = "val2017", first: int = 0, **changes: Any
 
 
 class Squares(nn.Module):
-    """A detector of one's own, with weights that never change: a grid of cells, each a box of two categories."""
+    """A user's detector, with weights that never change: a grid of cells, each a box of two categories."""
 
     categories: ClassVar[tuple[int, ...]] = (1, 3, 90)
     most: ClassVar[int] = 40

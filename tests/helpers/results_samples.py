@@ -1,4 +1,4 @@
-"""Compares the results of two runs in all that does not tell when, where and how fast."""
+"""Compares the results of two runs in all but when, where and how fast they ran."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The sweeps that come along work from any folder, and so does what is copied out of them."""
+"""The bundled sweeps work from any folder, and so does what is copied out of them."""
 
 import subprocess
 import sys

@@ -296,7 +296,7 @@ def test_other_files_in_the_place_are_left_alone(archives, server, tmp_path):
     mine = tmp_path / "coco" / "val2017" / "mine.jpg"
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"mine")
-    with pytest.raises(UserError, match="has 1 files and not 6: move it away"):
+    with pytest.raises(UserError, match="has 1 files instead of 6: move it away"):
         get(archives, tmp_path / "coco", server)
     assert mine.read_bytes() == b"mine" and not server.asked
 
