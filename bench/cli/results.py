@@ -130,22 +130,22 @@ def scale(
     out: Annotated[Path | None, typer.Option(help="Draw it into this file, and write the text beside it.")] = None,
 ) -> None:
     """Predict how long a sweep would take with more workers, and where adding them stops helping."""
-    from splitbench.bench.tools.scaling import output
+    from splitbench.bench.tools.scaling import scaling_table
     from splitbench.bench.tools.scaling.whole_sweep import predict_sweeps
     from splitbench.bench.tools.scaling.workload import read_workload
 
-    counts = sorted(workers or output.WORKERS)
+    counts = sorted(workers or scaling_table.WORKERS)
     if sweep:
         of_images = {"images": images or [], "train_images": train_images or []}
         workloads, runs = predict_sweeps(run, sweep, **of_images, speed=speed), []
     else:
         workloads, runs = {str(run): read_workload(run)}, [run, *(measured or [])]
-    lines = list(output.format_scaling(list(workloads.values()), counts))
-    lines += [line for workload in workloads.values() for line in output.format_check(workload, runs)]
+    lines = list(scaling_table.format_scaling(list(workloads.values()), counts))
+    lines += [line for workload in workloads.values() for line in scaling_table.format_check(workload, runs)]
     print("\n".join(lines))
     if out is not None:
-        seconds = [pair for folder in runs for pair in output.measured_runs(folder)]
-        _list(output.write_scaling(workloads, lines, out, workers=counts, speed=speed, measured=seconds))
+        seconds = [pair for folder in runs for pair in scaling_table.measured_runs(folder)]
+        _list(scaling_table.write_scaling(workloads, lines, out, workers=counts, speed=speed, measured=seconds))
 
 
 @app.command()
