@@ -107,4 +107,4 @@ def test_tensors_are_moved_however_nested():
     images, targets = to_device(batch, torch.device("meta"))
     assert images[0].is_meta and images[1][0].is_meta and targets["boxes"][0].is_meta
     assert images[1][1] == "name"
-    assert isinstance(targets["pair"], Pair) and targets["pair"].one.is_meta and targets["pair"].other == 3
+    assert isinstance(targets["pair"], Pair) and targets["pair"].item.is_meta and targets["pair"].other == 3
