@@ -27,9 +27,9 @@ from splitbench.bench.evaluation.shards import Shard, ShardError, joined
 from splitbench.bench.sweep.cells import Cell
 
 __all__ = [
+    "CellResult",
     "Description",
     "EvaluationInputs",
-    "CellResult",
     "Prepared",
     "Shard",
     "ShardError",
