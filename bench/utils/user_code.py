@@ -84,7 +84,7 @@ def source_digest(name: str, module: ModuleType, found: Any) -> str:
 
 
 def _imports(source: bytes, package: str) -> Iterator[tuple[Path, str]]:
-    """Yield the files of the user's modules that a source imports anywhere, each with the package that it is part of."""
+    """Yield the files of the user's modules that a source imports anywhere, each with its package."""
     names: list[str] = []
     try:
         tree = ast.parse(source)
