@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -208,8 +208,8 @@ def nothing_learned() -> Learned:
     raise MethodError("nothing was trained for this rate point")
 
 
-def nothing_to_calibrate() -> Iterable[Cut]:
-    """Return the default of ``Context.calibration``. Raises MethodError."""
+def nothing_to_calibrate(*_: nn.Module) -> Iterable[Cut]:
+    """Return the default of ``Context.calibration`` and ``calibration_by``. Raises MethodError."""
     raise MethodError("there are no calibration images here")
 
 
@@ -218,7 +218,9 @@ class Context:
     """All that a method may look at when it prepares a rate point.
 
     ``calibration()`` yields cuts of calibration images, which are never evaluation images; it raises MethodError where
-    the sweep names no calibration data. ``learned()`` gives what was trained for this rate point to methods that learn.
+    the sweep names no calibration data. ``learned()`` gives what was trained for this rate point to methods that learn,
+    and ``calibration_by(head)`` cuts of the same calibration images by another head than the backbone's, such as a
+    trained one.
     """
 
     head: nn.Module
@@ -227,6 +229,7 @@ class Context:
     calibration: Callable[[], Iterable[Cut]] = nothing_to_calibrate
     seed: int = 0
     learned: Callable[[], Learned] = nothing_learned
+    calibration_by: Callable[[nn.Module], Iterable[Cut]] = nothing_to_calibrate
 
 
 @dataclass(frozen=True)
@@ -295,6 +298,13 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def for_training(self) -> Self:
+        """Return what a training follows from: these settings, with defaults for those that act only after training.
+
+        Settings that agree in this share their trainings.
+        """
+        return self
+
 
 class Method(Protocol):
     """A family of codecs with one rate knob.
@@ -329,6 +339,7 @@ class LearningMethod(Protocol):
     def learn(self, settings: Any, context: Context) -> Learning:
         """Return the untrained unit of one rate point and how to train it; called when a sweep is planned, too.
 
-        The same settings and seed must give the same initial weights.
+        ``settings`` are what ``Settings.for_training`` returns, since trainings are shared by it. The same settings and
+        seed must give the same initial weights.
         """
         ...

@@ -22,8 +22,8 @@ class Bottleneck:
     Settings: ClassVar[type[base.Settings]] = units.Settings
 
     def needs(self, settings: Any) -> frozenset[str]:
-        """Training images."""
-        return frozenset({"train"})
+        """Training images, and calibration images for some coders."""
+        return units.needs(settings)
 
     def learn(self, settings: Any, context: Context) -> Learning:
         """Train the unit alone."""
@@ -31,7 +31,7 @@ class Bottleneck:
 
     def deploy(self, settings: Any, context: Context) -> Deployment:
         """Deploy the backbone's head and tail with the trained unit. Raises MethodError where nothing was trained."""
-        return units.deployed(context)
+        return units.deployed(settings, context)
 
 
 METHOD = Bottleneck()

@@ -38,8 +38,8 @@ class Retrained:
     Settings: ClassVar[type[base.Settings]] = Settings
 
     def needs(self, settings: Any) -> frozenset[str]:
-        """Training images."""
-        return frozenset({"train"})
+        """Training images, and calibration images for some coders."""
+        return units.needs(settings)
 
     def learn(self, settings: Any, context: Context) -> Learning:
         """Train head, unit and tail."""
@@ -54,7 +54,7 @@ class Retrained:
 
     def deploy(self, settings: Any, context: Context) -> Deployment:
         """Deploy the trained head, unit and tail. Raises MethodError where nothing was trained."""
-        return units.deployed(context)
+        return units.deployed(settings, context)
 
 
 METHOD = Retrained()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import torch
+from torch import nn
 
 from splitbench.bench.evaluation.failures import is_out_of_memory, isolated
 from splitbench.bench.evaluation.inputs import CACHE_BYTES, EvaluationInputs
@@ -136,6 +137,7 @@ def _deploy(prepared: Prepared, example: object) -> None:
                 calibration=calibration,
                 seed=cell.seed,
                 learned=partial(inputs.learned, name, split),
+                calibration_by=calibration.by,
             )
             deployment = calibration.fitting(partial(deployed, cell, context))
             prepared.candidates.append(Candidate(name, split, deployment))
@@ -161,7 +163,7 @@ class _CalibrationCuts:
             return
         cache: list[Cut] = []
         room = CACHE_BYTES
-        for cut in self._compute():
+        for cut in self.by(self.split.head):
             room -= sum(x.nbytes for x in cut)
             if room >= 0:
                 cache.append(cut)
@@ -183,11 +185,12 @@ class _CalibrationCuts:
             self.cache = []
             devices.free_memory(self.inputs.device)
 
-    def _compute(self) -> Iterator[Cut]:
+    def by(self, head: nn.Module) -> Iterator[Cut]:
+        """Compute the cuts that this head makes of them."""
         for batch in self.inputs.calibration_batches():
             if self.inputs.rejects(batch):
                 raise MethodError(f"calibration image {batch.unreadable[0]}")
             pixels = [] if batch.pixels is None else batch.pixels
             for i in range(0, len(pixels), self.batch):
-                values = self.split.head(self.inputs.to_device(pixels[i : i + self.batch]))
+                values = head(self.inputs.to_device(pixels[i : i + self.batch]))
                 yield from self.split.cuts(values)[0]

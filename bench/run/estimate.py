@@ -74,7 +74,7 @@ def _examined(pass_: Pass, sources: Sources, faults: Faults) -> _Examined:
         pairs=len(pass_.dataset) * len(pass_.planned),
         macs=macs,
         seconds=seconds,
-        trainings=frozenset(planned.training.key for planned in pass_.planned if planned.training),
+        trainings=frozenset(pass_.trainings),
     )
 
 

@@ -58,7 +58,7 @@ def cell_ingredients(cell: Cell, dataset: DatasetSpec, fingerprint: str, backbon
 
 
 def training_of(cell: Cell, ingredients: dict[str, Any], previous: dict[str, str], warm_start: bool) -> Training:
-    """Return the training that a cell needs.
+    """Return the training that a cell needs: cells that agree in ``Settings.for_training`` share it.
 
     Args:
         cell: The cell.
@@ -68,9 +68,11 @@ def training_of(cell: Cell, ingredients: dict[str, Any], previous: dict[str, str
     """
     ingredients = ingredients | {"precision": "float32"}
     ingredients.pop("unreadable")
+    ingredients.pop("calibration", None)  # seen after training only
     settings = dict(ingredients["settings"])
     settings.pop(cell.knob)
-    curve = key_of(ingredients | {"settings": settings})
+    curve = key_of(ingredients | {"settings": settings})  # with all settings, so that no other curve changes this one
+    ingredients["settings"] = cell.settings.for_training().model_dump(mode="json")
     neighbour = previous.get(curve) if warm_start else None
     if neighbour is not None:
         ingredients["neighbour"] = neighbour

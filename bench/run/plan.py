@@ -93,6 +93,11 @@ class Pass:
         return self.dataset_spec.unreadable == "skip"
 
     @property
+    def trainings(self) -> Mapping[str, Training]:
+        """The trainings that the cells need, which several may share, by key: each behind the one it begins with."""
+        return {p.training.key: p.training for p in self.planned if p.training is not None}
+
+    @property
     def title(self) -> str:
         """Dataset and backbone, as progress shows them."""
         return _title(self.planned)

@@ -49,7 +49,7 @@ def missing_trainings(pass_: Pass, cells: Sequence[PlannedCell], trainings: Trai
 
     A cell that is stored already may be the one whose training another begins with.
     """
-    in_pass = {p.training.key: p.training for p in pass_.planned if p.training is not None}
+    in_pass = pass_.trainings
     needed: set[str] = set()
     for planned in cells:
         key = None if planned.training is None else planned.training.key

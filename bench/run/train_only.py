@@ -48,7 +48,7 @@ def train_all(
         folder.enter_context(log.log_to(store.folder))
         trainings = Trainings(store.folder / "trainings", bundled=not retrain)
         for pass_ in passes(sweep, replace(sources, device=device)):
-            wanted = [p.training for p in pass_.planned if p.training is not None]
+            wanted = [*pass_.trainings.values()]
             trainer = MethodTrainer(
                 inputs=TrainingInputs(
                     task=pass_.dataset.task,

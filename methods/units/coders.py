@@ -1,25 +1,41 @@
-"""The entropy coders of a unit's symbols, and their tables as part of a unit's state."""
+"""The entropy coders of a unit's symbols, and their tables as part of a unit's state.
 
-from collections.abc import Callable, Mapping, Sequence
+The tables of two are counted when training ends, on training images. Those of the other two are fitted to calibration
+images when a trained unit is deployed, so that such units share their training.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from splitbench.methods.coding import mixing_model
+from splitbench.methods.coding.context_coder import ContextCoder
+from splitbench.methods.coding.context_tables import ContextCounts, ContextTables
 from splitbench.methods.coding.counts import Counts
 from splitbench.methods.coding.entropy import RangeCoder
 from splitbench.methods.coding.huffman import HuffmanCoder
+from splitbench.methods.coding.mixing_coder import MixingCoder
+from splitbench.methods.coding.mixing_model import MixingModel
+from splitbench.methods.coding.neighbours import Maps
 from splitbench.methods.coding.tables import Symbols, Tables
+
+HIGHEST_IN_TABLE = 1023
+"""Larger symbols are coded by the coders' escapes."""
+
+Stored = Mapping[str, Tensor]
+"""The tables of one tensor."""
 
 
 class Coder(Protocol):
-    """Codes the symbols of all tensors of one image, (c, N) each, as one bitstream."""
+    """Codes the symbols of all tensors of one image, (c, H, W) each, as one bitstream."""
 
-    def encode(self, symbols: Sequence[Symbols]) -> bytes:
+    def encode(self, symbols: Sequence[Maps]) -> bytes:
         """Return the bytes of one image."""
         ...
 
-    def decode(self, data: bytes | memoryview, shapes: Sequence[tuple[int, int]]) -> list[Symbols]:
+    def decode(self, data: bytes | memoryview, shapes: Sequence[tuple[int, int, int]]) -> list[Maps]:
         """Return the symbols of tensors of these shapes. Raises BitstreamError for damaged bytes."""
         ...
 
@@ -30,11 +46,27 @@ class CoderKind:
 
     Attributes:
         build: Makes the coder of the tables of all tensors.
-        tables: Makes the tables of one tensor from its symbols in training images, counted by channel.
+        count: Makes the tables that training ends with: of one tensor's symbols in training images, counted by channel.
+        fit: Where not None, makes those that take their place in a deployment: of its symbols in calibration images.
     """
 
-    build: Callable[[Sequence[Tables]], Coder]
-    tables: Callable[[Counts], Tables]
+    build: Callable[[Sequence[Stored]], Coder]
+    count: Callable[[Counts], Tables] = Counts.tables
+    fit: Callable[[Sequence[Maps]], Stored] | None = None
+
+
+class _ByChannel:
+    """A coder of symbols (c, N), which ignores where they lie, as a coder of maps."""
+
+    def __init__(self, coder: RangeCoder | HuffmanCoder) -> None:
+        self.coder = coder
+
+    def encode(self, symbols: Sequence[Maps]) -> bytes:
+        return self.coder.encode([maps.reshape(len(maps), -1) for maps in symbols])
+
+    def decode(self, data: bytes | memoryview, shapes: Sequence[tuple[int, int, int]]) -> list[Maps]:
+        rows: list[Symbols] = self.coder.decode(data, [(c, height * width) for c, height, width in shapes])
+        return [symbols.reshape(shape) for symbols, shape in zip(rows, shapes, strict=True)]
 
 
 def _shared_table(counts: Counts) -> Tables:
@@ -44,9 +76,26 @@ def _shared_table(counts: Counts) -> Tables:
     return together.tables()
 
 
+def _context_tables(images: Sequence[Maps]) -> Stored:
+    highest = min(max(int(maps.max(initial=0)) for maps in images), HIGHEST_IN_TABLE)
+    counts = ContextCounts(len(images[0]), 0, highest)
+    return counts.fit(counts.classes(images), images).to_tensors()
+
+
+def _tables(stored: Iterable[Stored]) -> list[Tables]:
+    return [Tables.from_tensors(tensors) for tensors in stored]
+
+
 CODERS: Mapping[str, CoderKind] = {
-    "range": CoderKind(RangeCoder, Counts.tables),
-    "huffman": CoderKind(HuffmanCoder, _shared_table),
+    "range": CoderKind(lambda stored: _ByChannel(RangeCoder(_tables(stored)))),
+    "huffman": CoderKind(lambda stored: _ByChannel(HuffmanCoder(_tables(stored))), _shared_table),
+    "context": CoderKind(
+        lambda stored: ContextCoder([ContextTables.from_tensors(tensors) for tensors in stored]), fit=_context_tables
+    ),
+    "mixing": CoderKind(
+        lambda stored: MixingCoder([MixingModel.from_tensors(tensors) for tensors in stored]),
+        fit=lambda images: mixing_model.fit(images).to_tensors(),
+    ),
 }
 """By the value of the setting ``coder``."""
 

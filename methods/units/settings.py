@@ -1,12 +1,13 @@
-"""Settings of methods that learn, and what they ask the trainer for."""
+"""Settings of methods that learn, what they ask the trainer for, and what they deploy."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field
 
 from splitbench.methods import base
-from splitbench.methods.base import Context, Learning
+from splitbench.methods.base import Context, Deployment, Learning, MethodError
+from splitbench.methods.units.coders import CODERS
 from splitbench.methods.units.unit import CutUnit
 
 _RECIPE = ("epochs", "batch_size", "learning_rate", "weight_decay", "ema", "precision")
@@ -17,8 +18,12 @@ class Settings(base.Settings):
     """Settings of units; ``lmbda`` (lambda, as CompressAI spells it) is the knob: the weight of bits per pixel.
 
     The unit: ``channels`` of the latent (a quarter of the tensor's by default), ``stride`` of encoder and decoder, and
-    the quantizer's ``step``, fixed or learned per channel. ``coder`` is range coding with a table per channel, or
-    Huffman coding with one table for all channels; both are counted on training images.
+    the quantizer's ``step``, fixed or learned per channel.
+
+    ``coder``: range coding with a table per channel (``range``) or Huffman coding with one table for all channels, both
+    counted on training images; or range coding as in quantize-context, with tables by channel and neighbours
+    (``context``) or adaptive mixing, which is slower (``mixing``). These two are fitted to calibration images after
+    training: they code the symbols of the unit that is trained for ``range``.
 
     Training: ``distortion`` is the task's loss or label-free distillation. ``start: neighbour`` begins with the weights
     of the rate point before this one in the sweep, and trains for ``next_epochs``. ``flip`` adds mirrored images.
@@ -31,7 +36,7 @@ class Settings(base.Settings):
     channels: int | None = Field(default=None, ge=1)
     stride: Literal[1, 2, 4] = 2
     step: Annotated[float, Field(gt=0)] | Literal["learned"] = 1.0
-    coder: Literal["range", "huffman"] = "range"
+    coder: Literal["range", "huffman", "context", "mixing"] = "range"
     distortion: Literal["task", "distill"] = "task"
     start: Literal["own", "neighbour"] = "own"
     epochs: int = Field(default=10, ge=1)
@@ -47,6 +52,15 @@ class Settings(base.Settings):
     compile: Literal[False] = False
     flip: bool = True
     half: bool = False
+
+    def for_training(self) -> Self:
+        """See the base class."""
+        return self if CODERS[self.coder].fit is None else self.model_copy(update={"coder": "range"})
+
+
+def needs(settings: Settings) -> frozenset[str]:
+    """Return ``train``, and ``calibration`` for coders that are fitted after training."""
+    return frozenset({"train"} if CODERS[settings.coder].fit is None else {"train", "calibration"})
 
 
 def learning(settings: Settings, context: Context, **more: Any) -> Learning:
@@ -77,3 +91,16 @@ def learning(settings: Settings, context: Context, **more: Any) -> Learning:
         warm_up=warm_up if settings.restore_epochs > 0 else None,
         **more,
     )
+
+
+def deployed(settings: Settings, context: Context) -> Deployment:
+    """Return the deployment of what was trained. Raises MethodError where nothing was."""
+    learned = context.learned()
+    unit, kind = learned.unit, CODERS[settings.coder]
+    if kind.fit is not None:
+        if not isinstance(unit, CutUnit):
+            raise MethodError(f"`coder: {settings.coder}` needs a unit of splitbench.methods.units")
+        frozen = learned.head is context.head
+        unit = unit.with_coder(kind, context.calibration() if frozen else context.calibration_by(learned.head))
+    device, server = unit.sides()
+    return Deployment(learned.head, unit.codec(), learned.tail, device, server)

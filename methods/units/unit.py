@@ -1,6 +1,6 @@
 """The unit for a whole cut: one unit per tensor, and one bitstream per image without framing between them."""
 
-import math
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
@@ -8,15 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from splitbench.methods.base import Bitstream, Codec, Context, Cut, Deployment, MethodError, Specs, Unit
+from splitbench.methods.base import Bitstream, Codec, Cut, MethodError, Specs, Unit
 from splitbench.methods.coding.counts import Counts
-from splitbench.methods.coding.tables import Tables
-from splitbench.methods.units.coders import CODERS, Coder, StoredTables
+from splitbench.methods.coding.layout import map_shape
+from splitbench.methods.coding.neighbours import Maps
+from splitbench.methods.units.coders import CODERS, HIGHEST_IN_TABLE, Coder, CoderKind, StoredTables
 from splitbench.methods.units.tensor_unit import TensorUnit
 
-_HIGHEST_IN_TABLE = 1023
-"""Larger symbols are coded by the coders' escapes."""
 _LARGEST = 2**30
+_CALIBRATION_SYMBOLS = 2**25
+"""Symbols of calibration images that tables are fitted to, at most: they are in memory at once."""
 
 
 class CutUnit(Unit):
@@ -27,7 +28,7 @@ class CutUnit(Unit):
         channels: Channels of each latent; where None, a quarter of the tensor's, at least two.
         stride: Of encoder and decoder along each spatial axis.
         step: The quantizer's step, or ``learned`` for one per channel that is trained.
-        coder: A name in :data:`~splitbench.methods.units.coders.CODERS`.
+        coder: A name in :data:`~splitbench.methods.units.coders.CODERS`; its tables are those that training ends with.
 
     Raises:
         MethodError: a tensor of another type than float32, or of a shape that no unit takes.
@@ -40,7 +41,7 @@ class CutUnit(Unit):
         channels: int | None,
         stride: int,
         step: float | Literal["learned"],
-        coder: Literal["range", "huffman"],
+        coder: str,
     ) -> None:
         super().__init__()
         if not all(spec.dtype.is_floating_point for spec in specs):
@@ -78,25 +79,49 @@ class CutUnit(Unit):
         The learned density gives training a differentiable rate; tables of counts give smaller bitstreams.
         """
         self.eval()
-        counts = [Counts(unit.channels, 0, _HIGHEST_IN_TABLE) for unit in self.units]
+        counts = [Counts(unit.channels, 0, HIGHEST_IN_TABLE) for unit in self.units]
         for cut in cuts:
             for unit, count, x in zip(self.units, counts, cut, strict=True):
                 count.add(unit.latent(x).round().flatten(2).to(torch.int32))
         if not any(count.histogram.any() for count in counts):
             raise MethodError("no training images to make the coder's tables of")
-        self.tables.put([self.coder.tables(count).to_tensors() for count in counts])
+        self.tables.put([self.coder.count(count).to_tensors() for count in counts])
 
     def reopen(self) -> None:
         """See the base class."""
         self.tables.put([])
+
+    @torch.no_grad()
+    def with_coder(self, kind: CoderKind, cuts: Iterable[Cut]) -> "CutUnit":
+        """Return this unit with another coder, fitted to cuts of calibration images; the networks are shared.
+
+        Raises:
+            MethodError: there are no images, or this kind of coder is not fitted to them.
+        """
+        if kind.fit is None:
+            raise MethodError("this coder's tables are counted at the end of training")
+        images: list[list[Maps]] = [[] for _ in self.units]
+        room = _CALIBRATION_SYMBOLS
+        for cut in cuts:
+            for unit, maps, x in zip(self.units, images, cut, strict=True):
+                maps += (found := _maps(unit, x))
+                room -= sum(image.size for image in found)
+            if room < 0:
+                break
+        if not images[0]:
+            raise MethodError("no calibration images: name some in the sweep's `calibration`")
+        recoded = copy.copy(self)
+        recoded._modules = self._modules | {"tables": StoredTables()}
+        recoded.coder = kind
+        recoded.tables.put([kind.fit(maps) for maps in images])
+        return recoded
 
     def codec(self) -> Codec:
         """See the base class."""
         stored = self.tables.get()
         if len(stored) != len(self.units):
             raise MethodError("the unit has no coder's tables: its training never finished")
-        coder = self.coder.build([Tables.from_tensors(tensors) for tensors in stored])
-        return _Codec([unit.without_density() for unit in self.units], coder)
+        return _Codec([unit.without_density() for unit in self.units], self.coder.build(stored))
 
     def sides(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
         """Return the encoders for the device and the decoders for the server, and steps and tables for both."""
@@ -128,10 +153,7 @@ class _Codec:
             raise MethodError("a unit cannot code NaN or infinite values: the cut has some")
         if len(cut[0]) == 0:
             return []
-        symbols = []
-        for unit, x in zip(self.units, cut, strict=True):
-            latent = unit.latent(x.to(unit.log_step)).round()
-            symbols.append(latent.clamp(0, _LARGEST).to(torch.int32).flatten(2).cpu().numpy())
+        symbols = [_maps(unit, x) for unit, x in zip(self.units, cut, strict=True)]
         return [Bitstream(self.coder.encode(image)) for image in zip(*symbols, strict=True)]
 
     @torch.no_grad()
@@ -139,8 +161,7 @@ class _Codec:
         if not streams:
             return tuple(torch.zeros(0, *spec.shape, dtype=spec.dtype) for spec in specs)
         sizes = [unit.latent_sizes(spec.shape) for unit, spec in zip(self.units, specs, strict=True)]
-        shapes = [(channels, math.prod(rest)) for channels, *rest in sizes]
-        images = [self.coder.decode(data, shapes) for data in streams]
+        images = [self.coder.decode(data, [map_shape(size) for size in sizes]) for data in streams]
         decoded = []
         for unit, size, spec, symbols in zip(self.units, sizes, specs, zip(*images, strict=True), strict=True):
             latent = torch.from_numpy(np.stack(symbols)).reshape(len(streams), *size).to(unit.log_step)
@@ -148,8 +169,8 @@ class _Codec:
         return tuple(decoded)
 
 
-def deployed(context: Context) -> Deployment:
-    """Return the deployment of what was trained. Raises MethodError where nothing was."""
-    learned = context.learned()
-    device, server = learned.unit.sides()
-    return Deployment(learned.head, learned.unit.codec(), learned.tail, device, server)
+def _maps(unit: TensorUnit, x: Tensor) -> list[Maps]:
+    """The symbols of each image, (c, H, W), of what a head sends in whatever precision."""
+    with torch.autocast(x.device.type, enabled=False):  # codecs compute in float32, whatever the network does
+        latent = unit.latent(x.to(unit.log_step)).round().clamp(0, _LARGEST).to(torch.int32)
+    return [*latent.reshape(len(x), *map_shape(latent.shape[1:])).cpu().numpy()]

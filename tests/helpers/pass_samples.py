@@ -54,7 +54,8 @@ def inputs_of(task, device="cpu"):
         cell = cells[name]
         method = METHODS.get(cell.method)
         assert isinstance(method, LearningMethod)
-        learning = method.learn(cell.settings, Context(split.head, split.tail, split.specs, list, cell.seed))
+        context = Context(split.head, split.tail, split.specs, list, cell.seed)
+        learning = method.learn(cell.settings.for_training(), context)
         pixels = built.together([built.pixels(calibration.image(i)).to(device) for i in range(2)])
         cut, _ = split.cut(split.head(pixels))
         unit = learning.unit.to(device).train()

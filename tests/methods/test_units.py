@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from splitbench.bench.utils.plugins import METHODS
-from splitbench.methods import Context, Learned, MethodError, TensorSpec
+from splitbench.methods import BitstreamError, Context, Learned, MethodError, TensorSpec
 from splitbench.methods.coding.layout import channel_axis, channels_first, restored
 
 BOTTLENECK: Any = METHODS.get("bottleneck")
@@ -42,7 +42,9 @@ def fitted(shapes, steps=30, price=0.02, **chosen):
             loss.backward()
             optimizer.step()
     unit.finish([cut])
-    result = replace(context(*shapes), learned=lambda: Learned(None, unit.requires_grad_(False), None))
+    result = replace(
+        context(*shapes), learned=lambda: Learned(None, unit.requires_grad_(False), None), calibration=lambda: [cut]
+    )
     return unit, BOTTLENECK.deploy(choice, result), cut, result.specs
 
 
@@ -111,7 +113,7 @@ def test_other_precisions_are_refused(dtype):
         max_size=3,
     ),
     st.sampled_from([1, 2, 4]),
-    st.sampled_from(["range", "huffman"]),
+    st.sampled_from(["range", "huffman", "context", "mixing"]),
 )
 def test_any_cut_comes_back_in_its_shape_and_as_the_unit_reported(shapes, stride, coder):
     unit, deployment, cut, specs = fitted(shapes, steps=2, stride=stride, coder=coder)
@@ -179,6 +181,69 @@ def test_an_unfinished_unit_is_refused():
         unit.codec()
     with pytest.raises(MethodError, match="no training images"):
         unit.finish([])
+
+
+def smooth(seed, images=8):
+    """Cuts (B, 8, 24, 24) whose neighbouring values are alike."""
+    coarse = torch.randn(images, 8, 4, 4, generator=torch.Generator().manual_seed(seed))
+    return (3 * torch.nn.functional.interpolate(coarse, (24, 24), mode="bilinear").relu(),)
+
+
+def trained_for(cut):
+    """Head, trained head, and what was trained with it for cuts like this one: a unit that has counted its symbols."""
+    spec = TensorSpec(tuple(cut[0].shape[1:]), torch.float32)
+    unit = BOTTLENECK.learn(BOTTLENECK.Settings(lmbda=1.0, stride=1), Context(None, None, (spec,), list)).unit
+    unit.begin(cut)
+    unit.finish([cut])
+    return Learned(torch.nn.Identity(), unit.requires_grad_(False), None), (spec,)
+
+
+@pytest.mark.parametrize("coder", ["context", "mixing"])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_coder_that_is_fitted_after_training_sends_the_same_symbols_in_fewer_bytes(coder, frozen):
+    cut = smooth(0)
+    learned, specs = trained_for(cut)
+    heads = []
+
+    def by(head):
+        heads.append(head)
+        return [smooth(1, 16)]
+
+    here = {"calibration": lambda: by(None)} if frozen else {"calibration_by": by}
+    head = learned.head if frozen else torch.nn.Identity()
+    found = replace(Context(head, None, specs), learned=lambda: learned, **here)
+    counted = BOTTLENECK.deploy(BOTTLENECK.Settings(lmbda=1.0, stride=1), found)
+    fitted = BOTTLENECK.deploy(BOTTLENECK.Settings(lmbda=1.0, stride=1, coder=coder), found)
+    assert heads == [None if frozen else learned.head]  # each image's cut is computed once, by the head that sends
+
+    first, second = ([stream.data for stream in one.codec.encode(cut)] for one in (counted, fitted))
+    assert sum(map(len, second)) < 0.9 * sum(map(len, first))
+    decoded, again = counted.codec.decode(first, specs), fitted.codec.decode(second, specs)
+    assert torch.equal(decoded[0], again[0])
+    with pytest.raises(BitstreamError):
+        fitted.codec.decode([second[0] + b"\1" * 64], specs)
+
+    def tables(side):
+        return {name: x for name, x in side.items() if name.startswith("tables.")}
+
+    assert tables(fitted.device_tables).keys() == tables(fitted.server_tables).keys()
+    assert 0 < sum(x.nbytes for x in tables(fitted.device_tables).values()) <= 2**16
+    assert torch.equal(  # what was trained is left as it was
+        counted.device_tables["tables.0_frequencies"], learned.unit.sides()[0]["tables.0_frequencies"]
+    )
+
+
+def test_a_coder_that_is_fitted_after_training_needs_calibration_images():
+    learned, specs = trained_for(smooth(0))
+    chosen = BOTTLENECK.Settings(lmbda=1.0, stride=1, coder="context")
+    assert BOTTLENECK.needs(chosen) == {"train", "calibration"}
+    assert chosen.for_training() == BOTTLENECK.Settings(lmbda=1.0, stride=1)
+    huffman = BOTTLENECK.Settings(lmbda=1.0, coder="huffman")
+    assert BOTTLENECK.needs(huffman) == {"train"} and huffman.for_training() == huffman
+    found = replace(Context(learned.head, None, specs), learned=lambda: learned)
+    for calibration in (found.calibration, list):
+        with pytest.raises(MethodError, match="no calibration images"):
+            BOTTLENECK.deploy(chosen, replace(found, calibration=calibration))
 
 
 ELSEWHERE = """

@@ -182,7 +182,7 @@ def _learned(method: Method, settings: Settings, context: Context, cut: Cut) -> 
     """Train for a few steps: enough to move statistics and tables away from their initial values."""
     if not isinstance(method, LearningMethod):
         raise MethodError("it needs training images, but has no `learn`")
-    unit = method.learn(settings, context).unit.to(cut[0].device).train()
+    unit = method.learn(settings.for_training(), context).unit.to(cut[0].device).train()
     unit.begin(cut)
     optimizer = torch.optim.Adam([p for p in unit.parameters() if p.requires_grad], 1e-2)
     with torch.enable_grad(), torch.random.fork_rng(devices=[]):

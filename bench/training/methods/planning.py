@@ -16,7 +16,7 @@ def learning_of(cell: Cell, place: SplitModel) -> Learning:
     method = METHODS.get(cell.method)
     if not isinstance(method, LearningMethod):
         raise MethodError(f"{cell.method} asks for training images, but has nothing to learn")
-    return method.learn(cell.settings, Context(place.head, place.tail, place.specs, seed=cell.seed))
+    return method.learn(cell.settings.for_training(), Context(place.head, place.tail, place.specs, seed=cell.seed))
 
 
 def planned_learning(cell: Cell, place: SplitModel) -> Learning | None:

@@ -31,6 +31,15 @@ def test_every_rate_point_of_the_synthetic_sweeps_is_bundled(name, tmp_path):
         assert report["train_images"] > 0 and report["train_macs"] > 0 and report["train_seconds"] > 0
 
 
+def test_a_coder_that_is_fitted_after_training_takes_the_bundled_weights(tmp_path):
+    text = SWEEPS.get("classification").read_text()
+    fitted = tmp_path / "fitted.yaml"
+    fitted.write_text(text.replace("stride: 1,", "stride: 1, coder: context,"))
+    found = [p for one in passes(read(fitted), Sources()) for p in one.planned if p.training]
+    assert {p.cell.settings.coder for p in found} == {"context"}
+    assert {p.training.key for p in found} == {one.key for one in trainings("classification")}
+
+
 def test_nothing_else_is_bundled():
     needed = {item.key for name in TRAINED for item in trainings(name)}
     assert bundled.keys() == needed == {path.stem for path in bundled.FOLDER.glob("*.json")}

@@ -221,6 +221,43 @@ def test_keys_follow_the_training_and_not_the_evaluation(sweep):
         assert [a == b for a, b in zip(first, keys(), strict=True)] == same, new
 
 
+FITTED_AFTERWARDS = """
+datasets: [{name: synthetic, limit: 24, train: {limit: 48}, calibration: {limit: 16}}]
+backbones: [{name: splitbench/small_resnet, splits: [layer3]}]
+methods:
+  - {name: bottleneck, lmbda: [0.1, 10], coder: [range, context], epochs: 1, next_epochs: 1, start: neighbour}
+  - {name: retrained, lmbda: [1], coder: [range, context], epochs: 1, restore_epochs: 0}
+batch: 8
+"""
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_coders_that_are_fitted_after_training_share_it(sweep, tmp_path, capsys):
+    sweep.write_text(FITTED_AFTERWARDS)
+    one = planned(sweep)
+    trainings = {(p.cell.method, p.cell.value, p.cell.settings.coder): p.training.key for p in one.planned}
+    for method, value in (("bottleneck", 0.1), ("bottleneck", 10.0), ("retrained", 1.0)):
+        assert trainings[method, value, "range"] == trainings[method, value, "context"]
+    assert len({p.key for p in one.planned}) == 6 and len(one.trainings) == len({*trainings.values()}) == 3
+    sweep.write_text(FITTED_AFTERWARDS.replace("[range, context]", "range"))
+    assert {p.training.key for p in planned(sweep).planned} == {*trainings.values()}
+    sweep.write_text(FITTED_AFTERWARDS.replace("[range, context]", "context").replace("limit: 16", "limit: 12"))
+    assert {p.training.key for p in planned(sweep).planned} == {*trainings.values()}  # calibration teaches nothing
+
+    sweep.write_text(FITTED_AFTERWARDS)
+    assert splitbench("train", sweep, "--out", tmp_path / "out") == 0
+    assert "3 rate points trained, 0 kept, 0 failed" in capsys.readouterr().out
+    assert splitbench("run", sweep, "--out", tmp_path / "out") == 0
+    assert len(list((tmp_path / "out" / "trainings").glob("*.safetensors"))) == 3
+    table = rows(tmp_path / "out")
+    assert [row["status"] for row in table] == ["ok"] * 6
+    for value in ("0.1", "10", "1"):
+        first, second = (row for row in table if row["value"] == value)
+        assert first["accuracy"] == second["accuracy"] and first["bytes_mean"] != second["bytes_mean"]
+    assert splitbench("run", sweep, "--out", tmp_path / "out") == 0
+    assert "0 cells run, 6 kept, 0 failed" in capsys.readouterr().out
+
+
 PHOTOGRAPHS = """
 datasets: [{name: imagenet, root: val, preprocessing: {resize: 64, crop: 64}, train: {root: %s}}]
 backbones: [{name: torchvision/squeezenet1_1, weights: none, splits: [features.8]}]
