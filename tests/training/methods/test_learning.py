@@ -251,8 +251,8 @@ def test_coders_that_are_fitted_after_training_share_it(sweep, tmp_path, capsys)
     assert len(list((tmp_path / "out" / "trainings").glob("*.safetensors"))) == 3
     table = rows(tmp_path / "out")
     assert [row["status"] for row in table] == ["ok"] * 6
-    for value in ("0.1", "10", "1"):
-        first, second = (row for row in table if row["value"] == value)
+    for point in ("0.1", "10", "1"):
+        first, second = (row for row in table if row["value"] == point)
         assert first["accuracy"] == second["accuracy"] and first["bytes_mean"] != second["bytes_mean"]
     assert splitbench("run", sweep, "--out", tmp_path / "out") == 0
     assert "0 cells run, 6 kept, 0 failed" in capsys.readouterr().out
