@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from splitbench.bench.analysis.figures import cost, paired_drop, rate_accuracy, sizes
+from splitbench.bench.analysis.figures import coding_time, cost, paired_drop, rate_accuracy, sizes
 from splitbench.bench.analysis.figures.learning_curves import draw_learning
 from splitbench.bench.analysis.figures.page import Page
 from splitbench.bench.analysis.figures.style import drawing, styles
@@ -45,6 +45,8 @@ def pages(frame: pd.DataFrame, report: Callable[[str], None]) -> Iterator[Page]:
         if first := paired_drop.draw(rows, looks, report):
             yield first
         yield rate_accuracy.draw(rows, looks)
+        if times := coding_time.draw(rows, looks):
+            yield times
         for draw in (cost.draw_macs, cost.draw_weights, sizes.draw):
             if page := draw(rows, looks, report):
                 yield page
