@@ -103,6 +103,7 @@ BUNDLED_METHODS = frozenset(
         "feature-image",
         "image",
         "label-only",
+        "learned-image",
         "quantize-context",
         "quantize-entropy",
         "quantize-lossless",

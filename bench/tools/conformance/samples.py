@@ -4,7 +4,8 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import torch
 from torch import Tensor, nn
@@ -52,9 +53,9 @@ class Sample:
 def cases(method: Method) -> list[Case]:
     """Return the combinations of a method's named choices that its settings accept."""
     choices: dict[str, Sequence[Any]] = {
-        key: get_args(field.annotation)
+        key: names
         for key, field in method.Settings.model_fields.items()
-        if get_origin(field.annotation) is Literal and key != method.knob
+        if key != method.knob and (names := _names(field.annotation))
     }
     accepted = []
     for chosen in _combinations(choices):
@@ -155,6 +156,13 @@ def _place(at: str) -> tuple[nn.Module, nn.Module, Cut]:
         front, back = _Part(model, head, True), _Part(model, tail, False)
         cut: Cut = front(pixels)
         return front, back, cut
+
+
+def _names(annotation: Any) -> tuple[Any, ...]:
+    """The named choices that a setting takes, if something else beside them."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return sum(map(_names, get_args(annotation)), ()) if get_origin(annotation) in (Union, UnionType) else ()
 
 
 def _combinations(choices: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
