@@ -26,7 +26,7 @@ _FIXED = {
     "quantize-context": ("#332288", "<"),
     "quantize-lossless": ("#661100", "p"),
     "feature-image": ("#DDCC77", ">"),
-    "learned-image": ("#44AA99", "H"),
+    "learned-image": ("#EE99AA", "H"),
     "bottleneck": ("#D55E00", "s"),
     "retrained": ("#E69F00", "D"),
 }
