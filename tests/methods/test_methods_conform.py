@@ -1,6 +1,7 @@
 """One test for every method that is there: what the harness relies on, over all settings with named choices."""
 
 import pytest
+from pydantic import ValidationError
 
 from splitbench.bench.tools import conformance
 from splitbench.bench.tools.conformance.samples import Case
@@ -15,4 +16,11 @@ def test_conforms(name, chosen, rates):
 
 @pytest.mark.parametrize("name", METHODS.names())
 def test_says_what_it_is(name):
-    conformance.check_description(METHODS.get(name))
+    method = METHODS.get(name)
+    try:
+        method.Settings.model_validate({method.knob: method.rates[0]})
+    except ValidationError as error:
+        if "needs CompressAI, which there is for Python 3.11 and 3.12" not in str(error):
+            raise
+        pytest.skip("CompressAI is not installed")
+    conformance.check_description(method)
