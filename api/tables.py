@@ -14,9 +14,9 @@ from splitbench.bench.analysis.figures.style import drawing
 from splitbench.bench.analysis.report import write_report
 from splitbench.bench.results.store import Store
 from splitbench.bench.results.table import read
+from splitbench.bench.run.planning.sources import Sources, check_data
 from splitbench.bench.run.runner import RunOptions
 from splitbench.bench.run.runner import run as run_sweep
-from splitbench.bench.run.sources import Sources, check_data
 from splitbench.bench.sweep.configs import SWEEPS
 from splitbench.bench.sweep.reading import check
 from splitbench.bench.sweep.reading import read as read_sweep

@@ -19,7 +19,7 @@ from splitbench.bench.utils.renamed import RenamedWarning, current
 from splitbench.bench.utils.text import format_count
 
 if TYPE_CHECKING:
-    from splitbench.bench.run.sources import Sources
+    from splitbench.bench.run.planning.sources import Sources
     from splitbench.bench.sweep.schema import Sweep
 
 Overwrite = Literal["never", "failed", "all"]
@@ -263,7 +263,7 @@ def validate(
     _, checked, sources = _open_sweep(
         sweep, data=data, weights=weights, device=device, only=only, method=method, overrides=set_
     )
-    from splitbench.bench.run.estimate import format_estimate
+    from splitbench.bench.run.planning.estimate import format_estimate
 
     for line in format_estimate(checked, sources):
         print(line)
@@ -285,7 +285,7 @@ def _open_sweep(
 
     path = SWEEPS.get(sweep)
     checked = read(path, overrides or ()).only(only or (), method or ())
-    from splitbench.bench.run.sources import Sources, check_data
+    from splitbench.bench.run.planning.sources import Sources, check_data
     from splitbench.bench.utils import devices
 
     sources = Sources(data, weights, devices.select(device))

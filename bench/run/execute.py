@@ -7,10 +7,10 @@ from typing import Any
 from tqdm import tqdm
 
 from splitbench.bench.results.store import Store
-from splitbench.bench.run import warn
 from splitbench.bench.run.executors import Executor
 from splitbench.bench.run.partition import partition
-from splitbench.bench.run.plan import Pass, PassSpec, PlannedCell, RunSpec
+from splitbench.bench.run.planning import warn
+from splitbench.bench.run.planning.plan import Pass, PassSpec, PlannedCell, RunSpec
 from splitbench.bench.run.scheduler import Ended, run_tasks
 from splitbench.bench.run.score_and_store import score_and_store
 from splitbench.bench.run.tasks import DescribeTask, MeasureTask, ScoreTask, TrainTask

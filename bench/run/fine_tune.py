@@ -12,8 +12,8 @@ from torch import nn
 
 from splitbench.bench import training
 from splitbench.bench.metrics.macs import count_step_macs
-from splitbench.bench.run.plan import passes
-from splitbench.bench.run.sources import Sources, open_backbone
+from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.sources import Sources, open_backbone
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training import Measures, Recipe
 from splitbench.bench.training.methods.examples import HOST_FIELDS

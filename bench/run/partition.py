@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from splitbench.bench.evaluation.loader import plan_batches
-from splitbench.bench.run.plan import Pass, PassSpec
+from splitbench.bench.run.planning.plan import Pass, PassSpec
 from splitbench.bench.run.tasks import DescribeTask, MeasureTask, Resource, RunTask, ScoreTask, TrainTask
 
 LEAST_BATCHES = 4

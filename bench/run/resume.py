@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from splitbench.bench.results.store import Store
-from splitbench.bench.run.plan import Pass, PlannedCell
+from splitbench.bench.run.planning.plan import Pass, PlannedCell
 from splitbench.bench.training.methods import Training, Trainings
 
 Overwrite = Literal["never", "failed", "all"]

@@ -8,13 +8,13 @@ import torch
 
 from splitbench.bench.results.store import Store
 from splitbench.bench.results.warnings_text import join_warnings
-from splitbench.bench.run import warn
 from splitbench.bench.run.execute import PassRun, execute, write_curve
 from splitbench.bench.run.executors import Executor, Here
 from splitbench.bench.run.partial_results import PartialResults, clean_up, discard
-from splitbench.bench.run.plan import Pass, PassSpec, PlannedCell, RunSpec, passes
+from splitbench.bench.run.planning import warn
+from splitbench.bench.run.planning.plan import Pass, PassSpec, PlannedCell, RunSpec, passes
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.run.resume import Overwrite, missing_cells, missing_trainings, retrained_cells
-from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.utils import log, provenance
 from splitbench.bench.utils.text import format_count

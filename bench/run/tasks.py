@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from splitbench.bench.evaluation import describe, measure
-from splitbench.bench.run.plan import PassSpec
+from splitbench.bench.run.planning.plan import PassSpec
 from splitbench.bench.run.score_and_store import score_and_store
 from splitbench.bench.run.worker import OpenedPass, Worker
 from splitbench.bench.utils import provenance, time_limit

@@ -5,8 +5,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from splitbench.bench.results.store import Store
-from splitbench.bench.run.plan import passes
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training import distributed
 from splitbench.bench.training.methods import MethodTrainer, TrainingInputs, Trainings

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from splitbench.bench.evaluation import EvaluationInputs, Prepared, prepare
-from splitbench.bench.run.plan import Pass, PassSpec, reopen
+from splitbench.bench.run.planning.plan import Pass, PassSpec, reopen
 from splitbench.bench.split import SplitModel
 from splitbench.bench.training.methods import MethodTrainer, TrainingInputs
 from splitbench.bench.utils import devices, log

@@ -16,7 +16,7 @@ from typing import Any
 
 from splitbench.bench.results.store import Store
 from splitbench.bench.results.validation import is_plan
-from splitbench.bench.run.keys import key_of
+from splitbench.bench.run.planning.keys import key_of
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import file_word, read_json, write_whole
 from splitbench.bench.utils.renamed import RENAMED, renamed

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.preprocessing import Normalize
-from splitbench.bench.run.sources import Sources, open_backbone
+from splitbench.bench.run.planning.sources import Sources, open_backbone
 from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec
 from splitbench.bench.utils.errors import UserError
 from tests.helpers.closeness import NUMBERS, close

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from splitbench.bench.backbones import registry, user_models
-from splitbench.bench.run import plan
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning import plan
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep import auto_splits, reading
 from splitbench.bench.utils import user_code
 from splitbench.bench.utils.errors import UserError

@@ -10,8 +10,8 @@ from torch import Tensor
 from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.classifiers import Classifier
 from splitbench.bench.backbones.zoo import NETWORKS
-from splitbench.bench.run import plan
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning import plan
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.errors import UserError
 from tests.helpers.small_sweep import SMALL

@@ -13,8 +13,8 @@ from splitbench.bench.backbones.classifiers import Classifier
 from splitbench.bench.backbones.detectors import Detector
 from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.evaluation import backbone_checks, tasks
-from splitbench.bench.run import plan
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning import plan
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep import reading
 from splitbench.bench.utils.errors import UserError
 

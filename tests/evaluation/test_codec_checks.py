@@ -8,7 +8,7 @@ import torch
 from splitbench.bench.evaluation import codec_checks
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.split import specs_of
 from splitbench.bench.sweep.reading import read
 from splitbench.methods.base import Bitstream, MethodError

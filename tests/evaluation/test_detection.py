@@ -11,7 +11,7 @@ from splitbench import methods
 from splitbench.bench.backbones import detectors, registry
 from splitbench.bench.evaluation import EvaluationInputs, evaluate
 from splitbench.bench.evaluation.transmission import transmit
-from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
+from splitbench.bench.run.planning.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.split import same
 from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.reading import read

@@ -9,7 +9,7 @@ import torch
 
 from splitbench.bench.evaluation import EvaluationInputs, evaluate
 from splitbench.bench.metrics import accuracy
-from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
+from splitbench.bench.run.planning.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.plugins import METHODS

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from splitbench.bench.evaluation import EvaluationInputs, Shard, ShardError, describe, joined, measure, prepare, score
 from splitbench.bench.evaluation.costs import Description
-from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
+from splitbench.bench.run.planning.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.reading import read
 from splitbench.datasets.base import ImageError

@@ -11,8 +11,8 @@ import torch
 from splitbench.bench.evaluation import costs, describe, measure, pipeline, prepare
 from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.run.executors.base import run_in_process
-from splitbench.bench.run.plan import passes
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.tools.speed import QUICK, stages, sweep
 from splitbench.bench.training import Recipe

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from splitbench.bench.evaluation import EvaluationInputs, prepare
-from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
+from splitbench.bench.run.planning.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.utils.plugins import METHODS

@@ -6,8 +6,8 @@ from splitbench.bench.evaluation import measure
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner, tasks
 from splitbench.bench.run.partial_results import PartialResults
-from splitbench.bench.run.plan import Pass, PassSpec, RunSpec
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning.plan import Pass, PassSpec, RunSpec
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 
 SMALL = """

@@ -17,7 +17,7 @@ from splitbench.bench.analysis.latency import read_profile
 from splitbench.bench.results.store import Store
 from splitbench.bench.results.table import read
 from splitbench.bench.run import runner
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read as read_sweep
 from splitbench.bench.training import TrainingError, checkpointing
 from splitbench.bench.training.methods.trainings import Trainings, write_learning_curve

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from splitbench.bench.backbones.detectors import is_detector
-from splitbench.bench.run.plan import passes
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.errors import UserError
 from tests.helpers.coco_samples import NamedSquares, annotate_by_detections, write_coco

@@ -2,7 +2,7 @@
 
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 from tests.helpers.photographs import write_photographs
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from splitbench.bench.cli.main import app
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.tools.migrate import migrate
 from tests.helpers.small_sweep import SMALL

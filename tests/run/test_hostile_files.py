@@ -11,7 +11,7 @@ from splitbench.bench.backbones import user_models
 from splitbench.bench.evaluation import Shard, ShardError
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils import weight_files
 from splitbench.bench.utils.errors import UserError

@@ -8,9 +8,9 @@ import pytest
 from splitbench.bench.backbones import named_weights
 from splitbench.bench.evaluation import tasks
 from splitbench.bench.results.store import Store
-from splitbench.bench.run import subsets
-from splitbench.bench.run.plan import passes
-from splitbench.bench.run.sources import Sources, open_dataset
+from splitbench.bench.run.planning import subsets
+from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.sources import Sources, open_dataset
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.sweep.schema import DatasetSpec
 from splitbench.bench.utils.errors import UserError

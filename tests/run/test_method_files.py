@@ -10,8 +10,8 @@ import pytest
 
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
-from splitbench.bench.run.plan import passes
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.key_help import of_method
 from splitbench.bench.sweep.reading import read

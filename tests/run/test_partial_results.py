@@ -7,8 +7,8 @@ from splitbench.bench.evaluation import score
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner, score_and_store
 from splitbench.bench.run.executors import ExecutorOptions, LostError, open_executor
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.run.runner import RunOptions
-from splitbench.bench.run.sources import Sources
 from splitbench.bench.run.tasks import ScoreTask
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.errors import UserError

@@ -22,9 +22,9 @@ from splitbench.bench.evaluation import measure
 from splitbench.bench.results.store import Store
 from splitbench.bench.results.table import read as read_table
 from splitbench.bench.run import runner, tasks
-from splitbench.bench.run.plan import passes
+from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.run.runner import RunOptions
-from splitbench.bench.run.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import METHODS

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from splitbench.bench.cli import main, results
-from splitbench.bench.run.plan import passes
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 
 SWEEP = """

@@ -12,9 +12,9 @@ from splitbench.bench.results.store import Store
 from splitbench.bench.results.table import read
 from splitbench.bench.results.warnings_text import join_warnings, split_warnings
 from splitbench.bench.run import runner
-from splitbench.bench.run.estimate import format_estimate
-from splitbench.bench.run.plan import passes
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning.estimate import format_estimate
+from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read as read_sweep
 from tests.helpers.photographs import write_photographs
 

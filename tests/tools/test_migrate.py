@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from splitbench.bench.run.keys import key_of
+from splitbench.bench.run.planning.keys import key_of
 from splitbench.bench.tools import migrate as module
 from splitbench.bench.tools.migrate import MigrationResult, migrate
 from splitbench.bench.utils.errors import UserError

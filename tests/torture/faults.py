@@ -22,8 +22,8 @@ import torch
 
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
-from splitbench.bench.run.plan import Pass, passes
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning.plan import Pass, passes
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods import quantize_rle

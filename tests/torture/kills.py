@@ -23,7 +23,7 @@ import torch
 
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.schema import Sweep
 from tests.helpers.results_samples import difference
 

@@ -6,8 +6,9 @@ import pytest
 
 from splitbench import methods
 from splitbench.bench.results.store import Store
-from splitbench.bench.run import plan, runner
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run import runner
+from splitbench.bench.run.planning import plan
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils import plugins
 from splitbench.bench.utils.errors import UserError

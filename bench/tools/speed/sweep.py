@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from splitbench.bench.evaluation import EvaluationInputs, Prepared, measure, prepare
 from splitbench.bench.evaluation.transmission import to_device
-from splitbench.bench.run.sources import Sources, open_backbone, open_dataset
+from splitbench.bench.run.planning.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.tools.speed.measurement import Measurement, ratios, time_in_turn

@@ -3,8 +3,8 @@
 import pytest
 
 from splitbench.bench.backbones.zoo import WEIGHTS
-from splitbench.bench.run.plan import passes
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.configs import SWEEPS
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.training.methods import bundled

@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from splitbench.bench.run.plan import passes
-from splitbench.bench.run.sources import Sources
+from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.training.methods import MethodTrainer, TrainingInputs, Trainings
 from splitbench.bench.utils import files

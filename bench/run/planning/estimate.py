@@ -8,10 +8,10 @@ import torch
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.metrics.macs import count_macs
-from splitbench.bench.run.faults import Faults
-from splitbench.bench.run.plan import Pass, passes
-from splitbench.bench.run.rehearsal import rehearse
-from splitbench.bench.run.sources import Sources, first_readable
+from splitbench.bench.run.planning.faults import Faults
+from splitbench.bench.run.planning.plan import Pass, passes
+from splitbench.bench.run.planning.rehearsal import rehearse
+from splitbench.bench.run.planning.sources import Sources, first_readable
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training.methods import bundled
 from splitbench.bench.utils.text import format_count, format_duration

@@ -17,8 +17,8 @@ from splitbench.bench.evaluation.loader import load, plan_batches
 from splitbench.bench.evaluation.prepare import deployed
 from splitbench.bench.evaluation.transmission import to_device, transmit
 from splitbench.bench.metrics import held
-from splitbench.bench.run.plan import Pass, PlannedCell
-from splitbench.bench.run.sources import first_readable
+from splitbench.bench.run.planning.plan import Pass, PlannedCell
+from splitbench.bench.run.planning.sources import first_readable
 from splitbench.bench.split import SplitModel
 from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.training import Recipe

@@ -11,12 +11,12 @@ import torch
 
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.evaluation import backbone_checks, tasks
-from splitbench.bench.run import warn
-from splitbench.bench.run.faults import Tried
-from splitbench.bench.run.keys import cell_ingredients, key_of, training_of
 from splitbench.bench.run.partial_results import PartialResults
-from splitbench.bench.run.sources import Sources, first_readable, open_backbone
-from splitbench.bench.run.subsets import Subsets
+from splitbench.bench.run.planning import warn
+from splitbench.bench.run.planning.faults import Tried
+from splitbench.bench.run.planning.keys import cell_ingredients, key_of, training_of
+from splitbench.bench.run.planning.sources import Sources, first_readable, open_backbone
+from splitbench.bench.run.planning.subsets import Subsets
 from splitbench.bench.split import SplitModel
 from splitbench.bench.sweep.auto_splits import resolved
 from splitbench.bench.sweep.cells import Cell, expand

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from splitbench import datasets
-from splitbench.bench.run.sources import Sources, open_dataset
+from splitbench.bench.run.planning.sources import Sources, open_dataset
 from splitbench.bench.sweep.schema import DatasetSpec
 from splitbench.bench.utils import progress
 from splitbench.bench.utils.errors import UserError
