@@ -21,6 +21,7 @@ from splitbench.bench.utils.plugins import METHODS
 from splitbench.bench.utils.precision import like_precision, to_float32
 from splitbench.methods.base import Bitstream, Context, TensorSpec
 from splitbench.methods.coding.counts import Counts
+from tests.helpers.method_samples import names_for
 from tests.helpers.pass_samples import BATCH, IMAGES, SWEEPS, inputs_of, prepared_for, same_records
 
 
@@ -33,9 +34,7 @@ def prepared():
 def test_every_method_gives_the_same_as_each_cell_by_itself(task, monkeypatch):
     prepared = prepared_for(task)
     assert not prepared.failed
-    assert {cell.method for cell in prepared.cells.values()} == {
-        name for name in METHODS.names() if task in METHODS.get(name).tasks
-    }
+    assert {cell.method for cell in prepared.cells.values()} == set(names_for(task))
     monkeypatch.setattr(pipeline, "coder_thread_count", lambda prepared: 0 if prepared.inputs.naive else 2)
     displayed: list[int] = []
     one_pass = measure(prepared, advance=displayed.append)

@@ -9,11 +9,19 @@ TRAINING = {"distortion", "start", "schedule", "precision", "weights"}
 """Settings of how units are trained."""
 
 
+def offline(name):
+    """The cases of a method that can be tried here: none where its package is missing, none with weights to load."""
+    return [case for case in samples.cases(METHODS.get(name)) if case.chosen.get("weights") != "hub"]
+
+
+def names_for(task):
+    """The methods of a task that can be tried here."""
+    return [name for name in METHODS.names() if task in METHODS.get(name).tasks and offline(name)]
+
+
 def cases():
     for name in METHODS.names():
-        for case in samples.cases(METHODS.get(name)):
-            if case.chosen.get("weights") == "hub":  # tests load nothing from the internet
-                continue
+        for case in offline(name):
             yield pytest.param(name, case.chosen, case.rates, id=f"{name} {case}".strip())
 
 

@@ -12,17 +12,19 @@ from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods.base import Context, Learned, LearningMethod
+from tests.helpers.method_samples import names_for
 
 IMAGES, BATCH = 11, 4
 
 
 def every_method(task):
-    """All methods of a task that there are, with the middle one of their rate points and another."""
-    for name in METHODS.names():
+    """All methods of a task that can be tried here, with the middle one of their rate points and another."""
+    for name in names_for(task):
         method = METHODS.get(name)
-        if task in method.tasks:
-            rates = method.rates
-            yield {"name": name, method.knob: [rates[len(rates) // 2], rates[0]]}
+        rates = method.rates
+        by_default = method.Settings.model_validate({method.knob: rates[0]})
+        random = {"weights": "none"} if getattr(by_default, "weights", None) == "hub" else {}
+        yield {"name": name, method.knob: [rates[len(rates) // 2], rates[0]]} | random
 
 
 SWEEPS = {
