@@ -16,6 +16,8 @@ from tests.torture.decoders import NAMES, targets
 @pytest.mark.parametrize("name", NAMES)
 def test_every_decoder_refuses_or_survives_damaged_bytes(name):
     result = targets(name)
+    if not result:
+        pytest.skip("the method's package is not installed")
     counts = torture(result, max(400, 100 * len(result)))
     assert counts["mutations"] == counts["refused"] + counts["decoded"] >= 400
     assert counts["refused"] > 0 and counts["decoded"] > 0  # neither side of the promise is tried for nothing
