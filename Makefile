@@ -30,7 +30,7 @@ KILLS ?= 50
 PARALLEL ?= --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench-classification bench-detection validate figures compare report benchmark test test-all torture fuzz lint typecheck format clean
+.PHONY: help setup bench-classification bench-detection validate figures compare report benchmark test test-all torture fuzz lint typecheck format release-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 24
@@ -92,6 +92,22 @@ lint: setup ## ruff: rules and format
 
 typecheck: setup ## mypy, strict
 	$(BIN)/mypy -p splitbench -p tests
+
+release-check: $(VENV)/.release ## build sdist and wheels, check them, install them in a fresh environment (gigabytes), run them
+	@tag=$$(git tag --points-at HEAD 2>/dev/null); version=v$$($(BIN)/splitbench --version | cut -d " " -f 2); test -z "$$tag" || test "$$tag" = "$$version" || { echo "error: the tag is $$tag, the version in pyproject.toml $$version" >&2; exit 1; }
+	rm -rf dist build/release
+	$(BIN)/python -m build --outdir dist . >/dev/null
+	$(BIN)/python -m build --outdir dist bench/backbones/weights >/dev/null
+	$(BIN)/python -m twine check --strict dist/*
+	ls -l dist
+	$(BIN)/python -m venv --clear build/release
+	build/release/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	cd build/release && bin/splitbench --version && bin/splitbench sweeps && bin/splitbench methods && bin/splitbench validate classification
+
+# Tools of few targets, installed when one of them is made.
+$(VENV)/.%: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
+	@touch $@
 
 format: setup ## ruff: mend what can be mended
 	$(BIN)/ruff check --fix .

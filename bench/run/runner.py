@@ -16,6 +16,7 @@ from splitbench.bench.run.planning.plan import Pass, PassSpec, PlannedCell, RunS
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.run.resume import Overwrite, missing_cells, missing_trainings, retrained_cells
 from splitbench.bench.sweep.schema import Sweep
+from splitbench.bench.training.methods import bundled
 from splitbench.bench.utils import log, provenance
 from splitbench.bench.utils.text import format_count
 
@@ -111,6 +112,9 @@ def run(
         for pass_, cells in zip(planned, missing, strict=True):
             if not cells:  # of the others it is said when they have ended
                 warn.say_stored(pass_.title, [cell.key for cell in pass_.planned], store, say)
+        to_train = _backbones_to_train(planned, missing, run_spec)
+        if not options.retrain and (note := bundled.missing_note(to_train)):
+            say(note)
         discard(store.folder, missing_keys if options.overwrite == "all" else missing_keys & retrained)
         planning_ended = time.perf_counter()
         try:
@@ -133,6 +137,19 @@ def run(
             }
         )
         return Result(done, kept, _failed_cells(planned, store))
+
+
+def _backbones_to_train(
+    planned: Sequence[Pass], missing: Sequence[Sequence[PlannedCell]], run_spec: RunSpec
+) -> set[str]:
+    """Return the names of the backbones that something is trained for."""
+    trainings = run_spec.trainings
+    return {
+        training.cell.backbone.name
+        for pass_, cells in zip(planned, missing, strict=True)
+        for training in missing_trainings(pass_, cells, trainings)
+        if not trainings.has(training.key)
+    }
 
 
 def _plan(sweep: Sweep, sources: Sources, executor: Executor, say: Say) -> list[Pass]:

@@ -56,6 +56,8 @@ def format_estimate(sweep: Sweep, sources: Sources) -> Iterator[str]:
         verb = "is" if len(trainings) == 1 else "are"
         points = f"{format_count(len(trainings), 'rate point')} {verb} trained first"
         yield f"{points}; {len(trainings & bundled.keys())} of them are bundled trained"
+        if note := bundled.missing_note(backbone.name for backbone in sweep.backbones):
+            yield note
 
 
 def _examined(pass_: Pass, sources: Sources, faults: Faults) -> _Examined:

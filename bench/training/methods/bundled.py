@@ -1,5 +1,8 @@
 """Trained rate points that come with the project, compressed, which saves a seventh of their float16 weights.
 
+A clone has them. Of wheels they are a distribution of their own, ``splitbench-trained``, since they are five times as
+large as the rest.
+
 ``python -m splitbench.bench.training.methods.bundled results/classification results/detection`` replaces them by those
 of two runs.
 """
@@ -7,10 +10,10 @@ of two runs.
 import lzma
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from splitbench.bench.backbones.zoo import WEIGHTS
+from splitbench.bench.backbones.zoo import NETWORKS, WEIGHTS
 
 FOLDER = WEIGHTS / "trained"
 SUFFIX = ".safetensors.xz"
@@ -28,6 +31,17 @@ def read(path: Path) -> bytes:
 def keys() -> set[str]:
     """Return the keys of the bundled trainings."""
     return {path.name.removesuffix(SUFFIX) for path in FOLDER.glob(f"*{SUFFIX}")}
+
+
+def missing_note(backbones: Iterable[str]) -> str | None:
+    """Return what to say before these backbones are trained where the bundled trainings are not installed."""
+    bundled = {f"splitbench/{name}" for name, network in NETWORKS.items() if network.weights is not None}
+    if keys() or bundled.isdisjoint(backbones):
+        return None
+    return (
+        "the trained rate points of the synthetic sweeps are not installed and are trained here, which takes an hour "
+        "or more on a CPU: the package splitbench-trained and a clone of the project have them"
+    )
 
 
 def bundle(runs: Sequence[Path]) -> None:

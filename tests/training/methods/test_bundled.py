@@ -1,6 +1,7 @@
 """The bundled trainings are those that the synthetic sweeps ask for, and all together are small."""
 
 import pytest
+import yaml
 
 from splitbench.bench.backbones.zoo import WEIGHTS
 from splitbench.bench.run.planning.plan import passes
@@ -9,6 +10,7 @@ from splitbench.bench.sweep.configs import SWEEPS
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.training.methods import bundled
 from splitbench.bench.training.methods.trainings import Trainings
+from tests.helpers.command_line import splitbench
 
 MOST = 12_000_000
 TRAINED = ("classification", "detection")
@@ -44,3 +46,34 @@ def test_nothing_else_is_bundled():
     needed = {item.key for name in TRAINED for item in trainings(name)}
     assert bundled.keys() == needed == {path.stem for path in bundled.FOLDER.glob("*.json")}
     assert sum(path.stat().st_size for path in WEIGHTS.rglob("*.safetensors*")) < MOST
+
+
+@pytest.fixture
+def without_bundled(monkeypatch, tmp_path):
+    """What is installed from wheels without ``splitbench-trained``."""
+    monkeypatch.setattr(bundled, "FOLDER", tmp_path / "trained")
+
+
+def test_what_is_not_installed_is_missed_by_their_backbones_alone(without_bundled):
+    assert "splitbench-trained" in bundled.missing_note(["torchvision/resnet18", "splitbench/small_resnet"])
+    assert bundled.missing_note(["torchvision/resnet18", "splitbench/resnet20"]) is None
+
+
+def test_nothing_is_missed_in_a_clone():
+    assert bundled.missing_note(["splitbench/small_resnet"]) is None
+
+
+@pytest.mark.parametrize(("method", "said"), [("bottleneck", True), ("quantize-rle", False)])
+def test_a_run_says_that_it_trains_what_is_not_installed(method, said, without_bundled, no_figures, tmp_path, capsys):
+    knob = {"bottleneck": {"lmbda": 1, "epochs": 1, "restore_epochs": 0}, "quantize-rle": {"bits": 2}}[method]
+    sweep = {
+        "datasets": [{"name": "synthetic", "limit": 8, "train": {"limit": 16}}],
+        "backbones": [{"name": "splitbench/small_resnet", "splits": ["layer3"]}],
+        "methods": [{"name": method} | knob],
+    }
+    file = tmp_path / "sweep.yaml"
+    file.write_text(yaml.safe_dump(sweep))
+    for command in (("validate", file), ("run", file, "--out", tmp_path / "out")):
+        assert splitbench(*command) == 0
+        printed = capsys.readouterr()
+        assert ("splitbench-trained" in printed.out + printed.err) is said
