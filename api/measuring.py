@@ -8,15 +8,15 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from splitbench.bench.evaluation import codec_checks
-from splitbench.bench.evaluation.transmission import transmit
+from splitbench.bench.evaluation.checks import codec_checks
+from splitbench.bench.evaluation.pipeline.transmission import transmit
 from splitbench.bench.metrics import accuracy, ledger, rate
 from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.metrics.records import Records, concatenated
 from splitbench.bench.results.columns import NAMES
 from splitbench.bench.split import SplitModel
 from splitbench.bench.split import split as split_model
-from splitbench.bench.split.facts import evaluating
+from splitbench.bench.split.tracing.facts import evaluating
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods.base import Deployment
 from splitbench.models import ConfiguredMethod, Split

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from splitbench.bench.analysis import figures
 from splitbench.bench.analysis.compare.findings import ComparisonOptions, examine_table
-from splitbench.bench.analysis.figures.page import lay_out
+from splitbench.bench.analysis.figures.panels.page import lay_out
 from splitbench.bench.analysis.figures.style import drawing
 from splitbench.bench.analysis.report import write_report
 from splitbench.bench.results.store import Store

@@ -1,7 +1,7 @@
 """Datasets: every module of this folder other than ``base`` is one, found by its name.
 
 ``imagenet.py`` holds the dataset ``imagenet`` in a module-level ``DATASET``. What datasets share lies in the
-subfolders. A dataset that lies elsewhere is named by its import path (:mod:`splitbench.bench.utils.user_code`).
+subfolders. A dataset that lies elsewhere is named by its import path (:mod:`splitbench.bench.utils.plugins.user_code`).
 """
 
 from splitbench.datasets.base import DataError, Dataset, ImageError, Subset, fingerprint

@@ -22,10 +22,10 @@ from pydantic import Field
 
 from splitbench.datasets import base
 from splitbench.datasets.base import DataError, ImageError, Subset, check_ids, named
-from splitbench.datasets.formats.boxes import Box, Target, target_of
 from splitbench.datasets.formats.categories import format_category
 from splitbench.datasets.formats.coco_json import AnnotatedImage, Annotations, read
 from splitbench.datasets.formats.decoding import open_image, read_size
+from splitbench.datasets.formats.detection_dataset import Box, Target, target_of
 
 _YEARS: dict[Subset, tuple[str, ...]] = {
     "evaluation": ("val2017", "val2014", "val"),

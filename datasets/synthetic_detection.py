@@ -13,7 +13,7 @@ from splitbench.datasets.base import Subset
 from splitbench.datasets.drawing.render import Rendering, draw
 from splitbench.datasets.drawing.scene import SCENE
 from splitbench.datasets.drawing.shapes import CLASSES
-from splitbench.datasets.formats.boxes import Box, Target, target_of
+from splitbench.datasets.formats.detection_dataset import Box, Target, target_of
 from splitbench.datasets.synthetic import SUBSETS, Options, Scenes
 
 SIDE = SCENE

@@ -1,7 +1,7 @@
 """Methods: families of codecs. Every module of this folder other than ``base`` is a method, found by its name.
 
 ``quantize_rle.py`` holds the method ``quantize-rle`` in a module-level ``METHOD``. What methods share lies in the
-subfolders. A method that lies elsewhere is named by its import path (:mod:`splitbench.bench.utils.user_code`).
+subfolders. A method that lies elsewhere is named by its import path (:mod:`splitbench.bench.utils.plugins.user_code`).
 """
 
 from splitbench.methods.base import (

@@ -4,11 +4,11 @@ What sc2-benchmark calls JPEG features, with real bytes. Unlike the methods that
 frequencies within a channel's map; zeros do not stay exact.
 
 1. *Scaling* to bytes, by ranges of a tensor or of each channel, from each image or from calibration images
-   (``coding/quantizer.py`` with 8 bits); values beyond a calibrated range are clipped.
-2. *Tiling* into a grey image for each tensor (``coding/tiles.py``), about square. ``order: similar`` puts channels
+   (``coding/quantization/quantizer.py`` with 8 bits); values beyond a calibrated range are clipped.
+2. *Tiling* into a grey image for each tensor (``coding/maps/tiles.py``), about square. ``order: similar`` puts channels
    beside each other that were alike on calibration images: a chain, in which each channel is followed by the nearest of
    those that are left. Both sides store the order.
-3. *Coding* as JPEG, WebP, AVIF or JPEG XL of a ``quality``, as whole files (``coding/image_files.py``).
+3. *Coding* as JPEG, WebP, AVIF or JPEG XL of a ``quality``, as whole files (``coding/image/image_files.py``).
 
 Bitstream of one image:
 
@@ -28,12 +28,13 @@ from torch import Tensor, nn
 
 from splitbench.methods import base
 from splitbench.methods.base import Context, Deployment, MethodError, TensorSpec
-from splitbench.methods.coding import image_files, linear, quantizer
-from splitbench.methods.coding.byte_maps import LevelMaps, Maps, MapsCodec
 from splitbench.methods.coding.channels import channels_in_front
+from splitbench.methods.coding.image import image_files
 from splitbench.methods.coding.layout import map_shape
-from splitbench.methods.coding.maps_coders import TiledMaps
-from splitbench.methods.coding.quantizer import Quantizer
+from splitbench.methods.coding.maps.byte_maps import LevelMaps, Maps, MapsCodec
+from splitbench.methods.coding.maps.maps_coders import TiledMaps
+from splitbench.methods.coding.quantization import linear, quantizer
+from splitbench.methods.coding.quantization.quantizer import Quantizer
 
 _BITS = 8
 _COARSE = 8  # maps are compared as means over so many places each way, at most

@@ -21,8 +21,8 @@ from pydantic import Field, model_validator
 
 from splitbench.methods import base
 from splitbench.methods.base import Bitstream, Context, Cut, Deployment, MethodError, Specs
-from splitbench.methods.coding import image_files
-from splitbench.methods.coding.image_files import JPEG_END, Format, Pixels
+from splitbench.methods.coding.image import image_files
+from splitbench.methods.coding.image.image_files import JPEG_END, Format, Pixels
 
 Subsampling = Literal["4:4:4", "4:2:0"]
 

@@ -11,7 +11,7 @@ The codec's networks run on the CPU of each side, because with a hyperprior both
 are decoded by what it predicts. Where arithmetic differs from the encoder's, a bitstream is refused or decodes to
 another picture.
 
-Bitstream of one image, by CompressAI's entropy coder (``coding/rans.py``):
+Bitstream of one image, by CompressAI's entropy coder (``coding/image/rans.py``):
 
     length of z   4 bytes, little-endian     framing; absent without a hyperprior
     z             a rANS stream              side information; absent without a hyperprior
@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from splitbench.methods import base
 from splitbench.methods.base import Bitstream, BitstreamError, Context, Cut, Deployment, MethodError, Specs
-from splitbench.methods.coding.zoo_model import ZooModel
+from splitbench.methods.coding.image.zoo_model import ZooModel
 
 _LENGTH = 4
 _CHENG = ("cheng2020-anchor", "cheng2020-attn")

@@ -6,15 +6,16 @@ are its for equal settings; only the bytes differ.
 1. *Range* and *quantization* are quantize-rle's. A symbol is a level less its zero point, so 0 stands for 0.
 2. *Context*: neighbouring values are alike. Each symbol's table is chosen by its channel and by how large the symbols
    west, north, north-west and north-east of it are (of tokens: the one before, or the same place in the channel
-   before), in eight classes (``coding/neighbours.py``), as lossless image coders do (CALIC, Wu and Memon, 1997).
+   before), in eight classes (``coding/context/neighbours.py``), as lossless image coders do (CALIC, Wu and Memon,
+   1997).
 3. *Tables* are integers, counted on calibration images and stored on both sides, not sent. Channels and classes that
-   are alike share a table: 64 KiB per tensor at most (``coding/context_tables.py``).
+   are alike share a table: 64 KiB per tensor at most (``coding/context/context_tables.py``).
 
 ``model: mixing`` takes the place of 2 and 3: a magnitude is a row of binary decisions, whose probabilities several
 contexts give, mixed by weights, and all of these learn while the image is coded (lossless coders such as PAQ do so;
 Mahoney, 2005). Strongest of the contexts is a linear prediction from neighbours and from the channels before that go
-along with this one (``coding/mixing_predictors.py``). Images start from what calibration images taught, 64 KiB per
-tensor at most. It saves the most bytes, and takes several times as long.
+along with this one (``coding/mixing/mixing_predictors.py``). Images start from what calibration images taught,
+64 KiB per tensor at most. It saves the most bytes, and takes several times as long.
 
 Bitstream of one image:
 
@@ -32,14 +33,15 @@ from torch import Tensor
 
 from splitbench.methods import base
 from splitbench.methods.base import Bitstream, Context, Cut, Deployment, Specs
-from splitbench.methods.coding import mixing_model, quantizer
 from splitbench.methods.coding.channels import channels_in_front
-from splitbench.methods.coding.context_coder import ContextCoder
-from splitbench.methods.coding.context_tables import ContextCounts, ContextTables
+from splitbench.methods.coding.context.context_coder import ContextCoder
+from splitbench.methods.coding.context.context_tables import ContextCounts, ContextTables
+from splitbench.methods.coding.context.neighbours import Maps
 from splitbench.methods.coding.layout import map_shape
-from splitbench.methods.coding.mixing_coder import MixingCoder
-from splitbench.methods.coding.neighbours import Maps
-from splitbench.methods.coding.quantizer import Quantizer
+from splitbench.methods.coding.mixing import mixing_model
+from splitbench.methods.coding.mixing.mixing_coder import MixingCoder
+from splitbench.methods.coding.quantization import quantizer
+from splitbench.methods.coding.quantization.quantizer import Quantizer
 
 
 class Settings(quantizer.Settings):

@@ -4,12 +4,12 @@ It shows how much of quantize-rle's rate is due to its coder: the levels are the
 accuracy are quantize-rle's for equal settings; only the bytes differ.
 
 1. *Range* and *quantization* are quantize-rle's. A symbol is a level less its zero point, so 0 stands for 0.
-2. *Entropy coding*, ``coder: range``: range coding (``coding/entropy.py``) with integer tables (``coding/tables.py``)
-   that are counted on calibration images and stored on both sides, not sent. A tensor has a table per channel, or one
-   for all, whichever takes fewer bits for calibration images and tables. Where a cut has its channels is in
-   ``coding/layout.py``.
-   ``coder: huffman``: Huffman coding (``coding/huffman.py``) with one table for all channels, as the authors of the
-   bottleneck units do.
+2. *Entropy coding*, ``coder: range``: range coding (``coding/entropy/range_coder.py``) with integer tables
+   (``coding/entropy/probability_tables.py``) that are counted on calibration images and stored on both sides, not sent.
+   A tensor has a table per channel, or one for all, whichever takes fewer bits for calibration images and tables. Where
+   a cut has its channels is in ``coding/layout.py``.
+   ``coder: huffman``: Huffman coding (``coding/entropy/huffman.py``) with one table for all channels, as the authors of
+   the bottleneck units do.
 
 Bitstream of one image:
 
@@ -27,14 +27,14 @@ from torch import Tensor
 
 from splitbench.methods import base
 from splitbench.methods.base import Bitstream, Context, Cut, Deployment, MethodError, Specs, TensorSpec
-from splitbench.methods.coding import quantizer
 from splitbench.methods.coding.channels import channels_in_front
-from splitbench.methods.coding.counts import Counts, cheapest
-from splitbench.methods.coding.entropy import RangeCoder
-from splitbench.methods.coding.huffman import HuffmanCoder
+from splitbench.methods.coding.entropy.counts import Counts, cheapest
+from splitbench.methods.coding.entropy.huffman import HuffmanCoder
+from splitbench.methods.coding.entropy.probability_tables import Tables
+from splitbench.methods.coding.entropy.range_coder import RangeCoder
 from splitbench.methods.coding.layout import channel_axis
-from splitbench.methods.coding.quantizer import Quantizer
-from splitbench.methods.coding.tables import Tables
+from splitbench.methods.coding.quantization import quantizer
+from splitbench.methods.coding.quantization.quantizer import Quantizer
 
 
 class Settings(quantizer.Settings):

@@ -5,12 +5,13 @@ accuracy are its for equal settings; only the bytes differ. No training, no tabl
 
 1. *Range* and *quantization* are quantize-rle's. With ``bits: 16`` and ``bits: 32`` nothing is quantized: what is coded
    are the cut's values as float16 and float32; integers, as an image has them, in their own type.
-2. *Coding*, ``coder``. ``zlib``, ``zstd``, ``xz`` and ``bz2`` (``coding/compressors.py``) code all tensors at once,
-   channel by channel. ``packing: packed`` puts as many levels into a byte as fit (two of 3 or 4 bits), and floats in
-   memory order; ``planes`` are bit planes, or of floats all first bytes, then all second ones. Which takes fewer bytes
-   depends on cut and coder, by up to 11 % for levels; floats with many zeros take up to 25 % more as planes.
+2. *Coding*, ``coder``. ``zlib``, ``zstd``, ``xz`` and ``bz2`` (``coding/maps/compressors.py``) code all tensors at
+   once, channel by channel. ``packing: packed`` puts as many levels into a byte as fit (two of 3 or 4 bits), and
+   floats in memory order; ``planes`` are bit planes, or of floats all first bytes, then all second ones. Which takes
+   fewer bytes depends on cut and coder, by up to 11 % for levels; floats with many zeros take up to 25 % more as
+   planes.
    ``png``, ``webp`` and ``jpeg-xl`` code an image for each tensor, in which its channels lie side by side
-   (``coding/tiles.py``) in the layout that was best for the format: rows, columns and grid. Of floats, each byte
+   (``coding/maps/tiles.py``) in the layout that was best for the format: rows, columns and grid. Of floats, each byte
    is a separate channel.
 
 Each coder is as strong as it is in reasonable time, and has no container where it can do without. Bitstream of one
@@ -29,12 +30,14 @@ from pydantic import Field, model_validator
 
 from splitbench.methods import base
 from splitbench.methods.base import Context, Deployment
-from splitbench.methods.coding import compressors, image_files, quantizer
-from splitbench.methods.coding.byte_maps import LevelMaps, MapsCodec, MapsCoder, ValueMaps
 from splitbench.methods.coding.channels import channels_in_front
-from splitbench.methods.coding.maps_coders import CompressedMaps, TiledMaps
-from splitbench.methods.coding.packing import Packing
-from splitbench.methods.coding.quantizer import Quantizer
+from splitbench.methods.coding.image import image_files
+from splitbench.methods.coding.maps import compressors
+from splitbench.methods.coding.maps.byte_maps import LevelMaps, MapsCodec, MapsCoder, ValueMaps
+from splitbench.methods.coding.maps.maps_coders import CompressedMaps, TiledMaps
+from splitbench.methods.coding.maps.packing import Packing
+from splitbench.methods.coding.quantization import quantizer
+from splitbench.methods.coding.quantization.quantizer import Quantizer
 
 _FLOATS = {16: torch.float16, 32: torch.float32}
 _IMAGE_CODERS = ("png", "webp", "jpeg-xl")

@@ -7,14 +7,15 @@ The code is our own, in three steps per image and tensor:
 1. *Range*. Per tensor or per channel, from the image itself (``range: image``; sent with it) or fitted once on
    calibration images (``range: calibrated``; stored on both sides, not sent). ``clip: mse`` narrows it to the share of
    the full range that quantizes with the least squared error, ``clip: model`` to what a model of its distribution
-   expects to (``coding/laplace_clip.py``); ``clip: none`` takes the full range.
-2. *Quantization* to b bits with an exact zero (``coding/linear.py``), to the nearest level or with a dead zone
-   (``rounding``); symbol 0 is the zero point.
-3. *Zero-run-length coding* of the symbols in memory order (channel by channel, row by row; ``coding/zero_runs.py``;
-   channels that come last, as a transformer's do, are brought to the front where they have separate ranges):
+   expects to (``coding/quantization/laplace_clip.py``); ``clip: none`` takes the full range.
+2. *Quantization* to b bits with an exact zero (``coding/quantization/linear.py``), to the nearest level or with a dead
+   zone (``rounding``); symbol 0 is the zero point.
+3. *Zero-run-length coding* of the symbols in memory order (channel by channel, row by row;
+   ``coding/runs/zero_runs.py``; channels that come last, as a transformer's do, are brought to the front where they
+   have separate ranges):
    runs of zeros as Rice codes; the literals between them in b bits (``literals: fixed``) or as Rice codes as well,
    since small levels are the more frequent (``literals: rice``). ``literals: huffman`` is stronger and not the paper's:
-   runs and literals by Huffman codes that are fitted to the image and sent (``coding/huffman_runs.py``).
+   runs and literals by Huffman codes that are fitted to the image and sent (``coding/runs/huffman_runs.py``).
 
 Bitstream of one image: for each tensor of the cut, in order,
 
@@ -36,9 +37,10 @@ from torch import Tensor
 
 from splitbench.methods import base
 from splitbench.methods.base import Bitstream, BitstreamError, Context, Cut, Deployment, Specs, TensorSpec
-from splitbench.methods.coding import huffman_runs, linear, quantizer, zero_runs, zero_runs_decoder, zero_runs_tensor
 from splitbench.methods.coding.channels import channels_in_front
-from splitbench.methods.coding.quantizer import Quantizer
+from splitbench.methods.coding.quantization import linear, quantizer
+from splitbench.methods.coding.quantization.quantizer import Quantizer
+from splitbench.methods.coding.runs import huffman_runs, zero_runs, zero_runs_decoder, zero_runs_tensor
 
 
 class Settings(quantizer.Settings):

@@ -26,10 +26,11 @@ from splitbench.bench.backbones.detectors.frozen import freeze
 from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.backbones.zoo import NETWORKS
 from splitbench.bench.split import SplitModel
-from splitbench.bench.split.detection import is_torchvisions
-from splitbench.bench.utils import user_code, weight_files
+from splitbench.bench.split.detectors import is_torchvisions
+from splitbench.bench.utils import weight_files
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.registry import Registry
+from splitbench.bench.utils.plugins import user_code
+from splitbench.bench.utils.plugins.base_registry import Registry
 from splitbench.datasets.base import Dataset, Task
 
 

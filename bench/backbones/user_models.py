@@ -1,4 +1,4 @@
-"""User-defined backbones, named by import path (``my_package.my_module:factory``; see ``utils/user_code.py``).
+"""User-defined backbones, named by import path (``my_package.my_module:factory``; see ``utils/plugins/user_code.py``).
 
 What the path names is called with the sweep's ``args`` and returns an ``nn.Module``: a detector as
 :mod:`splitbench.bench.backbones.detectors` describes it, or a classifier of images (B, 3, H, W), whose preprocessing
@@ -23,8 +23,8 @@ from torch.nn.parameter import is_lazy
 from splitbench.bench.backbones import timm_config
 from splitbench.bench.backbones.detectors import is_detector
 from splitbench.bench.backbones.preprocessing import Preprocessing
-from splitbench.bench.utils import user_code
 from splitbench.bench.utils.errors import UserError, format_error
+from splitbench.bench.utils.plugins import user_code
 from splitbench.bench.utils.validation_errors import format_validation_error
 
 _NEEDED = ("resize", "crop", "mean", "std")

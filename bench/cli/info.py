@@ -63,8 +63,7 @@ def datasets(
     ] = None,
 ) -> None:
     """List the datasets; of one, print its options."""
-    from splitbench.bench.sweep import key_help
-    from splitbench.bench.utils import renamed
+    from splitbench.bench.sweep import key_help, renamed
     from splitbench.bench.utils.plugins import DATASETS
 
     if name is not None:
@@ -99,8 +98,8 @@ def splits(
     ] = "{}",
 ) -> None:
     """List a backbone's split points in order, with what crosses and what each side computes and stores."""
+    from splitbench.bench.sweep import renamed
     from splitbench.bench.tools.splits.listing import format_splits
-    from splitbench.bench.utils import renamed
 
     for line in format_splits(renamed.current("backbone", backbone), weights, image or [], plot, preprocessing):
         print(line)

@@ -12,10 +12,10 @@ import typer
 from splitbench.bench.cli import data as data_commands
 from splitbench.bench.cli import info
 from splitbench.bench.cli import results as results_commands
-from splitbench.bench.utils import renamed
-from splitbench.bench.utils.console import tolerate_any_encoding
+from splitbench.bench.cli.console import tolerate_any_encoding
+from splitbench.bench.sweep import renamed
+from splitbench.bench.sweep.renamed import RenamedWarning, current
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.renamed import RenamedWarning, current
 from splitbench.bench.utils.text import format_count
 
 if TYPE_CHECKING:

@@ -1,11 +1,11 @@
 """The one-pass evaluator: how one image becomes a row's bytes and accuracy.
 
-    dataset.image(i)                           loader.py        decoded once, by threads, ahead of the network
+    dataset.image(i)                           pipeline/loader.py        decoded once, by threads, ahead of the network
         -> backbone.pixels, a batch
-        -> head(pixels)                        shared_heads.py  once per split; heads continue from one another
-        -> codec.encode -> BYTES -> decode     transmission.py  once per cell, in threads (coder_threads.py)
-        -> tail(*decoded)                      pipeline.py      once per cell
-        -> task.record(answers, targets)       tasks/           bytes and answers of every image: records
+        -> head(pixels)                        pipeline/shared_heads.py  once per split; heads continue from one another
+        -> codec.encode -> BYTES -> decode     pipeline/transmission.py  once per cell, in threads (coder_threads.py)
+        -> tail(*decoded)                      pipeline/pipeline.py      once per cell
+        -> task.record(answers, targets)       tasks/                    bytes and answers of every image: records
 
 Heads, codecs and tails are what a method deploys. What is scored is always what the tail makes of the decoded bytes,
 and the bytes are those that were counted. Four steps, which may run in different processes and at different times:

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from splitbench.bench.evaluation import codec_checks
+from splitbench.bench.evaluation.checks import codec_checks
 from splitbench.bench.evaluation.failures import isolated
+from splitbench.bench.evaluation.pipeline.transmission import to_device, transmit
 from splitbench.bench.evaluation.prepare import Candidate, Prepared
-from splitbench.bench.evaluation.transmission import to_device, transmit
 from splitbench.bench.metrics import held, ledger
 from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.metrics.macs import count_macs

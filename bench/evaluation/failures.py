@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from splitbench.bench.evaluation.time_limit import limited
 from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.utils import devices
 from splitbench.bench.utils.errors import UserError, format_error
 from splitbench.bench.utils.failure import Failure
-from splitbench.bench.utils.time_limit import limited
 
 _OUT_OF_MEMORY = (
     "out of memory",

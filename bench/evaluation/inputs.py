@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.evaluation.loader import Batch, load, plan_batches
+from splitbench.bench.evaluation.pipeline.loader import Batch, load, plan_batches
 from splitbench.bench.split import SplitModel
 from splitbench.bench.training.batches import to_device
 from splitbench.bench.utils.precisions import Precision

@@ -9,7 +9,7 @@ import numpy as np
 
 from splitbench.bench.evaluation import tasks
 from splitbench.bench.evaluation.failures import is_out_of_memory
-from splitbench.bench.evaluation.pipeline import BatchResult, LabelledBatch, run
+from splitbench.bench.evaluation.pipeline.pipeline import BatchResult, LabelledBatch, run
 from splitbench.bench.evaluation.prepare import Prepared
 from splitbench.bench.evaluation.shards import Shard, ShardError
 from splitbench.bench.metrics.records import Records, concatenated

@@ -10,8 +10,8 @@ from torch import nn
 
 from splitbench.bench.evaluation.failures import is_out_of_memory, isolated
 from splitbench.bench.evaluation.inputs import CACHE_BYTES, EvaluationInputs
-from splitbench.bench.evaluation.loader import Batch
-from splitbench.bench.evaluation.shared_heads import SharedHeads
+from splitbench.bench.evaluation.pipeline.loader import Batch
+from splitbench.bench.evaluation.pipeline.shared_heads import SharedHeads
 from splitbench.bench.metrics import held
 from splitbench.bench.split import SplitModel
 from splitbench.bench.sweep.cells import Cell

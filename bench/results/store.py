@@ -33,10 +33,10 @@ from filelock import FileLock, Timeout
 
 from splitbench.bench.metrics import ledger
 from splitbench.bench.metrics.records import Records
+from splitbench.bench.results import provenance
 from splitbench.bench.results.columns import NAMES
 from splitbench.bench.results.validation import is_plan, is_result
 from splitbench.bench.results.warnings_text import join_warnings, split_warnings
-from splitbench.bench.utils import provenance
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import no_formula, read_json, write_file
 

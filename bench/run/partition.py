@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from splitbench.bench.evaluation.loader import plan_batches
+from splitbench.bench.evaluation.pipeline.loader import plan_batches
 from splitbench.bench.run.planning.plan import Pass, PassSpec
 from splitbench.bench.run.tasks import DescribeTask, MeasureTask, Resource, RunTask, ScoreTask, TrainTask
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from splitbench.bench.results import provenance
 from splitbench.bench.results.store import Store
 from splitbench.bench.results.warnings_text import join_warnings
 from splitbench.bench.run.execute import PassRun, execute, write_curve
@@ -17,7 +18,7 @@ from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.run.resume import Overwrite, missing_cells, missing_trainings, retrained_cells
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training.methods import bundled
-from splitbench.bench.utils import log, provenance
+from splitbench.bench.utils import log
 from splitbench.bench.utils.text import format_count
 
 Say = Callable[[str], None]

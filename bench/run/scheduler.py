@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
-from splitbench.bench.run.executors.base import Executor, LostError
+from splitbench.bench.run.executors.executor import Executor, LostError
 from splitbench.bench.run.tasks import Resource, RunTask, TaskResult
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.failure import Failure

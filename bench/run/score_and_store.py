@@ -4,11 +4,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from splitbench.bench.evaluation import CellResult, ShardError, score
+from splitbench.bench.results import provenance
 from splitbench.bench.results.store import Store
 from splitbench.bench.results.warnings_text import join_warnings
 from splitbench.bench.run.planning import warn
 from splitbench.bench.run.planning.plan import Pass, PassSpec, PlannedCell
-from splitbench.bench.utils import progress, provenance
+from splitbench.bench.utils import progress
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.failure import Failure
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from splitbench.bench.evaluation import describe, measure
+from splitbench.bench.evaluation import describe, measure, time_limit
+from splitbench.bench.results import provenance
 from splitbench.bench.run.planning.plan import PassSpec
 from splitbench.bench.run.score_and_store import score_and_store
 from splitbench.bench.run.worker import OpenedPass, Worker
-from splitbench.bench.utils import provenance, time_limit
 from splitbench.bench.utils.failure import Failure
 
 

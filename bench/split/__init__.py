@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from splitbench.bench.split.cut import cut_module, whole
-from splitbench.bench.split.detection import default_images, is_torchvisions, small_images, split_detector
-from splitbench.bench.split.facts import evaluating
+from splitbench.bench.split.detectors import default_images, is_torchvisions, small_images, split_detector
 from splitbench.bench.split.graphs import Sides
 from splitbench.bench.split.split_model import SplitModel, specs_of
+from splitbench.bench.split.tracing.facts import evaluating
 from splitbench.bench.utils.errors import UserError
 
 __all__ = ["SplitModel", "default_example", "same", "specs_of", "split"]

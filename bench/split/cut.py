@@ -5,10 +5,10 @@ from typing import Any
 from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
-from splitbench.bench.split.facts import Trace
+from splitbench.bench.split.cut_plan import Plan
 from splitbench.bench.split.graphs import Sides, write_sides
-from splitbench.bench.split.plan import Plan
-from splitbench.bench.split.trace import trace
+from splitbench.bench.split.tracing.facts import Trace
+from splitbench.bench.split.tracing.trace import trace
 from splitbench.bench.utils.errors import UserError, format_error, nearest
 
 

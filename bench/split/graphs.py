@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, fx, nn
 
-from splitbench.bench.split.facts import BATCH, TensorFact
-from splitbench.bench.split.plan import Plan, image_axis
+from splitbench.bench.split.cut_plan import Plan, image_axis
+from splitbench.bench.split.tracing.facts import BATCH, TensorFact
 from splitbench.bench.utils.errors import UserError
 
 

@@ -11,10 +11,10 @@ from torch.utils._pytree import tree_leaves
 from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.split.auto import auto_points
 from splitbench.bench.split.cut import seeds, traced_or_error
-from splitbench.bench.split.detection import PREFIX, is_torchvisions
-from splitbench.bench.split.facts import BATCH, Trace, evaluating
-from splitbench.bench.split.plan import Plan, image_shape
+from splitbench.bench.split.cut_plan import Plan, image_shape
+from splitbench.bench.split.detectors import PREFIX, is_torchvisions
 from splitbench.bench.split.point import SplitPoint
+from splitbench.bench.split.tracing.facts import BATCH, Trace, evaluating
 
 __all__ = ["SplitPoint", "auto_points", "network_input", "share_of_zeros", "split_points"]
 

@@ -13,10 +13,9 @@ from pydantic import ValidationError
 from splitbench.bench.sweep.cells import settings_of, variant_of
 from splitbench.bench.sweep.overrides import override
 from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, MethodSpec, Sweep
-from splitbench.bench.utils import user_code
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.plugins import DATASETS, METHODS
-from splitbench.bench.utils.registry import Registry
+from splitbench.bench.utils.plugins import DATASETS, METHODS, user_code
+from splitbench.bench.utils.plugins.base_registry import Registry
 from splitbench.bench.utils.validation_errors import format_validation_error
 from splitbench.bench.utils.yaml_file import read_yaml
 from splitbench.datasets.base import Subset

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from splitbench.bench.utils import renamed
+from splitbench.bench.sweep import renamed
 from splitbench.bench.utils.errors import UserError, nearest
 from splitbench.bench.utils.precisions import Precision
 from splitbench.bench.utils.validation_errors import shorten

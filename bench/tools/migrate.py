@@ -1,6 +1,6 @@
 """``splitbench migrate``: bring a run of an earlier version up to date, without measuring or training again.
 
-Words that were renamed since (:mod:`splitbench.bench.utils.renamed`) get their new names in tables, reports and
+Words that were renamed since (:mod:`splitbench.bench.sweep.renamed`) get their new names in tables, reports and
 learning curves. Settings and backbones' names are a part of keys, so files are renamed to today's keys, by which the
 next run finds them. Files whose content does not hash to their key are left alone.
 
@@ -17,9 +17,9 @@ from typing import Any
 from splitbench.bench.results.store import Store
 from splitbench.bench.results.validation import is_plan
 from splitbench.bench.run.planning.keys import key_of
+from splitbench.bench.sweep.renamed import RENAMED, renamed
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import file_word, read_json, write_whole
-from splitbench.bench.utils.renamed import RENAMED, renamed
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""The device that a process computes on: chosen by name, asked whether it still works, and its memory given back."""
+"""The device and the CPU cores that a process computes on."""
 
 import gc
+import os
 from contextlib import suppress
 
 import torch
@@ -73,3 +74,13 @@ def free_memory(device: torch.device) -> None:
     if device.type == "cuda":
         with suppress(RuntimeError):  # a GPU that has stopped working
             torch.cuda.empty_cache()
+
+
+def core_count() -> int:
+    """Return the number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def decoding_thread_count() -> int:
+    """Return the number of threads that decode images (Pillow releases the interpreter lock): all cores but one."""
+    return min(max(core_count() - 1, 2), 16)

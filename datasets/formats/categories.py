@@ -13,7 +13,7 @@ from typing import cast
 from PIL import Image
 
 from splitbench.datasets.base import Dataset, named, warnings_of
-from splitbench.datasets.formats.boxes import Box, DetectionDataset, NamedCategories, Target, target_of
+from splitbench.datasets.formats.detection_dataset import Box, DetectionDataset, NamedCategories, Target, target_of
 
 _ALIASES = {
     "motorbike": "motorcycle",

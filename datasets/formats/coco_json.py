@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from splitbench.datasets.base import DataError, named
-from splitbench.datasets.formats.boxes import Box
+from splitbench.datasets.formats.detection_dataset import Box
 
 T = TypeVar("T")
 

@@ -10,16 +10,16 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from splitbench.methods.coding import mixing_model
-from splitbench.methods.coding.context_coder import ContextCoder
-from splitbench.methods.coding.context_tables import ContextCounts, ContextTables
-from splitbench.methods.coding.counts import Counts
-from splitbench.methods.coding.entropy import RangeCoder
-from splitbench.methods.coding.huffman import HuffmanCoder
-from splitbench.methods.coding.mixing_coder import MixingCoder
-from splitbench.methods.coding.mixing_model import MixingModel
-from splitbench.methods.coding.neighbours import Maps
-from splitbench.methods.coding.tables import Symbols, Tables
+from splitbench.methods.coding.context.context_coder import ContextCoder
+from splitbench.methods.coding.context.context_tables import ContextCounts, ContextTables
+from splitbench.methods.coding.context.neighbours import Maps
+from splitbench.methods.coding.entropy.counts import Counts
+from splitbench.methods.coding.entropy.huffman import HuffmanCoder
+from splitbench.methods.coding.entropy.probability_tables import Symbols, Tables
+from splitbench.methods.coding.entropy.range_coder import RangeCoder
+from splitbench.methods.coding.mixing import mixing_model
+from splitbench.methods.coding.mixing.mixing_coder import MixingCoder
+from splitbench.methods.coding.mixing.mixing_model import MixingModel
 
 HIGHEST_IN_TABLE = 1023
 """Larger symbols are coded by the coders' escapes."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from splitbench.methods.base import Bitstream, Codec, Cut, MethodError, Specs, Unit
-from splitbench.methods.coding.counts import Counts
+from splitbench.methods.coding.context.neighbours import Maps
+from splitbench.methods.coding.entropy.counts import Counts
 from splitbench.methods.coding.layout import map_shape
-from splitbench.methods.coding.neighbours import Maps
 from splitbench.methods.units.coders import CODERS, HIGHEST_IN_TABLE, Coder, CoderKind, StoredTables
 from splitbench.methods.units.tensor_unit import TensorUnit
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from splitbench.bench.analysis.compare import compare
-from splitbench.bench.analysis.compare.bd import bd_table
-from splitbench.bench.analysis.compare.bd_matrix import as_matrix, bd_matrix
-from splitbench.bench.analysis.compare.interpolation import accuracy_at_budgets
+from splitbench.bench.analysis.compare.curves.bd import bd_table
+from splitbench.bench.analysis.compare.curves.bd_matrix import as_matrix, bd_matrix
+from splitbench.bench.analysis.compare.curves.interpolation import accuracy_at_budgets
 from splitbench.bench.analysis.compare.remarks import deep_split_remarks, on_device_remarks
 from splitbench.bench.analysis.compare.summary import summary, telling_budgets
 from splitbench.bench.analysis.table_formats import (

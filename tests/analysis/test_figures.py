@@ -15,9 +15,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from splitbench.bench.analysis.figures import draw_all, draw_learning, pages, published, sizes
-from splitbench.bench.analysis.figures.axes import limits, log_ticks
-from splitbench.bench.analysis.figures.page import lay_out
-from splitbench.bench.analysis.figures.placement import offsets
+from splitbench.bench.analysis.figures.panels.axes import limits, log_ticks
+from splitbench.bench.analysis.figures.panels.page import lay_out
+from splitbench.bench.analysis.figures.panels.placement import offsets
 from splitbench.bench.analysis.figures.style import _FIXED, drawing, styles
 from splitbench.bench.results.table import points, read
 from splitbench.bench.utils.errors import UserError

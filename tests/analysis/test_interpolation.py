@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from splitbench.bench.analysis.compare.front import (
+from splitbench.bench.analysis.compare.curves.front import (
     beside_every_split,
     front_over_all,
     front_per_backbone,
@@ -17,7 +17,7 @@ from splitbench.bench.analysis.compare.front import (
     splits_in_order,
     undominated,
 )
-from splitbench.bench.analysis.compare.interpolation import (
+from splitbench.bench.analysis.compare.curves.interpolation import (
     Numbers,
     accuracy_at_budgets,
     bytes_at_drops,

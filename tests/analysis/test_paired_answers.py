@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from splitbench.bench.analysis.compare.paired_answers import PairedAnswers, fewer_bytes, more_accurate
+from splitbench.bench.analysis.compare.paired.paired_answers import PairedAnswers, fewer_bytes, more_accurate
 from splitbench.bench.analysis.compare.summary import summary
 from splitbench.bench.results.table import points, read
 from tests.helpers import csv_samples as samples

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from splitbench.bench.analysis.compare import examine
-from splitbench.bench.analysis.compare.interpolation import bytes_at_drops
+from splitbench.bench.analysis.compare.curves.interpolation import bytes_at_drops
 from splitbench.bench.analysis.compare.summary import summary
 from splitbench.bench.analysis.figures import draw_all
 from splitbench.bench.analysis.report import write_report

@@ -9,7 +9,7 @@ import yaml
 
 from splitbench.bench.analysis import table_columns
 from splitbench.bench.analysis.compare import compare
-from splitbench.bench.analysis.compare.statistics import SAMPLES
+from splitbench.bench.analysis.compare.paired.statistics import SAMPLES
 from splitbench.bench.analysis.latency import Question, what_if
 from splitbench.bench.metrics import bootstrap
 from tests.helpers import csv_samples as samples

@@ -12,7 +12,7 @@ from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.zoo import NETWORKS, WEIGHTS
 from splitbench.bench.backbones.zoo.small_detector import small_detector
 from splitbench.bench.split import split
-from splitbench.bench.split.detection import is_torchvisions
+from splitbench.bench.split.detectors import is_torchvisions
 from splitbench.bench.tools.synthetic import train_detector
 from splitbench.bench.tools.synthetic.train_detector import (
     Losses,

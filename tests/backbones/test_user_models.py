@@ -11,8 +11,8 @@ from splitbench.bench.backbones import registry, user_models
 from splitbench.bench.run.planning import plan
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep import auto_splits, reading
-from splitbench.bench.utils import user_code
 from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.plugins import user_code
 from tests.helpers.command_line import rows, splitbench
 
 SOURCE = """

@@ -14,7 +14,7 @@ import pytest
 from splitbench.bench.evaluation import Prepared, measure
 from splitbench.bench.results.columns import NAMES
 from splitbench.bench.run import runner, tasks
-from splitbench.bench.utils.renamed import RenamedWarning
+from splitbench.bench.sweep.renamed import RenamedWarning
 from splitbench.methods import MethodError
 from splitbench.methods.quantize_rle import METHOD
 from tests.helpers.command_line import rows, splitbench

@@ -12,7 +12,8 @@ from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.classifiers import Classifier
 from splitbench.bench.backbones.detectors import Detector
 from splitbench.bench.backbones.preprocessing import Preprocessing
-from splitbench.bench.evaluation import backbone_checks, tasks
+from splitbench.bench.evaluation import tasks
+from splitbench.bench.evaluation.checks import backbone_checks
 from splitbench.bench.run.planning import plan
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep import reading

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 import torch
 
-from splitbench.bench.evaluation import codec_checks
+from splitbench.bench.evaluation.checks import codec_checks
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
 from splitbench.bench.run.planning.sources import Sources

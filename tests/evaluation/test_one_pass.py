@@ -10,17 +10,17 @@ from torch import nn
 
 from splitbench.bench.backbones.classifiers import Classifier
 from splitbench.bench.backbones.preprocessing import Preprocessing
-from splitbench.bench.evaluation import EvaluationInputs, evaluate, measure, pipeline, prepare
-from splitbench.bench.evaluation.coder_threads import CoderThreads
+from splitbench.bench.evaluation import EvaluationInputs, evaluate, measure, prepare, time_limit
 from splitbench.bench.evaluation.failures import note
-from splitbench.bench.evaluation.transmission import transmit
+from splitbench.bench.evaluation.pipeline import pipeline
+from splitbench.bench.evaluation.pipeline.coder_threads import CoderThreads
+from splitbench.bench.evaluation.pipeline.transmission import transmit
 from splitbench.bench.split import SplitModel
-from splitbench.bench.utils import time_limit
 from splitbench.bench.utils.failure import Failure
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.bench.utils.precision import like_precision, to_float32
 from splitbench.methods.base import Bitstream, Context, TensorSpec
-from splitbench.methods.coding.counts import Counts
+from splitbench.methods.coding.entropy.counts import Counts
 from tests.helpers.method_samples import names_for
 from tests.helpers.pass_samples import BATCH, IMAGES, SWEEPS, inputs_of, prepared_for, same_records
 

@@ -8,9 +8,10 @@ from unittest import mock
 import pytest
 import torch
 
-from splitbench.bench.evaluation import costs, describe, measure, pipeline, prepare
+from splitbench.bench.evaluation import costs, describe, measure, prepare
+from splitbench.bench.evaluation.pipeline import pipeline
 from splitbench.bench.metrics.latency import median_ms
-from splitbench.bench.run.executors.base import run_in_process
+from splitbench.bench.run.executors.executor import run_in_process
 from splitbench.bench.run.planning.plan import passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
@@ -19,7 +20,7 @@ from splitbench.bench.training import Recipe
 from splitbench.bench.training.methods import MethodTrainer, TrainingInputs, Trainings
 from splitbench.bench.training.metrics import Means
 from splitbench.bench.utils.errors import UserError
-from splitbench.methods.coding import linear
+from splitbench.methods.coding.quantization import linear
 from tests.helpers import cuda_support, training_samples
 from tests.helpers.method_samples import codecs, deployed
 from tests.helpers.pass_samples import SWEEPS, inputs_of, prepared_for, same_records

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from splitbench.methods.coding.tables import Tables
+from splitbench.methods.coding.entropy.probability_tables import Tables
 
 EXTREMES = [-(2**31), -(2**31) + 1, 2**31 - 1, 2**20, -1, 0]
 

@@ -11,10 +11,10 @@ from torch import nn
 
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods.base import BitstreamError, Context, MethodError, TensorSpec
-from splitbench.methods.coding.context_coder import ContextCoder
-from splitbench.methods.coding.context_tables import BUDGET, ContextCounts, ContextTables
-from splitbench.methods.coding.neighbours import CLASSES, LARGEST, Neighbourhood, activities
-from splitbench.methods.coding.range_encoder import shortest
+from splitbench.methods.coding.context.context_coder import ContextCoder
+from splitbench.methods.coding.context.context_tables import BUDGET, ContextCounts, ContextTables
+from splitbench.methods.coding.context.neighbours import CLASSES, LARGEST, Neighbourhood, activities
+from splitbench.methods.coding.entropy.adaptive_range_coder import shortest
 
 INT32 = np.iinfo(np.int32)
 

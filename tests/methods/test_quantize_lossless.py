@@ -20,9 +20,9 @@ from splitbench.bench.tools import conformance
 from splitbench.bench.tools.conformance.samples import Case
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods.base import BitstreamError, Context, MethodError, TensorSpec
-from splitbench.methods.coding import compressors
-from splitbench.methods.coding.packing import pack, packed_size, unpack
-from splitbench.methods.coding.tiles import tile, tiled_shape, untile
+from splitbench.methods.coding.maps import compressors
+from splitbench.methods.coding.maps.packing import pack, packed_size, unpack
+from splitbench.methods.coding.maps.tiles import tile, tiled_shape, untile
 
 METHOD = METHODS.get("quantize-lossless")
 CODERS = get_args(METHOD.Settings.model_fields["coder"].annotation)

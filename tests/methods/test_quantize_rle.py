@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods import Context, MethodError, TensorSpec
 from splitbench.methods.base import BitstreamError
-from splitbench.methods.coding import linear, ranges
+from splitbench.methods.coding.quantization import linear, ranges
 from splitbench.methods.quantize_rle import QuantizeRLE, Settings
 
 METHOD = METHODS.get("quantize-rle")

@@ -1,6 +1,7 @@
-"""Imports point one way: a room imports the rooms below it, never one above or beside it."""
+"""The house: a room imports the rooms below it, folders stay small, and a file is known by its name."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,21 @@ def test_every_folder_of_bench_is_a_room():
     assert folders == set(FLOOR)
     loose = {path.name for path in (ROOT / "bench").iterdir() if path.is_file()}
     assert loose == {"__init__.py", "__main__.py", "py.typed"}
+
+
+def test_no_folder_holds_more_than_a_reader_can_survey():
+    files = [file for room in ("bench", "methods", "datasets") for file in (ROOT / room).rglob("*.py")]
+    plugins = {ROOT / "methods", ROOT / "datasets"}  # where everybody adds files
+    counts = Counter(file.parent for file in files if file.name != "__init__.py" and file.parent not in plugins)
+    assert {str(folder.relative_to(ROOT)): count for folder, count in counts.items() if count > 12} == {}
+
+
+def test_a_file_is_known_by_its_name():
+    folders = ("api", "bench", "methods", "datasets", "tests")
+    counts = Counter(file.name for folder in folders for file in (ROOT / folder).rglob("*.py"))
+    shared = {"__init__.py", "__main__.py", "base.py"}  # base.py says what a method is, and what a dataset
+    assert {name for name, count in counts.items() if count > 1} == shared
+    assert counts["base.py"] == 2
 
 
 @pytest.mark.parametrize("room", FLOOR)

@@ -13,7 +13,7 @@ from splitbench.bench.run.tasks import ScoreTask
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.errors import UserError
 from tests.helpers.small_sweep import SMALL, ran, starts, stop
-from tests.torture.faults import FAULTS, fault
+from tests.torture.injected_faults import FAULTS, fault
 
 
 def test_measured_batches_are_used_by_another_run_with_fewer_cells(small, tmp_path, monkeypatch):

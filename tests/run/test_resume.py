@@ -32,7 +32,7 @@ from tests.helpers.command_line import splitbench
 from tests.helpers.photographs import write_photographs
 from tests.helpers.results_samples import difference
 from tests.helpers.small_sweep import SMALL, ran
-from tests.torture.faults import FAULTS, fault
+from tests.torture.injected_faults import FAULTS, fault
 
 SWEEP = """
 datasets:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from splitbench.bench.split import same, split
-from splitbench.bench.split.detection import default_images, small_images
+from splitbench.bench.split.detectors import default_images, small_images
 from splitbench.bench.tools.support.support import random_model, support
 from splitbench.bench.tools.support.tested_models import DETECTORS
 from splitbench.bench.utils.errors import UserError

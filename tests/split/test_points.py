@@ -9,7 +9,7 @@ from PIL import Image
 from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.split import default_example, split
 from splitbench.bench.split.auto import DEEPEST, pareto_front, places
-from splitbench.bench.split.detection import default_images, small_images
+from splitbench.bench.split.detectors import default_images, small_images
 from splitbench.bench.split.points import SplitPoint, auto_points, network_input, share_of_zeros, split_points
 from splitbench.bench.tools.splits.figure import make_figure, plot
 from splitbench.bench.tools.support.support import random_model

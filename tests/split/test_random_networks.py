@@ -78,7 +78,7 @@ def steps(kinds: list[str]) -> st.SearchStrategy[list[Step]]:
 
 
 def nodes(model: nn.Module, example: Tensor) -> list[str]:
-    from splitbench.bench.split.trace import trace
+    from splitbench.bench.split.tracing.trace import trace
 
     traced = trace(model, example)
     return [n.name for n, fact in traced.facts.items() if fact.data and fact.single and n.op != "placeholder"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import faults
+from tests.torture import injected_faults
 
 
 def ran(*words: object) -> dict[str, int]:
@@ -25,24 +25,26 @@ def test_a_sweep_survives_kills(tmp_path):
 
 @pytest.mark.slow
 def test_full_disks_and_damaged_files_lose_nothing(tmp_path):
-    faults.run(tmp_path / "undisturbed")
-    assert faults.full_disk(tmp_path / "full", tmp_path / "undisturbed") > 10
-    assert faults.damaged_files(tmp_path / "damaged", tmp_path / "undisturbed") > 5
+    injected_faults.run(tmp_path / "undisturbed")
+    assert injected_faults.full_disk(tmp_path / "full", tmp_path / "undisturbed") > 10
+    assert injected_faults.damaged_files(tmp_path / "damaged", tmp_path / "undisturbed") > 5
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     out = tmp_path_factory.mktemp("undisturbed")
-    faults.run(out)
+    injected_faults.run(out)
     return out
 
 
 FAST = ("raises",)
 
 
-@pytest.mark.parametrize("name", [pytest.param(f, marks=() if f in FAST else pytest.mark.slow) for f in faults.FAULTS])
+@pytest.mark.parametrize(
+    "name", [pytest.param(f, marks=() if f in FAST else pytest.mark.slow) for f in injected_faults.FAULTS]
+)
 def test_one_cell_fails_alone_and_for_its_reason(name, tmp_path, undisturbed):
-    faults.cell_fails(name, tmp_path, undisturbed)
+    injected_faults.cell_fails(name, tmp_path, undisturbed)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from splitbench.bench.utils import provenance
+from splitbench.bench.results import provenance
 from tests.torture.decoders import NAMES
 
 _ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def main() -> int:
         ]
         parts += [
             ("a sweep", "SIGKILL", ["tests.torture.kills", str(given.kills), f"{scratch}/kills", str(given.seed)]),
-            ("a sweep", "faults", ["tests.torture.faults", f"{scratch}/faults"]),
+            ("a sweep", "faults", ["tests.torture.injected_faults", f"{scratch}/faults"]),
         ]
         for what, how, command in parts:
             if not given.only or any(word in f"{what} {how}" for word in given.only):

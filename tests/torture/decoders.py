@@ -10,10 +10,11 @@ import torch
 from splitbench.bench.tools.conformance import decodes
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods import BitstreamError
-from splitbench.methods.coding import huffman_runs, linear, ranges, zero_runs, zero_runs_decoder
-from splitbench.methods.coding.entropy import RangeCoder
-from splitbench.methods.coding.huffman import HuffmanCoder
-from splitbench.methods.coding.tables import Tables
+from splitbench.methods.coding.entropy.huffman import HuffmanCoder
+from splitbench.methods.coding.entropy.probability_tables import Tables
+from splitbench.methods.coding.entropy.range_coder import RangeCoder
+from splitbench.methods.coding.quantization import linear, ranges
+from splitbench.methods.coding.runs import huffman_runs, zero_runs, zero_runs_decoder
 from tests.helpers.method_samples import cases, deployed
 
 _SHAPES = [(3, 70), (3, 11)]

@@ -18,8 +18,12 @@ except ModuleNotFoundError:
 
 import torch
 
-_CODING = Path(__file__).parents[2] / "methods" / "coding"
-COMPILED = [f"splitbench.methods.coding.{path.stem}" for path in _CODING.glob("*.py") if "numba" in path.read_text()]
+_METHODS = Path(__file__).parents[2] / "methods"
+COMPILED = [
+    ".".join(("splitbench.methods", *path.relative_to(_METHODS).with_suffix("").parts))
+    for path in _METHODS.rglob("*.py")
+    if "numba" in path.read_text(encoding="utf-8")
+]
 """numba compiles these, and cannot where atheris has put its calls into them."""
 
 with atheris.instrument_imports(include=["splitbench.methods"], exclude=COMPILED):

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from splitbench.bench.analysis.compare.bd import bd_table
-from splitbench.bench.analysis.compare.bd_matrix import bd_matrix
 from splitbench.bench.analysis.compare.cost_table import cost_table
-from splitbench.bench.analysis.compare.front import front_over_all, front_per_backbone, front_per_split
-from splitbench.bench.analysis.compare.interpolation import accuracy_at_budgets, bytes_at_drops
-from splitbench.bench.analysis.compare.paired import paired_tests
-from splitbench.bench.analysis.compare.pairs import FACTOR
+from splitbench.bench.analysis.compare.curves.bd import bd_table
+from splitbench.bench.analysis.compare.curves.bd_matrix import bd_matrix
+from splitbench.bench.analysis.compare.curves.front import front_over_all, front_per_backbone, front_per_split
+from splitbench.bench.analysis.compare.curves.interpolation import accuracy_at_budgets, bytes_at_drops
+from splitbench.bench.analysis.compare.paired.paired_tests import paired_tests
+from splitbench.bench.analysis.compare.paired.pairs import FACTOR
 from splitbench.bench.analysis.compare.remarks import remarks_on, row_warnings
 from splitbench.bench.analysis.compare.summary import summary
 from splitbench.bench.results.table import failures, over_seeds, points, read
@@ -45,11 +45,12 @@ class ComparisonOptions:
     """How runs are compared.
 
     Attributes:
-        anchor: the method that BD-rate is against, see :func:`splitbench.bench.analysis.compare.bd.bd_table`; if given,
-            paired tests are against it alone, too, and else between every two methods.
+        anchor: the method that BD-rate is against, see
+            :func:`splitbench.bench.analysis.compare.curves.bd.bd_table`; if given, paired tests are against it alone,
+            too, and else between every two methods.
         allow_mixed: compare results over different images all the same.
         all_pairs: test every two curves, variants of one method included; see
-            :func:`splitbench.bench.analysis.compare.paired.paired_tests`.
+            :func:`splitbench.bench.analysis.compare.paired.paired_tests.paired_tests`.
         factor: the largest ratio of the bytes of two rate points that are tested against each other.
     """
 

@@ -18,7 +18,7 @@ def rank(table: pd.DataFrame, splits: Sequence[str], by: str) -> Iterator[tuple[
 
     Args:
         table: rows of one dataset and backbone, for one question, those of running everything on the device left out.
-        splits: as :func:`splitbench.bench.analysis.compare.front.splits_in_order` returns them.
+        splits: as :func:`splitbench.bench.analysis.compare.curves.front.splits_in_order` returns them.
         by: ``bytes``, of which fewer are better, or ``accuracy``; of equal accuracies, as far as they are printed, the
             one for fewer bytes is better. Rows in which it is nan are left out.
     """

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from splitbench.bench.analysis.compare.front import splits_in_order
+from splitbench.bench.analysis.compare.curves.front import splits_in_order
 from splitbench.bench.analysis.table_formats import format_percent
 from splitbench.bench.results.names import CURVE, curve_name
 from splitbench.bench.results.table import over_seeds, points
@@ -32,7 +32,7 @@ def remarks_on(frame: pd.DataFrame, tests: pd.DataFrame, factor: float) -> list[
 
     Args:
         frame: as :func:`splitbench.bench.results.table.read` returns it.
-        tests: as :func:`splitbench.bench.analysis.compare.paired.paired_tests` returns them.
+        tests: as :func:`splitbench.bench.analysis.compare.paired.paired_tests.paired_tests` returns them.
         factor: the largest ratio of bytes at which rate points were tested.
     """
     return [

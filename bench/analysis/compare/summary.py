@@ -7,15 +7,15 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from splitbench.bench.analysis.compare.front import splits_in_order
-from splitbench.bench.analysis.compare.interpolation import (
+from splitbench.bench.analysis.compare.curves.front import splits_in_order
+from splitbench.bench.analysis.compare.curves.interpolation import (
     DROPS,
     accuracy_at_budgets,
     bytes_at_drops,
     format_interval,
     intervals_apart,
 )
-from splitbench.bench.analysis.compare.paired_answers import Better, PairedAnswers, fewer_bytes, more_accurate
+from splitbench.bench.analysis.compare.paired.paired_answers import Better, PairedAnswers, fewer_bytes, more_accurate
 from splitbench.bench.analysis.compare.ranking import EVERY_SPLIT, name_at, rank, times_the_bytes
 from splitbench.bench.results.names import Row
 from splitbench.bench.results.table import compressors, points
@@ -35,8 +35,8 @@ def summary(
     each; running everything on the device does not compete (see
     :func:`splitbench.bench.analysis.compare.remarks.on_device_remarks`). ``clear`` says whether these images tell
     the best from the next best, and ``by`` which way: by the same images for both where their records are there
-    (:class:`splitbench.bench.analysis.compare.paired_answers.PairedAnswers`), else by whether their own 95 % intervals
-    overlap, which tells far fewer apart. Both are empty where there is nothing to compare with.
+    (:class:`splitbench.bench.analysis.compare.paired.paired_answers.PairedAnswers`), else by whether their own 95 %
+    intervals overlap, which separates far fewer. Both are empty where there is nothing to compare with.
 
     Args:
         frame: as :func:`splitbench.bench.results.table.read` returns it.

@@ -11,7 +11,7 @@ import pandas as pd
 
 from splitbench.bench.analysis.figures import coding_time, cost, paired_drop, rate_accuracy, sizes
 from splitbench.bench.analysis.figures.learning_curves import draw_learning
-from splitbench.bench.analysis.figures.page import Page
+from splitbench.bench.analysis.figures.panels.page import Page
 from splitbench.bench.analysis.figures.style import drawing, styles
 from splitbench.bench.results.table import points
 

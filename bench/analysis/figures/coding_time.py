@@ -8,12 +8,12 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from splitbench.bench.analysis.compare.front import beside_every_split, splits_in_order
-from splitbench.bench.analysis.compare.interpolation import envelope, read_bytes
-from splitbench.bench.analysis.figures.axes import log_ticks, set_log_ticks, set_ticks
-from splitbench.bench.analysis.figures.page import Page, new_page
+from splitbench.bench.analysis.compare.curves.front import beside_every_split, splits_in_order
+from splitbench.bench.analysis.compare.curves.interpolation import envelope, read_bytes
+from splitbench.bench.analysis.figures.panels.axes import log_ticks, set_log_ticks, set_ticks
+from splitbench.bench.analysis.figures.panels.page import Page, new_page
+from splitbench.bench.analysis.figures.panels.titles import set_heading, set_titles
 from splitbench.bench.analysis.figures.style import GREY, Looks, arrow
-from splitbench.bench.analysis.figures.titles import set_heading, set_titles
 from splitbench.bench.results.names import curve_name
 from splitbench.bench.results.table import compressors
 

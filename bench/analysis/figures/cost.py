@@ -12,14 +12,14 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
 from splitbench.bench.analysis.compare.cost_table import cost_table
-from splitbench.bench.analysis.compare.interpolation import accuracy_at_budgets
+from splitbench.bench.analysis.compare.curves.interpolation import accuracy_at_budgets
 from splitbench.bench.analysis.compare.summary import telling_budgets
-from splitbench.bench.analysis.figures.axes import format_bytes, limits, log_ticks, set_ticks
-from splitbench.bench.analysis.figures.marks import draw_points, mark_under
-from splitbench.bench.analysis.figures.page import Page, new_page
-from splitbench.bench.analysis.figures.placement import name_splits, offsets
+from splitbench.bench.analysis.figures.panels.axes import format_bytes, limits, log_ticks, set_ticks
+from splitbench.bench.analysis.figures.panels.marks import draw_points, mark_under
+from splitbench.bench.analysis.figures.panels.page import Page, new_page
+from splitbench.bench.analysis.figures.panels.placement import name_splits, offsets
+from splitbench.bench.analysis.figures.panels.titles import metric, set_heading, set_titles
 from splitbench.bench.analysis.figures.style import BASELINE, GREY, Looks, arrow
-from splitbench.bench.analysis.figures.titles import metric, set_heading, set_titles
 from splitbench.bench.results.names import CURVE, UNCUT, curve_name
 from splitbench.bench.results.table import interval_name
 

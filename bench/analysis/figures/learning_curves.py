@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from splitbench.bench.analysis.figures.axes import format_tick
-from splitbench.bench.analysis.figures.page import COLUMN, save
+from splitbench.bench.analysis.figures.panels.axes import format_tick
+from splitbench.bench.analysis.figures.panels.page import COLUMN, save
 from splitbench.bench.analysis.figures.style import GREY, drawing
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import file_word

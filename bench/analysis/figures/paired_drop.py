@@ -13,13 +13,13 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from splitbench.bench.analysis.compare.front import splits_in_order
-from splitbench.bench.analysis.compare.interpolation import FAR
-from splitbench.bench.analysis.figures.axes import set_log_ticks
-from splitbench.bench.analysis.figures.marks import draw_points, mark_under
-from splitbench.bench.analysis.figures.page import Page, new_page
+from splitbench.bench.analysis.compare.curves.front import splits_in_order
+from splitbench.bench.analysis.compare.curves.interpolation import FAR
+from splitbench.bench.analysis.figures.panels.axes import set_log_ticks
+from splitbench.bench.analysis.figures.panels.marks import draw_points, mark_under
+from splitbench.bench.analysis.figures.panels.page import Page, new_page
+from splitbench.bench.analysis.figures.panels.titles import metric, set_heading, set_titles
 from splitbench.bench.analysis.figures.style import BASELINE, Looks, Style
-from splitbench.bench.analysis.figures.titles import metric, set_heading, set_titles
 from splitbench.bench.results.names import curve_name
 from splitbench.bench.results.table import compressors, interval_name
 

@@ -11,14 +11,14 @@ from matplotlib.patches import Patch
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 
-from splitbench.bench.analysis.compare.front import splits_in_order
-from splitbench.bench.analysis.compare.interpolation import FAR
+from splitbench.bench.analysis.compare.curves.front import splits_in_order
+from splitbench.bench.analysis.compare.curves.interpolation import FAR
 from splitbench.bench.analysis.figures import published
-from splitbench.bench.analysis.figures.axes import limits, set_log_ticks
-from splitbench.bench.analysis.figures.marks import draw_points, mark_under
-from splitbench.bench.analysis.figures.page import Page, new_page
+from splitbench.bench.analysis.figures.panels.axes import limits, set_log_ticks
+from splitbench.bench.analysis.figures.panels.marks import draw_points, mark_under
+from splitbench.bench.analysis.figures.panels.page import Page, new_page
+from splitbench.bench.analysis.figures.panels.titles import metric, set_heading, title_splits
 from splitbench.bench.analysis.figures.style import BASELINE, GREY, Looks, Style, arrow
-from splitbench.bench.analysis.figures.titles import metric, set_heading, title_splits
 from splitbench.bench.results.names import UNCUT, curve_name
 from splitbench.bench.results.table import interval_name
 

@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from splitbench.bench.analysis.compare.front import splits_in_order
-from splitbench.bench.analysis.figures.axes import format_sizes, set_log_ticks
-from splitbench.bench.analysis.figures.page import Page, stacked_page
+from splitbench.bench.analysis.compare.curves.front import splits_in_order
+from splitbench.bench.analysis.figures.panels.axes import format_sizes, set_log_ticks
+from splitbench.bench.analysis.figures.panels.page import Page, stacked_page
+from splitbench.bench.analysis.figures.panels.titles import set_heading
 from splitbench.bench.analysis.figures.style import GREY, Looks, Style
-from splitbench.bench.analysis.figures.titles import set_heading
 from splitbench.bench.analysis.image_records import read_records
 from splitbench.bench.results.names import Row, curve_name
 from splitbench.bench.results.table import compressors, over_seeds

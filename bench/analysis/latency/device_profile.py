@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.registry import YamlRegistry
+from splitbench.bench.utils.plugins.base_registry import YamlRegistry
 from splitbench.bench.utils.yaml_file import read_yaml
 
 PROFILES = YamlRegistry("device profile", Path(__file__).parent / "profiles")

@@ -10,10 +10,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from splitbench.bench.analysis.figures.axes import log_ticks, set_log_ticks, set_ticks
-from splitbench.bench.analysis.figures.page import Page, new_page, remove_figures
+from splitbench.bench.analysis.figures.panels.axes import log_ticks, set_log_ticks, set_ticks
+from splitbench.bench.analysis.figures.panels.page import Page, new_page, remove_figures
+from splitbench.bench.analysis.figures.panels.titles import set_heading
 from splitbench.bench.analysis.figures.style import Looks, drawing, styles
-from splitbench.bench.analysis.figures.titles import set_heading
 from splitbench.bench.analysis.latency import region_map
 from splitbench.bench.analysis.latency.end_to_end import Link, latency_ms
 from splitbench.bench.analysis.latency.question import Question

@@ -13,11 +13,11 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import Patch, Rectangle
 
-from splitbench.bench.analysis.compare.front import splits_in_order
-from splitbench.bench.analysis.figures.axes import format_tick, set_ticks
-from splitbench.bench.analysis.figures.page import Page, new_page
+from splitbench.bench.analysis.compare.curves.front import splits_in_order
+from splitbench.bench.analysis.figures.panels.axes import format_tick, set_ticks
+from splitbench.bench.analysis.figures.panels.page import Page, new_page
+from splitbench.bench.analysis.figures.panels.titles import set_heading
 from splitbench.bench.analysis.figures.style import Looks
-from splitbench.bench.analysis.figures.titles import set_heading
 from splitbench.bench.analysis.latency.best import SPEEDS, regions
 from splitbench.bench.analysis.latency.question import Question
 from splitbench.bench.results.names import UNCUT

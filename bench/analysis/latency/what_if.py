@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from splitbench.bench.analysis.figures.axes import format_tick
+from splitbench.bench.analysis.figures.panels.axes import format_tick
 from splitbench.bench.analysis.latency.link_figure import draw_links
 from splitbench.bench.analysis.latency.question import Answer, Question, answer
 from splitbench.bench.analysis.table_formats import as_csv, as_latex, as_markdown, as_text

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from splitbench.bench.analysis.compare import Findings
-from splitbench.bench.analysis.compare.bd_matrix import PLACE, as_matrix
+from splitbench.bench.analysis.compare.curves.bd_matrix import PLACE, as_matrix
 from splitbench.bench.analysis.compare.findings import WARNINGS
 from splitbench.bench.analysis.figures import draw_all, draw_learning
 from splitbench.bench.analysis.report.elements import Table, make_pictures, make_table

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from splitbench.bench.analysis.compare.front import splits_in_order
-from splitbench.bench.analysis.compare.interpolation import format_interval
+from splitbench.bench.analysis.compare.curves.front import splits_in_order
+from splitbench.bench.analysis.compare.curves.interpolation import format_interval
 from splitbench.bench.analysis.compare.ranking import name_at, rank, times_the_bytes
 from splitbench.bench.analysis.compare.summary import fewest_bytes_question
 from splitbench.bench.results.names import Row
@@ -20,7 +20,8 @@ def sentences(frame: pd.DataFrame, needs: pd.DataFrame, summary: pd.DataFrame) -
 
     Args:
         frame: as :func:`splitbench.bench.results.table.read` returns it.
-        needs: :func:`~splitbench.bench.analysis.compare.interpolation.bytes_at_drops` of it, at :data:`DROP` at least.
+        needs: :func:`~splitbench.bench.analysis.compare.curves.interpolation.bytes_at_drops` of it, at :data:`DROP`
+            at least.
         summary: :func:`~splitbench.bench.analysis.compare.summary.summary` of it, likewise.
     """
     asked = summary[summary["question"] == fewest_bytes_question(DROP)]

@@ -62,11 +62,11 @@ from torchvision.transforms import functional as F
 from splitbench.bench.backbones.detectors.networks import DetectorNetwork, TorchvisionNetwork, UserNetwork
 from splitbench.bench.backbones.trivial_splits import BOX_ROLES, BoxesHead, BoxesTail, ImagesHead, ImagesTail
 from splitbench.bench.split import SplitModel
-from splitbench.bench.split.detection import is_torchvisions
+from splitbench.bench.split.detectors import is_torchvisions
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets.base import Dataset
-from splitbench.datasets.formats.boxes import DetectionDataset
 from splitbench.datasets.formats.categories import plain
+from splitbench.datasets.formats.detection_dataset import DetectionDataset
 
 __all__ = ["Detector", "is_detector"]
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from splitbench.bench.backbones.detectors import protocol
 from splitbench.bench.backbones.trivial_splits import Found, sizes_of
 from splitbench.bench.split import SplitModel, split
-from splitbench.bench.split.detection import default_images
-from splitbench.bench.split.facts import evaluating
+from splitbench.bench.split.detectors import default_images
+from splitbench.bench.split.tracing.facts import evaluating
 
 _MOST = 100
 _NOISE = (3, 240, 320)

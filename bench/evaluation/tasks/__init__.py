@@ -1,8 +1,8 @@
 """The tasks, one file each; ``base.py`` says what a task is."""
 
-from splitbench.bench.evaluation.tasks.base import Scored, Task
 from splitbench.bench.evaluation.tasks.classification import Classification
 from splitbench.bench.evaluation.tasks.detection import Detection
+from splitbench.bench.evaluation.tasks.task import Scored, Task
 
 __all__ = ["Scored", "Task", "get"]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from splitbench.bench.backbones.classifiers import Classifier
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.evaluation.failures import failure_on
-from splitbench.bench.evaluation.tasks.base import Scored
+from splitbench.bench.evaluation.tasks.task import Scored
 from splitbench.bench.metrics import accuracy
 from splitbench.bench.metrics.records import Records
 from splitbench.datasets.base import DataError, Dataset, class_names

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from splitbench.bench.backbones.detectors import Detector
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.evaluation.tasks.base import Scored
-from splitbench.bench.metrics import bootstrap, detection
+from splitbench.bench.evaluation.tasks.task import Scored
+from splitbench.bench.metrics import bootstrap, coco_metrics
 from splitbench.bench.metrics.records import Records
 from splitbench.datasets.base import Dataset
-from splitbench.datasets.formats.boxes import Box, DetectionDataset
 from splitbench.datasets.formats.categories import categories_problem, in_numbering_of
+from splitbench.datasets.formats.detection_dataset import Box, DetectionDataset
 from splitbench.methods.base import MethodError
 
 
@@ -46,8 +46,8 @@ class Detection:
         return cast(DetectionDataset, dataset).boxes(index)
 
     def record(self, outputs: Sequence[dict[str, Tensor]], targets: Sequence[list[Box]]) -> Records:
-        """See :func:`splitbench.bench.metrics.detection.record`."""
-        return detection.record(outputs)
+        """See :func:`splitbench.bench.metrics.coco_metrics.record`."""
+        return coco_metrics.record(outputs)
 
     def score(self, records: Records, targets: Sequence[list[Box]]) -> Scored:
         """Match detections to boxes, and add all that average precision follows from.
@@ -56,7 +56,7 @@ class Detection:
         without crowds, and ``truth_labels``, their categories; and ``samples``, average precision in bootstrap samples
         of the images, which takes seconds to compute.
         """
-        evaluated = detection.evaluate(records, targets)
+        evaluated = coco_metrics.evaluate(records, targets)
         categories = [[box["category_id"] for box in boxes if not box["iscrowd"]] for boxes in targets]
         records = records | {
             "matched": evaluated.matched,
@@ -69,14 +69,14 @@ class Detection:
 
     def summary(self, scored: Scored, baseline: Scored) -> dict[str, Any]:
         """Return average precision and its drop, with 95 % intervals by bootstrap, and COCO's other numbers."""
-        value, reference = scored.columns[detection.METRIC], baseline.columns[detection.METRIC]
+        value, reference = scored.columns[coco_metrics.METRIC], baseline.columns[coco_metrics.METRIC]
         if value is None or reference is None:
             raise MethodError("none of the images that could be read has a box to find")
         drop = reference - value
         low, high = bootstrap.interval(scored.bootstrap, value)
         drop_low, drop_high = bootstrap.interval(baseline.bootstrap - scored.bootstrap, drop)
         return {
-            "metric": detection.METRIC,
+            "metric": coco_metrics.METRIC,
             "accuracy": value,
             "accuracy_low": low,
             "accuracy_high": high,

@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 
-from splitbench.bench.run.executors.base import Executor
+from splitbench.bench.run.executors.executor import Executor
 from splitbench.bench.run.executors.local import Here, Processes
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.text import format_count

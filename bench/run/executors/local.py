@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
 
-from splitbench.bench.run.executors.base import LostError, run_in_process
+from splitbench.bench.run.executors.executor import LostError, run_in_process
 from splitbench.bench.run.tasks import Failures, RunTask, TaskResult
 from splitbench.bench.run.worker import Worker
 

@@ -8,7 +8,7 @@ import logging
 from concurrent.futures import Future
 from dataclasses import replace
 
-from splitbench.bench.run.executors.base import LostError, run_in_process
+from splitbench.bench.run.executors.executor import LostError, run_in_process
 from splitbench.bench.run.tasks import Failures, RunTask, TaskResult
 from splitbench.bench.run.worker import Worker
 from splitbench.bench.utils.errors import UserError

@@ -14,8 +14,7 @@ from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.sweep.schema import DatasetSpec
 from splitbench.bench.training.methods import Training
-from splitbench.bench.utils import user_code
-from splitbench.bench.utils.plugins import METHODS, method_digest
+from splitbench.bench.utils.plugins import METHODS, method_digest, user_code
 
 SCHEMA = 1
 

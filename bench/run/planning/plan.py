@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.evaluation import backbone_checks, tasks
+from splitbench.bench.evaluation import tasks
+from splitbench.bench.evaluation.checks import backbone_checks
 from splitbench.bench.run.partial_results import PartialResults
 from splitbench.bench.run.planning import warn
 from splitbench.bench.run.planning.faults import Tried

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.evaluation import codec_checks
+from splitbench.bench.evaluation.checks import codec_checks
 from splitbench.bench.evaluation.failures import isolated
-from splitbench.bench.evaluation.loader import load, plan_batches
+from splitbench.bench.evaluation.pipeline.loader import load, plan_batches
+from splitbench.bench.evaluation.pipeline.transmission import to_device, transmit
 from splitbench.bench.evaluation.prepare import deployed
-from splitbench.bench.evaluation.transmission import to_device, transmit
 from splitbench.bench.metrics import held
 from splitbench.bench.run.planning.plan import Pass, PlannedCell
 from splitbench.bench.run.planning.sources import first_readable

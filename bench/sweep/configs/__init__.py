@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from splitbench.bench.utils.registry import YamlRegistry
+from splitbench.bench.utils.plugins.base_registry import YamlRegistry
 
 SWEEPS = YamlRegistry("sweep", Path(__file__).parent)
 

@@ -15,7 +15,7 @@ from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import write_file
 from splitbench.datasets import synthetic, synthetic_detection
 from splitbench.datasets.base import Dataset, Subset, Task
-from splitbench.datasets.formats.boxes import DetectionDataset
+from splitbench.datasets.formats.detection_dataset import DetectionDataset
 
 FOLDERS: dict[Subset, str] = {"evaluation": "val", "calibration": "train", "train": "train"}
 """Where ImageNet's and COCO's loaders search for each subset."""

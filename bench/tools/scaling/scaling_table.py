@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from splitbench.bench.analysis.figures import scaling
 from splitbench.bench.results.store import Store
+from splitbench.bench.tools.scaling import scaling_figure
 from splitbench.bench.tools.scaling.prediction import (
     LEAST_GAIN,
     longest_chain,
@@ -86,5 +86,5 @@ def write_scaling(
         seconds = {together: [sum(row) for row in zip(*seconds.values(), strict=True)]} | seconds
     title = "" if speed == 1 else f"workers {speed:g} times as fast as the one measured"
     enough = useful_workers(list(workloads.values()))
-    figures = scaling.draw(seconds, workers, out, enough=enough, title=title, measured=measured)
+    figures = scaling_figure.draw(seconds, workers, out, enough=enough, title=title, measured=measured)
     return [write_text(out.with_suffix(".txt"), "\n".join(lines)), *figures]

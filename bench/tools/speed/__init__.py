@@ -19,9 +19,10 @@ from pathlib import Path
 
 import torch
 
+from splitbench.bench.results import provenance
 from splitbench.bench.tools.speed import codecs, drawing, intervals, memory, splits, stages, sweep, symbol_coders
 from splitbench.bench.tools.speed.measurement import Measurement, UnavailableError
-from splitbench.bench.utils import devices, provenance
+from splitbench.bench.utils import devices
 from splitbench.bench.utils.files import write_file
 
 

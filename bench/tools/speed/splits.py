@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from splitbench.bench.split import default_example, split
-from splitbench.bench.split.detection import default_images, is_torchvisions, small_images
+from splitbench.bench.split.detectors import default_images, is_torchvisions, small_images
 from splitbench.bench.split.points import auto_points, split_points
 from splitbench.bench.tools.speed.measurement import Measurement, ratios, time_in_turn
 from splitbench.bench.tools.support.support import random_model

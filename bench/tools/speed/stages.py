@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from splitbench.bench.evaluation import Prepared, measure, tasks
-from splitbench.bench.evaluation.transmission import to_device, transmit
+from splitbench.bench.evaluation.pipeline.transmission import to_device, transmit
 from splitbench.bench.tools.speed.measurement import Measurement
 from splitbench.bench.tools.speed.sweep import SweepSize, prepare_sweep
 

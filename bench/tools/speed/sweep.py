@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from splitbench.bench.evaluation import EvaluationInputs, Prepared, measure, prepare
-from splitbench.bench.evaluation.transmission import to_device
+from splitbench.bench.evaluation.pipeline.transmission import to_device
 from splitbench.bench.run.planning.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.schema import Sweep

@@ -11,9 +11,9 @@ import torch
 
 from splitbench.bench.tools.speed.measurement import Measurement, UnavailableError, ratios, time_in_turn
 from splitbench.bench.utils.errors import UserError
-from splitbench.methods.coding import zero_runs, zero_runs_decoder
-from splitbench.methods.coding.entropy import RangeCoder
-from splitbench.methods.coding.tables import Tables
+from splitbench.methods.coding.entropy.probability_tables import Tables
+from splitbench.methods.coding.entropy.range_coder import RangeCoder
+from splitbench.methods.coding.runs import zero_runs, zero_runs_decoder
 
 _BITS = 4
 _ZEROS = (0.0, 0.5, 0.9)

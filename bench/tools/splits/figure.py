@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from splitbench.bench.analysis.figures.axes import log_ticks, set_ticks
+from splitbench.bench.analysis.figures.panels.axes import log_ticks, set_ticks
 from splitbench.bench.split.point import SplitPoint
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.text import format_macs

@@ -8,7 +8,7 @@ import yaml
 from PIL import Image
 from pydantic import ValidationError
 
-from splitbench.bench.analysis.figures.axes import format_tick
+from splitbench.bench.analysis.figures.panels.axes import format_tick
 from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.preprocessing import Preprocessing, Resolution
 from splitbench.bench.backbones.registry import Backbone

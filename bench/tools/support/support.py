@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from splitbench.bench.split import SplitModel, default_example, same, split
-from splitbench.bench.split.detection import default_images, is_torchvisions, small_images
-from splitbench.bench.split.facts import evaluating
+from splitbench.bench.split.detectors import default_images, is_torchvisions, small_images
 from splitbench.bench.split.points import SplitPoint, auto_points, split_points
+from splitbench.bench.split.tracing.facts import evaluating
 from splitbench.bench.utils.errors import UserError, nearest
 
 SIDE, LARGER = 128, 160

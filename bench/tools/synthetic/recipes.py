@@ -16,8 +16,9 @@ from splitbench.bench import training
 from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.metrics.macs import count_macs, count_step_macs
+from splitbench.bench.results import provenance
 from splitbench.bench.training import Augment, Batch, Recipe, Step
-from splitbench.bench.utils import progress, provenance
+from splitbench.bench.utils import progress
 from splitbench.bench.utils.files import write_file
 from splitbench.datasets.base import Dataset
 

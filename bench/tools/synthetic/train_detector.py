@@ -14,14 +14,14 @@ from torchvision.models.detection.image_list import ImageList
 from splitbench.bench.backbones import named_weights, registry
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.backbones.zoo.small_detector import Features, small_detector
-from splitbench.bench.metrics import detection
+from splitbench.bench.metrics import coco_metrics
 from splitbench.bench.metrics.records import concatenated
 from splitbench.bench.tools.synthetic.recipes import fit, load_tensors, report
 from splitbench.bench.training import Batch, Measures, Recipe
 from splitbench.bench.utils import progress
 from splitbench.datasets import synthetic, synthetic_detection
 from splitbench.datasets.base import Dataset, Subset
-from splitbench.datasets.formats.boxes import DetectionDataset
+from splitbench.datasets.formats.detection_dataset import DetectionDataset
 from splitbench.datasets.synthetic_detection import SIDE
 
 NAME = "small_detector"
@@ -113,8 +113,10 @@ def evaluate_detector(backbone: Backbone, images: DetectionDataset) -> dict[str,
     whole, records = backbone.whole().eval(), []
     for first in progress.track(range(0, len(images), 25), "evaluating", unit="x 25 images"):
         batch = [images.image(index) for index in range(first, min(first + 25, len(images)))]
-        records.append(detection.record(whole(backbone.together([backbone.pixels(image) for image in batch]))))
-    numbers = detection.evaluate(concatenated(records), [images.boxes(index) for index in range(len(images))]).numbers
+        records.append(coco_metrics.record(whole(backbone.together([backbone.pixels(image) for image in batch]))))
+    numbers = coco_metrics.evaluate(
+        concatenated(records), [images.boxes(index) for index in range(len(images))]
+    ).numbers
     return {name: value if value is None else round(value, 2) for name, value in numbers.items()}
 
 

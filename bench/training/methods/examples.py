@@ -18,7 +18,7 @@ from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.training import Augment, TrainingError
 from splitbench.bench.training.batches import Collate, to_device
 from splitbench.bench.utils import progress
-from splitbench.bench.utils.decode_threads import thread_count
+from splitbench.bench.utils.devices import decoding_thread_count
 from splitbench.datasets.base import Dataset, ImageError
 
 HOST_FIELDS = 2
@@ -93,7 +93,7 @@ class Pictures(TorchDataset[tuple[Tensor, int, int]]):
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int, int]]:
         """Decode several at once, for PyTorch's loaders."""
-        with ThreadPoolExecutor(thread_count()) as pool:
+        with ThreadPoolExecutor(decoding_thread_count()) as pool:
             return list(pool.map(self.__getitem__, indices))
 
     def in_memory(self, limit: int, show_progress: bool) -> TensorDataset | None:
@@ -108,7 +108,7 @@ class Pictures(TorchDataset[tuple[Tensor, int, int]]):
             return None
         pixels: list[Tensor] = []
         indices: list[int] = []
-        with ThreadPoolExecutor(thread_count()) as pool:
+        with ThreadPoolExecutor(decoding_thread_count()) as pool:
             rows = pool.map(self.__getitem__, range(len(self)))
             for image, index, _ in progress.track(
                 rows, "training images", "images", total=len(self), disable=not show_progress, leave=False

@@ -13,11 +13,11 @@ from torch.utils.data import Subset
 
 from splitbench.bench import training
 from splitbench.bench.metrics.macs import count_macs, count_step_macs
+from splitbench.bench.results import provenance
 from splitbench.bench.training import Measures, Recipe, Report, Step, distributed
 from splitbench.bench.training.methods.examples import HOST_FIELDS, Examples, FrozenHead
 from splitbench.bench.training.methods.learner import Learner, WarmUp
 from splitbench.bench.training.methods.training_data import TrainingData
-from splitbench.bench.utils import provenance
 from splitbench.methods.base import Cut
 
 _TABLE_IMAGES = 2000

@@ -13,7 +13,7 @@ from splitbench.bench.training import TrainingError
 from splitbench.bench.training.batches import to_device
 from splitbench.bench.training.methods.examples import HOST_FIELDS, Examples, FrozenHead, Pictures, of_cuts, of_pictures
 from splitbench.datasets.base import Dataset
-from splitbench.datasets.formats.boxes import DetectionDataset
+from splitbench.datasets.formats.detection_dataset import DetectionDataset
 
 _EXAMPLE_IMAGES, _EXAMPLE_PIXELS = 32, 2_000_000
 """Images in ``example``: fewer where they are large, since models are measured on it."""

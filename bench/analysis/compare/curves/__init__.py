@@ -1,0 +1,1 @@
+"""Rate-accuracy curves: fronts, interpolation and Bjøntegaard differences."""

@@ -1,0 +1,1 @@
+"""Paired tests on the same images."""

@@ -1,0 +1,1 @@
+"""What figures share: pages, panels, axes, marks and titles."""

@@ -1,0 +1,1 @@
+"""The way of one batch: load, run heads, encode, decode, run tails."""

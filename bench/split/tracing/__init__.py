@@ -1,0 +1,1 @@
+"""Tracing of a model with the shape and cost of every value."""

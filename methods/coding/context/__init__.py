@@ -1,0 +1,1 @@
+"""Range coding with tables chosen by the causal neighbours."""

@@ -1,0 +1,1 @@
+"""Image codecs: files through Pillow, and models of CompressAI."""

@@ -1,0 +1,1 @@
+"""Cuts as maps of bytes, for coders of bytes or of images."""

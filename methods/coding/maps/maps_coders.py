@@ -1,0 +1,77 @@
+"""Maps of bytes into a compressor of bytes, all at once; or into images, one for each tensor."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from splitbench.methods.base import Bitstream, BitstreamError
+from splitbench.methods.coding.image import image_files
+from splitbench.methods.coding.maps.byte_maps import Maps, Shape
+from splitbench.methods.coding.maps.compressors import Name, compressor
+from splitbench.methods.coding.maps.packing import Packing, pack, packed_size, unpack
+from splitbench.methods.coding.maps.tiles import Layout, tile, tiled_shape, untile
+
+_LENGTH_BYTES = 4
+
+
+class CompressedMaps:
+    """Maps of levels of ``bits`` bits each, packed and compressed; no framing."""
+
+    def __init__(self, name: Name, bits: int, packing: Packing) -> None:
+        self.compressor, self.bits, self.packing = compressor(name), bits, packing
+
+    def encode(self, maps: Sequence[Maps]) -> Bitstream:
+        """One stream through all maps."""
+        packed = b"".join(pack(x.reshape(-1), self.bits, self.packing) for x in maps)
+        return Bitstream(self.compressor.compress(packed))
+
+    def decode(self, data: memoryview, shapes: Sequence[Shape]) -> list[Maps]:
+        """Return all maps. Raises BitstreamError."""
+        sizes = [packed_size(math.prod(shape), self.bits, self.packing) for shape in shapes]
+        packed = self.compressor.decompress(bytes(data), sum(sizes))
+        decoded, start = [], 0
+        for shape, size in zip(shapes, sizes, strict=True):
+            part = packed[start : start + size]
+            decoded.append(unpack(part, math.prod(shape), self.bits, self.packing).reshape(shape))
+            start += size
+        return decoded
+
+
+class TiledMaps:
+    """Each tensor's maps as an image's file; all but the last are preceded by their length, which is framing."""
+
+    def __init__(self, kind: image_files.Format, layout: Layout, options: Mapping[str, Any]) -> None:
+        self.kind, self.layout, self.options = kind, layout, dict(options)
+
+    def encode(self, maps: Sequence[Maps]) -> Bitstream:
+        """Return all files, one behind the other; none for maps without elements."""
+        files = [self._file(x) for x in maps if x.size]
+        parts = [image_files.overhead(data, self.kind) for data in files]
+        framed = [len(data).to_bytes(_LENGTH_BYTES, "little") + data for data in files[:-1]] + files[-1:]
+        side, framing = sum(side for side, _ in parts), sum(framing for _, framing in parts)
+        return Bitstream(b"".join(framed), side, framing + _LENGTH_BYTES * len(files[:-1]))
+
+    def _file(self, maps: Maps) -> bytes:
+        tiled_shape(maps.shape, self.layout)
+        return image_files.write(tile(maps, self.layout), self.kind, **self.options)
+
+    def decode(self, data: memoryview, shapes: Sequence[Shape]) -> list[Maps]:
+        """Return all maps. Raises BitstreamError."""
+        left = sum(math.prod(shape) > 0 for shape in shapes)
+        if left == 0 and len(data):
+            raise BitstreamError(f"damaged bitstream: {len(data)} bytes too many")
+        decoded = []
+        for shape in shapes:
+            if math.prod(shape) == 0:
+                decoded.append(np.zeros(shape, np.uint8))
+                continue
+            left -= 1
+            length = len(data)
+            if left > 0:
+                length, data = int.from_bytes(data[:_LENGTH_BYTES], "little"), data[_LENGTH_BYTES:]
+            image = image_files.read(bytes(data[:length]), self.kind, tiled_shape(shape, self.layout))
+            data = data[length:]
+            decoded.append(untile(image, shape, self.layout))
+        return decoded

@@ -1,0 +1,1 @@
+"""Range coding with probabilities mixed from many contexts."""

@@ -1,0 +1,1 @@
+"""Linear quantization of cuts, and how its ranges are chosen."""

@@ -1,0 +1,1 @@
+"""Run-length coders of symbols that are mostly zero."""
