@@ -179,6 +179,10 @@ storage_device_bytes
 storage_server_bytes
 switch_device_bytes
 switch_server_bytes
+storage_device_packed_bytes
+storage_server_packed_bytes
+switch_device_packed_bytes
+switch_server_packed_bytes
 switch_ms
 head_ms
 encode_ms

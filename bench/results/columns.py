@@ -80,6 +80,10 @@ storage_device_bytes  | bytes   | weights and tables on the device for all rate 
 storage_server_bytes  | bytes   | the same on the server
 switch_device_bytes   | bytes   | to be loaded on the device to go from one rate point to another (mean over all pairs)
 switch_server_bytes   | bytes   | the same on the server
+storage_device_packed_bytes | bytes | storage_device_bytes with float32 tensors that hold only float16 values as such
+storage_server_packed_bytes | bytes | the same of storage_server_bytes
+switch_device_packed_bytes  | bytes | the same of switch_device_bytes
+switch_server_packed_bytes  | bytes | the same of switch_server_bytes
 switch_ms             | ms      | measured time to copy what a switch loads from host memory into place, both sides
 switch_mbps_1         | Mbit/s  | bandwidth that loading both sides takes at 1 switch per second
 switch_mbps_10        | Mbit/s  | the same at 10 switches per second

@@ -25,9 +25,15 @@ def is_result(content: Any) -> bool:
 
 
 def _is_side(side: Any) -> bool:
-    if not isinstance(side, dict) or not isinstance(side.get("own"), dict):
+    return _are_sizes(side, "backbone", "own") and (
+        "packed" not in side or _are_sizes(side, "packed_backbone", "packed")
+    )
+
+
+def _are_sizes(side: Any, backbone: str, own: str) -> bool:
+    if not isinstance(side, dict) or not isinstance(side.get(own), dict):
         return False
-    return all(isinstance(size, int) for size in (side.get("backbone"), *side["own"].values()))
+    return all(isinstance(size, int) for size in (side.get(backbone), *side[own].values()))
 
 
 def is_plan(content: Any) -> bool:

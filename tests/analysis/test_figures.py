@@ -156,6 +156,18 @@ def test_figures_of_means_over_seeds_say_so(tmp_path):
         assert "seed" not in texts(figure) and "95 % interval" in texts(figure)
 
 
+def test_weights_are_drawn_as_a_deployment_would_store_them(tmp_path):
+    loaded = {"storage_device_bytes": 4e6, "switch_device_bytes": 8e5}
+    packed = {"storage_device_packed_bytes": 2e6, "switch_device_packed_bytes": 4e5}
+    for costs, axis, place in ((loaded | packed, "float16 where that is exact", 2e6), (loaded, "tables", 4e6)):
+        rows = samples.curve([1000, 2000, 4000], [70.0, 74.0, 75.0], **costs)
+        figures = drawn_from(tmp_path / f"{place:.0f}", rows)
+        (figure,) = [figure for figure in figures if "weights stored" in texts(figure)]
+        label = " ".join(text.get_text() for text in figure.texts)
+        assert axis in label and ("float16" in label) == (costs != loaded)
+        assert place in [x for line in figure.axes[0].lines for x in line.get_xdata()]
+
+
 def test_a_narrow_pages_heading_fits(tmp_path):
     rows = [row for s in range(3) for row in samples.curve([1000, 2000], [70.0, 75.0], seed=s)]
     (figure,) = drawn_from(tmp_path, rows)

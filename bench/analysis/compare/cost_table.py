@@ -7,7 +7,9 @@ from splitbench.bench.results.table import points
 
 _MAXIMUM = [
     *("device_macs", "macs_head", "macs_encoder", "macs_decoder", "macs_tail"),
-    *("storage_device_bytes", "storage_server_bytes", "switch_device_bytes", "switch_server_bytes", "switch_ms"),
+    *("storage_device_bytes", "storage_server_bytes", "switch_device_bytes", "switch_server_bytes"),
+    *("storage_device_packed_bytes", "storage_server_packed_bytes"),
+    *("switch_device_packed_bytes", "switch_server_packed_bytes", "switch_ms"),
     *("head_ms", "encode_ms", "decode_ms", "tail_ms"),
 ]
 _SUM = ["train_macs", "train_images", "train_seconds"]

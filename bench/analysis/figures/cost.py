@@ -24,6 +24,14 @@ from splitbench.bench.results.names import CURVE, UNCUT, curve_name
 from splitbench.bench.results.table import interval_name
 
 _WEIGHTS = {
+    "storage_device_packed_bytes": "stored on the device",
+    "storage_server_packed_bytes": "stored on the server",
+    "switch_device_packed_bytes": "loaded on the device per switch",
+    "switch_server_packed_bytes": "loaded on the server per switch",
+}
+"""What a deployment would store; tables of earlier versions have no such columns."""
+
+_IN_MEMORY = {
     "storage_device_bytes": "stored on the device",
     "storage_server_bytes": "stored on the server",
     "switch_device_bytes": "loaded on the device per switch",
@@ -68,7 +76,10 @@ def draw_weights(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]
     """Draw accuracy against weights stored and weights switched, in a panel each; arguments as :func:`draw_macs`."""
     first = rows.iloc[0]
     place = f"{first['backbone']} on {first['dataset']}"
-    filled = [name for name in _WEIGHTS if rows[name].notna().any()]
+    pairs = zip(_WEIGHTS, _IN_MEMORY, strict=True)
+    packed = all(rows[name].notna().equals(rows[loaded].notna()) for name, loaded in pairs)
+    titles = _WEIGHTS if packed else _IN_MEMORY
+    filled = [name for name in titles if rows[name].notna().any()]
     if not filled:
         report(f"no figure of storage and weight switching for {place}: their columns are empty")
         return None
@@ -87,13 +98,14 @@ def draw_weights(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]
         drawn |= _draw_panel(axes, table, looks, page.panel_width, joined=False)
         if name.startswith("storage"):
             name_splits(axes, _places(some, name), page.panel_width)
-        axes.set_title(_WEIGHTS[name], loc="left")
+        axes.set_title(titles[name], loc="left")
     what = f"Accuracy within {budget:,.0f} bytes per image against weights stored and switched"
     set_heading(page, what, rows)
     legend = _legend_heading([table.assign(x=table[name]) for name in filled], joined=False)
     if larger := ", ".join(_too_large(table)):
         legend += f"; {larger}"
-    page.finish("bytes of weights and tables", f"{metric(first)} (%)", [(legend, _handles(drawn, rows))])
+    how = " (float16 where that is exact)" if packed else ""
+    page.finish(f"bytes of weights and tables{how}", f"{metric(first)} (%)", [(legend, _handles(drawn, rows))])
     return page
 
 
