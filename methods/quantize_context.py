@@ -116,6 +116,12 @@ class _Codec:
     def __init__(self, fitted: Quantizer, coder: ContextCoder | MixingCoder) -> None:
         self.quantizer, self.coder = fitted, coder
 
+    def ideal_bits(self, cut: Cut) -> list[float]:
+        """Return what each image's symbols would take if coding came to the logarithms of their probabilities."""
+        ranges = [self.quantizer.ends_of(x, index) for index, x in enumerate(cut)]
+        symbols = [_maps(self.quantizer.symbols(x, ends)) for x, ends in zip(cut, ranges, strict=True)]
+        return [self.coder.bits(image) for image in zip(*symbols, strict=True)]
+
     def encode(self, cut: Cut) -> list[Bitstream]:
         sides = [b""] * len(cut[0])
         symbols = []

@@ -107,6 +107,17 @@ def test_neighbours_save_what_channels_alone_cannot():
     assert with_context < 0.85 * without
 
 
+@pytest.mark.parametrize("surprising", [False, True])
+def test_streams_take_what_their_probabilities_say(surprising):
+    rng = np.random.default_rng(3)
+    maps = smooth_maps(rng, (24, 28, 28))
+    if surprising:
+        maps[:, ::9, ::9] = 300
+    coder = ContextCoder([fitted([smooth_maps(rng, (24, 28, 28)) for _ in range(4)], -7, 7)] * 2)
+    ideal, real = coder.bits([maps, maps]), 8 * len(coder.encode([maps, maps]))
+    assert abs(real - ideal) < 16 + (0.02 if surprising else 0.001) * ideal  # next to an escape it is an estimate
+
+
 @pytest.mark.parametrize("bits", [1, 2.5, 3, 8])
 def test_the_cut_is_quantize_rles(bits):
     torch.manual_seed(0)

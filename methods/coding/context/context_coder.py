@@ -86,6 +86,10 @@ class ContextCoder:
                 put_numbers(state, words, escaped + 1)
         return finished(words, state)
 
+    def bits(self, symbols: Sequence[Maps]) -> float:
+        """Return what one image's symbols would take if coding came to the logarithms of the tables' probabilities."""
+        return sum(tables.bits(maps) for tables, maps in zip(self.tables, symbols, strict=True))
+
     def decode(self, data: bytes | memoryview, shapes: Sequence[tuple[int, int, int]]) -> list[Maps]:
         """Return all symbols of one image, of the given shapes (C, H, W); ``data`` is all that :meth:`encode` returned.
 

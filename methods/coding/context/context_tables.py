@@ -20,7 +20,7 @@ from torch import Tensor
 from splitbench.methods.base import MethodError
 from splitbench.methods.coding.context import neighbours
 from splitbench.methods.coding.context.neighbours import CLASSES, WEIGHTS, Maps, Neighbourhood
-from splitbench.methods.coding.entropy.probability_tables import Tables
+from splitbench.methods.coding.entropy.probability_tables import TOTAL, Tables
 
 BUDGET = 2**16
 """Bytes that the tables of one tensor take at most."""
@@ -56,6 +56,22 @@ class ContextTables:
         ordered = len(limits) == self.rows.shape[1] - 1 and list(limits) == sorted(limits)
         if not (sound and ordered and self.rows.size > 0 and int(self.rows.max()) < self.tables.groups):
             raise MethodError("invalid context tables: fit or download them again")
+
+    def bits(self, maps: Maps) -> float:
+        """Return the code length of maps (C, H, W) by the tables' probabilities, and of escapes' distances.
+
+        Next to an escape the magnitude is taken from the symbol, where the coder takes the largest: bits more or less.
+        """
+        classes = self.context.lookup()[neighbours.activities(maps, np.array(self.context.weights))]
+        table = self.rows[np.arange(len(maps))[:, None, None], classes].ravel()
+        lengths = self.tables.lengths.astype(np.int64)[table]
+        places = maps.ravel().astype(np.int64) - self.tables.lowest[table]
+        outside = (places < 0) | (places >= lengths)
+        frequencies = np.concatenate(self.tables.with_escapes())
+        starts = self.tables.starts + np.arange(self.tables.groups)  # an escape behind each group
+        bits = -np.log2(frequencies[starts[table] + np.where(outside, lengths, places)] / TOTAL).sum()
+        beyond = np.where(places < 0, -2 * places - 1, 2 * (places - lengths))[outside] + 1
+        return float(bits + (2 * np.floor(np.log2(beyond)) + 1).sum())
 
     def to_tensors(self, name: str = "") -> dict[str, Tensor]:
         """Return the arrays as tensors to store, with ``.name`` behind their names."""

@@ -12,7 +12,8 @@ import numpy as np
 from splitbench.methods.base import BitstreamError, MethodError
 from splitbench.methods.coding.context.neighbours import Maps
 from splitbench.methods.coding.entropy.adaptive_range_coder import decoder, encoder, finished, words_of
-from splitbench.methods.coding.mixing.mixing_kernel import DECODE, ENCODE, Running, most_bits, run
+from splitbench.methods.coding.mixing.mixing_decisions import BIT
+from splitbench.methods.coding.mixing.mixing_kernel import DECODE, ENCODE, LEARN, Running, most_bits, run
 from splitbench.methods.coding.mixing.mixing_model import MixingModel
 
 
@@ -41,6 +42,14 @@ class MixingCoder:
             _check(model, maps.shape)
             run(maps, words, state, model.copy(), ENCODE)
         return finished(words, state)
+
+    def bits(self, symbols: Sequence[Maps]) -> float:
+        """Return what one image's symbols would take if coding came to the logarithms of the models' probabilities."""
+        state = encoder()
+        for model, maps in zip(self._running, symbols, strict=True):
+            _check(model, maps.shape)
+            run(maps, np.zeros(1, np.uint32), state, model.copy(), LEARN)
+        return int(state[2]) / BIT
 
     def decode(self, data: bytes | memoryview, shapes: Sequence[tuple[int, int, int]]) -> list[Maps]:
         """Return all symbols of one image, of the given shapes (C, H, W); ``data`` is all that :meth:`encode` returned.

@@ -12,7 +12,10 @@ from splitbench.methods.coding.entropy.adaptive_range_coder import put, take
 from splitbench.methods.coding.mixing.mixing_logistic import SQUASH, STEEPEST, STRETCH, adapt
 
 LEARN, ENCODE, DECODE = 0, 1, 2
-"""What a pass over the symbols is for."""
+"""What a pass over the symbols is for. One that learns adds up, in the coder's window, what coding them would take."""
+
+BIT = 1 << 20
+"""Of those sums."""
 
 DAMAGED = -1
 
@@ -20,6 +23,7 @@ _BIAS = 256  # the logit of an input that is always there
 _RATE = 2
 _RATE_SHIFT = 18
 _LIMIT = 255  # of slots' counts
+_LENGTHS = np.round(BIT * (16 - np.log2(np.arange(65537).clip(1)))).astype(np.uint64)  # by probability
 _NEVER = 64  # of 65536: decisions that are not mixed keep this far from 0 and 1
 
 
@@ -41,11 +45,13 @@ def coded(bit, probable, coder, words, mode):  # type: ignore[no-untyped-def]
             return 1, (low, size, window, count)
         low, size, window, count = take(low, size, window, count, words, scale, share, np.uint64(65536) - share)
         return 0, (low, size, window, count)
+    left = np.uint64(0) if bit == 1 else share
+    if bit == 0:
+        share = np.uint64(65536) - share
     if mode == ENCODE:
-        left = np.uint64(0) if bit == 1 else share
-        if bit == 0:
-            share = np.uint64(65536) - share
         low, size, count = put(low, size, count, words, scale, left, share)
+    else:
+        window += _LENGTHS[share]
     return bit, (low, size, window, count)
 
 

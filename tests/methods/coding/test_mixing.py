@@ -121,6 +121,15 @@ def test_mixing_saves_what_fixed_tables_cannot():
     assert np.mean([len(MixingCoder([fit(noise[:20])]).encode([x])) for x in noise[20:23]]) < 1.02 * entropy
 
 
+@pytest.mark.parametrize("highest", [3, 300])
+def test_streams_take_what_their_probabilities_say(highest):
+    rng = np.random.default_rng(3)
+    maps = correlated_maps(rng, 16, 28, highest) * np.int32(max(1, highest // 10))
+    coder = MixingCoder([fit([correlated_maps(rng, 16, 28) for _ in range(2)])] * 2)
+    ideal, real = coder.bits([maps, -maps]), 8 * len(coder.encode([maps, -maps]))
+    assert abs(real - ideal) < 16 + 0.001 * ideal
+
+
 def test_what_calibration_taught_is_there_from_the_first_symbol():
     rng = np.random.default_rng(1)
     images = [correlated_maps(rng, 24, 4) for _ in range(60)]
