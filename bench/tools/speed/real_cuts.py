@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.evaluation.loader import load, plan_batches
+from splitbench.bench.evaluation.pipeline.loader import load, plan_batches
 from splitbench.bench.run.planning.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.tools.speed.measurement import ratios, time_in_turn

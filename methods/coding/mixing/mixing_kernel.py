@@ -96,8 +96,8 @@ def run(maps: Any, words: Any, state: Any, model: Running, mode: int) -> bool:
     Args:
         maps: The symbols; filled where ``mode`` is DECODE.
         words: The stream, written or read.
-        state: The range coder's, of ``adaptive_range_coder.py``; brought up to date. After LEARN its third number has grown by
-            what coding would take, in units of 1 / ``BIT`` bits.
+        state: The range coder's, of ``adaptive_range_coder.py``; brought up to date. After LEARN its third number has
+            grown by what coding would take, in units of 1 / ``BIT`` bits.
         model: Where to start; changed.
         mode: LEARN, ENCODE or DECODE.
 
