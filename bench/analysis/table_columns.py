@@ -62,7 +62,7 @@ answer          |        | its bytes per image or accuracy; ≤: a bound, its sm
 interval        |        | 95 % interval of the answer: of bytes, where the ends of the drop's are read; ≤: a bound
 next_best       |        | the next best curve
 difference      |        | how far it is behind: how many times the best's bytes it needs, or points less
-clear           |        | whether these images tell the two apart, at 95 %; empty: nothing to compare
+clear           |        | whether the two differ significantly on these images, at 95 %; empty: nothing to compare
 by              |        | same images: paired, by bootstrap over them; intervals: whether the two overlap
 """,
     "front-per-split.csv": f"""

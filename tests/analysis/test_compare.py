@@ -306,7 +306,7 @@ def test_deep_splits_and_running_on_the_device_are_reported(tmp_path):
 
 
 def test_of_the_boxes_those_are_reported_that_lose_next_to_nothing(tmp_path):
-    def told(*drops):
+    def remark_on(*drops):
         rows = [
             samples.point(size, 76 - drop, value=size, method="boxes", split="output", task="detection", metric="ap")
             for size, drop in zip((20, 90, 300), drops, strict=True)
@@ -314,8 +314,8 @@ def test_of_the_boxes_those_are_reported_that_lose_next_to_nothing(tmp_path):
         (line,) = on_device_remarks(table(tmp_path, rows))
         return line
 
-    assert "sends 90 bytes per image (boxes) at a drop of 0.90 points" in told(9, 0.9, 0.1)
-    assert "sends 300 bytes per image (boxes) at a drop of 1.50 points" in told(9, 3, 1.5)
+    assert "sends 90 bytes per image (boxes) at a drop of 0.90 points" in remark_on(9, 0.9, 0.1)
+    assert "sends 300 bytes per image (boxes) at a drop of 1.50 points" in remark_on(9, 3, 1.5)
 
 
 def test_compare_returns_text_and_writes_every_table(tmp_path):

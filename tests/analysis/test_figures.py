@@ -110,7 +110,7 @@ def test_known_methods_look_the_same_everywhere_and_all_curves_differ():
     assert looks["quantize-rle", "v=0"] == styles(frame[frame["method"] == "quantize-rle"])["quantize-rle", "v=0"]
     assert looks["mine", "v=0"] == styles(frame[frame["method"] == "mine"])["mine", "v=0"]
     assert len({look.marker for look in looks.values()}) == len(names)
-    # Without colour, marker, dashes and fill still tell all of them apart.
+    # Without colour, marker, dashes and fill still distinguish all of them.
     assert len({look[1:4] for look in looks.values()}) == len(looks)
 
 

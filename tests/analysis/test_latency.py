@@ -225,7 +225,7 @@ def test_for_a_speed_that_is_asked_for_the_best_of_every_split_is_reported(tmp_p
     for kind in ("md", "tex"):
         written = (folder / f"what-if.{kind}").read_text(encoding="utf-8")
         assert "the best of every split at 1000 Mbit/s" in written.replace(r"\ ", " ")
-    # Without being asked for, it is not told, nor left from before.
+    # Without being asked for, it is not written, nor left from before.
     assert splitbench("what-if", run) == 0
     assert "best of every split" not in capsys.readouterr().out and not (folder / "by-split.csv").exists()
 

@@ -188,7 +188,7 @@ def test_of_several_seeds_the_lowest_is_tested_and_named(tmp_path):
 def test_the_comparison_holds_tests_in_every_form(tmp_path):
     run = store(tmp_path / "run", {"quantize-rle": hits(range(40)), "b": hits(range(25))})
     result = compare([run], tmp_path / "out")
-    assert "a paired test tells apart" in result.text
+    assert "Significant differences at nearly the same bytes" in result.text
     written = pd.read_csv(tmp_path / "out" / "paired-tests.csv")
     assert written.loc[0, "p"] == pytest.approx(2 / 2**15)
     assert "6.1e-05" in (tmp_path / "out" / "comparison.md").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ ONE = {"layer2": samples.RESNET50["layer2"]}
 VOID = {"meta", "link", "img", "input"}
 
 
-class Page(HTMLParser):
+class ReportPage(HTMLParser):
     """Checks that tags close in order, and collects what is referred to, tables' rows and all text."""
 
     def __init__(self, content: str) -> None:
@@ -51,10 +51,10 @@ class Page(HTMLParser):
             self.text += data
 
 
-def written(tmp_path: Path, rows: list[samples.Row], figures: list[Path] | None = None) -> tuple[str, Page]:
+def written(tmp_path: Path, rows: list[samples.Row], figures: list[Path] | None = None) -> tuple[str, ReportPage]:
     file = samples.save(tmp_path / "run" / "cells.csv", rows)
     content = write_report(examine([file]), tmp_path / "report.html", figures).read_text(encoding="utf-8")
-    return content, Page(content)
+    return content, ReportPage(content)
 
 
 def run(**given: object) -> list[samples.Row]:

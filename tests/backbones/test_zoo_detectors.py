@@ -42,7 +42,7 @@ def made(name, **args):
 
 
 def quiet(shape):
-    """A map on which no cell tells anything."""
+    """A map on which no cell predicts anything."""
     return torch.full(shape, -30.0)
 
 

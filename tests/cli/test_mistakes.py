@@ -61,8 +61,8 @@ def here(tmp_path: Path, monkeypatch):
 
 
 @pytest.fixture
-def told(capsys):
-    """Runs a command that must fail for what the user gave, and returns what it says on that."""
+def error(capsys):
+    """Runs a command that must fail for what the user gave, and returns its error message."""
 
     def run(*words: object) -> str:
         assert splitbench(*words) == 2
@@ -73,31 +73,31 @@ def told(capsys):
     return run
 
 
-def validated(here: Path, told, *changes: tuple[str, str]) -> str:
+def validated(here: Path, error, *changes: tuple[str, str]) -> str:
     """What ``validate`` says of the sweep with texts replaced by others."""
     text = SWEEP
     for before, after in changes:
         assert before in text
         text = text.replace(before, after, 1)
     (here / "sweep.yaml").write_text(text)
-    return told("validate", "sweep.yaml")
+    return error("validate", "sweep.yaml")
 
 
-def test_a_key_given_twice(here, told):
-    assert validated(here, told, ("methods", "methods: [{name: raw}]\nmethods")) == (
+def test_a_key_given_twice(here, error):
+    assert validated(here, error, ("methods", "methods: [{name: raw}]\nmethods")) == (
         "sweep.yaml: methods: given twice (line 5)"
     )
     sides = "device: {macs_per_second: 1.0}\nserver: {macs_per_second: 1.0}\n"
     Path("mine.yaml").write_text(f"name: a\nname: b\n{sides}")
-    assert told("what-if", ".", "--profile", "mine.yaml") == "mine.yaml: name: given twice (line 2)"
+    assert error("what-if", ".", "--profile", "mine.yaml") == "mine.yaml: name: given twice (line 2)"
 
 
-def test_weights_of_no_such_name(here, told):
+def test_weights_of_no_such_name(here, error):
     (here / "exp").mkdir()
     for name in ("splitbench/small_resnet", "timm/mobilenetv2_050"):
         changes = ("splitbench/small_resnet", f"{name}, weights: tset")
-        assert f"{name} has no weights 'tset': give a file, `default` or `none`" in validated(here, told, changes)
-    folder = validated(here, told, ("small_resnet", "small_resnet, weights: exp"))
+        assert f"{name} has no weights 'tset': give a file, `default` or `none`" in validated(here, error, changes)
+    folder = validated(here, error, ("small_resnet", "small_resnet, weights: exp"))
     assert folder == "splitbench/small_resnet: weights 'exp' is a folder: name a file in it"
 
 
@@ -110,22 +110,22 @@ def test_weights_of_no_such_name(here, told):
         ("one", r"gives something of shape \(12,\)"),
     ],
 )
-def test_a_model_of_ones_own_that_fails(here, told, gives, sentence):
+def test_a_model_of_ones_own_that_fails(here, error, gives, sentence):
     own = ("splitbench/small_resnet", f"'own_models:Model', args: {{gives: {gives}}}, weights: none")
-    message = validated(here, told, own, ("layer2", "stem"))
+    message = validated(here, error, own, ("layer2", "stem"))
     assert re.match(rf"own_models:Model with synthetic: .*{sentence}", message)
 
 
-def test_a_detector_of_ones_own_that_fails(here, told):
+def test_a_detector_of_ones_own_that_fails(here, error):
     own = ("splitbench/small_resnet", "'own_models:Finder', weights: none")
     result = (("datasets", "task: detection\ndatasets"), ("synthetic", "synthetic-detection"))
-    message = validated(here, told, *result, own, ("quantize-rle, bits: [4]", "boxes"))
+    message = validated(here, error, *result, own, ("quantize-rle, bits: [4]", "boxes"))
     assert re.match(r"own_models:Finder: Finder\.forward failed: .* \(own_models\.py, line 29\)$", message)
 
 
-def test_a_data_folder_that_is_not_there_or_not_read(here, told):
-    assert told("validate", "sweep.yaml", "--data", "none") == "data folder not found: none"
-    message = told("validate", "sweep.yaml", "--data", here)
+def test_a_data_folder_that_is_not_there_or_not_read(here, error):
+    assert error("validate", "sweep.yaml", "--data", "none") == "data folder not found: none"
+    message = error("validate", "sweep.yaml", "--data", here)
     assert f"{here} would not be read: the sweep's images come from no folder (synthetic). Leave it out" in message
     assert "or run a sweep over cifar10 or imagenet" in message
     elsewhere = SWEEP.replace("limit: 4", "limit: 4, calibration: {name: imagenet, root: train}")
@@ -133,18 +133,18 @@ def test_a_data_folder_that_is_not_there_or_not_read(here, told):
     assert splitbench("validate", "sweep.yaml", "--data", here) == 0
 
 
-def test_files_in_place_of_folders_and_folders_in_place_of_files(here, told):
+def test_files_in_place_of_folders_and_folders_in_place_of_files(here, error):
     for command in (("figures", ".", "--out"), ("compare", ".", "--out")):
         for path in ("sweep.yaml", "sweep.yaml/pictures"):
-            assert told(*command, path) == f"sweep.yaml is a file: {command[-1]} takes a folder"
+            assert error(*command, path) == f"sweep.yaml is a file: {command[-1]} takes a folder"
     (here / "exp").mkdir()
-    assert told("report", ".", "--out", "exp") == "exp is a folder: --out takes a file, as in exp/report.html"
-    assert told("report", ".", "--out", "sweep.yaml/x.html") == "sweep.yaml is a file: --out takes a folder"
+    assert error("report", ".", "--out", "exp") == "exp is a folder: --out takes a file, as in exp/report.html"
+    assert error("report", ".", "--out", "sweep.yaml/x.html") == "sweep.yaml is a file: --out takes a folder"
 
 
 @pytest.mark.parametrize("given", ["[]", "{auto: 0}", "{auto: many}", "{atuo: 2}", "layer2", "[1, 2]", "null"])
-def test_splits_that_are_none(here, told, given):
-    message = validated(here, told, ("[layer2]", given))
+def test_splits_that_are_none(here, error, given):
+    message = validated(here, error, ("[layer2]", given))
     displayed = {"{auto: 0}": "{'auto': 0}", "{auto: many}": "{'auto': 'many'}", "{atuo: 2}": "{'atuo': 2}"}
     displayed |= {"layer2": "'layer2'", "null": "None"}
     quoted = " (names that are numbers in quotes)" if given == "[1, 2]" else ""
@@ -154,23 +154,23 @@ def test_splits_that_are_none(here, told, given):
     )
 
 
-def test_lists_that_are_none_are_shown(here, told):
+def test_lists_that_are_none_are_shown(here, error):
     for given in ("synthetic", "[synthetic]"):
-        message = validated(here, told, ("[{name: synthetic, limit: 4}]", given))
+        message = validated(here, error, ("[{name: synthetic, limit: 4}]", given))
         place, kind = (".0", "keys with values, as in `{") if "[" in given else ("", "a list, as in `[{")
         assert message.startswith(f"sweep.yaml: datasets{place}: expected {kind}name: synthetic}}")
         assert message.endswith("`, not 'synthetic'")
-    message = validated(here, told, ("methods: [", "seeds: 3\nmethods: ["))
+    message = validated(here, error, ("methods: [", "seeds: 3\nmethods: ["))
     assert message == "sweep.yaml: seeds: expected a list, as in `[...]`, not 3"
 
 
-def test_all_names_and_settings_are_reported_at_once(here, told):
+def test_all_names_and_settings_are_reported_at_once(here, error):
     changes = ("name: synthetic", "name: syntetic"), ("small_resnet", "small_resnt")
     methods = ("[{name: quantize-rle", "[{name: image, qualty: 3}, {name: quantise-rle")
-    assert _places(validated(here, told, *changes, methods)) == ["datasets.0.name", "methods.1.name"]
+    assert _places(validated(here, error, *changes, methods)) == ["datasets.0.name", "methods.1.name"]
     # What needs the files behind these names comes when they are right.
     methods = ("[{name: quantize-rle", "[{name: image, qualty: 3}, {name: quantize-rle")
-    lines = validated(here, told, changes[1], methods)
+    lines = validated(here, error, changes[1], methods)
     assert _places(lines) == ["backbones.0.name", "methods.0 (image)"]
     assert "did you mean small_resnet" in lines and "did you mean quality" in lines
 
@@ -195,8 +195,8 @@ def _places(lines: str) -> list[str]:
         ),
     ],
 )
-def test_values_that_cannot_be_set(here, told, assignment, message):
-    assert told("validate", "sweep.yaml", "--set", assignment).startswith(message)
+def test_values_that_cannot_be_set(here, error, assignment, message):
+    assert error("validate", "sweep.yaml", "--set", assignment).startswith(message)
 
 
 def test_values_of_a_sweep_are_set_on_the_command_line(here, capsys):
@@ -225,44 +225,44 @@ def test_misspelt_keys_and_names_are_found_before_torch_is_loaded(here):
         assert done.stdout.splitlines()[-1] == "2 []", done.stderr
 
 
-def test_where_names_of_backbones_are_listed(told, capsys):
-    assert told("splits", "timm/zzzz") == "unknown backbone of timm 'zzzz' (`timm.list_models()` lists the names)"
+def test_where_names_of_backbones_are_listed(error, capsys):
+    assert error("splits", "timm/zzzz") == "unknown backbone of timm 'zzzz' (`timm.list_models()` lists the names)"
     assert splitbench("support", "timm/zzzz") == 0
     assert "'timm/zzzz': `timm.list_models()` and" in capsys.readouterr().out
 
 
-def test_figures_and_photographs_of_split_points(here, told):
+def test_figures_and_photographs_of_split_points(here, error):
     (here / "exp").mkdir()
     network = ("splits", "splitbench/small_resnet")
     for plot in ("plot", "plot.jpg"):
-        assert told(*network, "--plot", plot) == f"{plot}: --plot takes a file ending in .png, .svg, .pdf"
-    assert told(*network, "--plot", "exp") == "exp is a folder: --plot takes a file, as in exp/splits.png"
-    assert told(*network, "--image", "exp") == "exp is a folder: --image takes a photograph"
-    assert told(*network, "--image", "none.jpg") == "none.jpg cannot be read as an image (No such file or directory)"
-    assert "sweep.yaml cannot be read as an image (cannot identify" in told(*network, "--image", "sweep.yaml")
+        assert error(*network, "--plot", plot) == f"{plot}: --plot takes a file ending in .png, .svg, .pdf"
+    assert error(*network, "--plot", "exp") == "exp is a folder: --plot takes a file, as in exp/splits.png"
+    assert error(*network, "--image", "exp") == "exp is a folder: --image takes a photograph"
+    assert error(*network, "--image", "none.jpg") == "none.jpg cannot be read as an image (No such file or directory)"
+    assert "sweep.yaml cannot be read as an image (cannot identify" in error(*network, "--image", "sweep.yaml")
 
 
-def test_devices_are_reported_as_they_were_typed(here, told):
+def test_devices_are_reported_as_they_were_typed(here, error):
     for device in ("cuda:7", "cuda:8"):
-        assert told("validate", "sweep.yaml", "--device", device).startswith(f"DEVICE={device}, but PyTorch sees ")
+        assert error("validate", "sweep.yaml", "--device", device).startswith(f"DEVICE={device}, but PyTorch sees ")
 
 
-def test_seeds_are_not_negative(here, told):
-    message = validated(here, told, ("methods", "seeds: [0, -1]\nmethods"))
+def test_seeds_are_not_negative(here, error):
+    message = validated(here, error, ("methods", "seeds: [0, -1]\nmethods"))
     assert message == "sweep.yaml: seeds.1: input should be greater than or equal to 0, not -1"
 
 
-def test_a_sweep_is_no_device_profile(here, told):
-    message = told("what-if", ".", "--profile", "sweep.yaml")
+def test_a_sweep_is_no_device_profile(here, error):
+    message = error("what-if", ".", "--profile", "sweep.yaml")
     assert message.startswith("sweep.yaml is no device profile (the bundled `slow-device` is one): name: ")
 
 
-def test_calibration_images_that_are_evaluated_say_how_to_name_others(here, told, photographs):
+def test_calibration_images_that_are_evaluated_say_how_to_name_others(here, error, photographs):
     validation = SWEEP.replace("synthetic, limit: 4", f"imagenet, root: {photographs / 'val'}")
     validation = validation.replace("splitbench/small_resnet", "torchvision/squeezenet1_1, weights: none")
     validation = validation.replace("layer2", "features.5").replace("bits: [4]", "bits: [4], range: calibrated")
     (here / "sweep.yaml").write_text(validation)
-    message = told("validate", "sweep.yaml")
+    message = error("validate", "sweep.yaml")
     assert "imagenet: 12 calibration images are evaluation images" in message
     assert message.endswith("by `calibration: {root: FOLDER}`, or leave them out by `calibration: exclude`")
 
@@ -270,6 +270,6 @@ def test_calibration_images_that_are_evaluated_say_how_to_name_others(here, told
 def test_one_is_not_several(here, capsys):
     (here / "sweep.yaml").write_text(SWEEP.replace("limit: 4", "limit: 1"))
     assert splitbench("validate", "sweep.yaml") == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told[0] == "synthetic splitbench/small_resnet: 1 image, 1 cell"
-    assert told[-1].startswith("1 cell, 1 (image, cell) pairs, ")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "synthetic splitbench/small_resnet: 1 image, 1 cell"
+    assert printed[-1].startswith("1 cell, 1 (image, cell) pairs, ")

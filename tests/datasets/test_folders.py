@@ -1,4 +1,4 @@
-"""Images in folders: which files are taken, what is said of the others, and names that tell them apart."""
+"""Images in folders: which files are taken, what is said of the others, and names that distinguish them."""
 
 import pytest
 from PIL import Image

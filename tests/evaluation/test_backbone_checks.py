@@ -138,7 +138,7 @@ class Drifts(Small):
         return super().tail(x) * self.calls
 
 
-class Remembers(Small):
+class RemembersTheLastBatch(Small):
     def tail(self, x):
         x, before = super().tail(x), self.seen
         self.seen = x.mean(0)
@@ -165,7 +165,7 @@ class Remembers(Small):
         (SeldomDrawsByNumpy, RANDOM),
         (SeldomDrawsByPython, RANDOM),
         (Drifts, AGAIN),
-        (Remembers, AGAIN),
+        (RemembersTheLastBatch, AGAIN),
     ],
 )
 def test_a_classifier_whose_answer_follows_from_more_than_the_image_is_refused(network, sentence):
@@ -173,13 +173,13 @@ def test_a_classifier_whose_answer_follows_from_more_than_the_image_is_refused(n
         check(network())
 
 
-class KeepsATable(Small):
+class KeepsItsFirstTable(Small):
     def tail(self, x):
         self.seen = torch.arange(8.0) if self.seen is None else self.seen
         return super().tail(x) + self.seen
 
 
-class Counts(Small):
+class CountsCalls(Small):
     count: torch.Tensor
 
     def __init__(self):
@@ -211,7 +211,7 @@ class OneByOne(Small):
 
 @pytest.mark.parametrize(
     "network",
-    [Small, KeepsATable, Counts, RoundsInside, Halves, OneByOne, lambda: Small(nn.InstanceNorm2d(8))],
+    [Small, KeepsItsFirstTable, CountsCalls, RoundsInside, Halves, OneByOne, lambda: Small(nn.InstanceNorm2d(8))],
 )
 def test_a_classifier_that_only_rounds_or_counts_is_not_refused(network):
     check(network())
@@ -242,7 +242,7 @@ def test_what_crosses_is_checked_where_the_answer_does_not_show_it():
     check(HidesItsHead(), "stem")
 
 
-class Squares(nn.Module):
+class BlackBoxDetector(nn.Module):
     """A user's detector, with a norm in its network's first part and one in its second."""
 
     categories = (1,)
@@ -280,9 +280,9 @@ class Squares(nn.Module):
     ],
 )
 def test_a_detector_of_ones_own_is_checked(parts, sentence):
-    check_detector(Squares())
+    check_detector(BlackBoxDetector())
     with pytest.raises(UserError, match=sentence):
-        check_detector(Squares(**parts))
+        check_detector(BlackBoxDetector(**parts))
 
 
 def test_a_detector_of_torchvisions_is_checked_at_both_sides():
@@ -306,8 +306,8 @@ def test_weights_of_another_precision_are_named(dtype):
     hint = f"its weights are {str(dtype)[6:]}, and its input is float32: return it as `model.float"
     with pytest.raises(UserError, match=rf"mine: it fails on an image of 32 x 32 pixels: RuntimeError.*; {hint}"):
         check(Small().to(dtype))
-    with pytest.raises(UserError, match=rf"mine: Squares\.forward failed: RuntimeError.*; {hint}"):
-        check_detector(Squares().to(dtype))
+    with pytest.raises(UserError, match=rf"mine: BlackBoxDetector\.forward failed: RuntimeError.*; {hint}"):
+        check_detector(BlackBoxDetector().to(dtype))
 
 
 def check_detector(model, at="stem"):

@@ -100,7 +100,7 @@ def prepared_with_failure(cells, inputs, at):
     return prepared
 
 
-def told(outcomes):
+def untimed(outcomes):
     """All of the outcomes but times, as something that can be compared."""
     return {
         name: (
@@ -149,7 +149,7 @@ def test_shards_joined_equal_one_go(pass_of, case):
     prepared = prepared_with_failure(cells, inputs, failing)
     whole = measure(prepared)
     descriptions = {name: Description({"cut": "8"}, {"device": {}}) for name in cells}
-    expected = told(dict(score(cells, whole, descriptions, inputs.dataset, skip_unreadable=inputs.skip_unreadable)))
+    expected = untimed(dict(score(cells, whole, descriptions, inputs.dataset, skip_unreadable=inputs.skip_unreadable)))
     assert any(reason for *_, reason in expected.values()) == (case != "all well")
     if case == "a cell fails before an image is refused":
         assert len({reason for *_, reason in expected.values()}) == 2
@@ -160,7 +160,7 @@ def test_shards_joined_equal_one_go(pass_of, case):
     ):
         shard = in_parts(fresh(prepared), borders, order, again)
         outcomes = dict(score(cells, shard, descriptions, inputs.dataset, skip_unreadable=inputs.skip_unreadable))
-        assert told(outcomes) == expected
+        assert untimed(outcomes) == expected
 
 
 def test_a_description_is_json_and_no_image_is_decoded_twice(pass_of):
@@ -179,7 +179,7 @@ def test_a_description_is_json_and_no_image_is_decoded_twice(pass_of):
     again = {name: Description(**fields) for name, fields in json.loads(stored).items()}
     shard = measure(prepared)
     assert sorted(displayed) == list(range(17))
-    assert told(dict(score(cells, shard, again, inputs.dataset))) == told(
+    assert untimed(dict(score(cells, shard, again, inputs.dataset))) == untimed(
         dict(score(cells, shard, descriptions, inputs.dataset))
     )
     alone = list(cells)[:1]

@@ -6,7 +6,7 @@ import torch
 from splitbench.methods.base import Bitstream, BitstreamError, MethodError
 
 
-class Codec:
+class SoundCodec:
     """Every value as float32, values that are no numbers refused."""
 
     def encode(self, cut):
@@ -25,39 +25,39 @@ class Codec:
         return tuple(x.reshape(-1, *spec.shape) for x, spec in zip(flat.split(sizes, 1), specs, strict=True))
 
 
-class Changing(Codec):
+class Changing(SoundCodec):
     def encode(self, cut):
         streams = super().encode(cut)
         cut[0].add_(1)
         return streams
 
 
-class TooFew(Codec):
+class TooFew(SoundCodec):
     def encode(self, cut):
         return super().encode(cut)[:1]
 
 
-class TooMuchSide(Codec):
+class TooMuchSide(SoundCodec):
     def encode(self, cut):
         return [Bitstream(stream.data, side=10**6) for stream in super().encode(cut)]
 
 
-class Halving(Codec):
+class Halving(SoundCodec):
     def decode(self, streams, specs):
         return tuple(x[..., ::2] for x in super().decode(streams, specs))
 
 
-class OfTheBatch(Codec):
+class OfTheBatch(SoundCodec):
     def encode(self, cut):
         return [Bitstream(s.data[:-1] + bytes([len(cut[0])])) for s in super().encode(cut)]
 
 
-class TakesNaN(Codec):
+class TakesNaN(SoundCodec):
     def encode(self, cut):
         return super().encode(tuple(x.nan_to_num() for x in cut))
 
 
-class Trusting(Codec):
+class Trusting(SoundCodec):
     def decode(self, streams, specs):
         for data in streams:
             if data[:2] == b"\xff\xff":
@@ -65,12 +65,12 @@ class Trusting(Codec):
         return super().decode(streams, specs)
 
 
-class Hiding(Codec):
+class Hiding(SoundCodec):
     def __init__(self):
         self.table = torch.zeros(100)
 
 
-class Loading(Codec):
+class Loading(SoundCodec):
     def encode(self, cut):
         self.network = torch.nn.Linear(4, 4)
         return super().encode(cut)

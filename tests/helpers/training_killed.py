@@ -32,11 +32,11 @@ MOMENTS = [
 """What each life is doing when it is killed, and the how-many-th time it is."""
 
 
-def run(checkpoint: Path | None, told: Any = lambda what: None) -> Any:
+def run(checkpoint: Path | None, at: Any = lambda what: None) -> Any:
     """The training, with all that must be restored: order, augmentation, dropout, statistics and average."""
 
     def step(net: Any, batch: Any) -> Any:
-        told("training" if net.training else "validating")
+        at("training" if net.training else "validating")
         return training.classify()(net, batch)
 
     options = {"checkpoint": checkpoint, "augment": jitter}
@@ -44,10 +44,10 @@ def run(checkpoint: Path | None, told: Any = lambda what: None) -> Any:
 
 
 def live(folder: Path, moment: tuple[str, int] | None, pipe: int) -> None:
-    """Train until the moment, tell, and wait for the end; or get to the end and leave the weights."""
+    """Train until the moment, write to the pipe, and wait for the end; or get to the end and leave the weights."""
     count = 0
 
-    def told(what: str) -> None:
+    def at(what: str) -> None:
         nonlocal count
         if moment is not None and what == moment[0]:
             count += 1
@@ -59,15 +59,15 @@ def live(folder: Path, moment: tuple[str, int] | None, pipe: int) -> None:
 
     def saving(handle: int) -> None:
         fsync(handle)
-        told("saving")
+        at("saving")
 
     def saved(self: Path, target: Path) -> Path:
         result = replace(self, target)
-        told("saved")
+        at("saved")
         return result
 
     os.fsync, Path.replace = saving, saved  # type: ignore[assignment,method-assign]
-    model, report = run(folder / "state.pt", told)
+    model, report = run(folder / "state.pt", at)
     torch.save({"weights": model.state_dict(), "history": report.history, "best": report.best_epoch}, folder / "end.pt")
     os.write(pipe, b"end")
 

@@ -14,7 +14,7 @@ from splitbench.bench.training import Recipe
 
 
 def blobs(count: int = 256, seed: int = 0) -> TensorDataset:
-    """Three classes of points in the plane that a line can tell apart, nearly."""
+    """Three classes of points in the plane that lines separate, nearly."""
     random = torch.Generator().manual_seed(seed)
     labels = torch.randint(3, (count,), generator=random)
     centres = torch.tensor([[2.0, 0.0], [-1.0, 2.0], [-1.0, -2.0]])

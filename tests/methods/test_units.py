@@ -129,7 +129,7 @@ def test_estimated_and_real_bytes_agree(shape):
     unit, deployment, cut, _ = fitted([shape], steps=150)
     _, bits = unit(*cut)
     streams = deployment.codec.encode(cut)
-    assert min(len(stream.data) for stream in streams) > 100, "too few bytes to tell"
+    assert min(len(stream.data) for stream in streams) > 100, "too few bytes to compare"
     for stream, estimate in zip(streams, bits.tolist(), strict=True):
         # Tables of counts take less than the density that was learned, and are rounded to whole bytes.
         assert -0.06 * estimate <= 8 * len(stream.data) - estimate <= 0.01 * estimate + 8 * 16

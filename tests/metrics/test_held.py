@@ -14,31 +14,31 @@ from torch import nn
 
 from splitbench.bench.metrics import held
 from splitbench.methods.base import Context, Deployment, MethodError
-from tests.helpers.faulty_codecs import Codec
+from tests.helpers.faulty_codecs import SoundCodec
 
 TABLE = torch.arange(100, dtype=torch.float32)
 NETWORK = nn.Linear(8, 8, bias=False)
 
 
-class Holding(Codec):
+class Holding(SoundCodec):
     def __init__(self, held):
         self.held = held
 
 
-class Slotted(Codec):
+class Slotted(SoundCodec):
     __slots__ = ("held",)
 
     def __init__(self, held):
         self.held = held
 
 
-class Of(Codec):
+class Of(SoundCodec):
     """The class itself holds it."""
 
     table = TABLE.clone()
 
 
-class Naming(Codec):
+class Naming(SoundCodec):
     """Its code names a network."""
 
     def encode(self, cut):

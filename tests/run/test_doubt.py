@@ -1,4 +1,4 @@
-"""A backbone that guesses is told: its labels may be other classes'."""
+"""A backbone that guesses is reported: its labels may be other classes'."""
 
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner

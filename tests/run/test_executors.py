@@ -273,7 +273,7 @@ def test_chains_follow_neighbours():
 
 def test_ctrl_c_waits_until_a_process_is_started(monkeypatch):
     seen = []
-    monkeypatch.setattr(signal, "pthread_sigmask", lambda *_: set())  # any thread may be the one that is told
+    monkeypatch.setattr(signal, "pthread_sigmask", lambda *_: set())  # any thread may be the one that gets the signal
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may have it ignored
     try:
         with pytest.raises(KeyboardInterrupt):

@@ -76,7 +76,7 @@ def here(tmp_path: Path, monkeypatch):
     sys.modules.pop("own_methods", None)
 
 
-def told(here, capsys, sweep):
+def faults_of(here, capsys, sweep):
     """The faults that validating a sweep ends with, a line each; none where it is sound."""
     (here / "sweep.yaml").write_text(sweep)
     code = splitbench("validate", "sweep.yaml")
@@ -100,14 +100,14 @@ def with_settings(settings):
     ],
 )
 def test_what_would_fail_in_a_run_is_found_and_named(here, capsys, settings, reason):
-    lines = told(here, capsys, with_settings(settings))
+    lines = faults_of(here, capsys, with_settings(settings))
     assert re.match(rf"{CELL} {reason}", lines[0]), lines
     assert len(lines) == (2 if "channels" in settings else 1)  # the message names the channels of each split
 
 
 def test_what_would_not_fail_passes(here, capsys):
     for settings in ("top: [1.0, 2.0]", "channels: 0", "images: 1", "images: 32"):  # the last needs more than a few
-        assert told(here, capsys, with_settings(settings)) == []
+        assert faults_of(here, capsys, with_settings(settings)) == []
 
 
 def test_all_faults_are_listed_at_once(here, capsys):
@@ -123,7 +123,7 @@ methods:
   - {name: raw}
   - {name: 'own_methods:METHOD', file: [none.pth, own_methods.py]}
 """
-    lines = told(here, capsys, sweep)
+    lines = faults_of(here, capsys, sweep)
     assert len(lines) == 5, lines
     expected = (
         "splitbench/small_resnet: SmallResNet has no split point 'layre3'",
@@ -145,5 +145,5 @@ methods:
 )
 def test_a_method_that_learns_is_tried_untrained(here, capsys, settings, reason):
     sweep = SWEEP.replace("own_methods:METHOD", f"bottleneck, distortion: distill, lmbda: [1.0], {settings}")
-    lines = told(here, capsys, sweep)
+    lines = faults_of(here, capsys, sweep)
     assert [reason in line for line in lines] == [True] * bool(reason), lines

@@ -43,7 +43,7 @@ def sweep(tmp_path):
     return path
 
 
-def told(folder):
+def untimed(folder):
     """All of a run but times: rows, and every cell's records."""
     with (folder / "cells.csv").open(newline="") as stream:
         rows = [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(stream)]
@@ -59,7 +59,7 @@ def test_naive_runs_give_the_same(sweep, photographs, tmp_path, monkeypatch, cap
         out = tmp_path / name
         command = ("run", sweep, "--data", photographs, "--out", out, "--device", "cpu", *words)
         assert splitbench(*command, monkeypatch=monkeypatch) == 0
-        result[name] = told(out)
+        result[name] = untimed(out)
         assert ("note: --keep-images is gone" in capsys.readouterr().err) == (name == "one-pass")
     assert not (tmp_path / "gone").exists()
     assert all(item == result["one-pass"] for item in result.values())

@@ -20,7 +20,7 @@ class Step:
     second: int
 
 
-class Network(nn.Module):
+class RandomNetwork(nn.Module):
     """Runs steps one after the other; each reads earlier values. Everything that nothing reads ends in the output."""
 
     def __init__(self, steps: list[Step]) -> None:
@@ -87,7 +87,7 @@ def nodes(model: nn.Module, example: Tensor) -> list[str]:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(steps(KINDS), st.integers(0, 10**6))
 def test_random_networks_are_cut_exactly(steps, where):
-    model = Network(steps).eval()
+    model = RandomNetwork(steps).eval()
     x = torch.randn(2, CHANNELS, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     names = nodes(model, x)
     at = names[where % len(names)]
@@ -105,7 +105,7 @@ def test_random_networks_are_cut_exactly(steps, where):
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(steps(PURE), st.integers(0, 10**6))
 def test_no_tensor_is_sent_in_vain(steps, where):
-    model = Network(steps).eval()
+    model = RandomNetwork(steps).eval()
     x = torch.randn(2, CHANNELS, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     names = nodes(model, x)
     at = names[where % len(names)]

@@ -108,7 +108,7 @@ def test_a_head_that_fails_on_the_example_leaves_the_others_shared():
         assert same(result[1](x), heads[1](x))
 
 
-class Choosy(nn.Module):
+class OfOneSize(nn.Module):
     """Its second layer takes images of one size only."""
 
     def __init__(self):
@@ -122,7 +122,7 @@ class Choosy(nn.Module):
 
 
 def test_one_heads_failure_is_not_anothers():
-    model = Choosy().eval()
+    model = OfOneSize().eval()
     x, larger = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 9, 9)
     with torch.no_grad():
         heads = [split(model, at, x).head for at in ("first", "third")]

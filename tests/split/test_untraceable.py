@@ -109,12 +109,12 @@ class Masks(Model):
         return x[x.mean((1, 2, 3)) > -1e9]
 
 
-class Counts(Model):
+class CountsImages(Model):
     def inside(self, x):
         return x.reshape(len(x), 3, 16, 16)
 
 
-class TellsBatchesApart(Model):
+class BranchesOnTheBatch(Model):
     def inside(self, x):
         return x if x.shape[0] > 3 else -x
 
@@ -137,8 +137,12 @@ WHOLE = "put it into a module of its own, which is then kept whole"
         (CallsTorchScript, "first", rf"tracing it failed with .*doubled.*{PLACE}"),
         (Maps, "first", "tracing it failed with .*_add_batch_dim"),
         (ForInference, "first", r"it runs in torch\.inference_mode"),
-        (Counts, "first", r"uses the number of images as a plain number, as in len\(x\), .*: write x\.shape\[0\]"),
-        (TellsBatchesApart, "first", r"another way for inputs of this size, or for so many images"),
+        (
+            CountsImages,
+            "first",
+            r"uses the number of images as a plain number, as in len\(x\), .*: write x\.shape\[0\]",
+        ),
+        (BranchesOnTheBatch, "first", r"another way for inputs of this size, or for so many images"),
         (Transforms, "fft_fft2", "complex numbers cross there"),
     ],
 )

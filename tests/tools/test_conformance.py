@@ -11,11 +11,11 @@ from splitbench.methods.base import Deployment, MethodError
 from tests.helpers.command_line import splitbench
 from tests.helpers.faulty_codecs import (
     Changing,
-    Codec,
     Halving,
     Hiding,
     Loading,
     OfTheBatch,
+    SoundCodec,
     TakesNaN,
     TooFew,
     TooMuchSide,
@@ -28,8 +28,8 @@ class Settings(base.Settings):
 
 
 @dataclass
-class Method:
-    codec: Codec
+class PretendMethod:
+    codec: SoundCodec
     maps_only: bool = False
     summary: str = "every value"
     version: int = 1
@@ -50,7 +50,7 @@ class Method:
 
 @pytest.mark.parametrize("maps_only", [False, True])
 def test_a_method_that_does_what_it_must_passes(maps_only):
-    assert list(conformance.faults(Method(Codec(), maps_only))) == [("", "")]
+    assert list(conformance.faults(PretendMethod(SoundCodec(), maps_only))) == [("", "")]
 
 
 @pytest.mark.parametrize(
@@ -69,18 +69,18 @@ def test_a_method_that_does_what_it_must_passes(maps_only):
 )
 def test_each_fault_is_found(codec, sentence):
     with pytest.raises((conformance.NonconformingError, MethodError), match=sentence):
-        (case,) = conformance.cases(Method(codec()))
-        conformance.check(Method(codec()), case)
-        conformance.check_damaged(Method(codec()), case)
+        (case,) = conformance.cases(PretendMethod(codec()))
+        conformance.check(PretendMethod(codec()), case)
+        conformance.check_damaged(PretendMethod(codec()), case)
 
 
 @pytest.mark.parametrize(
     ("method", "sentence"),
     [
-        (Method(Codec(), summary="two\nlines"), "`summary` must be one line"),
-        (Method(Codec(), version=0), "`version` must be 1"),
-        (Method(Codec(), rates=("much",)), "`rates` must hold values that Settings take"),
-        (Method(Codec(), rates=(4.0, "much")), "'much' of `rates` does not fit Settings"),
+        (PretendMethod(SoundCodec(), summary="two\nlines"), "`summary` must be one line"),
+        (PretendMethod(SoundCodec(), version=0), "`version` must be 1"),
+        (PretendMethod(SoundCodec(), rates=("much",)), "`rates` must hold values that Settings take"),
+        (PretendMethod(SoundCodec(), rates=(4.0, "much")), "'much' of `rates` does not fit Settings"),
     ],
 )
 def test_what_a_method_says_of_itself_is_checked_first(method, sentence):

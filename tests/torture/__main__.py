@@ -2,7 +2,7 @@
 
     python -m tests.torture [--mutations 100000] [--kills 50] [--out results/torture] [--only SIGKILL ...]
 
-Each part runs in a process of its own; one that fails is told in the table and by the exit code. The table is written
+Each part runs in a process of its own; the table and the exit code report one that fails. The table is written
 anew after every part, so that one sees how far it is. With ``--only`` the other rows stay as they are; each row has its
 own commit and date.
 """

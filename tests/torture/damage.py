@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from splitbench.bench.tools.conformance.mutations import mutate
-from tests.torture.decoders import Target, targets
+from tests.torture.decoders import DecoderTarget, targets
 
 _MORE = 2**30  # bytes of address space beyond what is in use once all is imported
 _GROWTH = 256 * 2**20  # bytes of memory that all mutations together may add
@@ -27,7 +27,7 @@ _PATIENCE = 60  # seconds for _AT_ONCE decodings
 _AT_ONCE = 50
 
 
-def torture(found: Sequence[Target], count: int, seed: int = 0) -> dict[str, int]:
+def torture(found: Sequence[DecoderTarget], count: int, seed: int = 0) -> dict[str, int]:
     """``count`` mutations over the targets in turn: how many were tried, refused, accepted.
 
     Raises:
@@ -66,7 +66,7 @@ def main(name: str, count: int, seed: int) -> None:
     print(json.dumps(total | {"decoders": len(found)}))  # noqa: T201 - what this process is for
 
 
-def _turned(found: Sequence[Target], start: int) -> list[Target]:
+def _turned(found: Sequence[DecoderTarget], start: int) -> list[DecoderTarget]:
     """The targets from another one on, so that small portions come to all of them."""
     place = start % len(found)
     return [*found[place:], *found[:place]]

@@ -21,15 +21,15 @@ _SHAPES = [(3, 70), (3, 11)]
 
 
 @dataclass(frozen=True)
-class Target:
-    """``accepts`` decodes bytes and tells whether they were taken for a bitstream; what it raises is a fault."""
+class DecoderTarget:
+    """``accepts`` decodes bytes and returns whether they were taken for a bitstream; what it raises is a fault."""
 
     name: str
     streams: Sequence[bytes]
     accepts: Callable[[bytes], bool]
 
 
-def of_method(method: str) -> Iterator[Target]:
+def of_method(method: str) -> Iterator[DecoderTarget]:
     """A method's decoders: for all settings with named choices, at the lowest and the highest rate."""
     for case in cases():
         name, chosen, rates = case.values
@@ -38,10 +38,10 @@ def of_method(method: str) -> Iterator[Target]:
                 deployment, cut, specs = deployed(name, chosen, rate)
                 streams = [stream.data for stream in deployment.codec.encode(cut)]
                 accepts = partial(decodes, deployment.codec, specs=specs)
-                yield Target(f"{case.id} {rate}", streams, accepts)
+                yield DecoderTarget(f"{case.id} {rate}", streams, accepts)
 
 
-def of_coders() -> Iterator[Target]:
+def of_coders() -> Iterator[DecoderTarget]:
     """The coders that methods share, by themselves."""
     rng = np.random.default_rng(0)
     pmf = rng.random((3, 40)) ** 8 + 1e-9
@@ -53,27 +53,27 @@ def of_coders() -> Iterator[Target]:
         def decoded(data: bytes, coder: RangeCoder | HuffmanCoder = coder) -> list[tuple[int, ...]]:
             return [x.shape for x in coder.decode(data, _SHAPES)]
 
-        yield Target(build.__name__, [coder.encode(symbols)], _told(decoded, _SHAPES))
+        yield DecoderTarget(build.__name__, [coder.encode(symbols)], _accepting(decoded, _SHAPES))
     few = np.where(rng.random(500) < 0.7, 0, rng.integers(0, 16, 500)).astype(np.uint8)
     runs = [code for rice in (True, False) for code in zero_runs.encode_rows(np.stack([few, few[::-1]]), 4, rice)]
-    yield Target(
-        "zero_runs", runs, _told(lambda data: zero_runs_decoder.decode(memoryview(data), 500, 4)[0].shape, (500,))
+    yield DecoderTarget(
+        "zero_runs", runs, _accepting(lambda data: zero_runs_decoder.decode(memoryview(data), 500, 4)[0].shape, (500,))
     )
     more = np.where(rng.random(2000) < 0.7, 0, np.minimum(rng.geometric(0.7, 2000), 15)).astype(np.uint8)
-    yield Target(
+    yield DecoderTarget(
         "huffman_runs",
         [code for code, _ in huffman_runs.encode_rows(np.stack([more, more[::-1]]), 4)],
-        _told(lambda data: huffman_runs.decode(memoryview(data), 2000, 4)[0].shape, (2000,)),
+        _accepting(lambda data: huffman_runs.decode(memoryview(data), 2000, 4)[0].shape, (2000,)),
     )
     ends = ranges.rounded(linear.Range(-torch.rand(2, 5), torch.rand(2, 5)))
-    yield Target(
+    yield DecoderTarget(
         "ranges",
         ranges.to_bytes(ends),
-        _told(lambda data: tuple(ranges.from_bytes(memoryview(data), 5)[0].low.shape), (1, 5)),
+        _accepting(lambda data: tuple(ranges.from_bytes(memoryview(data), 5)[0].low.shape), (1, 5)),
     )
 
 
-def _told(decode: Callable[[bytes], object], expected: object) -> Callable[[bytes], bool]:
+def _accepting(decode: Callable[[bytes], object], expected: object) -> Callable[[bytes], bool]:
     def accepts(data: bytes) -> bool:
         try:
             result = decode(data)
@@ -86,7 +86,7 @@ def _told(decode: Callable[[bytes], object], expected: object) -> Callable[[byte
     return accepts
 
 
-def targets(name: str) -> list[Target]:
+def targets(name: str) -> list[DecoderTarget]:
     """The targets of a method, or of ``coding``."""
     return list(of_coders() if name == "coding" else of_method(name))
 

@@ -148,7 +148,7 @@ def full_disk(out: Path, undisturbed: Path) -> int:
             run(out / str(count))
         except UserError as error:
             if "No space left on device" not in str(error):
-                raise AssertionError(f"a full disk is told as: {error}") from error
+                raise AssertionError(f"a full disk is reported as: {error}") from error
         else:
             return count
         finally:

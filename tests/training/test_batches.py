@@ -96,15 +96,15 @@ def test_a_batch_is_transformed_before_it_is_moved_and_its_last_fields_may_stay(
     assert devices == ["cpu"] and share.content[0].is_meta and share.content[1].tolist() == [7, 8, 9]
 
 
-class Pair(NamedTuple):
+class NamedPair(NamedTuple):
     item: torch.Tensor
     other: int
 
 
 def test_tensors_are_moved_however_nested():
     tensor = torch.zeros(2)
-    batch = ([tensor, (tensor, "name")], {"boxes": [tensor], "pair": Pair(tensor, 3)})
+    batch = ([tensor, (tensor, "name")], {"boxes": [tensor], "pair": NamedPair(tensor, 3)})
     images, targets = to_device(batch, torch.device("meta"))
     assert images[0].is_meta and images[1][0].is_meta and targets["boxes"][0].is_meta
     assert images[1][1] == "name"
-    assert isinstance(targets["pair"], Pair) and targets["pair"].item.is_meta and targets["pair"].other == 3
+    assert isinstance(targets["pair"], NamedPair) and targets["pair"].item.is_meta and targets["pair"].other == 3

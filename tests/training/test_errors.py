@@ -1,4 +1,4 @@
-"""What goes wrong is told in a sentence, early, and the best weights are kept."""
+"""What goes wrong is reported in a sentence, early, and the best weights are kept."""
 
 import math
 

@@ -91,7 +91,7 @@ def test_any_loss_can_be_trained():
     assert {"rate", "train_rate"} <= set(report.history[0])
 
 
-class Unit(nn.Module):
+class SmallUnit(nn.Module):
     """A trained layer before a frozen network, which its ``train`` keeps in evaluation mode."""
 
     def __init__(self):
@@ -109,14 +109,14 @@ class Unit(nn.Module):
         return self.tail(self.unit(x))
 
 
-class Lean(Unit):
+class Lean(SmallUnit):
     """Leaves the frozen part out of its weights."""
 
     def state_dict(self, *args, **options):
         return {name: value for name, value in super().state_dict(*args, **options).items() if "tail" not in name}
 
 
-@pytest.mark.parametrize("kind", [Unit, Lean])
+@pytest.mark.parametrize("kind", [SmallUnit, Lean])
 @pytest.mark.parametrize("ema", [None, 0.9])
 def test_frozen_parts_stay_as_they_are_bit_for_bit_buffers_too(kind, ema, tmp_path):
     model = kind()
@@ -125,7 +125,7 @@ def test_frozen_parts_stay_as_they_are_bit_for_bit_buffers_too(kind, ema, tmp_pa
     assert same(model.tail, before)
     assert not same(model.unit, unit)
     stored = torch.load(tmp_path / "state.pt", weights_only=True)["state"]["weights"]
-    assert any("tail" in name for name in stored) == (kind is Unit)
+    assert any("tail" in name for name in stored) == (kind is SmallUnit)
 
 
 def test_the_average_follows_the_weights_with_a_short_memory_at_first():

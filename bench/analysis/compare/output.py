@@ -101,6 +101,6 @@ def _tests_text(clear: pd.DataFrame) -> str:
     columns = ["at_split", "a", "b", "a_bytes", "b_bytes", "difference", "difference_low", "difference_high"]
     which = f"the clearest {len(first)} of the {len(clear)}" if len(first) < len(clear) else "all"
     return (
-        f"Differences at nearly the same bytes that a paired test tells apart ({which}; a - b, in points)\n\n"
+        f"Significant differences at nearly the same bytes, by paired tests ({which}; a - b, in points)\n\n"
         f"{as_text(readable(first[columns]))}"
     )

@@ -1,4 +1,4 @@
-"""The summary: which method needs fewest bytes, which is most accurate, and whether the data can tell."""
+"""The summary: which method needs fewest bytes, which is most accurate, and whether the difference is significant."""
 
 import math
 from collections.abc import Sequence
@@ -33,8 +33,9 @@ def summary(
 
     Methods that send the picture compete at every split, and have one row for all of them where they are the best at
     each; running everything on the device does not compete (see
-    :func:`splitbench.bench.analysis.compare.remarks.on_device_remarks`). ``clear`` says whether these images tell
-    the best from the next best, and ``by`` which way: by the same images for both where their records are there
+    :func:`splitbench.bench.analysis.compare.remarks.on_device_remarks`). ``clear`` says whether the best
+    and the next best differ significantly on these images, and ``by`` which way: by the same images for both where
+    their records are there
     (:class:`splitbench.bench.analysis.compare.paired.paired_answers.PairedAnswers`), else by whether their own 95 %
     intervals overlap, which separates far fewer. Both are empty where there is nothing to compare with.
 

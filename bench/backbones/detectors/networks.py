@@ -135,7 +135,7 @@ class _TorchvisionWhole(nn.Module):
 class _TorchvisionHead(_Head):
     def forward(self, images: Sequence[Tensor]) -> tuple[Any, ...]:
         values = self.head(_floats(images))
-        # The split head also tells sizes after resizing and of the padded batch; the tail works them out by itself.
+        # The split head also returns sizes after resizing and of the padded batch; the tail works them out by itself.
         further = self.tensors + 4 * len(images) + 2
         return (*values[: self.tensors], *sizes_of(images), *values[further:])
 

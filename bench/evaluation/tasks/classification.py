@@ -45,7 +45,7 @@ class Classification:
             return f"scores must be floating-point numbers, not {str(scores.dtype).removeprefix('torch.')}"
         classes = scores.shape[1]
         if dataset.classes > classes:
-            problem = f"labels do not match: the dataset has {dataset.classes} classes, the backbone tells {classes}"
+            problem = f"labels do not match: the dataset has {dataset.classes} classes, the backbone has {classes}"
             synsets = getattr(dataset, "synsets", 0)
             return problem + (
                 f": its {synsets} class folders are ImageNet's synsets and have ImageNet's numbers. For a backbone "
@@ -58,7 +58,7 @@ class Classification:
             first = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
             return (
                 f"labels do not match: there are {len(names)} class folders ({first}), numbered in sorted order, and "
-                f"the backbone tells {classes} classes: name the folders by their numbers in the backbone (0, 1, ...), "
+                f"the backbone has {classes} classes: name the folders by their numbers in the backbone (0, 1, ...), "
                 "or give a CSV of labels (file,label)"
             )
         return ""

@@ -43,11 +43,11 @@ def imported(name: str, checked: Callable[[Any, str], T]) -> T:
     Raises:
         UserError: The name cannot be imported, or is not trusted. And what ``checked`` raises.
     """
-    module, found = _imported(name)
-    fitting = checked(found, name)
-    written = inspect.getmodule(found)
+    module, value = _imported(name)
+    fitting = checked(value, name)
+    written = inspect.getmodule(value)
     if written is not module:
-        top = str(getattr(found, "__module__", None) or module.__name__).partition(".")[0]
+        top = str(getattr(value, "__module__", None) or module.__name__).partition(".")[0]
         _check_trusted(name, top, getattr(written, "__file__", "built-in"))
     return fitting
 
@@ -61,25 +61,27 @@ def digest(name: str) -> str:
     return source_digest(name, *_imported(name))
 
 
-def source_digest(name: str, module: ModuleType, found: Any) -> str:
-    """Return a digest of the files of ``module``, of the module that defines ``found``, and of what these import.
+def source_digest(name: str, module: ModuleType, value: Any) -> str:
+    """Return a digest of the files of ``module``, of the module that defines ``value``, and of what these import.
 
     Raises:
         UserError: Either of the two comes from no file; the message begins with ``name``.
     """
     files: dict[Path, str] = {}
-    for one in (module, inspect.getmodule(found) or module):
-        file = getattr(one, "__file__", None)
+    for source_module in (module, inspect.getmodule(value) or module):
+        file = getattr(source_module, "__file__", None)
         if file is None:
-            raise UserError(f"{name}: {one.__name__} comes from no file, so a change of its code could not be noticed")
-        files[Path(file)] = one.__package__ or ""
-    total, waiting = hashlib.sha256(), [*files.items()]
-    for path, package in waiting:
+            raise UserError(
+                f"{name}: {source_module.__name__} comes from no file, so a change of its code could not be noticed"
+            )
+        files[Path(file)] = source_module.__package__ or ""
+    total, queue = hashlib.sha256(), [*files.items()]
+    for path, package in queue:
         source = path.read_bytes()
         total.update(hashlib.sha256(source).digest())
-        imported = {file: whose for file, whose in _imports(source, package) if file not in files}
+        imported = {file: name for file, name in _imports(source, package) if file not in files}
         files |= imported
-        waiting += imported.items()
+        queue += imported.items()
     return total.hexdigest()[:16]
 
 
@@ -99,12 +101,12 @@ def _imports(source: bytes, package: str) -> Iterator[tuple[Path, str]]:
             names += [base, *(f"{base}{joint}{alias.name}" for alias in node.names)]
     for name in dict.fromkeys(names):
         with suppress(Exception):  # not there, or no module but something in one
-            spec = _own_spec(resolve_name(name, package))
+            spec = _user_spec(resolve_name(name, package))
             if spec is not None and spec.origin is not None:
                 yield Path(spec.origin), spec.parent or ""
 
 
-def _own_spec(name: str) -> ModuleSpec | None:
+def _user_spec(name: str) -> ModuleSpec | None:
     """Return where a module is written; None for one that is installed, or splitbench's, whose parts have versions."""
     top = name.partition(".")[0]
     spec = None if top == "splitbench" else find_spec(top)
@@ -112,8 +114,8 @@ def _own_spec(name: str) -> ModuleSpec | None:
     paths = [Path(place).resolve() for place in places if place is not None and place != "built-in"]
     if not paths or any(map(_is_installed, paths)):
         return None
-    own = find_spec(name)
-    return own if own is not None and str(own.origin).endswith(".py") else None
+    spec = find_spec(name)
+    return spec if spec is not None and str(spec.origin).endswith(".py") else None
 
 
 def _is_installed(path: Path) -> bool:
@@ -150,8 +152,8 @@ def _check_trusted(name: str, package: str, file: str | None) -> None:
     if file is None or package in os.environ.get("SPLITBENCH_TRUST", "").split():
         return  # no file: no such package, which importing it reports, or only a folder
     path = Path(file).resolve()
-    own = path.is_file() and path.is_relative_to(Path.cwd().resolve())  # "built-in" and "frozen" are no files
-    if not own or any(path.is_relative_to(one) for one in _installed()):
+    is_users = path.is_file() and path.is_relative_to(Path.cwd().resolve())  # "built-in" and "frozen" are no files
+    if not is_users or any(map(path.is_relative_to, _installed())):
         raise UserError(
             f"{name}: {package} lies outside of the current folder, and a sweep file may not run just any code: if you "
             f"trust it with what the sweep says, set the environment variable SPLITBENCH_TRUST={package}"

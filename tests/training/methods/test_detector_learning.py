@@ -68,7 +68,7 @@ def test_what_is_learned_by_the_detectors_loss_and_what_without_labels(tmp_path,
     assert names[("bottleneck", False)] == names[("retrained", False)] == LOSSES[backbone]
     assert names[("bottleneck", True)] == set()
     for row in printed.values():
-        # However large: in a random SSDlite, features all but vanish, and errors are told relative to them.
+        # However large: in a random SSDlite, features all but vanish, and errors are relative to them.
         assert 0 < float(row["train_loss"]) < math.inf and float(row["train_bits_per_pixel"]) > 0
     sizes = [file.stat().st_size for file in (tmp_path / "out" / "trainings").glob("*.safetensors")]
     assert max(sizes) > 20 * min(sizes), "a unit is small, and nothing else of the backbone is stored with it"

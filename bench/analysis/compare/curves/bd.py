@@ -151,7 +151,7 @@ def curve_near_baseline(rows: pd.DataFrame) -> Curve:
     """Return the part of some rate points' curve that counts: drops of at most :data:`WITHIN` points."""
     size, drop = rows["bytes_mean"].to_numpy(float), rows["drop"].to_numpy(float)
     near, first = drop <= WITHIN, _cut_end(size, drop)
-    # Of rate points with the same bytes the best tells what they reach.
+    # Of rate points with the same bytes the best says what they reach.
     sizes = np.unique(size[near])
     best = np.array([drop[size <= limit].min() for limit in sizes])
     return Curve(_line(*envelope(size[near], drop[near]), *first), _line(sizes, best, *first))

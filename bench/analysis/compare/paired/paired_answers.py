@@ -1,7 +1,7 @@
 """Is the best answer to a question clear? Both curves' answers in bootstrap samples of the images, the same for both.
 
 Each curve's accuracies were measured on the same images, so that most of the chance in either cancels: two answers can
-be told apart whose own intervals overlap widely. Per-image records are needed.
+differ significantly whose own intervals overlap widely. Per-image records are needed.
 """
 
 from collections.abc import Callable
@@ -67,7 +67,7 @@ class PairedAnswers:
     def clear(self, best: Row, other: Row, better: Better) -> bool | None:
         """Return whether ``best`` is better than ``other`` in at least :data:`SHARE` of the samples.
 
-        Where few images tell two classifiers apart, the bootstrap alone would claim too much: one image that only the
+        Where two classifiers differ on few images, the bootstrap alone would claim too much: one image that only the
         one gets right and one that only the other does are drawn with the rest, as Agresti and Min (Statistics in
         Medicine 24, 2005) add them to the pairs' table. That comes close to McNemar's test.
 
