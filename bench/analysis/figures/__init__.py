@@ -15,7 +15,7 @@ from splitbench.bench.analysis.figures.panels.page import Page
 from splitbench.bench.analysis.figures.style import drawing, styles
 from splitbench.bench.results.table import points
 
-__all__ = ["draw_all", "draw_learning", "pages"]
+__all__ = ["draw_all", "draw_learning", "draw_narrow", "pages"]
 
 
 def draw_all(frame: pd.DataFrame, out: Path, report: Callable[[str], None] = lambda reason: None) -> list[Path]:
@@ -38,15 +38,24 @@ def draw_all(frame: pd.DataFrame, out: Path, report: Callable[[str], None] = lam
         return [file for page in pages(frame, report) for file in page.save(out)]
 
 
-def pages(frame: pd.DataFrame, report: Callable[[str], None]) -> Iterator[Page]:
-    """Yield every figure of a table, to be saved within :func:`drawing`; arguments as :func:`draw_all`."""
+def draw_narrow(frame: pd.DataFrame, out: Path) -> list[Path]:
+    """Draw the figures of :func:`draw_all` one column wide, panels below one another, under the same files' names."""
+    with drawing():
+        return [file for page in pages(frame, lambda reason: None, narrow=True) for file in page.save(out)]
+
+
+def pages(frame: pd.DataFrame, report: Callable[[str], None], *, narrow: bool = False) -> Iterator[Page]:
+    """Yield every figure of a table, to be saved within :func:`drawing`; arguments as :func:`draw_all`.
+
+    On ``narrow`` pages, of one column's width, all panels stand below one another.
+    """
     looks = styles(frame)
     for _, rows in points(frame).groupby(["dataset", "backbone"], sort=True):
-        if first := paired_drop.draw(rows, looks, report):
+        if first := paired_drop.draw(rows, looks, report, narrow=narrow):
             yield first
-        yield rate_accuracy.draw(rows, looks)
-        if times := coding_time.draw(rows, looks):
+        yield rate_accuracy.draw(rows, looks, narrow=narrow)
+        if times := coding_time.draw(rows, looks, narrow=narrow):
             yield times
         for draw in (cost.draw_macs, cost.draw_weights, sizes.draw):
-            if page := draw(rows, looks, report):
+            if page := draw(rows, looks, report, narrow=narrow):
                 yield page

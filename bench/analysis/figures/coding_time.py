@@ -24,7 +24,7 @@ _FEWEST = 3
 """Curves in a panel, below which a table says it better."""
 
 
-def draw(rows: pd.DataFrame, looks: Looks) -> Page | None:
+def draw(rows: pd.DataFrame, looks: Looks, *, narrow: bool = False) -> Page | None:
     """Draw what each curve takes to lose :data:`DROP` points: bytes, and milliseconds to encode and decode an image.
 
     Times are those of the rate point that loses no more; encoding on the device and decoding on the server are added.
@@ -33,6 +33,7 @@ def draw(rows: pd.DataFrame, looks: Looks) -> Page | None:
     Args:
         rows: :func:`splitbench.bench.results.table.points` of one dataset and backbone.
         looks: :func:`splitbench.bench.analysis.figures.style.styles` of the whole table.
+        narrow: draw the panels below one another.
 
     Returns:
         The page, or None where no split has enough curves with times that come that near.
@@ -42,7 +43,7 @@ def draw(rows: pd.DataFrame, looks: Looks) -> Page | None:
     tables = {split: table for split, table in tables.items() if len(table) and table["bytes"].count() >= _FEWEST}
     if not tables:
         return None
-    page = new_page("bytes-coding-time", rows.iloc[0], len(tables))
+    page = new_page("bytes-coding-time", rows.iloc[0], len(tables), narrow=narrow)
     every = pd.concat([table.dropna() for table in tables.values()])
     drawn: dict[str, Artist] = {}
     for axes, table in zip(page.panels, tables.values(), strict=True):

@@ -39,40 +39,47 @@ _IN_MEMORY = {
 }
 
 
-def draw_macs(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]) -> Page | None:
+def draw_macs(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None], *, narrow: bool = False) -> Page | None:
     """Draw accuracy against device MACs: a panel per byte budget, a line per method through the splits.
 
     Args:
         rows: :func:`splitbench.bench.results.table.points` of one dataset and backbone.
         looks: :func:`splitbench.bench.analysis.figures.style.styles` of the whole table.
         report: called with the reason where there is no figure.
+        narrow: draw the panels below one another.
     """
     first = rows.iloc[0]
+    place = f"{first['backbone']} on {first['dataset']}"
     if rows.loc[rows["split"] != "input", "device_macs"].isna().all():
-        place = f"{first['backbone']} on {first['dataset']}"
         report(f"no figure of accuracy against device MACs for {place}: macs_head is empty")
         return None
-    budgets = telling_budgets(rows, most=3)
+    floor = limits(rows)[1][0]
+    every = {budget: _at(rows, budget) for budget in telling_budgets(rows, most=3)}
+    tables = {budget: table for budget, table in every.items() if _seen(table, floor)}
+    if not tables:
+        report(f"no figure of accuracy against device MACs for {place}: what is sent leaves less than {floor:.0f} %")
+        return None
     scale, unit = (1e9, "GMAC") if rows["device_macs"].max() >= 1e9 else (1e6, "MMAC")
-    page = new_page("accuracy-device-macs", first, len(budgets))
+    page = new_page("accuracy-device-macs", first, len(tables), narrow=narrow)
     room = 0.05 * float(rows["device_macs"].max()) / scale
     drawn: dict[str, Artist] = {}
-    tables = [_at(rows, budget) for budget in budgets]
-    for axes, table in zip(page.panels, tables, strict=True):
+    for axes, table in zip(page.panels, tables.values(), strict=True):
         table["x"] = table["device_macs"] / scale
         axes.set_ylim(*limits(rows)[1])
         axes.set_xlim(-room, float(rows["device_macs"].max()) / scale + room)
         drawn |= _draw_panel(axes, table, looks, page.panel_width)
         name_splits(axes, {split: x / scale for split, x in _places(rows, "device_macs").items()}, page.panel_width)
-    titles = [f"within {budget:,.0f} bytes per image" for budget in budgets]
-    set_titles(page, titles, [_too_large(table) for table in tables])
+    titles = [f"within {budget:,.0f} bytes per image" for budget in tables]
+    set_titles(page, titles, [_too_large(table) for table in tables.values()])
     set_heading(page, "Accuracy against device computation", rows)
     x = f"computation on the device per image ({unit})"
-    page.finish(x, f"{metric(first)} (%)", [(_legend_heading(tables), _handles(drawn, rows))])
+    page.finish(x, f"{metric(first)} (%)", [(_legend_heading(list(tables.values())), _handles(drawn, rows))])
     return page
 
 
-def draw_weights(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]) -> Page | None:
+def draw_weights(
+    rows: pd.DataFrame, looks: Looks, report: Callable[[str], None], *, narrow: bool = False
+) -> Page | None:
     """Draw accuracy against weights stored and weights switched, in a panel each; arguments as :func:`draw_macs`."""
     first = rows.iloc[0]
     place = f"{first['backbone']} on {first['dataset']}"
@@ -88,7 +95,7 @@ def draw_weights(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]
         return None
     some = rows[rows[filled].notna().any(axis=1)]
     (budget,) = telling_budgets(some, most=1)
-    page = new_page("accuracy-weights", first, len(filled), share_x=False)
+    page = new_page("accuracy-weights", first, len(filled), narrow=narrow, share_x=False)
     drawn: dict[str, Artist] = {}
     table = _at(some, budget)
     for axes, name in zip(page.panels, filled, strict=True):
@@ -113,6 +120,11 @@ def _at(rows: pd.DataFrame, budget: float) -> pd.DataFrame:
     """Return a row per curve with its accuracy within the budget and its costs."""
     table = accuracy_at_budgets(rows, [budget]).merge(cost_table(rows), on=CURVE)
     return table.assign(baseline=float(rows["baseline"].iloc[0]))
+
+
+def _seen(table: pd.DataFrame, floor: float) -> bool:
+    """Return whether a panel shows more than what runs everything on the device."""
+    return bool((table.loc[table["split"] != "output", "accuracy"] >= floor).any())
 
 
 def _places(rows: pd.DataFrame, cost: str) -> dict[str, float]:

@@ -116,7 +116,12 @@ def draw(curves: Mapping[str, Path], out: Path, name: str = "learning-curve", ti
 
 def make_figure(tables: Mapping[str, pd.DataFrame], title: str = "") -> Figure:
     """Draw learning curves by their names in the legend, as :func:`draw` describes."""
-    columns = dict.fromkeys(column for table in tables.values() for column in table.columns if column not in _COURSE)
+    columns = dict.fromkeys(
+        column
+        for table in tables.values()
+        for column in table.dropna(axis="columns", how="all").columns
+        if column not in _COURSE
+    )
     measures = dict.fromkeys(column.removeprefix("train_") for column in columns)
     measures = dict.fromkeys([name for name in _FIRST if name in measures] + list(measures))
     lines = title.count("\n") + 1 if title else 0

@@ -20,7 +20,7 @@ from splitbench.bench.analysis.figures.panels.marks import draw_points, mark_und
 from splitbench.bench.analysis.figures.panels.page import Page, new_page
 from splitbench.bench.analysis.figures.panels.titles import metric, set_heading, set_titles
 from splitbench.bench.analysis.figures.style import BASELINE, Looks, Style
-from splitbench.bench.results.names import curve_name
+from splitbench.bench.results.names import Row, curve_name
 from splitbench.bench.results.table import compressors, interval_name
 
 DEEPEST = 5.0
@@ -29,22 +29,27 @@ DEEPEST = 5.0
 _ROOM = 0.06
 
 
-def draw(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]) -> Page | None:
+def draw(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None], *, narrow: bool = False) -> Page | None:
     """Draw drop against bytes for one backbone.
 
     Args:
         rows: :func:`splitbench.bench.results.table.points` of one dataset and backbone.
         looks: :func:`splitbench.bench.analysis.figures.style.styles` of the whole table.
         report: called with the reason where nothing can be drawn.
+        narrow: draw the panels below one another.
     """
     first, core = rows.iloc[0], compressors(rows)
     near = core[core["drop"] <= DEEPEST]
-    if near.empty:
-        report(f"no figure of drops for {first['backbone']} on {first['dataset']}: all exceed {DEEPEST:g} points")
-        return None
     splits = splits_in_order(rows) or [""]
     shown = {split: core[core["split"].isin([split, "input"])] for split in splits}
-    page = new_page("rate-drop", first, len(splits))
+    far = [split for split, here in shown.items() if not (here["drop"] <= DEEPEST).any()]
+    if len(far) == len(shown):
+        report(f"no figure of drops for {_place(first)}: all exceed {DEEPEST:g} points, or only answers are sent")
+        return None
+    for split in far:
+        report(f"no drops after {split} are drawn for {_place(first)}: all exceed {DEEPEST:g} points")
+        del shown[split]
+    page = new_page("rate-drop", first, len(shown), narrow=narrow)
     drawn: dict[str, Artist] = {}
     for axes, here in zip(page.panels, shown.values(), strict=True):
         _set_limits(axes, near)
@@ -57,12 +62,16 @@ def draw(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]) -> Pag
                 name = curve_name(str(method), str(variant))
                 drawn[name] = Line2D([], [], **look.line, label=name)
         set_log_ticks(axes, most=6 if page.columns < 3 else 5)
-    set_titles(page, [f"after {split}" if split else "nothing cut" for split in splits], _remarks(shown))
+    set_titles(page, [f"after {split}" if split else "nothing cut" for split in shown], _remarks(shown))
     set_heading(page, "Drop of accuracy against bytes per image", rows)
     base = Line2D([], [], **BASELINE, label=f"uncompressed ({float(first['baseline']):.2f} %)")
     handles = [*(handle for _, handle in sorted(drawn.items())), base, *_interval(near)]
     page.finish("bytes per image", f"drop of {metric(first)} (points)", [("", handles)])
     return page
+
+
+def _place(row: Row) -> str:
+    return f"{row['backbone']} on {row['dataset']}"
 
 
 def _set_limits(axes: Axes, near: pd.DataFrame) -> None:

@@ -26,18 +26,19 @@ _NARROW = 0.02
 """The share of the axis below which a curve has error bars, as a band could not be seen."""
 
 
-def draw(rows: pd.DataFrame, looks: Looks) -> Page:
+def draw(rows: pd.DataFrame, looks: Looks, *, narrow: bool = False) -> Page:
     """Draw accuracy against bytes for one backbone.
 
     Args:
         rows: :func:`splitbench.bench.results.table.points` of one dataset and backbone.
         looks: :func:`splitbench.bench.analysis.figures.style.styles` of the whole table.
+        narrow: draw the panels below one another.
     """
     first = rows.iloc[0]
     splits = splits_in_order(rows) or [""]
     others = published.beside(rows)
     x, y = limits(rows)
-    page = new_page("rate-accuracy", first, len(splits))
+    page = new_page("rate-accuracy", first, len(splits), narrow=narrow)
     drawn: dict[str, Artist] = {}
     grey: dict[str, Artist] = {}
     shown = {split: rows[(rows["split"] == split) | rows["split"].isin(UNCUT)] for split in splits}

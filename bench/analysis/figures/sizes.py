@@ -26,21 +26,23 @@ ENDS = (5, 25, 50, 75, 95)
 _LANE, _BOX = 0.17, 0.45
 """Inches per lane of boxes, and a box's share of it; the rest holds the value of the box's rate point."""
 
-_LETTERS = 32
+_LETTERS, _NARROW_LETTERS = 32, 17
+"""Letters of a line of a curve's name, on a page two columns and one column wide."""
 _VALUE = 5.0
 """The size of a value's letters in points of the page."""
 
-_BOXES_WIDE = 4.6
-"""The approximate width of a panel beside the names, in inches."""
+_BOXES_WIDE, _NARROW_BOXES = 4.6, 1.9
+"""The approximate width of a panel beside the names, in inches, likewise."""
 
 
-def draw(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]) -> Page | None:
+def draw(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None], *, narrow: bool = False) -> Page | None:
     """Draw the distribution for one backbone, from the per-image records beside its CSV.
 
     Args:
         rows: :func:`splitbench.bench.results.table.points` of one dataset and backbone.
         looks: :func:`splitbench.bench.analysis.figures.style.styles` of the whole table.
         report: called with the reason where there is no figure.
+        narrow: draw the panels below one another.
     """
     first = rows.iloc[0]
     spread = spreads(rows)
@@ -57,16 +59,17 @@ def draw(rows: pd.DataFrame, looks: Looks, report: Callable[[str], None]) -> Pag
     cut = splits_in_order(spread)
     splits = [*cut, *(split for split in ("input", "output") if split in set(spread["split"]))]
     shown = {split: spread[spread["split"] == split] for split in splits}
-    letter = (x[1] / x[0]) ** (0.6 * _VALUE / 72 / _BOXES_WIDE)
-    curves = {split: [_boxes(*curve, letter) for curve in _curves(here)] for split, here in shown.items()}
+    letter = (x[1] / x[0]) ** (0.6 * _VALUE / 72 / (_NARROW_BOXES if narrow else _BOXES_WIDE))
+    letters = _NARROW_LETTERS if narrow else _LETTERS
+    curves = {split: [_boxes(curve, letter, letters) for curve in _curves(here)] for split, here in shown.items()}
     lanes = [sum(curve.lanes for curve in here) for here in curves.values()]
-    page = stacked_page("bytes-spread", first, lanes, _LANE)
+    page = stacked_page("bytes-spread", first, lanes, _LANE, narrow=narrow)
     for axes, (split, here) in zip(page.panels, curves.items(), strict=True):
         axes.set_xscale("log")
         axes.set_xlim(*x)
         _draw_panel(axes, here, looks)
         axes.set_title(_TITLES.get(split, f"after {split}"), loc="left")
-        set_log_ticks(axes, most=7)
+        set_log_ticks(axes, most=4 if narrow else 7)
     set_heading(page, "Distribution of bytes per image", rows.assign(seeds=1))
     page.finish("bytes per image", "", [(_legend_heading(spread, beyond), _handles(spread))])
     return page
@@ -105,10 +108,17 @@ def _curves(here: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
         yield str(method), str(variant), curve.sort_values("p50", kind="stable")
 
 
-def _boxes(method: str, variant: str, points: pd.DataFrame, letter: float) -> _Boxes:
-    """Put a curve's boxes into lanes; ``letter`` is the ratio of the bytes at a letter's two sides."""
+def _boxes(curve: tuple[str, str, pd.DataFrame], letter: float, letters: int) -> _Boxes:
+    """Put a curve's boxes into lanes, and break its name into lines.
+
+    Args:
+        curve: the method, its variant and the rate points.
+        letter: the ratio of the bytes at a letter's two sides.
+        letters: of a line of the name.
+    """
+    method, variant, points = curve
     name = f"{curve_name(method, variant)} ({points['knob'].iloc[0]})"
-    lines = textwrap.wrap(name, _LETTERS, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(name, letters, break_long_words=False, break_on_hyphens=False)
     ends: list[float] = []
     boxes = []
     for _, point in points.iterrows():

@@ -11,11 +11,13 @@ from markupsafe import Markup
 
 from splitbench.bench.analysis.compare import Findings
 from splitbench.bench.analysis.compare.curves.bd_matrix import PLACE, as_matrix
+from splitbench.bench.analysis.compare.curves.interpolation import DROPS
 from splitbench.bench.analysis.compare.findings import WARNINGS
-from splitbench.bench.analysis.figures import draw_all, draw_learning
+from splitbench.bench.analysis.figures import draw_all, draw_learning, draw_narrow
+from splitbench.bench.analysis.report.answers import answers
 from splitbench.bench.analysis.report.elements import Table, make_pictures, make_table
 from splitbench.bench.analysis.report.links import link_section
-from splitbench.bench.analysis.report.sentences import sentences, too_few_images
+from splitbench.bench.analysis.report.too_few_images import too_few_images
 from splitbench.bench.analysis.table_formats import readable
 from splitbench.bench.results.table import failures, over_seeds, points
 from splitbench.bench.utils.files import write_text
@@ -59,7 +61,9 @@ def write_report(findings: Findings, file: Path, figures: Sequence[Path] | None 
     with tempfile.TemporaryDirectory() as folder:
         if figures is None:
             figures = _draw(findings.frame, Path(folder), notes)
-        contents = gather(findings, figures) | {"links": link_section(findings.frame, Path(folder), notes)}
+        draw_narrow(findings.frame, Path(folder) / "narrow")
+        contents = gather(findings, figures, Path(folder) / "narrow")
+        contents["links"] = link_section(findings.frame, Path(folder), notes)
     return write_text(file, environment().get_template("report.html.j2").render(contents, notes=notes))
 
 
@@ -76,8 +80,10 @@ def environment() -> Environment:
 
 
 def _keep_units(value: object) -> object:
-    """Keep percent signs on the line of their numbers."""
-    return value.replace(" %", "\u00a0%") if isinstance(value, str) and not isinstance(value, Markup) else value
+    """Keep percent signs, and what compares, on the line of their numbers."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return value.replace(" %", "\u00a0%").replace("≤ ", "≤\u00a0").replace("≥ ", "≥\u00a0")
 
 
 def _draw(frame: pd.DataFrame, folder: Path, notes: list[str]) -> list[Path]:
@@ -87,21 +93,30 @@ def _draw(frame: pd.DataFrame, folder: Path, notes: list[str]) -> list[Path]:
     return files
 
 
-def gather(findings: Findings, figures: Sequence[Path]) -> dict[str, Any]:
-    """Return the template's variables, all but those on links and the notes."""
+def gather(findings: Findings, figures: Sequence[Path], narrow: Path) -> dict[str, Any]:
+    """Return the template's variables, all but those on links and the notes.
+
+    Args:
+        findings: as :func:`splitbench.bench.analysis.compare.examine` returns them.
+        figures: the figures' files.
+        narrow: the folder of those for phones.
+    """
     frame, tables = findings.frame, findings.tables
-    cells = points(frame)
+    cells, runs = points(frame), runs_table(frame)
+    alike = [name for name in runs if runs[name].nunique() == 1]
     all_or_first = f"the first {MOST_CELLS:,} of {len(cells):,}; the CSV has all" if len(cells) > MOST_CELLS else "all"
     notes = frame.attrs.get("notes", [])
     return {
         "title": _title(cells),
         "source": _source(frame),
-        "sentences": sentences(frame, tables["bytes-at-drop"], tables["summary"]),
+        "drops": [f"{drop:g}" for drop in DROPS],
+        "answers": answers(frame, tables["summary"]),
         "warnings": [*findings.remarks[WARNINGS], *too_few_images(frame)],
         "remarks": [line for line in findings.remarks["What else to know"] if line not in notes],
-        "summary": make_table(readable(tables["summary"]), findings.title("summary")),
+        "summary_title": findings.title("summary"),
+        "summaries": list(_summaries(tables["summary"])),
         "matrices": list(_matrices(tables["bd-matrix"])),
-        "pictures": make_pictures(file for file in figures if not _is_learning(file)),
+        "pictures": make_pictures((file for file in figures if not _is_learning(file)), narrow),
         "learning": make_pictures(filter(_is_learning, figures)),
         "tables": [
             make_table(readable(table), findings.title(name))
@@ -110,9 +125,19 @@ def gather(findings: Findings, figures: Sequence[Path]) -> dict[str, Any]:
         ],
         "cells_title": f"Rate points ({all_or_first})",
         "cells": make_table(readable(cells[_CELLS].head(MOST_CELLS)), "Rate points"),
-        "runs": make_table(runs_table(frame), "Runs"),
+        "runs": make_table(runs.drop(columns=alike), "Runs") if len(runs) > 1 else None,
+        "common": [(name, runs[name].iloc[0]) for name in alike if runs[name].iloc[0] != ""],
         "failed": failures(frame),
     }
+
+
+def _summaries(summary: pd.DataFrame) -> Iterator[Table]:
+    """Yield per backbone and dataset the best method for each question, in as few columns as fit a page."""
+    for (dataset, backbone), rows in summary.groupby(["dataset", "backbone"], sort=True):
+        intervals = rows["interval"].map(lambda text: f" [{text}]" * bool(text))
+        ways = rows["by"].map(lambda text: f" ({text})" * bool(text))
+        short = rows.assign(answer=rows["answer"] + intervals, clear=rows["clear"] + ways)
+        yield make_table(readable(short.drop(columns=["interval", "by"])), f"{backbone} on {dataset}")
 
 
 def _matrices(pairs: pd.DataFrame) -> Iterator[Table]:

@@ -13,6 +13,8 @@ from splitbench.bench.analysis.table_formats import format_number, is_numeric
 
 _FILTERED_FROM = 8
 """Rows from which on a table has a field to filter them."""
+_UPRIGHT = 11
+"""Columns that a page upright has room for."""
 _LONG = 30
 """Letters from which on a cell's text wraps."""
 _PIXELS_PER_POINT = 1.9
@@ -36,15 +38,24 @@ class Table:
     rows: list[tuple[TableCell, ...]]
 
     @property
+    def wide(self) -> bool:
+        """Whether there are too many columns for a page upright."""
+        return len(self.columns) > _UPRIGHT
+
+    @property
     def filtered(self) -> bool:
         """Whether there are enough rows to filter."""
         return len(self.rows) >= _FILTERED_FROM
 
 
 class EmbeddedPicture(NamedTuple):
-    """A picture as a data URI, its width in pixels where it is known, and its description for screen readers."""
+    """A picture and one for phones, as data URIs, with a description for screen readers.
+
+    ``narrow`` is empty where the one picture is for both; ``width`` is in pixels, where it is known.
+    """
 
     source: str
+    narrow: str
     width: int | None
     description: str
 
@@ -54,7 +65,8 @@ def make_table(frame: pd.DataFrame, title: str) -> Table:
     caption = title
     place = [name for name in ("backbone", "dataset") if name in frame and frame[name].nunique() == 1]
     if len(place) == 2:
-        caption += f"; {' on '.join(str(frame[name].iloc[0]) for name in place)}"
+        where = " on ".join(str(frame[name].iloc[0]) for name in place)
+        caption = title if where in title else f"{title}; {where}"
         frame = frame.drop(columns=place)
     numeric = is_numeric(frame)
     columns = [(str(name), "right" if number else "") for name, number in zip(frame, numeric, strict=True)]
@@ -73,17 +85,31 @@ def _text_cell(text: str) -> TableCell:
     return TableCell(text, "long" if len(text) > _LONG else "", "")
 
 
-def make_pictures(files: Iterable[Path]) -> list[EmbeddedPicture]:
-    """Embed figures given as SVG, each as this or as the PNG beside it, whichever is smaller."""
-    return [_make_picture(file) for file in files if file.suffix == ".svg"]
+def make_pictures(files: Iterable[Path], narrow: Path | None = None) -> list[EmbeddedPicture]:
+    """Embed figures given as SVG, each as this or as the PNG beside it, whichever is smaller.
+
+    Args:
+        files: the figures; other files are passed over.
+        narrow: a folder with figures of the same names for phones.
+    """
+    return [_make_picture(file, narrow) for file in files if file.suffix == ".svg"]
 
 
-def _make_picture(svg: Path) -> EmbeddedPicture:
-    png = svg.with_suffix(".png")
-    file, kind = min((svg, "svg+xml"), (png, "png"), key=lambda pair: pair[0].stat().st_size)
-    data = base64.b64encode(file.read_bytes()).decode("ascii")
-    points = re.search(r'<svg[^>]* width="([0-9.]+)pt"', svg.read_text(encoding="utf-8"))
-    width = round(_PIXELS_PER_POINT * float(points[1])) if points else None
+def _make_picture(svg: Path, narrow: Path | None) -> EmbeddedPicture:
+    width, other = _width(svg), None if narrow is None else narrow / svg.name
+    slim = _as_uri(other) if other is not None and other.is_file() and (_width(other) or 0) < (width or 0) else ""
     kind_of_figure, _, place = svg.stem.partition("_")
     description = f"{kind_of_figure.replace('-', ' ')}: {place.replace('--', '/')}"
-    return EmbeddedPicture(f"data:image/{kind};base64,{data}", width, description)
+    return EmbeddedPicture(_as_uri(svg), slim, width, description)
+
+
+def _as_uri(svg: Path) -> str:
+    png = svg.with_suffix(".png")
+    file, kind = min((svg, "svg+xml"), (png, "png"), key=lambda pair: pair[0].stat().st_size)
+    return f"data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode('ascii')}"
+
+
+def _width(svg: Path) -> int | None:
+    """Return how many pixels of a screen a figure is wide, if it says so."""
+    points = re.search(r'<svg[^>]* width="([0-9.]+)pt"', svg.read_text(encoding="utf-8"))
+    return round(_PIXELS_PER_POINT * float(points[1])) if points else None

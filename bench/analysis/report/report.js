@@ -1,6 +1,6 @@
 "use strict";
 // Tables sort by a click on a column's head (again: the other way round) and filter by words that a row must hold.
-for (const table of document.querySelectorAll("table")) {
+for (const table of document.querySelectorAll("table.sorted")) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
   const value = (row, column) => {

@@ -77,12 +77,21 @@ class Page:
         return save(self.figure, folder, self.name)
 
 
-def new_page(kind: str, row: Row, panels: int, share_x: bool = True) -> Page:
-    """Make a page of a kind of figure for the row's dataset and backbone; one column wide for one panel, else two."""
-    columns = {1: 1, 2: 2, 4: 2}.get(panels, 3)
+def new_page(kind: str, row: Row, panels: int, *, narrow: bool = False, share_x: bool = True) -> Page:
+    """Make a page of a kind of figure for the row's dataset and backbone.
+
+    Args:
+        kind: the kind, which the file is named after.
+        row: a row of the dataset and backbone.
+        panels: how many there are.
+        narrow: put them one below the other on a page one column wide, as for a phone; else several share a page two
+            columns wide.
+        share_x: whether all panels have the same x axis.
+    """
+    columns = 1 if narrow else {1: 1, 2: 2, 4: 2}.get(panels, 3)
     rows = math.ceil(panels / columns)
     height = {1: 2.5, 2: 2.4, 3: 2.1}[columns]
-    figure = Figure(figsize=(COLUMN if panels == 1 else FULL, rows * height + 0.5), layout="constrained")
+    figure = Figure(figsize=(COLUMN if columns == 1 else FULL, rows * height + 0.5), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=True)
     axes = list(grid.flat)
@@ -94,10 +103,14 @@ def new_page(kind: str, row: Row, panels: int, share_x: bool = True) -> Page:
     return Page(_file_name(kind, row), figure, axes[:panels], columns)
 
 
-def stacked_page(kind: str, row: Row, lines: Sequence[float], inches: float) -> Page:
-    """Make a page two columns wide with one panel below the other, each as high as its number of lines of text."""
+def stacked_page(kind: str, row: Row, lines: Sequence[float], inches: float, *, narrow: bool = False) -> Page:
+    """Make a page two columns wide with one panel below the other, each as high as its number of lines of text.
+
+    A ``narrow`` page is one column wide.
+    """
     heights = [(count + 0.2) * inches for count in lines]
-    figure = Figure(figsize=(FULL, sum(heights) + 0.45 * len(lines) + 0.45), layout="constrained")
+    size = (COLUMN if narrow else FULL, sum(heights) + 0.45 * len(lines) + 0.45)
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(lines), 1, squeeze=False, sharex=True, height_ratios=heights)
     panels = list(grid[:, 0])

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from splitbench.bench.analysis.figures.panels.axes import format_sizes
 from splitbench.bench.analysis.figures.panels.fitting import fit, join_and_fit
-from splitbench.bench.analysis.figures.panels.page import Page
+from splitbench.bench.analysis.figures.panels.page import COLUMN, Page
 from splitbench.bench.analysis.figures.style import GREY, RC
 from splitbench.bench.results.names import Row
 from splitbench.bench.results.table import over_seeds
@@ -45,7 +45,7 @@ def set_heading(page: Page, what: str, rows: pd.DataFrame) -> None:
         images.append("with warnings")
     numbers = ", ".join([*images, seeds] if seeds else images)
     whole = f"{where} ({numbers})" if numbers else where
-    narrow = len(page.panels) == 1
+    narrow = page.figure.get_figwidth() <= COLUMN
     lines = [f"{what}: {whole}"]
     if narrow or len(fit(lines[0], inches, points)) > 1:
         lines = [what, *([whole] if len(fit(whole, inches, points)) == 1 or not numbers else [where, numbers])]
