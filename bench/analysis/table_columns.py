@@ -51,6 +51,21 @@ tolerated_drop  | points | rate points that lose more do not compete
 rtt_ms          | ms     | the link's round trip
 """
 
+_REGIONS = f"""
+{_LINK}
+mbps_from       | Mbit/s | the slowest link at which this rate point has the least latency
+mbps_to         | Mbit/s | the fastest
+split
+method
+variant
+knob
+value
+bytes_mean
+drop
+latency_ms_from | ms     | its latency at mbps_from
+latency_ms_to   | ms     | its latency at mbps_to
+"""
+
 _TEXTS = {
     "summary.csv": """
 dataset
@@ -192,20 +207,8 @@ train_macs      | MAC    | of all rate points together
 train_images    |        | of all rate points together
 train_seconds   | s      | of all rate points together
 """,
-    "regions.csv": f"""
-{_LINK}
-mbps_from       | Mbit/s | the slowest link at which this rate point has the least latency
-mbps_to         | Mbit/s | the fastest
-split
-method
-variant
-knob
-value
-bytes_mean
-drop
-latency_ms_from | ms     | its latency at mbps_from
-latency_ms_to   | ms     | its latency at mbps_to
-""",
+    "regions.csv": _REGIONS,
+    "regions-without-device.csv": _REGIONS,
     "by-speed.csv": f"""
 {_LINK}
 mbps            | Mbit/s | the link's speed; the row is the rate point with the least latency there

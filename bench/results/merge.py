@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from splitbench.bench.results.names import CURVE, cell_name
+from splitbench.bench.results.names import CURVE, cell_name, without_module
 
 TRAINING_SETTINGS = frozenset(
     [
@@ -26,9 +26,23 @@ def merge(frame: pd.DataFrame) -> pd.DataFrame:
         The merged rows, with sentences for the reader in ``attrs["notes"]``.
     """
     notes: list[str] = []
-    for step in (_newest_cells, _distinguish_curves, _newest_points, _shorten_variants):
+    for step in (_shorten_import_paths, _newest_cells, _distinguish_curves, _newest_points, _shorten_variants):
         frame = step(frame, notes)
     frame.attrs["notes"] = notes
+    return frame
+
+
+def _shorten_import_paths(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Call users' backbones, datasets and methods by their names; a note says which import path each stands for."""
+    frame = frame.copy()
+    for column in ("dataset", "backbone", "method"):
+        names = [str(name) for name in frame[column].unique()]
+        short = {name: without_module(name) for name in names}
+        known = list(short.values())
+        chosen = {name: word for name, word in short.items() if word != name and known.count(word) == 1}
+        notes += [f"{word} is {name}" for name, word in chosen.items()]
+        frame[column] = frame[column].replace(chosen)
+        frame.attrs["import_paths"] = {**frame.attrs.get("import_paths", {}), **chosen}
     return frame
 
 

@@ -14,6 +14,18 @@ UNCUT = ("input", "output")
 """Split points of methods that do not cut the network: these are measured once and shown beside every split."""
 
 
+def without_module(name: str) -> str:
+    """Return what a reader would call what an import path names; other names stay.
+
+    A constant is called by its module.
+
+    >>> [without_module(name) for name in ("my_package.models:resnet20", "my_package.scaled:METHOD", "quantize-rle")]
+    ['resnet20', 'scaled', 'quantize-rle']
+    """
+    module, colon, attribute = name.partition(":")
+    return name if not colon else module.rpartition(".")[2] if attribute.isupper() else attribute
+
+
 def curve_name(method: str, variant: str) -> str:
     """Return a curve's name within one split: the method, and its variant where it has one."""
     return f"{method} {variant}".rstrip()

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from splitbench.bench.analysis.figures import draw_all, draw_learning, pages, published, sizes
 from splitbench.bench.analysis.figures.panels.axes import limits, log_ticks
-from splitbench.bench.analysis.figures.panels.page import lay_out
+from splitbench.bench.analysis.figures.panels.page import COLUMN, lay_out
 from splitbench.bench.analysis.figures.panels.placement import offsets
 from splitbench.bench.analysis.figures.style import _FIXED, drawing, styles
 from splitbench.bench.results.table import points, read
@@ -70,6 +70,29 @@ def test_every_shape_of_results_is_drawn_without_a_warning(tmp_path, shape, recw
     assert any(path.name.startswith("rate-accuracy") for path in files)
     assert all(path.stat().st_size > 1000 for path in files)
     assert not [str(warning.message) for warning in recwarn]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_narrow_figures_have_their_panels_below_one_another_and_all_texts_apart(tmp_path, shape):
+    with drawing():
+        for page in pages(table(tmp_path, SHAPES[shape]), lambda reason: None, narrow=True):
+            lay_out(page.figure)
+            assert page.figure.get_figwidth() == COLUMN
+            assert len({round(axes.get_position().x0, 3) for axes in page.panels}) == 1
+            assert faults(page.figure) == []
+
+
+def test_no_panel_is_of_empty_axes(tmp_path):
+    poor = samples.curve([1000, 2000], [30.0, 40.0], split="layer1", macs_head=1e9, macs_encoder=1.0)
+    good = samples.curve([100, 4000], [30.0, 75.5], split="layer2", macs_head=2e9, macs_encoder=1.0)
+    printed: list[str] = []
+    drawn = {page.name.split("_")[0]: page for page in pages(table(tmp_path, poor + good), printed.append)}
+    assert [axes.get_title(loc="left") for axes in drawn["rate-drop"].panels] == ["after layer2"]
+    assert "no drops after layer1 are drawn for torchvision/resnet50 on val: all exceed 5 points" in printed
+    for axes in drawn["accuracy-device-macs"].panels:
+        floor = axes.get_ylim()[0]
+        drawn_points = [line for line in axes.lines if line.get_marker() in tuple("dh8*")]  # of a method not known here
+        assert max(y for line in drawn_points for y in line.get_ydata()) > floor
 
 
 def test_a_figure_without_numbers_is_left_out_with_a_reason(tmp_path):

@@ -13,6 +13,7 @@ from splitbench.bench.analysis.latency import PROFILES, Profile, Question, answe
 from splitbench.bench.analysis.latency.best import SPEEDS, regions
 from splitbench.bench.analysis.latency.end_to_end import Link, latency_ms, send_ms, timed
 from splitbench.bench.analysis.latency.region_map import areas, borders
+from splitbench.bench.analysis.latency.what_if import WITHOUT_DEVICE
 from splitbench.bench.results.table import points, read
 from splitbench.bench.utils.errors import UserError
 from tests.helpers import csv_samples as samples
@@ -241,6 +242,7 @@ def test_what_if_writes_tables_and_the_same_figures_each_time(tmp_path):
     item, other = (what_if([cells(tmp_path)], question, tmp_path / name) for name in ("a", "b"))
     assert {path.name for path in item.files} == {
         *("what-if.txt", "what-if.md", "what-if.tex", "regions.csv", "by-speed.csv"),
+        "regions-without-device.csv",
         *(
             f"{kind}_val_torchvision--resnet50.{end}"
             for kind in ("latency-link", "least-latency")
@@ -250,6 +252,24 @@ def test_what_if_writes_tables_and_the_same_figures_each_time(tmp_path):
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(item.files, other.files, strict=True))
     assert "all on the device" in item.text
     assert len(pd.read_csv(tmp_path / "a" / "by-speed.csv")) == 4 * len(SPEEDS)
+
+
+def test_what_wins_without_the_device_is_said_too_and_mapped_where_it_always_wins(tmp_path):
+    rows = [
+        samples.point(1_000, 75.5, **TIMES, **PLACES, method="b", knob="bits", value=1),
+        samples.point(2, 76.0, **TIMES, split="output", method="label-only", knob="k", value=1, macs_head=3e9),
+    ]
+    file = samples.save(tmp_path / "cells.csv", rows)
+    result = what_if([file], Question(), tmp_path / "out")
+    first, second = result.text.split(WITHOUT_DEVICE)
+    assert "label-only k=1" in first and "b bits=1" not in first
+    assert "b bits=1" in second and "label-only" not in second
+    (row,) = pd.read_csv(tmp_path / "out" / "regions-without-device.csv").to_dict("records")
+    assert (row["method"], row["mbps_from"], row["mbps_to"]) == ("b", pytest.approx(0.1), pytest.approx(100))
+    drawn = (tmp_path / "out" / "least-latency_val_torchvision--resnet50.svg").read_bytes()
+    what_if([file], Question(offload=True), tmp_path / "out")
+    assert not (tmp_path / "out" / "regions-without-device.csv").exists()
+    assert (tmp_path / "out" / "least-latency_val_torchvision--resnet50.svg").read_bytes() == drawn
 
 
 def test_where_nothing_loses_so_little_the_text_says_so_and_the_map_is_drawn(tmp_path):

@@ -7,19 +7,19 @@ import pandas as pd
 import pytest
 
 from splitbench.bench.analysis.compare import examine
-from splitbench.bench.analysis.compare.curves.interpolation import bytes_at_drops
 from splitbench.bench.analysis.compare.summary import summary
 from splitbench.bench.analysis.figures import draw_all
 from splitbench.bench.analysis.report import write_report
+from splitbench.bench.analysis.report.answers import Answer, answers
 from splitbench.bench.analysis.report.contents import environment, runs_table
 from splitbench.bench.analysis.report.elements import make_table
-from splitbench.bench.analysis.report.sentences import sentences, too_few_images
+from splitbench.bench.analysis.report.too_few_images import too_few_images
 from splitbench.bench.results.table import read
 from splitbench.bench.utils.errors import UserError
 from tests.helpers import csv_samples as samples
 
 ONE = {"layer2": samples.RESNET50["layer2"]}
-VOID = {"meta", "link", "img", "input"}
+VOID = {"meta", "link", "img", "input", "br", "source"}
 
 
 class ReportPage(HTMLParser):
@@ -30,6 +30,7 @@ class ReportPage(HTMLParser):
         self.open: list[str] = []
         self.references: list[str] = []
         self.ids: list[str] = []
+        self.attributes: list[str] = []
         self.rows = 0
         self.text = ""
         self.feed(content)
@@ -37,7 +38,8 @@ class ReportPage(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         given = dict(attrs)
-        self.references += [given[name] for name in ("src", "href") if name in given]
+        self.attributes += given
+        self.references += [given[name] for name in ("src", "srcset", "href") if name in given]
         self.ids += [given["id"]] if "id" in given else []
         self.rows += tag == "tr"
         if tag not in VOID:
@@ -67,7 +69,7 @@ def test_the_report_is_whole_and_needs_nothing_else(tmp_path):
     inside = {f"#{name}" for name in page.ids}
     assert all(item.startswith(("data:image/", "data:,")) or item in inside for item in page.references)
     assert "http" not in "".join(item for item in page.references if not item.startswith("data:"))
-    assert sum(item.startswith("data:image/") for item in page.references) == 4
+    assert sum(item.startswith("data:image/") for item in page.references) == 4 + 2  # of several panels, two for phones
     assert "default-src 'none'" in content
     assert len(content) < 2_000_000
 
@@ -105,43 +107,80 @@ def test_names_cannot_break_out_of_the_page(tmp_path):
     assert "alert(1)" in page.text
 
 
-def test_sentences_give_the_numbers_of_the_tables(tmp_path):
+def answered(tmp_path: Path, rows: list[samples.Row]) -> dict[str, list[Answer | None]]:
+    """The answers of the only backbone by split, for drops of at most 0.5, 1 and 2 points."""
+    frame = read([samples.save(tmp_path / "cells.csv", rows)])
+    (place,) = answers(frame, summary(frame))
+    assert place.title == "torchvision/resnet50 on val: 650 images, 76.00 % uncompressed"
+    return {row.split: row.answers for row in place.splits}
+
+
+def test_answers_give_the_numbers_of_the_tables(tmp_path):
     rows = [
         *samples.curve([1000, 2000, 4000], [70.0, 75.0, 76.0], wide=0.2, method="good"),
         *samples.curve([2000, 4000, 8000], [70.0, 75.0, 76.0], wide=0.2, method="poor"),
     ]
-    frame = read([samples.save(tmp_path / "cells.csv", rows)])
-    (line,) = sentences(frame, bytes_at_drops(frame), summary(frame))["torchvision/resnet50 on val"]
-    assert line.startswith("At layer2, good needs fewest bytes at a drop of 1 point: 2,000 [")
-    assert "; next is poor with 4,000 [" in line and "], 2.0 times the bytes; their intervals" in line
-    assert line.endswith("their intervals do not overlap.")
-    assert too_few_images(frame) == []
+    (_, one, _) = answered(tmp_path, rows)["after layer2"]
+    assert (one.best, one.size[:14], one.rest) == ("good", "2,000 bytes [1", "next: poor needs 2.0 times the bytes")
+    assert (one.sure, one.verdict) == ("yes", "clear: their intervals do not overlap")
+    assert too_few_images(read([tmp_path / "cells.csv"])) == []
 
 
-def test_sentences_say_bounds_as_such(tmp_path):
+def test_answers_say_bounds_as_such(tmp_path):
     few = samples.curve([30, 200], [75.2, 76.0], method="few")
     poor = samples.curve([100, 400], [74.9, 75.9], method="poor")
     rows = [row | {"drop_low": row["drop"] - 0.5, "drop_high": row["drop"] + 0.05} for row in [*few, *poor]]
-    frame = read([samples.save(tmp_path / "cells.csv", rows)])
-    (line,) = sentences(frame, bytes_at_drops(frame), summary(frame))["torchvision/resnet50 on val"]
-    assert ": at most 30 [≤ 30]; next is poor with 115 [≤ 100 to 123], at least 3.8 times the bytes; their in" in line
+    (_, one, _) = answered(tmp_path, rows)["after layer2"]
+    assert (one.best, one.size) == ("few", "≤ 30 bytes [≤ 30]")
+    assert (one.rest, one.sure) == ("next: poor needs ≥ 3.8 times the bytes", "no")
 
 
-def test_an_image_that_is_best_at_every_split_has_one_sentence(tmp_path):
+def test_an_image_that_is_best_at_every_split_has_one_row(tmp_path):
     rows = samples.curve([1000], [75.5], method="image", split="input")
     rows += [row for split in ("layer1", "layer2") for row in samples.curve([2000], [75.5], split=split)]
-    frame = read([samples.save(tmp_path / "cells.csv", rows)])
-    (line,) = sentences(frame, bytes_at_drops(frame), summary(frame))["torchvision/resnet50 on val"]
-    assert line.startswith("At every split, image (which sends the picture) needs fewest bytes")
-    assert "next is a after layer1 with at most 2,000" in line
+    by_split = answered(tmp_path, rows)
+    assert list(by_split) == ["every split"]
+    assert by_split["every split"][1].best == "image"
+    assert by_split["every split"][1].rest == "next: a after layer1"
+
+
+def test_a_split_whose_answer_stands_in_the_row_for_all_says_so(tmp_path):
+    rows = samples.curve([1000, 4000], [74.5, 75.9], method="image", split="input")
+    for split, good in (("layer1", 75.9), ("layer2", 74.9)):
+        rows += samples.curve([800, 6000], [74.9, good], split=split)
+    by_split = answered(tmp_path, rows)
+    assert None in [answer for given in by_split.values() for answer in given]
+    _, page = written(tmp_path, rows)
+    assert "see the split's other row" in page.text
 
 
 def test_too_few_images_and_nothing_reached_are_reported(tmp_path):
     frame = read([samples.save(tmp_path / "cells.csv", samples.curve([1000, 2000], [60.0, 65.0], images=50))])
     (warning,) = too_few_images(frame)
-    assert "over 50 images an accuracy is known to ± 13." in warning
-    (line,) = sentences(frame, bytes_at_drops(frame), summary(frame))["torchvision/resnet50 on val"]
-    assert line == "At layer2, nothing measured stays within a drop of 1 point."
+    assert "over the 50 images of val an accuracy is known to ± 13." in warning
+    (place,) = answers(frame, summary(frame))
+    (row,) = place.splits
+    assert [(given.best, given.rest) for given in row.answers] == [("none", "nothing measured loses so little")] * 3
+
+
+def test_the_first_screen_answers_and_the_best_methods_need_no_scrolling_sideways(tmp_path):
+    content, _ = written(tmp_path, run())
+    start = content.index('<table class="answers')
+    assert start < content.index('id="part2"')
+    assert content.index("needs", start) < content.index('id="part2"')
+    best = content[content.index('id="part2"') : content.index('id="part3"')]
+    heads = best[best.index("<thead>") : best.index("</thead>")]
+    assert heads.count("<th ") == 7
+    assert "clear" in heads
+    assert 'data-head="answer"' in best
+
+
+def test_figures_of_several_panels_have_narrow_ones_for_phones(tmp_path):
+    _, page = written(tmp_path / "one", run())
+    assert page.attributes.count("srcset") == 2  # drops and accuracies have one panel
+    content, page = written(tmp_path / "two", samples.run(variants=samples.VARIANTS[:2], bits=(2, 4, 8)))
+    assert page.attributes.count("srcset") == 4
+    assert 'media="(max-width: 40rem)" srcset="data:image/' in content
 
 
 def table(frame: pd.DataFrame, title: str) -> str:

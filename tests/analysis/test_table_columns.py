@@ -20,7 +20,9 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_columns_are_those_of_the_tables_that_are_written(tmp_path):
     times = dict.fromkeys(("head_ms", "encode_ms", "decode_ms", "tail_ms"), 1.0)
-    file = samples.save(tmp_path / "cells.csv", samples.curve([1000, 2000, 4000], [70.0, 74.0, 75.5], **times))
+    rows = samples.curve([1000, 2000, 4000], [70.0, 74.0, 75.5], **times)
+    rows.append(samples.point(2, 76.0, **times, split="output", method="label-only", knob="k", value=1))
+    file = samples.save(tmp_path / "cells.csv", rows)
     written = [
         *compare([file], tmp_path / "out").files,
         *what_if([file], Question(mbps=(5.0,)), tmp_path / "out").files,

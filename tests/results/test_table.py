@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from splitbench.bench.analysis.compare.findings import ComparisonOptions, examine_table
 from splitbench.bench.results.merge import TRAINING_SETTINGS
 from splitbench.bench.results.table import compressors, failures, over_seeds, points, read
 from splitbench.bench.utils.errors import UserError
@@ -21,6 +22,19 @@ def test_a_run_is_read_by_its_folder_or_its_file(tmp_path):
     file = samples.save(tmp_path / "run" / "cells.csv", samples.curve([100, 200], [60, 70]))
     assert read([file]).equals(read([file.parent]))
     assert len(read([file, file.parent])) == 2
+
+
+def test_users_code_is_called_by_its_name_and_a_note_says_which_import_path_that_is(tmp_path):
+    rows = samples.curve([100, 200], [60, 70], backbone="my_package.models:resnet20", method="my_codecs:METHOD")
+    rows += samples.curve([100, 200], [60, 70], backbone="mine:net", method="a")
+    rows += samples.curve([100, 200], [60, 70], backbone="other:net", method="raw", dataset="mine.pictures:few")
+    frame = table(tmp_path, rows)
+    assert set(frame["backbone"]) == {"resnet20", "mine:net", "other:net"}  # two nets are told apart
+    assert set(frame["method"]) == {"my_codecs", "a", "raw"}
+    assert set(frame["dataset"]) == {"val", "few"}
+    assert "resnet20 is my_package.models:resnet20" in frame.attrs["notes"]
+    options = ComparisonOptions(anchor="my_codecs:METHOD")
+    assert set(examine_table(frame, options).tables["bd"]["anchor"]) == {"my_codecs"}
 
 
 def test_text_stays_text_and_empty_stays_empty(tmp_path):

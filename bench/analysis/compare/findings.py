@@ -100,7 +100,8 @@ def examine_table(frame: pd.DataFrame, options: ComparisonOptions | None = None)
         UserError: the anchor is not in the table.
     """
     options = options or ComparisonOptions()
-    tests = paired_tests(frame, options.anchor, options.all_pairs, options.factor)
+    anchor = frame.attrs.get("import_paths", {}).get(options.anchor, options.anchor)
+    tests = paired_tests(frame, anchor, options.all_pairs, options.factor)
     tables = {
         "summary": summary(frame),
         "front-per-split": front_per_split(frame),
@@ -108,7 +109,7 @@ def examine_table(frame: pd.DataFrame, options: ComparisonOptions | None = None)
         "front-over-all": front_over_all(frame),
         "bytes-at-drop": bytes_at_drops(frame),
         "accuracy-at-bytes": accuracy_at_budgets(frame),
-        "bd": bd_table(frame, options.anchor),
+        "bd": bd_table(frame, anchor),
         "bd-matrix": bd_matrix(frame),
         "paired-tests": tests,
         "costs": cost_table(frame),

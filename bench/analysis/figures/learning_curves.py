@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from splitbench.bench.analysis.figures.panels.axes import format_tick
 from splitbench.bench.analysis.figures.panels.page import COLUMN, save
 from splitbench.bench.analysis.figures.style import GREY, drawing
+from splitbench.bench.results.names import without_module
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import file_word
 
@@ -52,7 +53,7 @@ def draw_learning(run: Path, out: Path) -> list[Path]:
             tables = sorted(variant.glob("*.csv"), key=lambda path: _knob_value(path.stem))
             if tables:
                 place = method.parts[-4:]
-                dataset, backbone, split, name = (names.get(word, word) for word in place)
+                dataset, backbone, split, name = (without_module(names.get(word, word)) for word in place)
                 words = [*place, *([variant.name] if len(variants) > 1 else [])]
                 title = f"Learning: {name}\n{backbone} on {dataset}\nafter {split}"
                 curves = {path.stem.replace("+", " "): path for path in tables}

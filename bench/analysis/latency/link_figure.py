@@ -1,6 +1,7 @@
 """Figures of a what-if: latency against link speed per method, and the map of winning rate points."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +17,31 @@ from splitbench.bench.analysis.figures.panels.titles import set_heading
 from splitbench.bench.analysis.figures.style import Looks, drawing, styles
 from splitbench.bench.analysis.latency import region_map
 from splitbench.bench.analysis.latency.end_to_end import Link, latency_ms
-from splitbench.bench.analysis.latency.question import Question
+from splitbench.bench.analysis.latency.question import Answer, Question, always_on_device
 
 _KIND = "latency-link"
+_PLACE = ["dataset", "backbone"]
 _LEAST: dict[str, Any] = {"color": "#cccccc", "linewidth": 4.0, "solid_capstyle": "round", "zorder": 1.6}
 
 
 def draw_links(
     frame: pd.DataFrame,
-    rows: pd.DataFrame,
+    result: Answer,
     question: Question,
     out: Path,
     *,
+    sent: Answer | None = None,
     report: Callable[[str], None] = lambda reason: None,
 ) -> list[Path]:
     """Draw latency against link speed, and the winning rate points over link speed and tolerated drop.
 
     Args:
         frame: the whole table, which styles are made from, so that methods look as in every other figure.
-        rows: its rate points as :func:`splitbench.bench.analysis.latency.end_to_end.timed` returns them.
+        result: the question's answer.
         question: latency has a panel for each of its drops and round trips, the map one for each round trip.
         out: the folder for the files; made where it is missing. Its earlier figures of these kinds are removed.
+        sent: the answer without what runs wholly on the device. Its map is drawn where the device alone always wins:
+            a map of one colour says nothing.
         report: called with one sentence for each figure that is left out.
 
     Returns:
@@ -48,15 +53,23 @@ def draw_links(
     for kind in (_KIND, region_map.KIND):
         remove_figures(out, kind)  # those of an earlier question, which need not have had the same figures
     with drawing():
-        return [file for page in _pages(rows, styles(frame), question, report) for file in page.save(out)]
+        looks = styles(frame)
+        drawn = [*_latencies(result.rows, looks, question, report), *_maps(result, sent, looks, question)]
+        return [file for page in drawn for file in page.save(out)]
 
 
-def _pages(rows: pd.DataFrame, looks: Looks, question: Question, report: Callable[[str], None]) -> Iterator[Page]:
-    for (dataset, backbone), here in rows.groupby(["dataset", "backbone"], sort=True):
+def _latencies(rows: pd.DataFrame, looks: Looks, question: Question, report: Callable[[str], None]) -> Iterator[Page]:
+    for (dataset, backbone), here in rows.groupby(_PLACE, sort=True):
         if page := _draw_latency(here, looks, question):
             yield page
         else:
             report(f"no figure of latency for {backbone} on {dataset}: no rate point loses so little")
+
+
+def _maps(result: Answer, sent: Answer | None, looks: Looks, question: Question) -> Iterator[Page]:
+    if sent is not None and always_on_device(result):
+        result, question = sent, replace(question, offload=True)
+    for _, here in result.rows.groupby(_PLACE, sort=True):
         yield region_map.draw(here, looks, question)
 
 

@@ -1,7 +1,7 @@
 """A what-if's question and its answer: the range of speeds that each rate point wins, and tables over speeds."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -88,6 +88,27 @@ def answer(frame: pd.DataFrame, question: Question) -> Answer:
         by_split=best_per_split(rows, question.drops, question.rtts, question.mbps),
         notes=list(_notes(rows, asked[~asked["key"].isin(rows["key"])], question)),
     )
+
+
+def answer_without_device(frame: pd.DataFrame, question: Question, answered: Answer) -> Answer | None:
+    """Answer a question again without what runs wholly on the device, which often wins whatever the link.
+
+    Args:
+        frame: as for :func:`answer`.
+        question: the question.
+        answered: its answer.
+
+    Returns:
+        None where nothing runs there, or nothing else is left.
+    """
+    if not set(answered.rows["split"]) > {"output"}:
+        return None
+    return answer(frame, replace(question, offload=True))
+
+
+def always_on_device(answered: Answer) -> bool:
+    """Return whether running everything on the device wins at every speed."""
+    return set(answered.regions["split"]) == {"output"}
 
 
 _AT_REGION = ("split", "method", "variant", "knob", "value", "bytes_mean", "drop")

@@ -85,7 +85,8 @@ def draw(rows: pd.DataFrame, looks: Looks, question: Question) -> Page:
     set_heading(page, "Least latency over link speed and tolerated drop", rows)
     darker = "the deeper a split, the darker; " * (len(splits_in_order(rows)) > 1)
     legend = (
-        f"{darker}the answer is wanted on the {question.answer}",
+        f"{darker}{'without what runs wholly on the device; ' * question.offload}the answer is wanted on the "
+        f"{question.answer}",
         [handle for _, handle in sorted(drawn.items())],
     )
     page.finish("link speed (Mbit/s)", "tolerated drop (points)", [legend])

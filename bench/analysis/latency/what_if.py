@@ -8,9 +8,9 @@ import pandas as pd
 
 from splitbench.bench.analysis.figures.panels.axes import format_tick
 from splitbench.bench.analysis.latency.link_figure import draw_links
-from splitbench.bench.analysis.latency.question import Answer, Question, answer
+from splitbench.bench.analysis.latency.question import Answer, Question, answer, answer_without_device
 from splitbench.bench.analysis.table_formats import as_csv, as_latex, as_markdown, as_text
-from splitbench.bench.results.names import curve_name
+from splitbench.bench.results.names import CURVE, curve_name
 from splitbench.bench.results.table import read
 from splitbench.bench.utils.files import remove, write_text
 
@@ -35,8 +35,9 @@ def what_if(
     """Find the rate point with the least end-to-end latency for each link, and draw which wins where.
 
     Written are ``what-if.txt``, ``what-if.md`` and ``what-if.tex`` with the ranges of speeds, these and the table over
-    speeds in full precision as ``regions.csv`` and ``by-speed.csv``, and the figures. Where the question names speeds,
-    the texts have the best of every split at each, and ``by-split.csv`` all of that.
+    speeds in full precision as ``regions.csv`` and ``by-speed.csv``, and the figures. Where running everything on the
+    device takes part, the texts and ``regions-without-device.csv`` also say what wins without. Where the question names
+    speeds, the texts have the best of every split at each, and ``by-split.csv`` all of that.
 
     Args:
         paths: runs' folders or their ``cells.csv``.
@@ -51,14 +52,19 @@ def what_if(
     """
     frame = read(paths, allow_mixed)
     result = answer(frame, question)
+    sent = answer_without_device(frame, question, result)
     notes = [*result.notes, *frame.attrs["notes"]]
     listed = "\n".join(f"- {note}" for note in notes)
-    text = "\n\n".join([*_text_blocks(result), listed])
+    text = "\n\n".join([*_text_blocks(result, sent), listed])
     regions = readable_regions(result.regions)
     per_split = [(f"{place}: {title}", table) for place, title, table in _per_split(result)]
+    captioned = [(f"The least latency by link speed: {notes[0]}", regions)]
     markdown = ["# What if the link were another", as_markdown(regions)]
+    if sent is not None:
+        captioned.append((WITHOUT_DEVICE, readable_regions(sent.regions)))
+        markdown.append(f"## {WITHOUT_DEVICE}\n\n{as_markdown(readable_regions(sent.regions))}")
     markdown += [f"## {title}\n\n{as_markdown(table)}" for title, table in per_split]
-    captioned = [(f"The least latency by link speed: {notes[0]}", regions), *per_split]
+    captioned += per_split
     files = [
         write_text(out / "what-if.txt", text),
         write_text(out / "what-if.md", "\n\n".join([*markdown, listed])),
@@ -66,12 +72,21 @@ def what_if(
         write_text(out / "regions.csv", as_csv(result.regions)),
         write_text(out / "by-speed.csv", as_csv(result.by_speed)),
     ]
-    if question.mbps:
-        files.append(write_text(out / "by-split.csv", as_csv(result.by_split)))
-    else:
-        remove(out / "by-split.csv")  # of an earlier question
-    files += draw_links(frame, result.rows, question, out, report=report)
+    further = {
+        "regions-without-device.csv": None if sent is None else sent.regions,
+        "by-split.csv": result.by_split if question.mbps else None,
+    }
+    for name, table in further.items():
+        if table is None:
+            remove(out / name)  # of an earlier question
+        else:
+            files.append(write_text(out / name, as_csv(table)))
+    files += draw_links(frame, result, question, out, sent=sent, report=report)
     return WhatIf(text, files)
+
+
+WITHOUT_DEVICE = "The same without running everything on the device"
+"""The heading of the second answer, which says what wins where something is sent."""
 
 
 def readable_regions(table: pd.DataFrame) -> pd.DataFrame:
@@ -121,13 +136,21 @@ def _per_split(result: Answer) -> list[tuple[str, str, pd.DataFrame]]:
     ]
 
 
-def _text_blocks(result: Answer) -> Iterator[str]:
-    regions, per_split = result.regions, _per_split(result)
+def _text_blocks(result: Answer, sent: Answer | None) -> Iterator[str]:
+    per_split = _per_split(result)
     for (dataset, backbone), _ in result.rows.groupby(["dataset", "backbone"], sort=True):
-        here = regions[(regions["dataset"] == dataset) & (regions["backbone"] == backbone)]
         heading = f"{backbone} on {dataset}: the least latency by link speed"
-        table = as_text(readable_regions(here.drop(columns=["dataset", "backbone"])))
-        yield f"{heading}\n{'=' * len(heading)}\n\n{table if len(here) else 'no rate point loses so little'}"
+        yield f"{heading}\n{'=' * len(heading)}\n\n{_regions_text(result, dataset, backbone)}"
+        if sent is not None:
+            yield f"{WITHOUT_DEVICE}\n\n{_regions_text(sent, dataset, backbone)}"
         for place, title, table_at_speed in per_split:
             if place == f"{backbone} on {dataset}":
                 yield f"{title[0].upper()}{title[1:]}\n\n{as_text(table_at_speed)}"
+
+
+def _regions_text(result: Answer, dataset: object, backbone: object) -> str:
+    regions = result.regions
+    here = regions[(regions["dataset"] == dataset) & (regions["backbone"] == backbone)]
+    return (
+        as_text(readable_regions(here.drop(columns=list(CURVE[:2])))) if len(here) else "no rate point loses so little"
+    )

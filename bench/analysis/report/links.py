@@ -6,8 +6,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from splitbench.bench.analysis.latency.link_figure import draw_links
-from splitbench.bench.analysis.latency.question import Question, answer
-from splitbench.bench.analysis.latency.what_if import readable_regions
+from splitbench.bench.analysis.latency.question import Question, always_on_device, answer, answer_without_device
+from splitbench.bench.analysis.latency.what_if import WITHOUT_DEVICE, readable_regions
 from splitbench.bench.analysis.report.elements import EmbeddedPicture, Table, make_pictures, make_table
 from splitbench.bench.utils.errors import UserError
 
@@ -35,21 +35,12 @@ def link_section(frame: pd.DataFrame, folder: Path, notes: list[str]) -> LinkSec
         notes.append(f"no latencies over links: {error}")
         return None
     tables, remark = [_regions_table(result.regions, "Least latency from image to answer, by link speed")], ""
-    files = draw_links(frame, result.rows, Question(), folder, report=notes.append)
-    if set(result.rows["split"]) > {"output"}:
-        offload = Question(offload=True)
-        sent = answer(frame, offload)
-        tables.append(_regions_table(sent.regions, "The same without running everything on the device"))
-        if set(result.regions["split"]) == {"output"}:
-            # A map of one colour says nothing; the runners-up do.
-            remark = "Running everything on the device always wins; the map is without it."
-            drawn = draw_links(frame, sent.rows, offload, folder / "offload")
-            files = [*(file for file in files if not _is_map(file)), *filter(_is_map, drawn)]
+    sent = answer_without_device(frame, Question(), result)
+    if sent is not None:
+        tables.append(_regions_table(sent.regions, WITHOUT_DEVICE))
+        remark = "Running everything on the device always wins; the map is without it." * always_on_device(result)
+    files = draw_links(frame, result, Question(), folder, sent=sent, report=notes.append)
     return LinkSection(result.notes, tables, remark, make_pictures(files))
-
-
-def _is_map(file: Path) -> bool:
-    return file.name.startswith("least-latency")
 
 
 def _regions_table(regions: pd.DataFrame, title: str) -> Table:
