@@ -158,13 +158,22 @@ class Unit(nn.Module, ABC):
         return ()
 
 
+class VariableUnit(Unit):
+    """A unit that codes at every weight of the rate within a range, trained once for all of them."""
+
+    @abstractmethod
+    def at(self, lmbda: float) -> None:
+        """Code for this weight of the rate from now on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
     """What a method asks the harness to train for one rate point: minimize ``lmbda * bits per pixel + distortion``.
 
     Attributes:
         unit: The untrained unit between head and tail.
-        lmbda: Weight of the rate, in bits per pixel of a training image as the head takes it.
+        lmbda: Weight of the rate, in bits per pixel of a training image as the head takes it. For a ``VariableUnit``
+            the least and the greatest: each batch draws one, uniformly in its logarithm.
         distortion: ``task`` is the task's own loss; ``distill`` is label-free distillation from the uncompressed model.
         recipe: Fields of the trainer's ``Recipe``.
         train_backbone: Whether copies of head and tail are trained with the unit. Otherwise both are frozen, running
@@ -181,7 +190,7 @@ class Learning:
     """
 
     unit: Unit
-    lmbda: float
+    lmbda: float | tuple[float, float]
     distortion: Literal["task", "distill"]
     recipe: Mapping[str, Any]
     train_backbone: bool = False

@@ -88,6 +88,7 @@ switch_ms             | ms      | measured time to copy what a switch loads from
 switch_mbps_1         | Mbit/s  | bandwidth that loading both sides takes at 1 switch per second
 switch_mbps_10        | Mbit/s  | the same at 10 switches per second
 switch_mbps_30        | Mbit/s  | the same at 30 switches per second
+training              |         | key of the training behind this rate point; rows that share one were trained once
 train_macs            | MAC     | multiply-adds of training this rate point, without those of choosing the best epoch
 train_images          |         | images seen in training, repetitions counted
 train_seconds         | s       | time spent in training

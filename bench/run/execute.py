@@ -104,7 +104,10 @@ def write_curve(planned: PlannedCell, pass_: Pass, run_spec: RunSpec, say: Calla
     """Write the learning curve of a cell that something was trained for."""
     if planned.training is not None:
         seeds = len({other.cell.seed for other in pass_.planned})
+        key = planned.training.key
+        values = {other.cell.value for other in pass_.planned if other.training and other.training.key == key}
+        report = run_spec.trainings.report(key)
         try:
-            write_learning_curve(run_spec.folder, planned.cell, run_spec.trainings.report(planned.training.key), seeds)
+            write_learning_curve(run_spec.folder, planned.cell, report, seeds=seeds, shared=len(values) > 1)
         except TrainingError as error:  # the cell is stored, and its curve is in the training's report, too
             say(str(error))

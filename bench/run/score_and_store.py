@@ -75,6 +75,7 @@ def _put(
         "warnings": join_warnings(warn.of_result(outcome.columns, pass_.dataset)),
         "precision": planned.ingredients["precision"],
         **outcome.columns,
+        "training": planned.training.key if planned.training else "",
         **{name: report.get(name) for name in _TRAINING_COLUMNS},
         **(measured_on or provenance.columns(spec.device)),
         "date": provenance.now(),

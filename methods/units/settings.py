@@ -1,12 +1,13 @@
 """Settings of methods that learn, what they ask the trainer for, and what they deploy."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field
 
 from splitbench.methods import base
-from splitbench.methods.base import Context, Deployment, Learning, MethodError
+from splitbench.methods.base import Context, Deployment, Learning, MethodError, Unit
 from splitbench.methods.units.coders import CODERS
 from splitbench.methods.units.unit import CutUnit
 
@@ -63,7 +64,7 @@ def needs(settings: Settings) -> frozenset[str]:
     return frozenset({"train"} if CODERS[settings.coder].fit is None else {"train", "calibration"})
 
 
-def learning(settings: Settings, context: Context, **more: Any) -> Learning:
+def learning(settings: Settings, context: Context, make: Callable[..., Unit] = CutUnit, **more: Any) -> Learning:
     """Return the untrained unit for a context's cut and how to train it; ``more`` are further fields of ``Learning``.
 
     Raises:
@@ -71,7 +72,7 @@ def learning(settings: Settings, context: Context, **more: Any) -> Learning:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(context.seed)
-        unit = CutUnit(
+        unit = make(
             context.specs,
             channels=settings.channels,
             stride=settings.stride,
@@ -81,7 +82,7 @@ def learning(settings: Settings, context: Context, **more: Any) -> Learning:
     warm_up = {"epochs": settings.restore_epochs, "learning_rate": settings.restore_rate, "weight_decay": 0.0}
     return Learning(
         unit=unit,
-        lmbda=settings.lmbda,
+        lmbda=more.pop("lmbda", settings.lmbda),
         distortion=settings.distortion,
         recipe={name: getattr(settings, name) for name in _RECIPE} | {"seed": context.seed},
         flip=settings.flip,

@@ -14,7 +14,7 @@ Rounding stays on multiples of the step, so that the many zeros after a ReLU sta
 import copy
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,10 @@ class TensorUnit(nn.Module):
     Raises:
         MethodError: a tensor of another number of axes.
     """
+
+    on_device: ClassVar[tuple[str, ...]] = ("encoder", "log_step")
+    on_server: ClassVar[tuple[str, ...]] = ("widen", "grow", "last", "floor", "log_step")
+    """Of the state, what each side needs for coding."""
 
     floor: Tensor
 
@@ -71,9 +75,17 @@ class TensorUnit(nn.Module):
         )
         self.last = norm(width)
         self.register_buffer("floor", torch.full((), -torch.inf))
+        self.add_steps(step)
+
+    def add_steps(self, step: float | Literal["learned"]) -> None:
+        """Make the parameters of the quantizer's steps."""
         first = 1.0 if step == "learned" else step
         log_step = torch.full((1, self.channels, *[1] * self.axes), math.log(first))
         self.log_step = nn.Parameter(log_step, requires_grad=step == "learned")
+
+    def steps(self) -> Tensor:
+        """Return the quantizer's steps, (1, c, ...)."""
+        return self.log_step.exp()
 
     @torch.no_grad()
     def begin(self, x: Tensor) -> None:
@@ -94,12 +106,20 @@ class TensorUnit(nn.Module):
         latent = self.latent(x)
         symbols = latent + (latent.round() - latent).detach()
         with torch.autocast(latent.device.type, enabled=False):  # half precision loses the tails of densities
-            likelihood = self.density(latent.float())
+            likelihood = self.density(latent.float(), self.density_scale())
         bits = -likelihood.log2().flatten(1).sum(1)
         if not self.training:  # no symbol is below 0, and the tables spend nothing on what the density has there
             below = self.masses(-_BELOW, -1).sum(1)
             bits = bits + (1 - below).log2().sum().float() * latent[0, 0].numel()
         return self.decoded(symbols, tuple(x.shape[1:])), bits
+
+    def density_scale(self) -> Tensor | None:
+        """Return what latents are multiplied by before their density is looked up, (c, 1, 1); None is 1."""
+        return None
+
+    def levels(self, symbols: Tensor) -> Tensor:
+        """Return the values that symbols (B, c, *smaller) stand for."""
+        return symbols * self.steps()
 
     def without_density(self) -> "TensorUnit":
         """Return what coding needs: the same modules and parameters, but the density, which only training needs."""
@@ -109,13 +129,13 @@ class TensorUnit(nn.Module):
 
     def latent(self, x: Tensor) -> Tensor:
         """Return latents (B, c, *smaller) of x, (B, *shape), in units of the step; none is negative."""
-        latent: Tensor = self.encoder(channels_first(x, self.axis)) / self.log_step.exp()
+        latent: Tensor = self.encoder(channels_first(x, self.axis)) / self.steps()
         return latent
 
     def decoded(self, symbols: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Return the tensor (B, *shape) that symbols (B, c, *smaller) decode to."""
         sizes = channels_first(torch.empty(1, *shape, device="meta"), self.axis).shape[2:]
-        wide = self.widen(symbols * self.log_step.exp())
+        wide = self.widen(self.levels(symbols))
         values = self.last(self.grow(wide, output_size=list(sizes)))
         return restored(torch.maximum(values, self.floor), self.axis, len(shape))
 
@@ -127,5 +147,5 @@ class TensorUnit(nn.Module):
     @torch.no_grad()
     def masses(self, lowest: int, highest: int) -> Tensor:
         """Return the probabilities of symbols ``lowest`` to ``highest``, (c, highest - lowest + 1), float64."""
-        symbols = torch.arange(lowest, highest + 1, device=self.log_step.device).float()
-        return self.density.likelihood(symbols.expand(self.channels, 1, -1))[:, 0].double()
+        symbols = torch.arange(lowest, highest + 1, device=self.floor.device).float()
+        return self.density.likelihood(symbols.expand(self.channels, 1, -1), self.density_scale())[:, 0].double()

@@ -1,8 +1,8 @@
 """The unit for a whole cut: one unit per tensor, and one bitstream per image without framing between them."""
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -12,10 +12,11 @@ from splitbench.methods.base import Bitstream, Codec, Cut, MethodError, Specs, U
 from splitbench.methods.coding.context.neighbours import Maps
 from splitbench.methods.coding.entropy.counts import Counts
 from splitbench.methods.coding.layout import map_shape
-from splitbench.methods.units.coders import CODERS, HIGHEST_IN_TABLE, Coder, CoderKind, StoredTables
+from splitbench.methods.units.coders import CODERS, HIGHEST_IN_TABLE, Coder, CoderKind, Stored, StoredTables
 from splitbench.methods.units.tensor_unit import TensorUnit
 
 _LARGEST = 2**30
+_NO_CALIBRATION = "no calibration images: name some in the sweep's `calibration`"
 _CALIBRATION_SYMBOLS = 2**25
 """Symbols of calibration images that tables are fitted to, at most: they are in memory at once."""
 
@@ -33,6 +34,9 @@ class CutUnit(Unit):
     Raises:
         MethodError: a tensor of another type than float32, or of a shape that no unit takes.
     """
+
+    part: ClassVar[type[TensorUnit]] = TensorUnit
+    """The unit of each tensor."""
 
     def __init__(
         self,
@@ -53,7 +57,7 @@ class CutUnit(Unit):
                 f"a unit computes in float32, and {dtype} crosses here ({other.role}): let the network compute in "
                 "float32; a sweep's `precision` runs it in half precision"
             )
-        self.parts = nn.ModuleList(TensorUnit(spec, channels, stride, step) for spec in specs)
+        self.parts = nn.ModuleList(self.part(spec, channels, stride, step) for spec in specs)
         self.coder = CODERS[coder]
         self.tables = StoredTables()
 
@@ -79,27 +83,39 @@ class CutUnit(Unit):
         The learned density gives training a differentiable rate; tables of counts give smaller bitstreams.
         """
         self.eval()
+        self.tables.put(self._counted(self.coder, cuts, "no training images to make the coder's tables of"))
+
+    def _counted(self, kind: CoderKind, cuts: Iterable[Cut], missing: str) -> list[Stored]:
+        """Return the tables that counts of each tensor's symbols make. Raises MethodError(missing) without images."""
         counts = [Counts(unit.channels, 0, HIGHEST_IN_TABLE) for unit in self.units]
         for cut in cuts:
             for unit, count, x in zip(self.units, counts, cut, strict=True):
                 count.add(unit.latent(x).round().flatten(2).to(torch.int32))
         if not any(count.histogram.any() for count in counts):
-            raise MethodError("no training images to make the coder's tables of")
-        self.tables.put([self.coder.count(count).to_tensors() for count in counts])
+            raise MethodError(missing)
+        return [kind.count(count).to_tensors() for count in counts]
 
     def reopen(self) -> None:
         """See the base class."""
         self.tables.put([])
 
     @torch.no_grad()
-    def with_coder(self, kind: CoderKind, cuts: Iterable[Cut]) -> "CutUnit":
-        """Return this unit with another coder, fitted to cuts of calibration images; the networks are shared.
+    def with_coder(self, kind: CoderKind, cuts: Iterable[Cut]) -> Self:
+        """Return this unit with a coder whose tables come of cuts of calibration images; the networks are shared.
 
         Raises:
-            MethodError: there are no images, or this kind of coder is not fitted to them.
+            MethodError: there are no images.
         """
-        if kind.fit is None:
-            raise MethodError("this coder's tables are counted at the end of training")
+        recoded = copy.copy(self)
+        recoded._modules = self._modules | {"tables": StoredTables()}
+        recoded.coder = kind
+        recoded.tables.put(
+            self._counted(kind, cuts, _NO_CALIBRATION) if kind.fit is None else self._fitted(kind.fit, cuts)
+        )
+        return recoded
+
+    def _fitted(self, fit: Callable[[Sequence[Maps]], Stored], cuts: Iterable[Cut]) -> list[Stored]:
+        """Return the tables that each tensor's maps of symbols make. Raises MethodError where there are no images."""
         images: list[list[Maps]] = [[] for _ in self.units]
         room = _CALIBRATION_SYMBOLS
         for cut in cuts:
@@ -109,12 +125,8 @@ class CutUnit(Unit):
             if room < 0:
                 break
         if not images[0]:
-            raise MethodError("no calibration images: name some in the sweep's `calibration`")
-        recoded = copy.copy(self)
-        recoded._modules = self._modules | {"tables": StoredTables()}
-        recoded.coder = kind
-        recoded.tables.put([kind.fit(maps) for maps in images])
-        return recoded
+            raise MethodError(_NO_CALIBRATION)
+        return [fit(maps) for maps in images]
 
     def codec(self) -> Codec:
         """See the base class."""
@@ -130,9 +142,9 @@ class CutUnit(Unit):
         for index, unit in enumerate(self.units):
             for name, tensor in unit.state_dict().items():
                 part = name.partition(".")[0]
-                if part in ("encoder", "log_step") and "num_batches" not in name:
+                if part in unit.on_device and "num_batches" not in name:
                     device[f"{index}.{name}"] = tensor
-                if part in ("widen", "grow", "last", "floor", "log_step") and "num_batches" not in name:
+                if part in unit.on_server and "num_batches" not in name:
                     server[f"{index}.{name}"] = tensor
         return device, server
 
@@ -164,7 +176,7 @@ class _Codec:
         images = [self.coder.decode(data, [map_shape(size) for size in sizes]) for data in streams]
         decoded = []
         for unit, size, spec, symbols in zip(self.units, sizes, specs, zip(*images, strict=True), strict=True):
-            latent = torch.from_numpy(np.stack(symbols)).reshape(len(streams), *size).to(unit.log_step)
+            latent = torch.from_numpy(np.stack(symbols)).reshape(len(streams), *size).to(unit.floor)
             decoded.append(unit.decoded(latent, spec.shape).to(spec.dtype))
         return tuple(decoded)
 
@@ -172,5 +184,5 @@ class _Codec:
 def _maps(unit: TensorUnit, x: Tensor) -> list[Maps]:
     """The symbols of each image, (c, H, W), of what a head sends in whatever precision."""
     with torch.autocast(x.device.type, enabled=False):  # codecs compute in float32, whatever the network does
-        latent = unit.latent(x.to(unit.log_step)).round().clamp(0, _LARGEST).to(torch.int32)
+        latent = unit.latent(x.to(unit.floor)).round().clamp(0, _LARGEST).to(torch.int32)
     return [*latent.reshape(len(x), *map_shape(latent.shape[1:])).cpu().numpy()]

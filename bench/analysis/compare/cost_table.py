@@ -19,10 +19,13 @@ def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return one row of costs per curve, in the units of the run's columns.
 
     Per-image costs, storage and switching are maxima over the curve's rate points (most are the same at all); training
-    is summed, since every rate point has to be trained before the first image is sent. Over several ``seeds`` (the
-    smallest number that a rate point has) each point's costs are means: training is that of one seed. What was not
-    measured or does not apply is empty.
+    is summed, since every rate point has to be trained before the first image is sent, and one that several share
+    counts once. Over several ``seeds`` (the smallest number that a rate point has) each point's costs are means:
+    training is that of one seed. What was not measured or does not apply is empty.
     """
-    groups = points(frame).groupby(CURVE, sort=True)
+    rows = points(frame)
+    groups = rows.groupby(CURVE, sort=True)
     counts = groups["seeds"].agg(rate_points="size", seeds="min")
-    return pd.concat([counts, groups[_MAXIMUM].max(), groups[_SUM].sum(min_count=1)], axis=1).reset_index()
+    again = rows.duplicated([*CURVE, "training"]) & rows["training"].fillna("").ne("")
+    trained = rows[~again].groupby(CURVE, sort=True)
+    return pd.concat([counts, groups[_MAXIMUM].max(), trained[_SUM].sum(min_count=1)], axis=1).reset_index()

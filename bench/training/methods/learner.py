@@ -1,7 +1,7 @@
 """Head, unit and tail as one module for the trainer, which keeps frozen parts out of its parameters and modes."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from splitbench.bench.training import Measures
 from splitbench.bench.training.methods.losses import Loss, LossInputs, relative_error
 from splitbench.bench.training.recipe import ParameterGroups, parameter_groups
 from splitbench.bench.utils.errors import UserError
-from splitbench.methods.base import Learning
+from splitbench.methods.base import Learning, MethodError, VariableUnit
 
 Sent = tuple[Any, ...]
 """What a head returns: the cut's tensors, then sizes that follow from the input's size."""
@@ -77,6 +77,14 @@ class Learner(nn.Module):
                 return out
 
         values: Sent = self.own["head"](inputs) if self.own else uncompressed()
+        several = [self._measure(lmbda, values, uncompressed, targets) for lmbda in rates(self.learning, self.training)]
+        if len(several) == 1:
+            return several[0]
+        return {name: torch.stack([measures[name] for measures in several]).mean() for name in several[0]}
+
+    def _measure(
+        self, lmbda: float, values: Sent, uncompressed: Callable[[], Sent], targets: Callable[[], Any]
+    ) -> Measures:
         decoded, bits = self.unit(*values[: self.tensors])
         rate = bits.mean() / self.pixels
         measures = self.loss(
@@ -88,7 +96,7 @@ class Learner(nn.Module):
                 targets=targets,
             )
         )
-        loss: Tensor = self.learning.lmbda * rate + measures["distortion"]
+        loss: Tensor = lmbda * rate + measures["distortion"]
         return {"loss": loss, "bits_per_pixel": rate.detach()} | {k: v.detach() for k, v in measures.items()}
 
     def parameter_groups(self, weight_decay: float) -> ParameterGroups:
@@ -134,6 +142,23 @@ class Learner(nn.Module):
                     parameter.copy_(parameter.half())
 
 
+def rates(learning: Learning, training: bool) -> Iterator[float]:
+    """Yield the lambdas that a batch is measured at, with the unit set to each.
+
+    For a variable unit that is one at random in training, else both bounds and their geometric mean.
+    """
+    if not isinstance(learning.lmbda, tuple):
+        yield learning.lmbda
+        return
+    if not isinstance(learning.unit, VariableUnit):
+        raise MethodError("a range of lambdas needs a `VariableUnit`")
+    least, most = learning.lmbda
+    for place in [float(torch.rand(()))] if training else [0.0, 0.5, 1.0]:
+        lmbda = least * (most / least) ** place
+        learning.unit.at(lmbda)
+        yield lmbda
+
+
 class WarmUp(nn.Module):
     """Trains a learner's new unit to reproduce the cut that the frozen head sends, before the tail is considered.
 
@@ -144,6 +169,7 @@ class WarmUp(nn.Module):
     def __init__(self, learner: Learner) -> None:
         super().__init__()
         self.unit, self.tensors, self.pixels = learner.unit, learner.tensors, learner.pixels
+        self.learning = learner.learning
         self.frozen = (learner.frozen[0],)
 
     def forward(self, inputs: Any, targets: Any, sent: Sent | None = None) -> Measures:
@@ -151,6 +177,7 @@ class WarmUp(nn.Module):
         with torch.no_grad():
             values: Sent = sent or self.frozen[0](inputs)
         cut = values[: self.tensors]
+        next(rates(self.learning, self.training))
         decoded, bits = self.unit(*cut)
         elements = sum(x[0].numel() for x in cut)
         error = relative_error(list(decoded), list(cut))

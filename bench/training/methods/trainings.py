@@ -97,11 +97,13 @@ class Trainings:
         return next((path for path in paths if path.is_file()), None)
 
 
-def write_learning_curve(run: Path, cell: Cell, report: Mapping[str, Any], seeds: int = 1) -> None:
+def write_learning_curve(
+    run: Path, cell: Cell, report: Mapping[str, Any], *, seeds: int = 1, shared: bool = False
+) -> None:
     """Write the learning curve of a cell that something was trained for, in a sweep of so many seeds.
 
     The file is ``<run>/learning/<dataset>/<backbone>/<split>/<method>/<variant>/<knob>=<value>[+seed=<seed>].csv``, so
-    that figures can be drawn from the files alone.
+    that figures can be drawn from the files alone. A training that rate points share has one file, ``<knob>=all.csv``.
 
     Raises:
         TrainingError: it cannot be written.
@@ -111,7 +113,7 @@ def write_learning_curve(run: Path, cell: Cell, report: Mapping[str, Any], seeds
         return
     words = (cell.dataset_label, cell.backbone_label, cell.split, cell.method, cell.variant or "default")
     folder = Path(run, CURVES, *map(file_word, words))
-    point = f"{cell.knob}={cell.value}" + (f" seed={cell.seed}" if cell.seed or seeds > 1 else "")
+    point = f"{cell.knob}={'all' if shared else cell.value}" + (f" seed={cell.seed}" if cell.seed or seeds > 1 else "")
     Report(history=list(history)).write_csv(folder / f"{file_word(point)}.csv")
 
 
