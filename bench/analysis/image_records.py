@@ -1,5 +1,6 @@
 """Per-image records of a table's cells, read from the folder ``records`` beside their run's ``cells.csv``."""
 
+import io
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from splitbench.bench.metrics.records import Records
+from splitbench.bench.results import archive
 from splitbench.bench.results.names import Row
 
 _ROUNDED = 1e-6
 """Tables hold numbers to seven digits."""
+_MOST_BYTES = 2**31
 
 
 def read_records(row: Row, names: Iterable[str]) -> Records | None:
@@ -25,10 +28,10 @@ def read_records(row: Row, names: Iterable[str]) -> Records | None:
         names: the records to read, as :class:`splitbench.bench.results.store.Store` names them.
     """
     try:
-        with np.load(_path(row), allow_pickle=False) as archive:
-            if "bytes" in archive and not np.isclose(archive["bytes"].mean(), row["bytes_mean"], rtol=_ROUNDED):
+        with np.load(_file(row), allow_pickle=False) as stored:
+            if "bytes" in stored and not np.isclose(stored["bytes"].mean(), row["bytes_mean"], rtol=_ROUNDED):
                 return None
-            return {name: archive[name] for name in names}
+            return {name: stored[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
@@ -39,9 +42,26 @@ def tables_without_records(frame: pd.DataFrame) -> list[str]:
     return [
         str(source)
         for source, rows in good.groupby("source", sort=True)
-        if not any(_path(row).is_file() for _, row in rows.iterrows())
+        if not any(_has_records(row) for _, row in rows.iterrows())
     ]
 
 
-def _path(row: Row) -> Path:
-    return Path(str(row["source"])).parent / "records" / f"{row['key']}.npz"
+def _has_records(row: Row) -> bool:
+    source, name = _place(row)
+    return archive.contains(source, name) if archive.is_archive(source) else (source.parent / name).is_file()
+
+
+def _file(row: Row) -> Path | io.BytesIO:
+    """Return what holds a cell's records: a file beside its table, or one in its run's archive."""
+    source, name = _place(row)
+    if not archive.is_archive(source):
+        return source.parent / name
+    content = archive.read(source, name) or b""
+    with zipfile.ZipFile(io.BytesIO(content)) as arrays:  # arrays of a stranger, compressed once more
+        if sum(array.file_size for array in arrays.infolist()) > _MOST_BYTES:
+            raise ValueError("more than the records of a cell")
+    return io.BytesIO(content)
+
+
+def _place(row: Row) -> tuple[Path, str]:
+    return Path(str(row["source"])), f"records/{row['key']}.npz"

@@ -12,7 +12,7 @@ from splitbench.bench.utils.files import file_for, folder_for
 
 app = typer.Typer()
 
-RunsArgument = Annotated[list[Path], typer.Argument(help="Folders of runs, or their cells.csv.")]
+RunsArgument = Annotated[list[Path], typer.Argument(help="Folders of runs, their cells.csv, or archives (`export`).")]
 OutOption = Annotated[Path | None, typer.Option(help="Folder to write into; default beside the run's table.")]
 AnchorOption = Annotated[str | None, typer.Option(help="BD-rate, and paired tests if given, are against this method.")]
 MixedOption = Annotated[bool, typer.Option("--allow-mixed", help="Compare results over different images all the same.")]
@@ -41,16 +41,30 @@ def compare(
     _list(result.files)
 
 
+PublishedOption = Annotated[
+    Path | None,
+    typer.Option(help="CSV of published points to stand beside the rows (docs/sharing.md)."),
+]
+
+
 @app.command()
-def figures(runs: RunsArgument, out: OutOption = None, allow_mixed: MixedOption = False) -> None:
+def figures(
+    runs: RunsArgument, out: OutOption = None, allow_mixed: MixedOption = False, published: PublishedOption = None
+) -> None:
     """Draw all figures from the tables of one or more runs: no models, data or GPU needed."""
     from splitbench.bench.analysis.figures import draw_all, draw_learning
+    from splitbench.bench.analysis.figures.published import add
+    from splitbench.bench.analysis.figures.published import read as read_published
     from splitbench.bench.results.table import read
 
+    others = None if published is None else read_published(published)
+    frame = read(runs, allow_mixed)
+    if others is not None:
+        add(frame, others)
     folder = _into(out, runs, "figures")
-    files = draw_all(read(runs, allow_mixed), folder, print)
+    files = draw_all(frame, folder, print)
     for run in runs:
-        files += draw_learning(run if run.is_dir() else run.parent, folder)
+        files += draw_learning(run, folder)
     _list(files)
 
 
@@ -104,14 +118,41 @@ def report(
     allow_mixed: MixedOption = False,
     all_pairs: PairsOption = False,
     factor: FactorOption = 1.25,
+    published: PublishedOption = None,
 ) -> None:
     """Write one self-contained HTML file on one or more runs: findings, figures, tables, what was run."""
     from splitbench.bench.analysis.compare import ComparisonOptions, examine
+    from splitbench.bench.analysis.figures.published import add
+    from splitbench.bench.analysis.figures.published import read as read_published
     from splitbench.bench.analysis.report import write_report
 
     file = _beside(runs, "report.html") if out is None else file_for(out, "--out", "report.html")
     options = ComparisonOptions(anchor=anchor, allow_mixed=allow_mixed, all_pairs=all_pairs, factor=factor)
-    _list([write_report(examine(runs, options), file)])
+    others = None if published is None else read_published(published)
+    findings = examine(runs, options)
+    if others is not None:
+        add(findings.frame, others)
+    _list([write_report(findings, file)])
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    out: Annotated[Path | None, typer.Option(help="The archive; default FOLDER.zip beside the folder.")] = None,
+    records: Annotated[bool, typer.Option(help="Take in the records per image, which paired tests need.")] = True,
+) -> None:
+    """Write a run into one archive to share: rows, records, sweep and environment, with the digest of each file.
+
+    compare, report, figures and what-if take archives like folders: they verify them, and merge them with other runs.
+    """
+    from splitbench.bench.results import archive
+
+    run = run.expanduser().resolve()
+    file = run.with_name(f"{run.name}{archive.ENDING}") if out is None else file_for(out, "--out", "run.zip")
+    if file.suffix != archive.ENDING:
+        raise UserError(f"--out takes a file that ends in {archive.ENDING}, and not {file}")
+    count = archive.export(run, file, records=records)
+    print(f"wrote {file}: {count} files, {file.stat().st_size / 1e6:,.1f} MB")
 
 
 @app.command()

@@ -6,6 +6,7 @@
                               boxes and what they were matched to), and the same of the uncompressed backbone; for
                               detection also average precision in bootstrap samples of the images
         images/<fingerprint>.txt   the ids of the images; the record `image` holds indices into it
+        sweep.yaml            the sweep that ran last, with what was set on the command line
         plan.json             the keys of the sweep that ran last, in its order, and behind them those of earlier sweeps
         runs.json             for every run that ended, its duration and number of workers
         cells.csv             derived from the above; can be rebuilt at any time
@@ -145,6 +146,10 @@ class Store:
     def put_images(self, fingerprint: str, ids: Sequence[str]) -> None:
         """Store the ids of the evaluation images."""
         self._write(self.folder / "images" / f"{fingerprint}.txt", "".join(f"{name}\n" for name in ids).encode())
+
+    def put_sweep(self, text: str) -> None:
+        """Store the sweep that runs, as YAML, for those who get the results."""
+        self._write(self.folder / "sweep.yaml", text.encode())
 
     def put_run(self, statistics: Mapping[str, Any]) -> None:
         """Add the statistics of a run that has ended: its workers, cells and seconds."""

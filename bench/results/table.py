@@ -1,11 +1,13 @@
 """The table that comparisons and figures are made from: one or more runs' ``cells.csv``, read and merged."""
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from splitbench.bench.results import archive
 from splitbench.bench.results.columns import COLUMNS
 from splitbench.bench.results.merge import merge
 from splitbench.bench.results.names import CURVE, cell_name
@@ -25,7 +27,7 @@ def read(paths: Iterable[Path | str], allow_mixed: bool = False) -> pd.DataFrame
     of the same point was left out, a sentence in ``attrs["notes"]`` says so.
 
     Args:
-        paths: runs' folders or their ``cells.csv``.
+        paths: runs' folders, their ``cells.csv``, or archives that ``splitbench export`` wrote.
         allow_mixed: put results over different images side by side, although they share a dataset's label.
 
     Returns:
@@ -34,7 +36,7 @@ def read(paths: Iterable[Path | str], allow_mixed: bool = False) -> pd.DataFrame
 
     Raises:
         UserError: nothing to read, a file that is not a run's table, no cell that succeeded, mixed tasks, or different
-            images under one dataset's label.
+            images under one dataset's label; or an archive is damaged or hostile.
     """
     files = [_file(Path(path)) for path in paths]
     if not files:
@@ -124,7 +126,7 @@ def _file(path: Path) -> Path:
 
 def _read_file(file: Path) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(file, dtype=str, keep_default_na=False)
+        frame = pd.read_csv(_table_in(file), dtype=str, keep_default_na=False)
     except pd.errors.EmptyDataError:
         raise UserError(f"{file} is empty") from None
     except (pd.errors.ParserError, UnicodeDecodeError):
@@ -143,6 +145,14 @@ def _read_file(file: Path) -> pd.DataFrame:
         frame[name] = _numbers(frame[name], file)
     frame["source"] = str(file)
     return frame
+
+
+def _table_in(file: Path) -> Path | io.BytesIO:
+    """Return what to read: the file, or the table in an archive, which is verified."""
+    if not archive.is_archive(file):
+        return file
+    archive.verify(file)
+    return io.BytesIO(archive.read(file, archive.TABLE) or b"")
 
 
 def _numbers(column: "pd.Series[str]", file: Path) -> "pd.Series[float]":

@@ -16,6 +16,7 @@ from splitbench.bench.run.planning import warn
 from splitbench.bench.run.planning.plan import Pass, PassSpec, PlannedCell, RunSpec, passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.run.resume import Overwrite, missing_cells, missing_trainings, retrained_cells
+from splitbench.bench.sweep.reading import as_yaml
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training.methods import bundled
 from splitbench.bench.utils import log
@@ -88,6 +89,7 @@ def run(
                 f"made them, stop and run `splitbench migrate {store.folder}` first, so that none is computed again"
             )
         _store_plan(planned, store, options.keep_other_rows)
+        store.put_sweep(as_yaml(sweep))
         if earlier := store.left_out():
             say(
                 f"{format_count(earlier, 'stored cell')} of earlier sweeps {'is' if earlier == 1 else 'are'} not in "

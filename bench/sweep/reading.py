@@ -65,6 +65,12 @@ def check(content: Any, place: str) -> Sweep:
     return sweep
 
 
+def as_yaml(sweep: Sweep) -> str:
+    """Return a sweep as text that reads as the same sweep; what is left at its default is left out."""
+    content = sweep.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
+
+
 def _unknown_names(sweep: Sweep, place: str) -> Iterator[str]:
     """Yield a line for each dataset and method that no file is called after; nothing is imported for it."""
     kinds: list[tuple[str, Sequence[DatasetSpec | MethodSpec], Registry[Any]]] = [

@@ -44,6 +44,7 @@ def test_a_rate_point_taken_out_stays_stored_and_comes_back(run, tmp_path):
     assert run("[2, 4]")[:2] == (2, 0)
     done, kept, messages, rows = run("[4]")
     assert (done, kept, rows) == (0, 1, [("synthetic", "4")])
+    assert read(tmp_path / "out" / "sweep.yaml") == read(tmp_path / "sweep.yaml")
     assert "1 stored cell of earlier sweeps is not in this one, nor in the table" in messages
     assert f"`splitbench collect --all {tmp_path / 'out'}`" in messages
     assert "1 stored cell of earlier sweeps left out: --all takes them in" in collected(tmp_path)

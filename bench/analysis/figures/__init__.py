@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from splitbench.bench.analysis.figures import coding_time, cost, paired_drop, rate_accuracy, sizes
+from splitbench.bench.analysis.figures import coding_time, cost, paired_drop, published, rate_accuracy, sizes
 from splitbench.bench.analysis.figures.learning_curves import draw_learning
 from splitbench.bench.analysis.figures.panels.page import Page
 from splitbench.bench.analysis.figures.style import drawing, styles
@@ -49,11 +49,11 @@ def pages(frame: pd.DataFrame, report: Callable[[str], None], *, narrow: bool = 
 
     On ``narrow`` pages, of one column's width, all panels stand below one another.
     """
-    looks = styles(frame)
+    looks, others = styles(frame), published.of_table(frame)
     for _, rows in points(frame).groupby(["dataset", "backbone"], sort=True):
         if first := paired_drop.draw(rows, looks, report, narrow=narrow):
             yield first
-        yield rate_accuracy.draw(rows, looks, narrow=narrow)
+        yield rate_accuracy.draw(rows, looks, others, narrow=narrow)
         if times := coding_time.draw(rows, looks, narrow=narrow):
             yield times
         for draw in (cost.draw_macs, cost.draw_weights, sizes.draw):

@@ -1,6 +1,7 @@
 """Learning curves: loss, rate and accuracy against images seen, from the CSVs that training writes."""
 
 import re
+import tempfile
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from splitbench.bench.analysis.figures.panels.axes import format_tick
 from splitbench.bench.analysis.figures.panels.page import COLUMN, save
 from splitbench.bench.analysis.figures.style import GREY, drawing
+from splitbench.bench.results import archive
 from splitbench.bench.results.names import without_module
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import file_word
@@ -40,11 +42,20 @@ _COURSE = ("epoch", "images", "seconds", "learning_rate")
 
 
 def draw_learning(run: Path, out: Path) -> list[Path]:
-    """Draw the learning curves in a run's folder, the rate points of a method over one another.
+    """Draw the learning curves of a run, the rate points of a method over one another.
+
+    Args:
+        run: its folder, its table, or an archive of it that has been verified.
+        out: the folder for the files; made where it is missing.
 
     Returns:
         The files written; none where nothing was trained.
     """
+    if archive.is_archive(run):
+        with tempfile.TemporaryDirectory() as folder:
+            archive.unpack(run, ("learning/", archive.TABLE), Path(folder))
+            return draw_learning(Path(folder), out)
+    run = run if run.is_dir() else run.parent
     files: list[Path] = []
     names = _names(run)
     for method in sorted(path for path in (run / "learning").glob("*/*/*/*") if path.is_dir()):

@@ -26,17 +26,18 @@ _NARROW = 0.02
 """The share of the axis below which a curve has error bars, as a band could not be seen."""
 
 
-def draw(rows: pd.DataFrame, looks: Looks, *, narrow: bool = False) -> Page:
+def draw(rows: pd.DataFrame, looks: Looks, others: pd.DataFrame, *, narrow: bool = False) -> Page:
     """Draw accuracy against bytes for one backbone.
 
     Args:
         rows: :func:`splitbench.bench.results.table.points` of one dataset and backbone.
         looks: :func:`splitbench.bench.analysis.figures.style.styles` of the whole table.
+        others: published points, of which those beside these rows are drawn.
         narrow: draw the panels below one another.
     """
     first = rows.iloc[0]
     splits = splits_in_order(rows) or [""]
-    others = published.beside(rows)
+    others = published.beside(rows, others)
     x, y = limits(rows)
     page = new_page("rate-accuracy", first, len(splits), narrow=narrow)
     drawn: dict[str, Artist] = {}

@@ -13,7 +13,7 @@ from splitbench.bench.analysis.compare import Findings
 from splitbench.bench.analysis.compare.curves.bd_matrix import PLACE, as_matrix
 from splitbench.bench.analysis.compare.curves.interpolation import DROPS
 from splitbench.bench.analysis.compare.findings import WARNINGS
-from splitbench.bench.analysis.figures import draw_all, draw_learning, draw_narrow
+from splitbench.bench.analysis.figures import draw_all, draw_learning, draw_narrow, published
 from splitbench.bench.analysis.report.answers import answers
 from splitbench.bench.analysis.report.elements import Table, make_pictures, make_table
 from splitbench.bench.analysis.report.links import link_section
@@ -30,6 +30,7 @@ _CELLS = [
     *("bytes_mean", "bytes_p95", "bits_per_pixel", "accuracy", "accuracy_low", "accuracy_high"),
     *("drop", "drop_low", "drop_high", "seeds", "device_macs", "head_ms", "encode_ms", "decode_ms", "tail_ms"),
 ]
+_PUBLISHED = ["system", "split", "bytes", "accuracy", "drop", "baseline", "dataset", "by", "source"]
 _PROVENANCE = {
     "fingerprint": "images' digest",
     "weights": "weights' digest",
@@ -89,7 +90,7 @@ def _keep_units(value: object) -> object:
 def _draw(frame: pd.DataFrame, folder: Path, notes: list[str]) -> list[Path]:
     files = draw_all(frame, folder, notes.append)
     for source in sorted(set(frame["source"])):
-        files += draw_learning(Path(source).parent, folder)
+        files += draw_learning(Path(source), folder)
     return files
 
 
@@ -117,6 +118,7 @@ def gather(findings: Findings, figures: Sequence[Path], narrow: Path) -> dict[st
         "summaries": list(_summaries(tables["summary"])),
         "matrices": list(_matrices(tables["bd-matrix"])),
         "pictures": make_pictures((file for file in figures if not _is_learning(file)), narrow),
+        "published": list(_published(frame)),
         "learning": make_pictures(filter(_is_learning, figures)),
         "tables": [
             make_table(readable(table), findings.title(name))
@@ -146,6 +148,16 @@ def _matrices(pairs: pd.DataFrame) -> Iterator[Table]:
         if rows["bd_rate"].notna().any():
             title = f"BD-rate in % of the row's method against the column's, {backbone} on {dataset} at {split}"
             yield make_table(as_matrix(rows, "bd_rate").reset_index(), title)
+
+
+def _published(frame: pd.DataFrame) -> Iterator[Table]:
+    """Yield per backbone and dataset the published points that stand beside it, with their sources."""
+    table = published.of_table(frame)
+    for (dataset, backbone), rows in points(frame).groupby(["dataset", "backbone"], sort=True):
+        others = published.beside(rows, table)
+        if len(others):
+            shown = others.assign(drop=others["baseline"] - others["accuracy"])[_PUBLISHED]
+            yield make_table(readable(shown), f"Published beside {backbone} on {dataset}")
 
 
 def _is_learning(figure: Path) -> bool:
