@@ -4,6 +4,7 @@ The strongest training-free coders here. Levels are quantize-rle's, so that the 
 are its for equal settings; only the bytes differ.
 
 1. *Range* and *quantization* are quantize-rle's. A symbol is a level less its zero point, so 0 stands for 0.
+   ``rate_weight`` above 0 takes levels that were designed for few bits (``coding/quantization/designed_levels.py``).
 2. *Context*: neighbouring values are alike. Each symbol's table is chosen by its channel and by how large the symbols
    west, north, north-west and north-east of it are (of tokens: the one before, or the same place in the channel
    before), in eight classes (``coding/context/neighbours.py``), as lossless image coders do (CALIC, Wu and Memon,
@@ -28,7 +29,6 @@ from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
 from splitbench.methods import base
@@ -40,21 +40,16 @@ from splitbench.methods.coding.context.neighbours import Maps
 from splitbench.methods.coding.layout import map_shape
 from splitbench.methods.coding.mixing import mixing_model
 from splitbench.methods.coding.mixing.mixing_coder import MixingCoder
-from splitbench.methods.coding.quantization import quantizer
+from splitbench.methods.coding.quantization import designed_levels
 from splitbench.methods.coding.quantization.quantizer import Quantizer
 
 
-class Settings(quantizer.Settings):
+class Settings(designed_levels.Settings):
     """The quantizer's settings; ``model``: fixed ``tables``, or adaptive ``mixing``, which is slower and saves more."""
 
-    range: Literal["image", "calibrated"] = "calibrated"
     model: Literal["tables", "mixing"] = "tables"
 
-    @model_serializer(mode="wrap")
-    def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave the first model out: keys from before there were two stay."""
-        dumped: dict[str, Any] = serialize(self)
-        return {key: value for key, value in dumped.items() if (key, value) != ("model", "tables")}
+    _before: ClassVar[dict[str, Any]] = designed_levels.Settings._before | {"model": "tables"}
 
 
 class QuantizeContext:
@@ -78,7 +73,7 @@ class QuantizeContext:
 
 
 def _deploy(settings: Any, context: Context) -> Deployment:
-    fitted = Quantizer.fit(settings, context)
+    fitted = designed_levels.fit(settings, context)
     places = range(len(context.specs))
     coder: ContextCoder | MixingCoder
     if settings.model == "mixing":

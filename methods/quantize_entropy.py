@@ -4,6 +4,7 @@ It shows how much of quantize-rle's rate is due to its coder: the levels are the
 accuracy are quantize-rle's for equal settings; only the bytes differ.
 
 1. *Range* and *quantization* are quantize-rle's. A symbol is a level less its zero point, so 0 stands for 0.
+   ``rate_weight`` above 0 takes levels that were designed for few bits (``coding/quantization/designed_levels.py``).
 2. *Entropy coding*, ``coder: range``: range coding (``coding/entropy/range_coder.py``) with integer tables
    (``coding/entropy/probability_tables.py``) that are counted on calibration images and stored on both sides, not sent.
    A tensor has a table per channel, or one for all, whichever takes fewer bits for calibration images and tables. Where
@@ -33,14 +34,13 @@ from splitbench.methods.coding.entropy.huffman import HuffmanCoder
 from splitbench.methods.coding.entropy.probability_tables import Tables
 from splitbench.methods.coding.entropy.range_coder import RangeCoder
 from splitbench.methods.coding.layout import channel_axis
-from splitbench.methods.coding.quantization import quantizer
+from splitbench.methods.coding.quantization import designed_levels
 from splitbench.methods.coding.quantization.quantizer import Quantizer
 
 
-class Settings(quantizer.Settings):
+class Settings(designed_levels.Settings):
     """``coder``: range coding with tables per channel, or Huffman coding with one table for all."""
 
-    range: Literal["image", "calibrated"] = "calibrated"
     coder: Literal["range", "huffman"] = "range"
 
 
@@ -66,7 +66,7 @@ class QuantizeEntropy:
 
 
 def _deploy(settings: Any, context: Context) -> Deployment:
-    fitted = Quantizer.fit(settings, context)
+    fitted = designed_levels.fit(settings, context)
     axes, tables = _fit(fitted, settings, context)
     stored = fitted.stored()
     for index, table in enumerate(tables):

@@ -1,0 +1,165 @@
+"""Entropy-constrained levels: designed on calibration images for few bits, in place of even ones.
+
+Cohen, Choi and Bajic ("Lightweight compression of neural network feature tensors for collaborative intelligence", ICME
+2020) take such a quantizer for cuts (Chou, Lookabaugh and Gray, 1989). A value x gets the level i with the least
+
+    (x - value[i])**2 + rate_weight * step**2 * bits[i]
+
+so that thresholds lie nearer to levels that take more bits; values become the means of what they stand for, bits follow
+from how often levels come, and so on in turns (Lloyd's algorithm). It starts from as many even levels of the same range,
+whose step ``step`` is. The level of 0 stays 0.
+
+Means are nearer to 0 than what they stand for, which networks take worse than the error itself: at the end values are
+scaled so that their mean square is the calibration images'. (The authors keep the outermost ones at the limits.)
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from torch import Tensor
+
+from splitbench.methods.base import Context, Cut, TensorSpec
+from splitbench.methods.coding.quantization import quantizer
+from splitbench.methods.coding.quantization.linear import Granularity, Range, grouped
+from splitbench.methods.coding.quantization.quantizer import Quantizer
+
+_BINS = 4096  # of a range, in which values are counted
+_ROUNDS = 20
+_RAREST = 1e-9  # share of what never comes
+
+
+class Settings(quantizer.Settings):
+    """The quantizer's settings; ``rate_weight``: 0 for even levels, or that of a bit in their design."""
+
+    range: Literal["image", "calibrated"] = "calibrated"
+    rate_weight: float = Field(0, ge=0)
+
+    _before: ClassVar[dict[str, Any]] = {"rate_weight": 0}
+
+    @model_validator(mode="after")
+    def _designed_once(self) -> "Settings":
+        if self.rate_weight > 0 and (self.range != "calibrated" or self.rounding != "nearest"):
+            raise ValueError("`rate_weight` is for `range: calibrated` and `rounding: nearest`: it sets the thresholds")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is as it was before there was a choice, so that keys stay."""
+        dumped: dict[str, Any] = serialize(self)
+        return {key: value for key, value in dumped.items() if (key, value) not in self._before.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class DesignedRange(Range):
+    """A range (1, G) with the values of its levels, (G, N), and the thresholds between them, (G, N - 1)."""
+
+    values: Tensor
+    thresholds: Tensor
+
+
+@dataclass(frozen=True)
+class DesignedQuantizer(Quantizer):
+    """A quantizer whose ranges are all ``DesignedRange``."""
+
+    def stored(self) -> dict[str, Tensor]:
+        """Return the fitted ranges and levels, as both sides store them."""
+        named = super().stored()
+        for index, ends in enumerate(map(_designed, self.fitted or ())):
+            named |= {f"values.{index}": ends.values, f"thresholds.{index}": ends.thresholds}
+        return named
+
+    def levels(self, x: Tensor, ends: Range) -> Tensor:
+        """Levels (B, G, N), uint8."""
+        groups, thresholds = grouped(x, self.settings.granularity), _designed(ends).thresholds
+        rows = groups.movedim(1, 0).flatten(1).contiguous()
+        levels = torch.searchsorted(thresholds, rows).to(torch.uint8)
+        return levels.reshape(groups.shape[1], len(groups), groups.shape[2]).movedim(0, 1)
+
+    def values(self, levels: Tensor, ends: Range, spec: TensorSpec) -> Tensor:
+        """Return the tensor (B, ...) of levels (B, G, N), as the network gave it."""
+        table = _designed(ends).values
+        values = table.expand(len(levels), *table.shape).gather(2, levels.long()).reshape(len(levels), *spec.shape)
+        return values.to(spec.dtype) if spec.dtype.is_floating_point else values.round().to(spec.dtype)
+
+
+def fit(settings: Settings, context: Context) -> Quantizer:
+    """Fit ranges, and levels where they are not even. Raises MethodError where calibration images are missing."""
+    even = Quantizer.fit(settings, context)
+    if settings.rate_weight == 0 or even.fitted is None:
+        return even
+    counts = _counts(context.calibration, even.fitted, settings.granularity)
+    designed = [_design(*each, settings) for each in zip(even.fitted, counts, strict=True)]
+    known = [
+        DesignedRange(ends.low.cpu(), ends.high.cpu(), ends.values.cpu(), ends.thresholds.cpu()) for ends in designed
+    ]
+    return DesignedQuantizer(settings, [*designed], known)
+
+
+def _designed(ends: Range) -> DesignedRange:
+    assert isinstance(ends, DesignedRange)  # noqa: S101 - the quantizer was fitted with no others
+    return ends
+
+
+def _counts(cuts: Callable[[], Iterable[Cut]], ranges: Sequence[Range], granularity: Granularity) -> list[Tensor]:
+    """Count the values of all images for each tensor, (G, bins): those beyond a range in its outermost bins."""
+    counts = [torch.zeros(ends.low.shape[1], _BINS, dtype=torch.int64, device=ends.low.device) for ends in ranges]
+    for cut in cuts():
+        for x, ends, sums in zip(cut, ranges, counts, strict=True):
+            width = _width(ends)[..., None]
+            bins = ((grouped(x, granularity) - ends.low[..., None]) / width).clamp(0, _BINS - 1).long()
+            rows = bins + torch.arange(len(sums), device=bins.device)[:, None] * _BINS
+            sums += torch.bincount(rows.flatten(), minlength=sums.numel()).view_as(sums)
+    return counts
+
+
+def _width(ends: Range) -> Tensor:
+    return ((ends.high - ends.low) / _BINS).clamp_min(1e-37)
+
+
+def _design(ends: Range, counted: Tensor, settings: Settings) -> DesignedRange:
+    """Return the levels of one tensor. All is done on the CPU, whose sums do not depend on any order."""
+    low, counts = ends.low[0].cpu().double(), counted.cpu().double()
+    points = low[:, None] + (torch.arange(_BINS) + 0.5) * _width(ends)[0].cpu().double()[:, None]
+    step, zero = (x[0].cpu().double() for x in ends.steps(settings.top))
+    values = (torch.arange(settings.top + 1) - zero[:, None]) * step[:, None]
+    weight = settings.rate_weight * step.square()[:, None]
+    bits = torch.zeros_like(values)
+    for _ in range(_ROUNDS):
+        places = _cheapest(points, values, weight * bits)
+        mass = torch.zeros_like(values).scatter_add_(1, places, counts)
+        sums = torch.zeros_like(values).scatter_add_(1, places, counts * points)
+        bits = -torch.log2((mass / mass.sum(1, keepdim=True).clamp_min(1)).clamp_min(_RAREST))
+        values = torch.where(mass > 0, sums / mass.clamp_min(1), values)
+        values.scatter_(1, zero.long()[:, None], 0)
+    used = (mass > 0).scatter_(1, zero.long()[:, None], True)
+    thresholds = _thresholds(values, weight * bits, used)
+    energy, kept = (counts * points.square()).sum(1), (mass * values.square()).sum(1)
+    values *= torch.where(kept > 0, energy / kept.clamp_min(1e-300), torch.ones_like(kept)).sqrt()[:, None]
+    device = ends.low.device
+    return DesignedRange(ends.low, ends.high, values.float().to(device), thresholds.float().to(device))
+
+
+def _cheapest(points: Tensor, values: Tensor, costs: Tensor) -> Tensor:
+    """Return for each point (G, bins) the level with the least squared error and cost, one level after another."""
+    least, places = torch.full_like(points, torch.inf), torch.zeros_like(points, dtype=torch.int64)
+    for level in range(values.shape[1]):
+        cost = (points - values[:, level, None]).square() + costs[:, level, None]
+        places = torch.where(cost < least, level, places)
+        least = torch.minimum(least, cost)
+    return places
+
+
+def _thresholds(values: Tensor, costs: Tensor, used: Tensor) -> Tensor:
+    """Return where the next used level is as cheap as the last one, (G, N - 1); levels between get nothing."""
+    count = values.shape[1]
+    index = torch.arange(count).expand_as(values)
+    before = torch.where(used, index, -1).cummax(1).values[:, :-1]
+    behind = torch.where(used, index, count).flip(1).cummin(1).values.flip(1)[:, 1:]
+    lower, upper = before.clamp_min(0), behind.clamp_max(count - 1)
+    a, b = values.gather(1, lower), values.gather(1, upper)
+    even = (a + b) / 2 + (costs.gather(1, upper) - costs.gather(1, lower)) / (2 * (b - a)).clamp_min(1e-300)
+    edges = torch.where(before < 0, -torch.inf, torch.where(behind >= count, torch.inf, even))
+    return edges.cummax(1).values
