@@ -6,8 +6,8 @@ Cohen, Choi and Bajic ("Lightweight compression of neural network feature tensor
     (x - value[i])**2 + rate_weight * step**2 * bits[i]
 
 so that thresholds lie nearer to levels that take more bits; values become the means of what they stand for, bits follow
-from how often levels come, and so on in turns (Lloyd's algorithm). It starts from as many even levels of the same range,
-whose step ``step`` is. The level of 0 stays 0.
+from how often levels come, and so on in turns (Lloyd's algorithm). It starts from as many even levels of the same
+range, whose step ``step`` is. The level of 0 stays 0.
 
 Means are nearer to 0 than what they stand for, which networks take worse than the error itself: at the end values are
 scaled so that their mean square is the calibration images'. (The authors keep the outermost ones at the limits.)
