@@ -4,7 +4,7 @@ The strongest training-free coders here. Levels are quantize-rle's, so that the 
 are its for equal settings; only the bytes differ.
 
 1. *Range* and *quantization* are quantize-rle's. A symbol is a level less its zero point, so 0 stands for 0.
-   ``rate_weight`` above 0 takes levels that were designed for few bits (``coding/quantization/designed_levels.py``).
+   ``levels: designed`` takes such as were designed for few bits (``coding/quantization/designed_levels.py``).
 2. *Context*: neighbouring values are alike. Each symbol's table is chosen by its channel and by how large the symbols
    west, north, north-west and north-east of it are (of tokens: the one before, or the same place in the channel
    before), in eight classes (``coding/context/neighbours.py``), as lossless image coders do (CALIC, Wu and Memon,

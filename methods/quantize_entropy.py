@@ -4,7 +4,7 @@ It shows how much of quantize-rle's rate is due to its coder: the levels are the
 accuracy are quantize-rle's for equal settings; only the bytes differ.
 
 1. *Range* and *quantization* are quantize-rle's. A symbol is a level less its zero point, so 0 stands for 0.
-   ``rate_weight`` above 0 takes levels that were designed for few bits (``coding/quantization/designed_levels.py``).
+   ``levels: designed`` takes such as were designed for few bits (``coding/quantization/designed_levels.py``).
 2. *Entropy coding*, ``coder: range``: range coding (``coding/entropy/range_coder.py``) with integer tables
    (``coding/entropy/probability_tables.py``) that are counted on calibration images and stored on both sides, not sent.
    A tensor has a table per channel, or one for all, whichever takes fewer bits for calibration images and tables. Where

@@ -26,29 +26,37 @@ from splitbench.methods.coding.quantization import quantizer
 from splitbench.methods.coding.quantization.linear import Granularity, Range, grouped
 from splitbench.methods.coding.quantization.quantizer import Quantizer
 
+_RATE_WEIGHT = 0.1
 _BINS = 4096  # of a range, in which values are counted
 _ROUNDS = 20
 _RAREST = 1e-9  # share of what never comes
 
 
 class Settings(quantizer.Settings):
-    """The quantizer's settings; ``rate_weight``: 0 for even levels, or that of a bit in their design."""
+    """The quantizer's settings; ``levels`` are even, or designed with ``rate_weight`` for that of a bit."""
 
     range: Literal["image", "calibrated"] = "calibrated"
-    rate_weight: float = Field(0, ge=0)
+    levels: Literal["even", "designed"] = "even"
+    rate_weight: float = Field(_RATE_WEIGHT, gt=0)
 
-    _before: ClassVar[dict[str, Any]] = {"rate_weight": 0}
+    _before: ClassVar[dict[str, Any]] = {"levels": "even"}
 
     @model_validator(mode="after")
-    def _designed_once(self) -> "Settings":
-        if self.rate_weight > 0 and (self.range != "calibrated" or self.rounding != "nearest"):
-            raise ValueError("`rate_weight` is for `range: calibrated` and `rounding: nearest`: it sets the thresholds")
+    def _possible(self) -> "Settings":
+        if self.levels == "designed" and (self.range != "calibrated" or self.rounding != "nearest"):
+            raise ValueError(
+                "`levels: designed` is for `range: calibrated`, and thresholds take the place of `rounding`"
+            )
+        if self.levels == "even" and self.rate_weight != _RATE_WEIGHT:
+            raise ValueError("`rate_weight` is for `levels: designed`")
         return self
 
     @model_serializer(mode="wrap")
     def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what is as it was before there was a choice, so that keys stay."""
         dumped: dict[str, Any] = serialize(self)
+        if self.levels == "even":
+            dumped.pop("rate_weight", None)
         return {key: value for key, value in dumped.items() if (key, value) not in self._before.items()}
 
 
@@ -88,7 +96,7 @@ class DesignedQuantizer(Quantizer):
 def fit(settings: Settings, context: Context) -> Quantizer:
     """Fit ranges, and levels where they are not even. Raises MethodError where calibration images are missing."""
     even = Quantizer.fit(settings, context)
-    if settings.rate_weight == 0 or even.fitted is None:
+    if settings.levels == "even" or even.fitted is None:
         return even
     counts = _counts(context.calibration, even.fitted, settings.granularity)
     designed = [_design(*each, settings) for each in zip(even.fitted, counts, strict=True)]

@@ -1,0 +1,108 @@
+"""Designed levels: fewer bits for the same squared error than even ones, exact zeros, and the mean square kept."""
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from splitbench.bench.utils.plugins import METHODS
+from splitbench.methods.base import Context, TensorSpec
+from splitbench.methods.coding.quantization.designed_levels import _design, _thresholds
+from splitbench.methods.coding.quantization.linear import Range
+
+ENTROPY, CONTEXT = METHODS.get("quantize-entropy"), METHODS.get("quantize-context")
+
+
+def laplacian(seed, *shape):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.distributions.Laplace(0, 1).icdf(torch.rand(*shape, generator=generator) * 0.9998 + 0.0001)
+
+
+def coded(x, method=ENTROPY, **chosen):
+    specs = (TensorSpec(tuple(x.shape[1:]), x.dtype),)
+    context = Context(nn.Identity(), nn.Identity(), specs, calibration=lambda: [(x[:4],), (x[4:],)])
+    deployment = method.deploy(method.Settings.model_validate(chosen), context)
+    streams = [stream.data for stream in deployment.codec.encode((x,))]
+    (decoded,) = deployment.codec.decode(streams, specs)
+    return 8 * sum(map(len, streams)) / max(x.numel(), 1), decoded, deployment
+
+
+def error_but_for_scale(decoded, x):
+    scale = (decoded * x).sum() / decoded.square().sum()
+    return float((scale * decoded - x).square().mean())
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_fewer_bits_for_the_same_error_than_even_levels_have(relu):
+    generator = torch.Generator().manual_seed(1)
+    x = laplacian(0, 8, 4, 32, 32) * torch.randn(8, 4, 32, 32, generator=generator).exp().clamp(max=3)
+    x = x.relu() if relu else x
+    rates, errors = [], []
+    for bits in (5, 4.5, 4, 3.5, 3, 2.5):
+        rate, decoded, _ = coded(x, bits=bits)
+        rates.append(rate)
+        errors.append(error_but_for_scale(decoded, x))
+    rate, decoded, _ = coded(x, bits=4, levels="designed")
+    error = error_but_for_scale(decoded, x)
+    assert errors[0] < error < errors[-1] and errors == sorted(errors)
+    assert rate < 0.97 * np.interp(np.log(error), np.log(errors), rates)
+
+
+def test_the_mean_square_of_calibration_images_is_kept_and_zeros_are_exact():
+    x = laplacian(1, 8, 3, 32, 32).relu()
+    for granularity in ("tensor", "channel"):
+        _, decoded, _ = coded(x, bits=3, levels="designed", granularity=granularity)
+        assert float(decoded.square().mean()) == pytest.approx(float(x.square().mean()), rel=0.01)
+        assert (decoded[x == 0] == 0).all()
+
+
+def test_a_higher_weight_takes_fewer_bits():
+    x = laplacian(2, 8, 3, 32, 32)
+    rates = [coded(x, bits=4, levels="designed", rate_weight=weight)[0] for weight in (0.01, 0.1, 0.4)]
+    assert rates[0] > rates[1] > rates[2]
+
+
+def test_values_of_levels_are_within_half_a_bin_of_their_means_where_bits_are_free():
+    """Two values, far apart, a fourth of the levels each: levels fall onto them."""
+    settings = ENTROPY.Settings(bits=3, levels="designed", rate_weight=1e-6)
+    counts = torch.zeros(1, 4096, dtype=torch.int64)
+    counts[0, 1000], counts[0, 3000] = 300, 100
+    ends = _design(Range(torch.zeros(1, 1), torch.full((1, 1), 4096.0)), counts, settings)
+    means = torch.tensor([1000.5, 3000.5])
+    used = torch.searchsorted(ends.thresholds[0], means)
+    assert torch.allclose(ends.values[0, used], means, rtol=1e-6)
+
+
+def test_thresholds_pass_over_levels_that_never_come():
+    values, costs = torch.tensor([[0.0, 1.0, 2.0, 4.0]]).double(), torch.tensor([[0.0, 9.0, 4.0, 8.0]]).double()
+    used = torch.tensor([[True, False, True, False]])
+    assert _thresholds(values, costs, used).tolist() == [[2.0, 2.0, torch.inf]]  # (0 + 2) / 2 + (4 - 0) / (2 * 2)
+
+
+def test_both_methods_decode_to_the_same():
+    x = laplacian(3, 8, 3, 16, 16).relu()
+    _, by_channels, deployment = coded(x, bits=3, levels="designed")
+    _, by_contexts, _ = coded(x, CONTEXT, bits=3, levels="designed")
+    assert torch.equal(by_channels, by_contexts)
+    assert {"values.0", "thresholds.0"} <= set(deployment.server_tables)
+
+
+@pytest.mark.parametrize("x", [torch.zeros(8, 2, 4, 4), torch.full((8, 2, 4, 4), -1e37), torch.zeros(8, 2, 0, 4)])
+def test_tensors_of_one_value_come_back(x):
+    assert torch.allclose(coded(x, bits=2, levels="designed")[1], x, rtol=1e-3)
+
+
+def test_settings_that_would_say_nothing_are_refused():
+    for method in (ENTROPY, CONTEXT):
+        for chosen in ({"range": "image"}, {"rounding": "deadzone"}):
+            with pytest.raises(ValidationError, match="levels: designed"):
+                method.Settings(bits=3, levels="designed", **chosen)
+        with pytest.raises(ValidationError, match="rate_weight"):
+            method.Settings(bits=3, rate_weight=0.5)
+
+
+def test_keys_from_before_there_were_designed_levels_stay():
+    assert not {"levels", "rate_weight"} & set(ENTROPY.Settings(bits=3).model_dump())
+    assert not {"levels", "rate_weight", "model"} & set(CONTEXT.Settings(bits=3).model_dump())
+    assert ENTROPY.Settings(bits=3, levels="designed").model_dump()["rate_weight"] == 0.1
