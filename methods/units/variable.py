@@ -39,7 +39,7 @@ class VariableTensorUnit(TensorUnit):
     @torch.no_grad()
     def spread(self, ratio: float) -> None:
         """Let steps grow with the root of lambda, by ``ratio`` over all: the distortion grows with a step's square."""
-        self.log_steps += torch.linspace(-0.25, 0.25, KNOTS)[:, None] * math.log(ratio)
+        self.log_steps.add_(torch.linspace(-0.25, 0.25, KNOTS)[:, None] * math.log(ratio))
 
     def steps(self) -> Tensor:
         """See the base class: those at the position."""
