@@ -3,7 +3,7 @@
 import inspect
 import textwrap
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -32,6 +32,14 @@ _BOUNDS = {
 }
 
 
+class Key(NamedTuple):
+    """A key of a sweep file, with its type in words and its default as it is written in YAML."""
+
+    name: str
+    type: str
+    default: str
+
+
 def of_method(name: str, method: "Method") -> Iterator[str]:
     """Yield lines on a method and its settings."""
     yield f"{name}: {method.summary}"
@@ -55,40 +63,52 @@ def summary(kind: "DatasetKind") -> str:
 
 def of_sweeps() -> Iterator[str]:
     """Yield lines on all keys of a sweep file, and those of its parts."""
+    yield "A sweep file (datasets' options: `splitbench datasets NAME`; methods' settings: `splitbench methods NAME`)"
+    for place, model in sweep_parts().items():
+        if place:
+            yield ""
+            yield place
+        yield from _of(model)
+
+
+def sweep_parts() -> dict[str, type[BaseModel]]:
+    """Return the models that check a sweep file, by their place in it: the whole file's is the empty text."""
     from splitbench.bench.backbones.preprocessing import Preprocessing
 
-    yield "A sweep file (datasets' options: `splitbench datasets NAME`; methods' settings: `splitbench methods NAME`)"
-    yield from _of(Sweep)
-    yield from _parts(Sweep, "")
-    yield ""
-    yield "preprocessing, of a backbone or a dataset"
-    yield from _of(Preprocessing)
+    return {"": Sweep} | dict(_parts(Sweep, "")) | {"preprocessing, of a backbone or a dataset": Preprocessing}
 
 
-def _parts(model: type[BaseModel], place: str) -> Iterator[str]:
+def _parts(model: type[BaseModel], place: str) -> Iterator[tuple[str, type[BaseModel]]]:
     for name, field in model.model_fields.items():
         part = find_model(field.annotation)
         if part is not None:
             where = f"{place}{name}"
-            yield ""
-            yield where
-            yield from _of(part)
+            yield where, part
             yield from _parts(part, f"{where}: ")
 
 
 def _of(model: type[BaseModel]) -> Iterator[str]:
     """Yield the docstrings of a model and of those that it extends, and its fields, one per line."""
+    for paragraph in paragraphs(model):
+        yield from textwrap.wrap(paragraph, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+    for key in keys(model):
+        yield f"    {key.name:18} {key.type:50} {key.default}"
+
+
+def paragraphs(model: type[BaseModel]) -> Iterator[str]:
+    """Yield the paragraphs of the docstrings of a model and of those that it extends."""
     for base in reversed(model.__mro__):
         doc = vars(base).get("__doc__")
         if doc and issubclass(base, BaseModel) and base.model_fields:
-            for paragraph in inspect.cleandoc(doc).split("\n\n"):
-                yield from textwrap.wrap(
-                    paragraph.replace("``", "`"), _WIDTH, initial_indent="  ", subsequent_indent="  "
-                )
+            yield from inspect.cleandoc(doc).replace("``", "`").split("\n\n")
+
+
+def keys(model: type[BaseModel]) -> Iterator[Key]:
+    """Yield the fields of a model."""
     schema = model.model_json_schema()
     for name, field in schema.get("properties", {}).items():
         default = "no default" if name in schema.get("required", ()) else _plain(field["default"])
-        yield f"    {name:18} {_type(field, schema):50} {default}"
+        yield Key(name, _type(field, schema), default)
 
 
 def _type(field: dict[str, Any], schema: dict[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""The documentation site: its sources are laid out here, and Sphinx makes pages of them (``make docs``)."""
