@@ -30,7 +30,7 @@ KILLS ?= 50
 PARALLEL ?= --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench-classification bench-detection validate figures compare report benchmark test test-all torture fuzz lint typecheck format release-check clean
+.PHONY: help setup bench-classification bench-detection validate figures compare report benchmark test test-all torture fuzz lint typecheck format docs release-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 24
@@ -92,6 +92,11 @@ lint: setup ## ruff: rules and format
 
 typecheck: setup ## mypy, strict
 	$(BIN)/mypy -p splitbench -p tests
+
+docs: $(VENV)/.docs ## build the documentation site into build/docs/html, notebooks with their outputs; warnings are errors
+	$(BIN)/python -m docs.site.stage build/docs/source
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html -c docs/site build/docs/source build/docs/html
+	$(BIN)/python -m docs.site.links build/docs/html
 
 release-check: $(VENV)/.release ## build sdist and wheels, check them, install them in a fresh environment (gigabytes), run them
 	@tag=$$(git tag --points-at HEAD 2>/dev/null); version=v$$($(BIN)/splitbench --version | cut -d " " -f 2); test -z "$$tag" || test "$$tag" = "$$version" || { echo "error: the tag is $$tag, the version in pyproject.toml $$version" >&2; exit 1; }

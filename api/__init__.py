@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from splitbench.measuring import measure
-    from splitbench.models import ConfiguredMethod, DeployedCodec, Split, method, points, split
-    from splitbench.tables import compare, plot, report, results, run
+    from splitbench.models import (
+        ConfiguredMethod,
+        DeployedCodec,
+        Split,
+        check_method,
+        method,
+        options,
+        points,
+        split,
+    )
+    from splitbench.tables import columns, compare, plot, report, results, run, validate, what_if
 
     __version__: str
 
@@ -22,21 +31,29 @@ __all__ = [
     "DeployedCodec",
     "Split",
     "__version__",
+    "check_method",
+    "columns",
     "compare",
     "measure",
     "method",
+    "options",
     "plot",
     "points",
     "report",
     "results",
     "run",
     "split",
+    "validate",
+    "what_if",
 ]
 
 _PLACES = {
-    "splitbench.models": ("ConfiguredMethod", "DeployedCodec", "Split", "method", "points", "split"),
+    "splitbench.models": (
+        *("ConfiguredMethod", "DeployedCodec", "Split"),
+        *("check_method", "method", "options", "points", "split"),
+    ),
     "splitbench.measuring": ("measure",),
-    "splitbench.tables": ("compare", "plot", "report", "results", "run"),
+    "splitbench.tables": ("columns", "compare", "plot", "report", "results", "run", "validate", "what_if"),
 }
 _PLACE = {name: place for place, names in _PLACES.items() for name in names}
 

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from splitbench.bench.split import split as split_model
 from splitbench.bench.split.points import split_points
+from splitbench.bench.sweep import key_help
+from splitbench.bench.tools import conformance
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.plugins import METHODS
+from splitbench.bench.utils.plugins import DATASETS, METHODS
 from splitbench.bench.utils.validation_errors import format_validation_error
 from splitbench.methods.base import Bitstream, Context, Cut, Deployment, Settings, Specs, nothing_to_calibrate
 
@@ -64,8 +66,8 @@ def points(model: nn.Module, example: Any) -> pd.DataFrame:
         example: An input batch (B, ...), of which only the shape matters; for a detector a list of images (3, H, W).
 
     Returns:
-        A row per split point, by name: ``shapes`` of the tensors that cross, ``elements`` in them, ``bytes`` of these
-        in float32, ``macs_head`` and ``macs_tail`` (multiply-adds), ``parameters_head`` and ``parameters_tail``.
+        A row per split point, by name, with ``shapes`` of the tensors that cross, ``elements`` in them, ``bytes`` of
+        these in float32, ``macs_head`` and ``macs_tail`` (multiply-adds), ``parameters_head`` and ``parameters_tail``.
 
     Raises:
         UserError: The model cannot be traced.
@@ -173,3 +175,35 @@ def method(name: str, **settings: Any) -> ConfiguredMethod:
         return ConfiguredMethod(name, kind.model_validate(settings))
     except ValidationError as error:
         raise UserError(format_validation_error(error, name, kind)) from None
+
+
+def options(name: str) -> pd.DataFrame:
+    """Return the settings of a method, or the options of a dataset: a row per key, with its type and default.
+
+    >>> options("raw").values.tolist()
+    [['dtype', 'float32 | float16', 'no default']]
+
+    Args:
+        name: A method or a dataset, as a sweep names it.
+
+    Raises:
+        UserError: Neither a method nor a dataset has that name.
+    """
+    if name in DATASETS.names():
+        return pd.DataFrame(key_help.keys(DATASETS.get(name).Options))
+    return pd.DataFrame(key_help.keys(METHODS.get(name).Settings))
+
+
+def check_method(name: str) -> pd.DataFrame:
+    """Run the conformance tests on a method, as ``splitbench methods NAME --check`` does.
+
+    Args:
+        name: A name that ``splitbench methods`` lists, or a user's module that holds a ``METHOD``.
+
+    Returns:
+        A row per combination of settings that was tried, with the ``fault``, which is empty where there is none.
+
+    Raises:
+        UserError: There is no such method.
+    """
+    return pd.DataFrame(conformance.faults(METHODS.get(name)), columns=["settings", "fault"])

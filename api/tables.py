@@ -1,8 +1,8 @@
-"""Sweeps and their results: run one, read its table, compare its methods, draw its figures, write its report."""
+"""Sweeps and their results: check and run one, read its table, compare, draw, ask what if, write a report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,17 +11,47 @@ from splitbench.bench.analysis import figures
 from splitbench.bench.analysis.compare.findings import ComparisonOptions, examine_table
 from splitbench.bench.analysis.figures.panels.page import lay_out
 from splitbench.bench.analysis.figures.style import drawing
+from splitbench.bench.analysis.latency import PROFILES, Question, answer, read_profile
 from splitbench.bench.analysis.report import write_report
+from splitbench.bench.analysis.table_columns import TABLES
 from splitbench.bench.results.store import Store
 from splitbench.bench.results.table import read
+from splitbench.bench.run.executors import ExecutorOptions, open_executor
+from splitbench.bench.run.planning.estimate import format_estimate
 from splitbench.bench.run.planning.sources import Sources, check_data
 from splitbench.bench.run.runner import RunOptions
 from splitbench.bench.run.runner import run as run_sweep
 from splitbench.bench.sweep.configs import SWEEPS
 from splitbench.bench.sweep.reading import check
 from splitbench.bench.sweep.reading import read as read_sweep
+from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.utils import devices
-from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.errors import UserError, nearest
+
+
+def validate(
+    sweep: Mapping[str, Any] | Path | str,
+    *,
+    data: Path | str | None = None,
+    weights: Path | str | None = None,
+    device: str = "auto",
+) -> list[str]:
+    """Check a sweep without running it: data, weights, split points, methods.
+
+    Args:
+        sweep: What a sweep file holds, the file, or the name of a bundled sweep.
+        data: As for :func:`run`.
+        weights: As for :func:`run`.
+        device: As for :func:`run`.
+
+    Returns:
+        The cells, pass by pass, and an estimate of the work, in lines.
+
+    Raises:
+        UserError, DataError: The input is wrong; the message has a line for each fault.
+    """
+    _, checked, sources = _open(sweep, data, weights, device)
+    return list(format_estimate(checked, sources))
 
 
 def run(
@@ -31,8 +61,10 @@ def run(
     data: Path | str | None = None,
     weights: Path | str | None = None,
     device: str = "auto",
+    workers: int | None = None,
+    overwrite: Literal["never", "failed", "all"] = "failed",
 ) -> pd.DataFrame:
-    """Run a sweep in this process: all of its cells that are not stored yet.
+    """Run a sweep: all of its cells that are not stored yet.
 
     Args:
         sweep: What a sweep file holds, the file, or the name of a bundled sweep.
@@ -40,6 +72,9 @@ def run(
         data: The folder of the data; roots in the sweep are relative to it.
         weights: A folder of weights files, for machines without internet.
         device: ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
+        workers: Processes; by default one per GPU, or this one. A script that starts some keeps what it does below
+            ``if __name__ == "__main__":``, as with every module that starts processes.
+        overwrite: Which of the stored cells are run again.
 
     Returns:
         The table of the results, as :func:`results` returns it; failed cells have their reason in it.
@@ -47,19 +82,29 @@ def run(
     Raises:
         UserError, DataError: The input is wrong; nothing that was stored is lost.
     """
+    if isinstance(sweep, Mapping) and out is None:
+        raise UserError("a sweep that is no file has no name: say where its results go, as by out='results/mine'")
+    name, checked, sources = _open(sweep, data, weights, device)
+    folder = Path(out or f"results/{name}")
+    executor = open_executor(ExecutorOptions(workers=workers), device)
+    run_sweep(checked, sources, Store(folder), RunOptions(overwrite=overwrite, executor=executor))
+    return results(folder)
+
+
+def _open(
+    sweep: Mapping[str, Any] | Path | str, data: Path | str | None, weights: Path | str | None, device: str
+) -> tuple[str, Sweep, Sources]:
+    """Return a sweep's name, empty where it has none, the sweep, and where its data and weights are."""
     if isinstance(sweep, Mapping):
-        if out is None:
-            raise UserError("a sweep that is no file has no name: say where its results go, as by out='results/mine'")
-        checked, folder = check(dict(sweep), "the sweep"), Path(out)
+        name, checked = "", check(dict(sweep), "the sweep")
     else:
         path = SWEEPS.get(str(sweep))
-        checked, folder = read_sweep(path), Path(out or Path("results") / path.stem)
+        name, checked = path.stem, read_sweep(path)
     sources = Sources(
         None if data is None else Path(data), None if weights is None else Path(weights), devices.select(device)
     )
     check_data(checked, sources)
-    run_sweep(checked, sources, Store(folder), RunOptions())
-    return results(folder)
+    return name, checked, sources
 
 
 def results(*folders: Path | str, allow_mixed: bool = False) -> pd.DataFrame:
@@ -91,13 +136,63 @@ def compare(
         factor: The largest ratio of the bytes of two rate points that are tested against each other.
 
     Returns:
-        Tables by name: ``summary``, ``bytes-at-drop``, ``accuracy-at-bytes``, ``bd``, ``bd-matrix``, ``paired-tests``,
-        ``costs`` and the Pareto fronts; ``splitbench columns NAME`` says what is in each.
+        Tables by name, which are ``summary``, ``bytes-at-drop``, ``accuracy-at-bytes``, ``bd``, ``bd-matrix``,
+        ``paired-tests``, ``costs`` and the Pareto fronts; ``splitbench columns NAME`` says what is in each.
 
     Raises:
         UserError: The anchor is not in the table.
     """
     return examine_table(table, ComparisonOptions(anchor=anchor, all_pairs=all_pairs, factor=factor)).tables
+
+
+def what_if(
+    table: pd.DataFrame,
+    *,
+    drops: Sequence[float] = (1.0,),
+    rtts: Sequence[float] = (20.0,),
+    mbps: Sequence[float] = (),
+    profile: Path | str | None = None,
+    offload: bool = False,
+) -> pd.DataFrame:
+    """Compute which split, method and rate point answers soonest at which link speed.
+
+    Args:
+        table: As :func:`results` returns it, or some of its rows.
+        drops: Tolerated drops of accuracy, in points.
+        rtts: Round trips, in ms.
+        mbps: Speeds of links, in Mbit/s, at which the best of every split is wanted, instead of ranges of speeds.
+        profile: A device profile: a YAML file, or the name of a bundled one; by default times are those measured.
+        offload: Leave out running everything on the device.
+
+    Returns:
+        A row per range of speeds from 0.1 to 100 Mbit/s and its winner (``splitbench columns regions``), or with
+        ``mbps`` a row per split and speed (``splitbench columns by-split``).
+
+    Raises:
+        UserError: No rate point's times are known, or the profile is wrong.
+    """
+    device = None if profile is None else read_profile(PROFILES.get(str(profile)))
+    question = Question(tuple(drops), tuple(rtts), device, offload=offload, mbps=tuple(mbps))
+    answered = answer(table, question)
+    return answered.by_split if mbps else answered.regions
+
+
+def columns(table: str = "cells.csv") -> pd.DataFrame:
+    """Return name, unit and meaning of the columns of a table.
+
+    >>> columns().set_index("name").loc["bytes_mean", "unit"]
+    'bytes'
+
+    Args:
+        table: A run's own ``cells.csv``, or a table that :func:`compare` returns, such as ``bytes-at-drop``.
+
+    Raises:
+        UserError: There is no such table.
+    """
+    described = TABLES.get(table, TABLES.get(f"{table}.csv"))
+    if described is None:
+        raise UserError(f"there is no table {table!r}{nearest(table, TABLES)}")
+    return pd.DataFrame(described)
 
 
 def plot(

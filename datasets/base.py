@@ -53,14 +53,14 @@ class Dataset(Protocol):
 
     @property
     def classes(self) -> int:
-        """How many classes there are, as far as is known: no label is that high."""
+        """How many classes there are, as far as is known; no label is that high."""
         ...
 
     def __len__(self) -> int: ...
 
     @property
     def ids(self) -> Sequence[str]:
-        """One name per image: stable across machines, unique, the same for the same photograph."""
+        """One name per image, stable across machines, unique, the same for the same photograph."""
         ...
 
     def image(self, index: int) -> Image.Image:

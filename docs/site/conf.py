@@ -6,13 +6,14 @@ project = "splitbench"
 copyright = "splitbench contributors, Apache-2.0"  # noqa: A001 - Sphinx's name
 release = version = installed("splitbench")
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_heading_anchors = 3
 nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
+nb_output_stderr = "remove"  # progress
 
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"

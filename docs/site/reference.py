@@ -23,8 +23,8 @@ def sweep_keys() -> str:
     """Return the page on the keys of a sweep file."""
     lines = [
         "# Keys of a sweep file",
-        "`splitbench keys` prints this page. Datasets take their options, and methods their settings, beside these keys: "
-        "see [datasets](datasets.md) and [methods](methods.md).",
+        "`splitbench keys` prints this page. Datasets take their options, and methods their settings, beside these "
+        "keys: see [datasets](datasets.md) and [methods](methods.md).",
     ]
     for place, model in key_help.sweep_parts().items():
         lines += [f"## {place or 'The whole file'}", *_keys(model)]
@@ -77,8 +77,8 @@ def columns() -> str:
     """Return the page on the columns of all tables."""
     lines = [
         "# Columns of the tables",
-        "`splitbench columns`, `splitbench columns TABLE` and `splitbench columns COLUMN` print these. How the numbers are "
-        "measured is in [How each number is measured](../measuring.md).",
+        "`splitbench columns`, `splitbench columns TABLE` and `splitbench columns COLUMN` print these. How the "
+        "numbers are measured is in [How each number is measured](../measuring.md).",
     ]
     for table, described in TABLES.items():
         rows = [(f"`{column.name}`", column.unit, column.meaning) for column in described]
@@ -172,7 +172,8 @@ def _value(annotation: Any) -> str:
         return f"{_value(choices[0])}, repeatable"
     if choices:
         return _value(choices[0])
-    return {bool: "", int: "whole number", float: "number", str: "text", Path: "path"}[annotation]
+    words = {bool: "", int: "whole number", float: "number", str: "text", Path: "path"}
+    return words.get(annotation, getattr(annotation, "__name__", ""))
 
 
 def _help(callback: Callable[..., object]) -> str:

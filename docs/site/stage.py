@@ -1,9 +1,10 @@
-"""Lays out the sources of the site: the repository's own pages, with their links, and reference pages made from the code.
+"""Lays out the sources of the site: the repository's own pages, with their links, and pages made from the code.
 
-``python -m docs.site.stage FOLDER`` writes them there. README, which is one page in the repository, becomes several: its
-start is the site's, and its sections are pages beside those of docs/.
+``python -m docs.site.stage FOLDER`` writes them there. README, which is one page in the repository, becomes several:
+its start is the site's, and its sections are pages beside those of docs/.
 """
 
+import itertools
 import os
 import re
 import shutil
@@ -125,7 +126,7 @@ def _rewritten(text: str, source: Path, folder: Path, places: dict[Path, str]) -
 def _outside_code(text: str, change: Callable[[str], str]) -> str:
     """Apply a change to what is not in a fenced block."""
     ends = [0, *(end for match in _FENCE.finditer(text) for end in match.span()), len(text)]
-    parts = [text[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    parts = [text[a:b] for a, b in itertools.pairwise(ends)]
     return "".join(part if index % 2 else change(part) for index, part in enumerate(parts))
 
 

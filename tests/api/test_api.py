@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,9 @@ import splitbench
 from splitbench.bench.backbones import registry
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets import synthetic
+from splitbench.methods import raw
 from splitbench.methods.base import BitstreamError, MethodError
+from tests.helpers.command_line import splitbench as command
 
 IMAGES = 24
 
@@ -94,6 +97,56 @@ def test_a_codec_codes_what_crosses_and_takes_bytes_or_bitstreams():
     assert torch.equal(codec(x), parts.tail(decoded).detach())
     with pytest.raises(BitstreamError):
         codec.decode([stream.data + b"\0" for stream in streams])
+
+
+def test_a_sweep_is_validated_without_being_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sweep = {
+        "datasets": [{"name": "synthetic", "limit": 8}],
+        "backbones": [{"name": "splitbench/small_resnet", "splits": ["layer3"]}],
+        "methods": [{"name": "quantize-rle", "bits": [1, 2]}],
+    }
+    lines = splitbench.validate(sweep)
+    assert lines[0] == "synthetic splitbench/small_resnet: 8 images, 2 cells" and "bits=2" in lines[2]
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UserError, match="layer33"):
+        splitbench.validate(sweep | {"backbones": [{"name": "splitbench/small_resnet", "splits": ["layer33"]}]})
+
+
+def test_a_what_if_is_that_of_the_command_line(table, capsys, tmp_path):
+    words = ("--drop", "100", "--rtt", "5", "--mbps", "3", "--out", tmp_path)
+    assert command("what-if", Path(table["source"].iloc[0]).parent, *words) == 0
+    for name, mbps in (("regions", ()), ("by-split", (3.0,))):
+        here = splitbench.what_if(table, drops=[100], rtts=[5], mbps=mbps)
+        there = pd.read_csv(tmp_path / f"{name}.csv", keep_default_na=False, dtype=str)
+        assert len(here) == len(there) > 0 and set(there) == set(splitbench.columns(name)["name"])
+        assert here["method"].tolist() == there["method"].tolist()
+        assert here["value"].astype(str).tolist() == there["value"].tolist()
+
+
+def test_methods_and_datasets_say_their_options():
+    bits = splitbench.options("quantize-rle").set_index("name").loc["bits"]
+    assert bits["type"] == "number at least 1 and at most 8" and bits["default"] == "no default"
+    assert "limit" in set(splitbench.options("coco")["name"])
+    with pytest.raises(UserError, match="quantize-rel"):
+        splitbench.options("quantize-rel")
+
+
+def test_a_method_is_held_to_the_rules(tmp_path, monkeypatch):
+    assert not splitbench.check_method("raw")["fault"].any()
+    monkeypatch.chdir(tmp_path)
+    source = (Path(raw.__file__).read_text()).replace("version: ClassVar[int] = 1", "version: ClassVar[int] = 0")
+    (tmp_path / "wrong.py").write_text(source)
+    (fault,) = splitbench.check_method("wrong:METHOD")["fault"]
+    assert fault == "`version` must be 1 or more"
+
+
+def test_columns_are_those_that_are_written(table):
+    described = splitbench.columns()
+    assert set(table) <= {*described["name"], "source"}
+    assert set(splitbench.compare(table)["bd"]) == set(splitbench.columns("bd")["name"])
+    with pytest.raises(UserError, match="did you mean bytes-at-drop"):
+        splitbench.columns("bytes-at-drip")
 
 
 def test_mistakes_are_said_in_a_sentence(tmp_path, table):
