@@ -16,6 +16,7 @@ from pathlib import Path
 from docs.site import reference
 
 ROOT = Path(__file__).parents[2]
+NOTEBOOKS = ROOT / "docs" / "notebooks"
 
 SECTIONS = {
     "with-your-own-data": "own-data",
@@ -92,7 +93,7 @@ def stage(folder: Path) -> None:
         (folder / f"{name}.md").write_text(text + (_navigation() if name == "index" else ""), encoding="utf-8")
     for name, make in reference.PAGES.items():
         (folder / "reference" / f"{name}.md").write_text(make(), encoding="utf-8")
-    shutil.copytree(ROOT / "docs" / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(NOTEBOOKS, folder / "notebooks", ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def slug(title: str) -> str:
@@ -114,6 +115,8 @@ def _rewritten(text: str, source: Path, folder: Path, places: dict[Path, str]) -
             new = f"{page}.md" + (anchor if page == "index" else "")
         elif path in places:
             new = f"{places[path]}.md{anchor}"
+        elif path.parent == NOTEBOOKS:
+            new = f"notebooks/{path.name}"
         else:
             file = path / "cells.csv" if path.is_dir() else path
             new = os.path.relpath(file, folder)

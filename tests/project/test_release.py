@@ -4,6 +4,7 @@ import re
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 TRAINED = ROOT / "bench" / "backbones" / "weights"
 
 
-def toml(folder: Path) -> dict:
+def toml(folder: Path) -> dict[str, Any]:
     return tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
 
 
