@@ -14,7 +14,7 @@ from splitbench.methods.base import BitstreamError, Context, MethodError, Tensor
 from splitbench.methods.coding.context.context_coder import ContextCoder
 from splitbench.methods.coding.context.context_tables import BUDGET, ContextCounts, ContextTables
 from splitbench.methods.coding.context.neighbours import CLASSES, LARGEST, Neighbourhood, activities
-from splitbench.methods.coding.entropy.adaptive_range_coder import shortest
+from splitbench.methods.coding.entropy.range_stream import shortest
 
 INT32 = np.iinfo(np.int32)
 

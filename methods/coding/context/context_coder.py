@@ -17,7 +17,6 @@ from splitbench.methods.coding.context.context_tables import ContextTables
 from splitbench.methods.coding.context.neighbours import LARGEST, Maps, activity, magnitude
 from splitbench.methods.coding.entropy.adaptive_range_coder import (
     State,
-    Words,
     decoder,
     encoder,
     finished,
@@ -25,9 +24,9 @@ from splitbench.methods.coding.entropy.adaptive_range_coder import (
     put_numbers,
     take,
     take_numbers,
-    words_of,
 )
-from splitbench.methods.coding.entropy.probability_tables import PRECISION
+from splitbench.methods.coding.entropy.probability_tables import PRECISION, escaped_symbols
+from splitbench.methods.coding.entropy.range_stream import Words, check_end, words_of
 
 _LONGEST = 33  # bits of a distance's code behind its highest: a distance is below 2**33
 _GUESS = 5  # the first guess of a symbol follows from so many bits of its quantile
@@ -96,15 +95,12 @@ class ContextCoder:
         Raises:
             BitstreamError: the bytes end with a zero, continue behind the last symbol, or hold what no encoder writes.
         """
-        if len(data) > 0 and data[-1] == 0:
-            raise BitstreamError("damaged bitstream: no range coder ends with a zero byte")
         words = words_of(data)
         state = decoder(words)
         decoded = [
             self._decode(tensor, words, state, shape) for tensor, shape in zip(self._tensors, shapes, strict=True)
         ]
-        if len(words) > int(state[3]):
-            raise BitstreamError("damaged bitstream: it goes on behind its last symbol")
+        check_end(words, int(state[3]))
         return decoded
 
     def _decode(self, tensor: _Tensor, words: Words, state: State, shape: tuple[int, int, int]) -> Maps:
@@ -125,12 +121,8 @@ class ContextCoder:
         numbers = np.empty(len(escapes), np.int64)
         if not take_numbers(state, words, numbers, _LONGEST):
             raise BitstreamError("damaged bitstream: an escaped symbol is out of range")
-        low = tensor.lowest[escapes[:, 1]].astype(np.int64)
-        beyond, below = np.divmod(numbers - 1, 2)
-        symbols = np.where(below == 0, low + tensor.lengths[escapes[:, 1]] + beyond, low - 1 - beyond)
-        if bool(((symbols < -(2**31)) | (symbols >= 2**31)).any()):
-            raise BitstreamError("damaged bitstream: an escaped symbol is out of range")
-        return symbols.astype(np.int32)
+        tables = escapes[:, 1]
+        return escaped_symbols(tensor.lowest[tables], tensor.lengths[tables], numbers - 1)
 
 
 @njit(nogil=True, cache=True)

@@ -8,15 +8,12 @@ to each symbol's share of 2**16, and moved on by a word of 32 bits whenever ``ra
 decoder low, range, the current window of the stream, and the number of words read.
 """
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from splitbench.methods.coding.entropy.probability_tables import PRECISION
+from splitbench.methods.coding.entropy.range_stream import Words, shortest
 
-Words = npt.NDArray[np.uint32]
 State = npt.NDArray[np.uint64]
 
 _WORD = 32
@@ -108,27 +105,3 @@ def finished(words: Words, state: State) -> bytes:
     """Return the fewest bytes that decode to what was encoded, where zeros are read behind the end."""
     low, size, count = int(state[0]), int(state[1]), int(state[2])
     return shortest(words[:count], low, size)
-
-
-def shortest(words: "npt.NDArray[Any]", low: int, size: int) -> bytes:
-    """Return the fewest bytes of a number in ``[low, low + size)`` behind ``words``, zeros at its end left out.
-
-    Any number of the final interval will do: that with the most zeros behind is 2 bytes shorter on average than whole
-    words, and takes nothing where all that was coded is probable.
-    """
-    lowest = (int.from_bytes(words.astype(">u4").tobytes(), "big") << 64) + low
-    highest = lowest + size - 1
-    if lowest == 0:
-        return b""
-    free = ((lowest - 1) ^ highest).bit_length() - 1
-    number = (highest >> free) << free
-    return number.to_bytes(4 * len(words) + 8, "big").rstrip(b"\0")
-
-
-def words_of(data: bytes | memoryview) -> Words:
-    """Return a stream's words for the decoder, zeros behind its end."""
-    padded = bytes(data) + b"\0" * (-len(data) % 4)
-    return np.frombuffer(padded, ">u4").astype(np.uint32)
-
-
-__all__ = ["PRECISION", "State", "Words", "decoder", "encoder", "finished", "put", "put_numbers", "shortest", "take"]

@@ -115,13 +115,7 @@ class Tables:
         if escapes == 0:
             return symbols
         group = np.nonzero(outside)[0] if self.groups > 1 else 0
-        low = self.lowest[group].astype(np.int64)
-        distance = distances(escapes)
-        beyond = distance >> 1
-        values = np.where(distance % 2 == 0, low + self.lengths[group] + beyond, low - 1 - beyond)
-        if bool(((values < -(2**31)) | (values >= 2**31)).any()):
-            raise BitstreamError("damaged bitstream: an escaped symbol is out of range")
-        symbols[outside] = values
+        symbols[outside] = escaped_symbols(self.lowest[group], self.lengths[group], distances(escapes))
         return symbols
 
     def check(self, shape: tuple[int, ...]) -> None:
@@ -171,6 +165,20 @@ class Tables:
         frequencies = _shared_out(p, used)[:, :-1]
         first = start + kept.argmax(1)
         return cls(frequencies[kept].astype(np.uint16), kept.sum(1).astype(np.uint16), first.astype(np.int32))
+
+
+def escaped_symbols(lowest: _Numbers, lengths: _Numbers, distances: npt.NDArray[np.int64]) -> Symbols:
+    """Return the symbols at distances beyond supports that begin with ``lowest`` and hold ``lengths`` symbols.
+
+    Raises:
+        BitstreamError: a distance leads out of int32.
+    """
+    beyond, below = np.divmod(distances, 2)
+    low = lowest.astype(np.int64)
+    symbols = np.where(below == 0, low + lengths + beyond, low - 1 - beyond)
+    if bool(((symbols < -(2**31)) | (symbols >= 2**31)).any()):
+        raise BitstreamError("damaged bitstream: an escaped symbol is out of range")
+    return symbols.astype(np.int32)
 
 
 def _worth_keeping(p: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from splitbench.methods.base import BitstreamError
 from splitbench.methods.coding.entropy.probability_tables import PRECISION, Symbols, Tables
 from splitbench.methods.coding.entropy.range_decoder import Ladder, RangeDecoder
+from splitbench.methods.coding.entropy.range_stream import shortest, words_of
 
 _Integers = npt.NDArray[np.int64]
 _queue, _models = constriction.stream.queue, constriction.stream.model
@@ -91,7 +92,7 @@ class RangeCoder:
                 encoder.encode(row, model)
             if len(distances) > 0:
                 _encode_distances(encoder, distances)
-        return _shortest(encoder)
+        return _finished(encoder)
 
     def decode(self, data: bytes | memoryview, shapes: Sequence[tuple[int, int]]) -> list[Symbols]:
         """Return all symbols of one image, of the given shapes (G, N); ``data`` is all that :meth:`encode` returned.
@@ -99,13 +100,10 @@ class RangeCoder:
         Nearly all bytes mean something to a range coder, so most damage is not noticed: it gives other symbols.
 
         Raises:
-            BitstreamError: the bytes end with a zero or hit a gap between symbols, as no encoder's do, or encode
-                a symbol that is no int32.
+            BitstreamError: the bytes end with a zero, continue behind the last symbol, hit a gap between symbols as no
+                encoder's do, or encode a symbol that is no int32.
         """
-        if len(data) > 0 and data[-1] == 0:
-            raise BitstreamError("damaged bitstream: no range coder ends with a zero byte")
-        words = np.frombuffer(bytes(data) + b"\0" * (-len(data) % 4), ">u4").astype(np.uint32)
-        decoder = RangeDecoder(words)
+        decoder = RangeDecoder(words_of(data))
         symbols = []
         try:
             for part, ladder, shape in zip(self.tables, self._ladders, shapes, strict=True):
@@ -114,6 +112,7 @@ class RangeCoder:
                 symbols.append(part.symbols(indices, lambda escapes: _decode_distances(decoder, escapes)))
         except ValueError as error:  # the bytes point into the gap that rounding leaves
             raise BitstreamError("damaged bitstream: no range coder writes such bytes") from error
+        decoder.check_end()
         return symbols
 
     def bits(self, symbols: Sequence[Symbols]) -> float:
@@ -156,18 +155,8 @@ def _slices(k: _Integers) -> list[tuple[int, _Integers]]:
     return [(shift, (k - shift).clip(0, _SPLIT)) for shift in range(0, _CLASSES - 1, _SPLIT)]
 
 
-def _shortest(encoder: Any) -> bytes:
-    """Return the fewest bytes that decode to what was encoded, where zeros are read behind the end.
-
-    The final state is an interval of numbers, any of which will do: constriction's own ending takes whole words of 32
-    bits, while the one with the most zeros behind is 2 bytes shorter on average, and nothing where all is probable.
-    """
+def _finished(encoder: Any) -> bytes:
     count, (low, size) = encoder.pos()
     # While a carry is possible, constriction holds words back, and carries in what it returns where its ending does.
     carried = (low + 2**32 - 1) >> 64
-    words = encoder.get_compressed()[:count].astype(">u4").tobytes()
-    lowest = ((int.from_bytes(words, "big") - carried) << 64) + low
-    highest = lowest + size - 1
-    free = ((lowest - 1) ^ highest).bit_length() - 1 if lowest > 0 else 64
-    number = (highest >> free) << free if lowest > 0 else 0
-    return number.to_bytes(len(words) + 8, "big").rstrip(b"\0")
+    return shortest(encoder.get_compressed()[:count], low - (carried << 64), size)

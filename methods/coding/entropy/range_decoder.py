@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from splitbench.methods.coding.entropy.range_stream import check_end
+
 PRECISION = 24
 _COARSE = 8  # the first guess of a symbol follows from so many bits of its quantile
 
@@ -103,6 +105,10 @@ class RangeDecoder:
         decoded = np.empty(len(sizes), np.int64)
         self._check(_read_uniform(self.state, self.words, sizes, decoded))
         return decoded
+
+    def check_end(self) -> None:
+        """Raise BitstreamError where words are left that no symbol was read from."""
+        check_end(self.words, int(self.state[3]))
 
     @staticmethod
     def _check(good: Any) -> None:

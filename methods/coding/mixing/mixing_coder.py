@@ -11,7 +11,8 @@ import numpy as np
 
 from splitbench.methods.base import BitstreamError, MethodError
 from splitbench.methods.coding.context.neighbours import Maps
-from splitbench.methods.coding.entropy.adaptive_range_coder import decoder, encoder, finished, words_of
+from splitbench.methods.coding.entropy.adaptive_range_coder import decoder, encoder, finished
+from splitbench.methods.coding.entropy.range_stream import check_end, words_of
 from splitbench.methods.coding.mixing.mixing_decisions import BIT
 from splitbench.methods.coding.mixing.mixing_kernel import DECODE, ENCODE, LEARN, Running, most_bits, run
 from splitbench.methods.coding.mixing.mixing_model import MixingModel
@@ -57,8 +58,6 @@ class MixingCoder:
         Raises:
             BitstreamError: the bytes end with a zero, continue behind the last symbol, or hold what no encoder writes.
         """
-        if len(data) > 0 and data[-1] == 0:
-            raise BitstreamError("damaged bitstream: no range coder ends with a zero byte")
         words = words_of(data)
         state = decoder(words)
         decoded = []
@@ -68,8 +67,7 @@ class MixingCoder:
             if not run(maps, words, state, model.copy(), DECODE):
                 raise BitstreamError("damaged bitstream: no mixing coder writes such bytes")
             decoded.append(maps)
-        if len(words) > int(state[3]):
-            raise BitstreamError("damaged bitstream: it goes on behind its last symbol")
+        check_end(words, int(state[3]))
         return decoded
 
 

@@ -47,6 +47,16 @@ def test_decodes_to_what_was_encoded(cut):
 
 
 @given(cuts())
+@settings(max_examples=50, deadline=None)
+def test_words_behind_the_last_symbol_are_refused(cut):
+    parts, symbols, shapes = split(cut)
+    coder = RangeCoder(parts)
+    data = coder.encode(symbols)
+    with pytest.raises(BitstreamError, match="goes on behind its last symbol"):
+        coder.decode(data.ljust(65536, b"\0") + b"\1", shapes)
+
+
+@given(cuts())
 @settings(max_examples=100, deadline=None)
 def test_costs_what_the_tables_say(cut):
     parts, symbols, _ = split(cut)
