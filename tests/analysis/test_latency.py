@@ -280,3 +280,15 @@ def test_where_nothing_loses_so_little_the_text_says_so_and_the_map_is_drawn(tmp
     assert "no rate point loses so little" in result.text
     assert printed == ["no figure of latency for torchvision/resnet50 on val: no rate point loses so little"]
     assert (tmp_path / "out" / "least-latency_val_torchvision--resnet50.svg").stat().st_size > 1000
+
+
+def test_the_answer_to_another_question_takes_the_place_of_the_first_ones_figures(tmp_path):
+    times = {"head_ms": 4.0, "encode_ms": 1.0, "decode_ms": 0.5, "tail_ms": 2.5}
+    rows = [samples.point(1000, 60, **times, split="layer2", method="b", knob="bits", value=1)]
+    samples.save(tmp_path / "cells.csv", rows)
+    drawn = tmp_path / "what-if"
+    for drop, kinds in ((50, {"latency-link", "least-latency"}), (1, {"least-latency"})):
+        assert splitbench("what-if", tmp_path, "--drop", drop) == 0
+        assert {path.name.partition("_")[0] for path in drawn.glob("*.[ps][nv]g")} == kinds
+    (drawn / "latency.png").touch()  # somebody's own
+    assert splitbench("what-if", tmp_path) == 0 and (drawn / "latency.png").exists()

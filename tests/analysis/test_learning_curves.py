@@ -4,9 +4,10 @@ import pytest
 from matplotlib.image import imread
 
 from splitbench.bench import training
-from splitbench.bench.analysis.figures import learning_curves
+from splitbench.bench.analysis.figures import draw_learning, learning_curves
 from splitbench.bench.training import Report
 from splitbench.bench.utils.errors import UserError
+from tests.helpers import csv_samples as samples
 from tests.helpers.training_samples import fit
 
 
@@ -75,3 +76,15 @@ def test_files_that_are_not_there_or_cannot_be_written_are_reported(curve, tmp_p
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         learning_curves.draw({"run": curve}, tmp_path / "file")
+
+
+def test_learning_curves_are_called_by_the_names_in_the_table(tmp_path):
+    rows = samples.curve([1000, 2000], [70.0, 75.0], backbone="mypkg.nets:MyNet", method="tiny-ae", knob="lmbda")
+    samples.save(tmp_path / "cells.csv", rows)
+    folder = tmp_path / "learning" / "val" / "mypkg.nets-3a-MyNet" / "layer2" / "tiny-ae" / "default"
+    folder.mkdir(parents=True)
+    (folder / "lmbda=0.1.csv").write_text("epoch,images,loss\n1,10,2.0\n2,20,1.0\n")
+    files = draw_learning(tmp_path, tmp_path / "figures")
+    assert [file.name for file in files] == [
+        f"learning_val_mypkg.nets-3a-MyNet_layer2_tiny-ae.{kind}" for kind in ("svg", "png")
+    ]
