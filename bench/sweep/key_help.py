@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from splitbench.datasets.base import DatasetKind
     from splitbench.methods.base import Method
 
+NO_DEFAULT = "no default"
+
 _WIDTH = 116
 _TYPES = {
     "array": "list",
@@ -107,7 +109,7 @@ def keys(model: type[BaseModel]) -> Iterator[Key]:
     """Yield the fields of a model."""
     schema = model.model_json_schema()
     for name, field in schema.get("properties", {}).items():
-        default = "no default" if name in schema.get("required", ()) else _plain(field["default"])
+        default = NO_DEFAULT if name in schema.get("required", ()) else _plain(field["default"])
         yield Key(name, _type(field, schema), default)
 
 

@@ -25,6 +25,8 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!splitbench\.).*")
 ]  # other libraries' pages are not asked: there may be no network
 
+smartquotes = False  # options begin with two hyphens
+
 html_theme = "furo"
 html_title = f"splitbench {version}"
 html_static_path = ["static"]

@@ -4,6 +4,7 @@ Each function returns a page in Markdown. What they say cannot differ from what 
 """
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -152,7 +153,10 @@ def _parameters(callback: Callable[..., object]) -> Iterator[tuple[str, ...]]:
     hints = get_type_hints(callback, include_extras=True)
     for name, parameter in inspect.signature(callback).parameters.items():
         annotation, info = get_args(hints[name])[:2]
-        declared = [word for word in info.param_decls or () if word.startswith("-")]
+        if info.hidden:
+            continue
+        # In Annotated, Typer's first argument is a name, although it is called `default`.
+        declared = [word for word in (info.default, *(info.param_decls or ())) if str(word).startswith("-")]
         is_option = isinstance(info, typer.models.OptionInfo)
         words = declared or [f"--{name.replace('_', '-')}"] if is_option else [name]
         default = parameter.default
@@ -177,12 +181,16 @@ def _value(annotation: Any) -> str:
 
 
 def _help(callback: Callable[..., object]) -> str:
-    return inspect.cleandoc(callback.__doc__ or "").replace("\b", "").replace("\f", "")
+    text = inspect.cleandoc(callback.__doc__ or "").partition("\f")[0]
+    return re.sub(r"\x08\n(.*?)(?=\n\n|$)", r"```\n\1\n```", text, flags=re.DOTALL)  # what Typer does not wrap
 
 
 def _keys(model: type[BaseModel]) -> Iterator[str]:
     yield from key_help.paragraphs(model)
-    rows = [(f"`{key.name}`", key.type, f"`{key.default}`" if key.default else "") for key in key_help.keys(model)]
+    rows = [
+        (f"`{key.name}`", key.type, key.default if key.default == key_help.NO_DEFAULT else f"`{key.default}`")
+        for key in key_help.keys(model)
+    ]
     if rows:
         yield _table(("key", "type", "default"), rows)
 

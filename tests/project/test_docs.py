@@ -39,6 +39,14 @@ def test_the_sweep_in_the_readme_is_valid():
     Sweep.model_validate(yaml.safe_load(text))
 
 
+def test_the_sweeps_in_the_tutorial_are_valid():
+    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    sweeps = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(sweeps) == 2
+    for text in sweeps:
+        Sweep.model_validate(yaml.safe_load(text))
+
+
 def test_the_method_in_the_readme_is_held_to_what_every_method_must_do():
     (text,) = blocks("python")
     names: dict[str, Any] = {"__name__": "eight_bit"}

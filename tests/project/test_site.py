@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import splitbench
 from docs.site import links, reference, stage
+from splitbench.bench.cli.main import app
 from splitbench.bench.results.columns import COLUMNS
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.utils.plugins import DATASETS, METHODS
@@ -61,6 +63,16 @@ def test_the_reference_has_every_key_method_column_command_and_name():
     commands = reference.command_line()
     assert {"## splitbench run\n", "## splitbench data check\n"} <= set(re.findall(r"## splitbench .*\n", commands))
     assert "| `--overwrite` | `never`, `failed`, `all` | " in commands
+
+
+@pytest.mark.parametrize("command", ["run", "train", "what-if", "methods", "data check"])
+def test_the_reference_has_the_options_that_a_command_takes(command):
+    section = re.split(r"^## ", reference.command_line().split(f"## splitbench {command}\n")[1], flags=re.MULTILINE)[0]
+    shown = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
+    printed = set(re.findall(r"^[│\s]*(--[a-z-]+)", shown, re.MULTILINE)) - {"--help"}
+    assert printed and printed == set(
+        re.findall(r"`(--[a-z-]+)`(?=[^|]*\|[^|]*\|[^|]*\|[^|]*\|$)", section, re.MULTILINE)
+    )
 
 
 def test_methods_has_a_section_for_each_method():
