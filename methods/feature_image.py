@@ -1,4 +1,4 @@
-"""feature-image: the channels of a cut side by side in an image, coded as a lossy image file. No training.
+"""feature-image: the channels of a cut as a lossy image file, side by side, or as a video. No training.
 
 What sc2-benchmark calls JPEG features, with real bytes. Unlike the methods that quantize, it spends bits by the
 frequencies within a channel's map; zeros do not stay exact.
@@ -9,6 +9,8 @@ frequencies within a channel's map; zeros do not stay exact.
    beside each other that were alike on calibration images: a chain, in which each channel is followed by the nearest of
    those that are left. Both sides store the order.
 3. *Coding* as JPEG, WebP, AVIF or JPEG XL of a ``quality``, as whole files (``coding/image/image_files.py``).
+   ``format: h264`` and ``hevc`` do without 2's tiling: channels are the frames of a video, in the same orders, so that
+   each is predicted from others, as in MPEG's feature coding for machines (``coding/image/video.py``).
 
 Bitstream of one image:
 
@@ -29,10 +31,10 @@ from torch import Tensor, nn
 from splitbench.methods import base
 from splitbench.methods.base import Context, Deployment, MethodError, TensorSpec
 from splitbench.methods.coding.channels import channels_in_front
-from splitbench.methods.coding.image import image_files
+from splitbench.methods.coding.image import image_files, video
 from splitbench.methods.coding.layout import map_shape
-from splitbench.methods.coding.maps.byte_maps import LevelMaps, Maps, MapsCodec
-from splitbench.methods.coding.maps.maps_coders import TiledMaps
+from splitbench.methods.coding.maps.byte_maps import LevelMaps, Maps, MapsCodec, MapsCoder
+from splitbench.methods.coding.maps.maps_coders import TiledMaps, VideoMaps
 from splitbench.methods.coding.quantization import linear, quantizer
 from splitbench.methods.coding.quantization.quantizer import Quantizer
 
@@ -44,14 +46,14 @@ class Settings(base.Settings):
     """``quality`` is the knob. ``order``: channels as the network has them, or similar ones beside each other."""
 
     quality: int = Field(ge=0, le=100)
-    format: Literal["jpeg", "webp", "avif", "jpeg-xl"] = "jpeg"
+    format: Literal["jpeg", "webp", "avif", "jpeg-xl", "h264", "hevc"] = "jpeg"
     granularity: linear.Granularity = "tensor"
     range: Literal["image", "calibrated"] = "calibrated"
     order: Literal["network", "similar"] = "network"
 
     @model_validator(mode="after")
     def _possible(self) -> "Settings":
-        if needed := image_files.missing(self.format):
+        if needed := image_files.missing(self.format) or video.missing(self.format):
             raise ValueError(needed)
         return self
 
@@ -59,7 +61,7 @@ class Settings(base.Settings):
 class FeatureImage:
     """The channels as an image's file."""
 
-    summary: ClassVar[str] = "the cut's channels tiled into an image, as JPEG, WebP, AVIF or JPEG XL, no training"
+    summary: ClassVar[str] = "the cut's channels as an image's file or a video, no training"
     version: ClassVar[int] = 1
     knob: ClassVar[str] = "quality"
     rates: ClassVar[tuple[Any, ...]] = (5, 10, 20, 40, 60, 80, 95)
@@ -81,15 +83,15 @@ def _deploy(settings: Any, context: Context) -> Deployment:
     fitted = Quantizer.fit(scaling, context)
     orders = _similar(fitted, context) if settings.order == "similar" else []
     stored = fitted.stored() | {f"order.{index}": order for index, order in enumerate(orders)}
-    coder = TiledMaps(settings.format, "grid", _options(settings))
-    codec = MapsCodec(_OrderedMaps(fitted, orders), coder)
+    codec = MapsCodec(_OrderedMaps(fitted, orders), _coder(settings))
     return Deployment(context.head, codec, context.tail, stored, stored)
 
 
-def _options(settings: Settings) -> dict[str, Any]:
-    """Return what Pillow's writers take beside the quality."""
+def _coder(settings: Settings) -> MapsCoder:
+    if settings.format in video.KINDS:
+        return VideoMaps(settings.format, settings.quality)
     more: dict[str, dict[str, Any]] = {"jpeg": {"optimize": True}, "webp": {"method": 6}}
-    return {"quality": settings.quality} | more.get(settings.format, {})
+    return TiledMaps(settings.format, "grid", {"quality": settings.quality} | more.get(settings.format, {}))
 
 
 class _OrderedMaps(LevelMaps):

@@ -1,14 +1,21 @@
 """feature-image: tiles as lossy files, in an order that both sides know; better files of higher quality."""
 
+import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods.base import BitstreamError, Context, MethodError, TensorSpec
+from splitbench.methods.coding.image import video
 from splitbench.methods.feature_image import _chain
 
 METHOD = METHODS.get("feature-image")
+VIDEOS = tuple(
+    pytest.param(kind, marks=pytest.mark.skipif(video.missing(kind) is not None, reason=str(video.missing(kind))))
+    for kind in video.KINDS
+)
 FORMATS = ("jpeg", "webp", "avif", "jpeg-xl")
 
 
@@ -31,7 +38,7 @@ def coded(cut, **settings):
     return deployment.codec.decode([stream.data for stream in streams], specs), streams
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", [*FORMATS, *VIDEOS])
 @pytest.mark.parametrize("order", ["network", "similar"])
 def test_quality_buys_bytes_for_distortion(kind, order):
     cut = (feature_maps(), torch.rand(3, 40))
@@ -80,6 +87,50 @@ def test_parts_of_the_bitstream_are_distinguished():
             ranges = 2 * 2  # of two tensors
             assert stream.side > 100 if kind == "jpeg" else stream.side == ranges  # a JPEG's tables
             assert stream.framing > 4 and 0 < stream.payload < len(stream.data)
+
+
+def test_without_pyav_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for kind in video.KINDS:
+        with pytest.raises(ValidationError, match=r"pip install 'splitbench\[video\]'"):
+            METHOD.Settings(quality=40, format=kind)
+
+
+@pytest.mark.parametrize("kind", VIDEOS)
+def test_a_video_predicts_channels_from_one_another(kind):
+    """The same maps 16 times over take little more than once, where a tiled image cannot know."""
+    once = feature_maps(1, images=3, channels=2)
+    sizes = []
+    for channels in (once, once.repeat_interleave(16, 1)):
+        _, streams = coded((channels,), quality=60, format=kind)
+        sizes.append(sum(stream.payload for stream in streams))
+    assert sizes[1] < 6 * sizes[0]
+
+
+@pytest.mark.parametrize("kind", VIDEOS)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 16, 16), (5, 17, 33), (300, 7, 7)])
+def test_frames_of_any_size_come_back(kind, shape):
+    frames = (np.arange(np.prod(shape)).reshape(shape) % 200).astype(np.uint8)
+    data = video.write(frames, kind, 100)
+    assert np.abs(video.read(data, kind, shape).astype(int) - frames).mean() < 1
+    assert 0 < video.framing(data, kind) < len(data)
+    for other in ((shape[0] + 1, *shape[1:]), (shape[0], shape[1] + 64, shape[2]), (max(shape[0] - 1, 0), *shape[1:])):
+        with pytest.raises(BitstreamError):
+            video.read(data, kind, other)
+
+
+@pytest.mark.parametrize("kind", VIDEOS)
+def test_a_video_takes_no_memory_for_what_it_says(kind):
+    """A stream of large frames is refused by its parameter sets, before any frame is made."""
+    data = video.write(np.zeros((2, 2048, 2048), np.uint8), kind, 50)
+    with pytest.raises(BitstreamError):
+        video.read(data, kind, (2, 16, 16))
+
+
+@pytest.mark.parametrize("kind", VIDEOS)
+def test_a_video_sends_no_greetings(kind):
+    data = video.write(np.zeros((2, 16, 16), np.uint8), kind, 50)
+    assert b"x26" not in data and len(data) < 200
 
 
 def test_files_of_another_size_are_refused():
