@@ -88,7 +88,7 @@ def _deploy(settings: Any, context: Context) -> Deployment:
 
 
 def _coder(settings: Settings) -> MapsCoder:
-    if settings.format in video.KINDS:
+    if settings.format == "h264" or settings.format == "hevc":
         return VideoMaps(settings.format, settings.quality)
     more: dict[str, dict[str, Any]] = {"jpeg": {"optimize": True}, "webp": {"method": 6}}
     return TiledMaps(settings.format, "grid", {"quality": settings.quality} | more.get(settings.format, {}))
