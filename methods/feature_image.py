@@ -9,8 +9,8 @@ frequencies within a channel's map; zeros do not stay exact.
    beside each other that were alike on calibration images: a chain, in which each channel is followed by the nearest of
    those that are left. Both sides store the order.
 3. *Coding* as JPEG, WebP, AVIF or JPEG XL of a ``quality``, as whole files (``coding/image/image_files.py``).
-   ``format: h264`` and ``hevc`` do without 2's tiling: channels are the frames of a video, in the same orders, so that
-   each is predicted from others, as in MPEG's feature coding for machines (``coding/image/video.py``).
+   With ``format: h264`` and ``hevc`` channels are the frames of a video instead, in the same orders, so that each is
+   predicted from others, as in MPEG's feature coding for machines (``coding/image/video.py``); small ones share frames.
 
 Bitstream of one image:
 

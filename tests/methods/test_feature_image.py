@@ -9,6 +9,7 @@ from torch import nn
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods.base import BitstreamError, Context, MethodError, TensorSpec
 from splitbench.methods.coding.image import video
+from splitbench.methods.coding.maps.tiles import frames_shape, from_frames, to_frames
 from splitbench.methods.feature_image import _chain
 
 METHOD = METHODS.get("feature-image")
@@ -89,6 +90,19 @@ def test_parts_of_the_bitstream_are_distinguished():
             assert stream.framing > 4 and 0 < stream.payload < len(stream.data)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (256, 13, 13), (5, 100, 7), (3, 64, 64), (70, 2, 90), (5000, 1, 1)])
+def test_maps_come_back_from_frames(shape):
+    maps = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    frames = to_frames(maps)
+    assert frames.shape == frames_shape(shape) and (from_frames(frames, shape) == maps).all()
+    assert frames.size < maps.size + frames[0].size * 2
+
+
+def test_successive_channels_are_at_the_same_place_of_successive_frames():
+    frames = to_frames(np.arange(64, dtype=np.uint8)[:, None, None].repeat(16, 1).repeat(16, 2))
+    assert frames[:, 0, 0].tolist() == [0, 1, 2, 3] and frames[:, 0, 16].tolist() == [4, 5, 6, 7]
+
+
 def test_without_pyav_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for kind in video.KINDS:
@@ -99,7 +113,7 @@ def test_without_pyav_it_says_what_to_install(monkeypatch):
 @pytest.mark.parametrize("kind", VIDEOS)
 def test_a_video_predicts_channels_from_one_another(kind):
     """The same maps 16 times over take little more than once, where a tiled image cannot know."""
-    once = feature_maps(1, images=3, channels=2)
+    once = nn.functional.interpolate(feature_maps(1, images=3, channels=2), (40, 40), mode="bilinear")
     sizes = []
     for channels in (once, once.repeat_interleave(16, 1)):
         _, streams = coded((channels,), quality=60, format=kind)

@@ -12,7 +12,7 @@ from splitbench.methods.coding.image import image_files, video
 from splitbench.methods.coding.maps.byte_maps import Maps, Shape
 from splitbench.methods.coding.maps.compressors import Name, compressor
 from splitbench.methods.coding.maps.packing import Packing, pack, packed_size, unpack
-from splitbench.methods.coding.maps.tiles import Layout, tile, tiled_shape, untile
+from splitbench.methods.coding.maps.tiles import Layout, frames_shape, from_frames, tile, tiled_shape, to_frames, untile
 
 _LENGTH_BYTES = 4
 
@@ -103,18 +103,18 @@ class TiledMaps(FiledMaps):
 
 
 class VideoMaps(FiledMaps):
-    """Maps as the frames of a video, each predicted from those before."""
+    """Maps as the frames of a video, each predicted from those before; small maps share frames (``tiles.py``)."""
 
     def __init__(self, kind: video.Kind, quality: int) -> None:
         self.kind, self.quality = kind, quality
 
     def write(self, maps: Maps) -> bytes:
         """Encode the frames."""
-        return video.write(maps, self.kind, self.quality)
+        return video.write(to_frames(maps), self.kind, self.quality)
 
     def read(self, data: bytes, shape: Shape) -> Maps:
-        """Decode the frames."""
-        return video.read(data, self.kind, shape)
+        """Decode the frames, and take the maps out of them."""
+        return from_frames(video.read(data, self.kind, frames_shape(shape)), shape)
 
     def overhead(self, data: bytes) -> tuple[int, int]:
         """Return no side information, and the stream's framing."""

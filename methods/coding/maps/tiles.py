@@ -1,8 +1,11 @@
-"""The channels of a tensor as one image, side by side, and back.
+"""The channels of a tensor as one image, side by side, or as the frames of a video, and back.
 
 ``grid``      about square, row by row
 ``columns``   in columns as long as a file may be high, so in one mostly: the channels follow one another downwards
 ``rows``      a channel's values to a row
+
+A frame holds one channel, or as many small ones as fit into 64 x 64: successive channels are at the same place of
+successive frames, where a video codec looks for what is alike.
 """
 
 import math
@@ -15,6 +18,7 @@ from splitbench.methods.base import MethodError
 
 Layout = Literal["grid", "columns", "rows"]
 LONGEST = 16383  # pixels that a side of a WebP file may have; JPEG takes four times as many, PNG and JPEG XL any
+_FRAME = 64
 _LARGEST = 89_478_485  # pixels from which on Pillow takes a file for an attack
 _Bytes = npt.NDArray[np.uint8]
 
@@ -54,3 +58,35 @@ def _tiles(shape: tuple[int, ...], layout: Layout) -> tuple[int, int, int, int]:
     elif across > 1:
         across = math.ceil(channels / (LONGEST // height))
     return math.ceil(channels / across), across, height, width
+
+
+def frames_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return the number, height and width of the frames of maps of this shape."""
+    down, across, count = _places(shape)
+    return count, down * shape[1], across * shape[2]
+
+
+def to_frames(maps: _Bytes) -> _Bytes:
+    """Maps (C, H, W) as frames (N, H, W); what is left of them is 0."""
+    channels, height, width = maps.shape
+    down, across, count = _places((channels, height, width))
+    room = np.zeros((down * across * count, height, width), np.uint8)
+    room[:channels] = maps
+    places = room.reshape(down, across, count, height, width).transpose(2, 0, 3, 1, 4)
+    return places.reshape(count, down * height, across * width)
+
+
+def from_frames(frames: _Bytes, shape: tuple[int, int, int]) -> _Bytes:
+    """Return the inverse of :func:`to_frames`, for maps of this shape."""
+    channels, height, width = shape
+    down, across, count = _places(shape)
+    places = frames.reshape(count, down, height, across, width).transpose(1, 3, 0, 2, 4)
+    return places.reshape(-1, height, width)[:channels]
+
+
+def _places(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return how many maps there are in a frame downwards and across, and the number of frames."""
+    channels, height, width = shape
+    across = min(max(1, _FRAME // width), channels)
+    down = min(max(1, _FRAME // height), math.ceil(channels / across))
+    return down, across, math.ceil(channels / (down * across))
