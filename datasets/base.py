@@ -4,11 +4,12 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, field_validator
 
+T = TypeVar("T")
 _AT_ONCE = 4096  # images that threads are given at once
 
 Task = Literal["classification", "detection"]
@@ -145,19 +146,21 @@ class DatasetKind(Protocol):
         ...
 
 
-def each(call: Callable[[int], str], count: int) -> Iterator[str]:
+def each(call: Callable[[int], T], count: int) -> Iterator[T]:
     """``call(0)`` to ``call(count - 1)``, in order, by several threads: reading and hashing wait for no lock."""
     with ThreadPoolExecutor() as pool:
         for first in range(0, count, _AT_ONCE):
             yield from pool.map(call, range(first, min(first + _AT_ONCE, count)))
 
 
-def fingerprint(dataset: Dataset, along: Callable[[Iterable[str]], Iterable[str]] = lambda digests: digests) -> str:
-    """Return a digest over names, contents and targets of all images: equal on every machine that holds the same data.
+def fingerprint(dataset: Dataset) -> str:
+    """Return a digest over names, contents and targets of all images: equal wherever the same data is."""
+    return fingerprint_of(dataset.ids, each(dataset.digest, len(dataset)))
 
-    The images' own digests go through ``along``, which may show how many there have been.
-    """
+
+def fingerprint_of(names: Sequence[str], digests: Iterable[str]) -> str:
+    """Return the fingerprint of a dataset by its images' names and digests."""
     whole = hashlib.sha256()
-    for name, digest in zip(dataset.ids, along(each(dataset.digest, len(dataset))), strict=True):
+    for name, digest in zip(names, digests, strict=True):
         whole.update(f"{name}\0{digest}\n".encode())
     return whole.hexdigest()[:16]

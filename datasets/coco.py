@@ -2,30 +2,33 @@
 
 Below ``root``, the folder ``images/val2017`` or ``val2017`` with ``annotations/instances_val2017.json`` (``train2017``
 for calibration and training); or one flat folder ``images`` with the only ``instances_*.json`` in ``root``.
-``annotations`` names another file. Any dataset annotated in COCO's format is read the same way.
+``annotations`` names another file. Any dataset annotated in COCO's format is read the same way. COCO's archives are
+read as they are: ``annotations_trainval2017.zip`` for the boxes, ``val2017.zip`` for the images.
 
 All annotations are checked when the dataset is opened; faults are reported with their counts. Images are
 read when they are decoded.
 """
 
-import hashlib
 import io
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 from PIL import Image
 from pydantic import Field
 
 from splitbench.datasets import base
 from splitbench.datasets.base import DataError, ImageError, Subset, check_ids, named
 from splitbench.datasets.formats.categories import format_category
-from splitbench.datasets.formats.coco_json import AnnotatedImage, Annotations, read
+from splitbench.datasets.formats.coco_json import AnnotatedImage, Annotations, JsonFile, read
 from splitbench.datasets.formats.decoding import open_image, read_size
 from splitbench.datasets.formats.detection_dataset import Box, Target, target_of
+from splitbench.datasets.formats.stored_images import Container, Folder, StoredBase, StoredImages, content_digest
+from splitbench.datasets.formats.zip_images import ZipImages, ZippedFile
 
 _YEARS: dict[Subset, tuple[str, ...]] = {
     "evaluation": ("val2017", "val2014", "val"),
@@ -53,14 +56,15 @@ class Options(base.Options):
     categories: frozenset[str | int] | None = None
 
 
-@dataclass(frozen=True)
-class AnnotatedFiles:
-    """Image files with boxes, in ascending order of COCO's image ids.
+@dataclass(frozen=True, kw_only=True)
+class AnnotatedImages(StoredBase):
+    """Stored images with boxes, in ascending order of COCO's image ids.
 
-    ``category_names`` are those of the file; ``box_counts`` count its boxes by category, those of all images.
+    ``place`` is the folder or archive that they lie in. ``category_names`` are those of the file; ``box_counts`` count
+    its boxes by category, those of all images.
     """
 
-    folder: Path
+    place: Path
     images: Sequence[AnnotatedImage]
     annotated: Mapping[int, Sequence[Box]]
     categories: Sequence[int]
@@ -92,8 +96,8 @@ class AnnotatedFiles:
 
     def image(self, index: int) -> Image.Image:
         """Return the image as RGB, its EXIF rotation left alone as COCO's annotations do."""
-        file, expected = self.folder / self.images[index].file, self.size(index)
-        image = open_image(file, file)
+        file, expected = self.stored.place(index), self.size(index)
+        image = open_image(io.BytesIO(self.read_checked(index)), file)
         if (image.height, image.width) != expected:
             turned = (image.width, image.height) == expected
             why = (
@@ -118,22 +122,14 @@ class AnnotatedFiles:
         """Corners and category ids; no crowds."""
         return target_of(self.boxes(index))
 
-    def content(self, index: int) -> str:
-        """Of the file's bytes."""
-        return hashlib.sha256(self._bytes(index)).hexdigest()[:16]
+    def truth(self, index: int) -> str:
+        """Return the annotations and the annotated size."""
+        return f"{self.boxes(index)!r}{self.size(index)}"
 
-    def digest(self, index: int) -> str:
-        """Of the file's bytes and the annotations; of the annotated size, too, where it is not the image's."""
-        content = self._bytes(index)
-        other = self.size(index) if read_size(io.BytesIO(content)) != self.size(index) else ""
-        return hashlib.sha256(content + f"{self.boxes(index)!r}{other}".encode()).hexdigest()[:16]
-
-    def _bytes(self, index: int) -> bytes:
-        file = self.folder / self.images[index].file
-        try:
-            return file.read_bytes()
-        except OSError as error:
-            raise ImageError(f"{file} cannot be read ({error.strerror})") from None
+    def digests_of(self, index: int, data: bytes) -> tuple[str, str]:
+        """Of the file's bytes, and of these and the annotations: and the annotated size where it is another."""
+        other = self.size(index) if read_size(io.BytesIO(data)) != self.size(index) else ""
+        return content_digest(data), content_digest(data + f"{self.boxes(index)!r}{other}".encode())
 
 
 class COCO:
@@ -142,16 +138,16 @@ class COCO:
     task: ClassVar[str] = "detection"
     Options: ClassVar[type[base.Options]] = Options
 
-    def load(self, options: Any, subset: Subset) -> AnnotatedFiles:
+    def load(self, options: Any, subset: Subset) -> AnnotatedImages:
         """Find the files, read and check the annotations, take the subset. Raises DataError with what was wrong."""
         if options.root is None:
             raise DataError("the dataset coco needs a folder: set DATA= (--data), or `root` in the sweep")
         if not options.root.is_dir():
             raise DataError(f"data folder not found: {options.root}")
-        file = _annotations_file(options, subset)
+        file = annotations_file(options, subset)
         annotations = read(file, drop=subset != "evaluation" or options.faulty == "drop")
         images = _select_images(annotations, options, file)
-        folder = _images_folder(options.root, file, images)
+        container, names = _find_images(options.root, file, images)
         kept = {entry.id for entry in images}
         annotated: dict[int, list[Box]] = {}
         categories = _select_categories(annotations, options, file)
@@ -160,10 +156,19 @@ class COCO:
             if image in kept:
                 annotated.setdefault(image, []).append(box)
         counts = Counter(box["category_id"] for _, box in boxes)
-        return AnnotatedFiles(folder, images, annotated, list(categories), categories, counts)
+        return AnnotatedImages(
+            stored=StoredImages([container], np.zeros(len(names), np.int32), names),
+            place=container.path,
+            images=images,
+            annotated=annotated,
+            categories=list(categories),
+            category_names=categories,
+            box_counts=counts,
+        )
 
 
-def _annotations_file(options: Options, subset: Subset) -> Path:
+def annotations_file(options: Options, subset: Subset) -> JsonFile:
+    """Return the file of a subset's boxes. Raises DataError where there is none."""
     root = options.root or Path()
     if options.annotations is not None:
         for file in (root / options.annotations, root / "annotations" / options.annotations):
@@ -175,6 +180,9 @@ def _annotations_file(options: Options, subset: Subset) -> Path:
         for file in (root / "annotations" / name, root / name):
             if file.is_file():
                 return file
+    for zipped in _zipped_boxes(root):
+        if zipped.name in wanted:
+            return zipped
     candidates = sorted({*root.glob("instances_*.json"), *root.glob("annotations/instances_*.json")})
     others = {f"instances_{year}.json" for years in _YEARS.values() for year in years}
     if len(candidates) == 1 and candidates[0].name not in others and (root / "images").is_dir():
@@ -186,7 +194,19 @@ def _annotations_file(options: Options, subset: Subset) -> Path:
     raise DataError(f"no boxes for {subset} in {root}: expected annotations/{wanted[0]} below it{beside}")
 
 
-def _select_images(annotations: Annotations, options: Options, file: Path) -> list[AnnotatedImage]:
+def box_files(root: Path) -> list[str]:
+    """Return the names of all files of boxes below a folder, those in archives included. Raises DataError."""
+    files = [*root.glob("instances_*.json"), *root.glob("annotations/instances_*.json")]
+    return [file.name for file in (*files, *_zipped_boxes(root))]
+
+
+def _zipped_boxes(root: Path) -> list[ZippedFile]:
+    archives = sorted({*root.glob("annotations*.zip"), *root.glob("annotations/annotations*.zip")})
+    files = [ZippedFile(archive, member) for archive in archives for member in ZipImages.open(archive).members]
+    return [file for file in files if file.name.startswith("instances_")]
+
+
+def _select_images(annotations: Annotations, options: Options, file: JsonFile) -> list[AnnotatedImage]:
     """Return the images asked for, in ascending order of their ids."""
     known = {entry.id: entry for entry in sorted(annotations.images, key=lambda entry: entry.id)}
     check_ids("ids", options.ids or (), known, file)
@@ -197,7 +217,7 @@ def _select_images(annotations: Annotations, options: Options, file: Path) -> li
     return [known[i] for i in ids]
 
 
-def _select_categories(annotations: Annotations, options: Options, file: Path) -> dict[int, str]:
+def _select_categories(annotations: Annotations, options: Options, file: JsonFile) -> dict[int, str]:
     """Return the categories asked for, with their names. Raises DataError for those that are not there."""
     known = annotations.categories
     if options.categories is None:
@@ -213,20 +233,31 @@ def _select_categories(annotations: Annotations, options: Options, file: Path) -
     return {category: name for category, name in known.items() if {category, name} & options.categories}
 
 
-def _images_folder(root: Path, file: Path, images: Sequence[AnnotatedImage]) -> Path:
-    """Return where the images lie, all of them. Raises DataError with how many are missing where most of them are."""
-    year = file.stem.removeprefix("instances_")
+def _find_images(root: Path, file: JsonFile, images: Sequence[AnnotatedImage]) -> tuple[Container, list[str]]:
+    """Return where the images lie, all of them, and their names there.
+
+    Folders come first, then archives. Raises DataError with how many are missing where most of them are.
+    """
+    year = PurePosixPath(file.name).stem.removeprefix("instances_")
+    names = [entry.file for entry in images]
     folders = [root / "images" / year, root / year, root / "images", root]
     missing: dict[Path, list[str]] = {}
     for folder in filter(Path.is_dir, folders):
-        missing[folder] = [entry.file for entry in images if not (folder / entry.file).is_file()]
+        missing[folder] = [name for name in names if not (folder / name).is_file()]
         if not missing[folder]:
-            return folder
-    best = min(missing, key=lambda folder: len(missing[folder]))
+            return Folder(folder), names
+    for path in filter(Path.is_file, (root / "images" / f"{year}.zip", root / f"{year}.zip")):
+        archive = ZipImages.open(path)
+        prefix = "" if names[:1] and names[0] in archive.members else f"{year}/"
+        zipped = [f"{prefix}{name}" for name in names]
+        missing[path] = [name for name in zipped if name not in archive.members]
+        if not missing[path]:
+            return archive, zipped
+    best = min(missing, key=lambda place: len(missing[place]))
     where = " or ".join(str(folder) for folder in folders[:3])
     raise DataError(
         f"{file} names {len(missing[best])} images of {len(images)} that are missing: {named(missing[best])}; "
-        f"they belong in {where}; to leave images out, use `exclude` or `ids`"
+        f"they belong in {where}, or in {root / year}.zip; to leave images out, use `exclude` or `ids`"
     )
 
 

@@ -9,28 +9,32 @@ In ``root``, or in its subfolder ``val`` or ``validation`` (``train`` for calibr
    classes) or ``PredictionString`` (a synset first, as in Kaggle's LOC_val_solution.csv). ``labels`` names it, or it is
    found.
 3. *one flat folder and the devkit*: ``ILSVRC2012_validation_ground_truth.txt`` and ``meta.mat``, anywhere below
-   ``root``; the devkit numbers classes in its own order, which ``meta.mat`` translates.
+   ``root``, or ``ILSVRC2012_devkit_t12.tar.gz`` in it; the devkit numbers classes in its own order, which ``meta.mat``
+   translates.
+4. *archives*, read as they are (:mod:`splitbench.datasets.formats.labelled_archives`).
 """
 
 import csv
-import hashlib
 import io
 import random
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from PIL import Image
 from pydantic import Field
 
 from splitbench.datasets import base
-from splitbench.datasets.base import DataError, Dataset, ImageError, Subset, check_ids, named
+from splitbench.datasets.base import DataError, Dataset, Subset, check_ids, named
+from splitbench.datasets.formats import labelled_archives
 from splitbench.datasets.formats.decoding import open_image
-from splitbench.datasets.formats.folders import PassedOver, has_images, list_images, unique_names
+from splitbench.datasets.formats.devkit import Devkit, find_devkit, synset_indices
+from splitbench.datasets.formats.folders import FolderOfImages, PassedOver, has_images, list_images, unique_names
+from splitbench.datasets.formats.stored_images import StoredBase, StoredImages, content_digest
 
 _IMAGENET_NAME = re.compile(r"ILSVRC2012_(val|test)_\d+|n\d{8}_\d+")
 _SUBSETS: dict[Subset, tuple[str, ...]] = {
@@ -48,6 +52,7 @@ class Options(base.Options):
     In the folder are ``val`` and ``train``, each with a folder per class (ImageNet's synsets; 0, 1, ...; or names,
     numbered in sorted order over both), or images with a CSV (``file,label``) or the devkit's ground truth.
     ``limit``: a random subset of that many images, the same for the same ``seed``; ``exclude``: ids left out.
+    ``cache``: where it is kept what lies where in archives; by default the user's cache folder.
     """
 
     root: Path | None = None
@@ -55,17 +60,17 @@ class Options(base.Options):
     limit: int | None = Field(default=None, ge=1)
     seed: int = 0
     exclude: frozenset[str] = frozenset()
+    cache: Path | None = None
 
 
-@dataclass(frozen=True)
-class LabelledFiles:
-    """Image files with class indices.
+@dataclass(frozen=True, kw_only=True)
+class LabelledImages(StoredBase):
+    """Stored images with class indices.
 
     ``class_names`` are those of folders that were numbered here, if any were; ``passed_over`` counts the files beside
     the images that were taken for none.
     """
 
-    files: tuple[Path, ...]
     labels: tuple[int, ...]
     ids: tuple[str, ...]
     classes: int
@@ -74,12 +79,18 @@ class LabelledFiles:
     task: str = "classification"
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.labels)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The paths of the images; in an archive, below its path."""
+        return tuple(Path(self.stored.place(index)) for index in range(len(self)))
 
     @property
     def synsets(self) -> int:
         """How many folders of the chosen images are named as ImageNet's synsets are, whose numbers they have."""
-        index, names = synset_indices(), {file.parent.name for file in self.files}
+        index = synset_indices()
+        names = {self.stored.containers[number].path.name for number in np.unique(self.stored.numbers)}
         return len(names & {*index}) if self.classes > len(names) else 0
 
     @property
@@ -102,25 +113,19 @@ class LabelledFiles:
 
     def image(self, index: int) -> Image.Image:
         """Return the image as RGB, its EXIF rotation left alone as ImageNet's users do."""
-        return open_image(self.files[index], self.files[index])
+        return open_image(io.BytesIO(self.read_checked(index)), self.stored.place(index))
 
     def target(self, index: int) -> int:
         """Return the class index."""
         return self.labels[index]
 
-    def content(self, index: int) -> str:
-        """Of the file's bytes."""
-        return hashlib.sha256(self._bytes(index)).hexdigest()[:16]
+    def truth(self, index: int) -> str:
+        """Return the label."""
+        return str(self.labels[index])
 
-    def digest(self, index: int) -> str:
-        """Of the file's bytes and the label."""
-        return hashlib.sha256(self._bytes(index) + f" {self.labels[index]}".encode()).hexdigest()[:16]
-
-    def _bytes(self, index: int) -> bytes:
-        try:
-            return self.files[index].read_bytes()
-        except OSError as error:
-            raise ImageError(f"{self.files[index]} cannot be read ({error.strerror})") from None
+    def digests_of(self, index: int, data: bytes) -> tuple[str, str]:
+        """Of the file's bytes, and of these and the label."""
+        return content_digest(data), content_digest(data + f" {self.labels[index]}".encode())
 
 
 class ImageNet:
@@ -135,57 +140,80 @@ class ImageNet:
             raise DataError("the dataset imagenet needs a folder: set DATA= (--data), or `root` in the sweep")
         if not options.root.is_dir():
             raise DataError(f"data folder not found: {options.root}")
-        folder = next(
-            (options.root / name for name in _SUBSETS[subset] if (options.root / name).is_dir()), options.root
+        layout = _find_layout(options, subset)
+        check_ids("exclude", options.exclude, layout.ids, options.root)
+        chosen = [index for index, name in enumerate(layout.ids) if name not in options.exclude]
+        if options.limit is not None and options.limit < len(chosen):
+            chosen = sorted(random.Random(options.seed).sample(chosen, options.limit))
+        return LabelledImages(
+            stored=layout.stored.take(chosen),
+            labels=tuple(layout.labels[index] for index in chosen),
+            ids=tuple(layout.ids[index] for index in chosen),
+            classes=layout.classes,
+            class_names=layout.class_names,
+            passed_over=PassedOver.of(layout.others),
         )
-        if subset != "evaluation" and folder == options.root and (options.root / "val").is_dir():
-            raise DataError(f"{options.root} has no folder `train` for {subset}: name one in `{subset}: root`")
-        layout = _find_layout(options, folder)
-        ids = unique_names([file for file, _ in layout.pairs], folder)
-        check_ids("exclude", options.exclude, ids, folder)
-        rows = [(name, *pair) for name, pair in zip(ids, layout.pairs, strict=True) if name not in options.exclude]
-        if options.limit is not None and options.limit < len(rows):
-            chosen = random.Random(options.seed).sample(range(len(rows)), options.limit)
-            rows = [rows[index] for index in sorted(chosen)]
-        names, files, labels = zip(*rows, strict=True) if rows else ((), (), ())
-        return LabelledFiles(files, labels, names, layout.classes, layout.class_names, PassedOver.of(layout.others))
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Files with labels, how many classes there are, and the classes' names where they were numbered here.
+    """Images with labels and names, how many classes there are, and their names where they were numbered here.
 
-    ``others`` are the names of files beside them that are no images.
+    ``others`` are the names of files beside the images that are none.
     """
 
-    pairs: list[tuple[Path, int]]
+    stored: StoredImages
+    labels: Sequence[int]
+    ids: Sequence[str]
     classes: int
     class_names: tuple[str, ...] = ()
     others: Sequence[str] = ()
 
+    @classmethod
+    def of_files(
+        cls,
+        files: Sequence[FolderOfImages],
+        labels: Sequence[int],
+        folder: Path,
+        classes: int,
+        class_names: tuple[str, ...] = (),
+        others: Sequence[str] = (),
+    ) -> "_Layout":
+        """Make one of files below ``folder``."""
+        names = unique_names(files, str(folder))
+        return cls(StoredImages.of_files(files), labels, names, classes, class_names, others)
 
-def _find_layout(options: Options, folder: Path) -> _Layout:
+
+def _find_layout(options: Options, subset: Subset) -> _Layout:
+    root = options.root or Path()
+    folder = next((root / name for name in _SUBSETS[subset] if (root / name).is_dir()), root)
+    if folder == root and options.labels is None:
+        archives = labelled_archives.find(root, subset, options.cache)
+        if archives is not None:
+            return _Layout(archives.stored, archives.labels, archives.ids, archives.classes)
+        if subset != "evaluation" and (root / "val").is_dir():
+            raise DataError(f"{root} has no folder `train` for {subset}: name one in `{subset}: root`")
     if options.labels is not None:
-        given = options.labels if options.labels.is_absolute() else options.root / options.labels  # type: ignore[operator]
+        given = root / options.labels
         if not given.is_file():
             raise DataError(f"labels file not found: {given}")
         return _from_csv(given, folder)
     classes = _class_folders(folder)
-    root = options.root or folder
     subsets = [root / name for name in _SUBSET_NAMES if (root / name).is_dir() and root / name != folder]
-    if any(list_images(path, deep=False)[0] for path in classes) and not _looks_flat(classes):
-        return _from_folders(classes, subsets)
-    table = _table(options.root or folder, folder)
+    if any(has_images(path, deep=False) for path in classes) and not _looks_flat(classes):
+        return _from_folders(classes, subsets, folder)
+    table = _table(root, folder)
     if table is not None:
         return _from_csv(table, folder)
-    truth = next(options.root.rglob("ILSVRC2012_validation_ground_truth.txt"), None) if options.root else None
-    if truth is not None:
-        return _from_devkit(truth, folder)
+    devkit = find_devkit(root)
+    if devkit is not None:
+        return _from_devkit(devkit, folder)
     if len(classes) > 1 and not any(path.name in _SUBSET_NAMES or any(path.glob("*.csv")) for path in classes):
-        return _from_folders(classes, subsets)  # images lie deeper in each of them
+        return _from_folders(classes, subsets, folder)  # images lie deeper in each of them
     raise DataError(
         f"no labelled images in {folder}: expected a folder per class (n01440764/*.JPEG), or images with a CSV of "
-        f"labels (columns file, label) or the devkit's ground truth beside them"
+        f"labels (columns file, label) or the devkit's ground truth beside them, or ImageNet's archives (its tar with "
+        "the devkit, tar shards or parquet files of the subset)"
     )
 
 
@@ -211,7 +239,7 @@ def _class_folders(folder: Path) -> list[Path]:
     return sorted(path for path in visible if has_images(path))
 
 
-def _from_folders(classes: list[Path], subsets: list[Path]) -> _Layout:
+def _from_folders(classes: list[Path], subsets: list[Path], folder: Path) -> _Layout:
     """Number the class folders of all subsets: a class without images here keeps its number."""
     index = synset_indices()
     names: tuple[str, ...] = ()
@@ -224,13 +252,15 @@ def _from_folders(classes: list[Path], subsets: list[Path]) -> _Layout:
         others = [path for subset in subsets for path in _class_folders(subset)]
         names = tuple(sorted({path.name for path in (*classes, *others)}))
         index = {name: number for number, name in enumerate(names)}
-    pairs: list[tuple[Path, int]] = []
+    images: list[FolderOfImages] = []
+    labels: list[int] = []
     ignored: list[str] = []
     for path in classes:
         files, names_of_others = list_images(path)
-        pairs += [(file, index[path.name]) for file in files]
+        images += files
+        labels += [index[path.name]] * sum(len(names) for _, names in files)
         ignored += names_of_others
-    return _Layout(pairs, max(index.values()) + 1, names, ignored)
+    return _Layout.of_files(images, labels, folder, max(index.values()) + 1, names, ignored)
 
 
 def _from_csv(table: Path, folder: Path) -> _Layout:
@@ -257,7 +287,8 @@ def _from_csv(table: Path, folder: Path) -> _Layout:
         raise DataError(
             f"{table} names {len(missing)} images of {len(rows)} that are not in {folder}: {named(missing)}"
         )
-    return _Layout(pairs, max(label for _, label in pairs) + 1)
+    labels = [label for _, label in pairs]
+    return _Layout.of_files([(str(file.parent), [file.name]) for file, _ in pairs], labels, folder, max(labels) + 1)
 
 
 def _label_reader(table: Path, columns: set[str]) -> Callable[[dict[str, str]], int]:
@@ -282,31 +313,13 @@ def _label_reader(table: Path, columns: set[str]) -> Callable[[dict[str, str]], 
     raise DataError(f"{table}: expected the columns file,label or ImageId,PredictionString, not {sorted(columns)}")
 
 
-def _from_devkit(truth: Path, folder: Path) -> _Layout:
-    from scipy.io import loadmat
-
-    meta = truth.with_name("meta.mat")
-    if not meta.is_file():
-        raise DataError(f"{truth} needs meta.mat from the devkit beside it, which numbers the classes")
-    index = synset_indices()
-    try:
-        synsets = loadmat(io.BytesIO(meta.read_bytes()), squeeze_me=True, struct_as_record=True)["synsets"]
-        synset = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
-        labels = [index[synset[int(number)]] for number in truth.read_text(encoding="utf-8").split()]
-    except Exception as error:  # scipy raises a dozen kinds for damaged files
-        raise DataError(f"{truth} and {meta} do not number ImageNet's classes ({error!r})") from None
+def _from_devkit(devkit: Devkit, folder: Path) -> _Layout:
+    labels = devkit.labels()
     files, others = list_images(folder, deep=False)
-    if len(files) != len(labels):
-        raise DataError(f"{folder} has {len(files)} images, but {truth} has {len(labels)} labels: both must be whole")
-    return _Layout(list(zip(files, labels, strict=True)), len(index), others=others)
-
-
-@cache
-def synset_indices() -> dict[str, int]:
-    """ImageNet-1k's synsets to class indices, 0 to 999, in sorted order."""
-    from timm.data import ImageNetInfo
-
-    return {name: index for index, name in enumerate(ImageNetInfo("imagenet-1k").label_names())}
+    count = sum(len(names) for _, names in files)
+    if count != len(labels):
+        raise DataError(f"{folder} has {count} images, but {devkit.place} has {len(labels)} labels: both must be whole")
+    return _Layout.of_files(files, labels, folder, len(synset_indices()), others=others)
 
 
 DATASET = ImageNet()

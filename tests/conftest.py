@@ -22,6 +22,12 @@ settings.load_profile("splitbench")
 _PACK = Path(os.environ.get("SPLITBENCH_REALDATA", Path(__file__).parents[2] / "shared" / "realdata"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Digests of images are not kept among the user's."""
+    os.environ["SPLITBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
     return photographs_in(tmp_path / "data")

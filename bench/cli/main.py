@@ -80,8 +80,12 @@ def _formatted(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
     """Return a line for a word that was renamed; other warnings as Python writes them."""
+    from splitbench.datasets.formats.cache import CacheWarning
+
     if issubclass(category, RenamedWarning):
         return f"note: {message}\n"
+    if issubclass(category, CacheWarning):
+        return f"warning: {message}\n"
     return _format_warning(message, category, filename, lineno, line)
 
 
@@ -111,6 +115,13 @@ SetOption = Annotated[
 MemoryOption = Annotated[float, typer.Option("--memory", help="GiB that training may keep examples in.", min=0)]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")]
 RetrainOption = Annotated[bool, typer.Option("--retrain", help="Train again what is bundled trained.")]
+CacheOption = Annotated[
+    Path | None, typer.Option(help="Folder for digests of images, kept from run to run; default in the user's cache.")
+]
+RereadOption = Annotated[bool, typer.Option("--reread", help="Read all images anew, whatever digests are kept.")]
+TrustOption = Annotated[
+    bool, typer.Option("--trust-names", help="Identify images by names and labels, reading none first; rows say so.")
+]
 OutOption = Annotated[Path | None, typer.Option(help="Folder of the results; default results/<sweep's name>.")]
 
 
@@ -124,6 +135,9 @@ def run(
     only: OnlyOption = None,
     method: MethodOption = None,
     set_: SetOption = None,
+    cache: CacheOption = None,
+    reread: RereadOption = False,
+    trust_names: TrustOption = False,
     memory: MemoryOption = 4,
     overwrite: Annotated[Overwrite, typer.Option(help="Stored cells: never, failed or all are run again.")] = "failed",
     retrain: RetrainOption = False,
@@ -149,6 +163,7 @@ def run(
     path, checked, sources = _open_sweep(
         sweep, data=data, weights=weights, device=here, only=only, method=method, overrides=set_
     )
+    sources = replace(sources, cache=cache, reread=reread, trust_names=trust_names)
     from splitbench.bench.results.store import Store
     from splitbench.bench.run.executors import ExecutorOptions, open_executor
     from splitbench.bench.run.runner import RunOptions
@@ -199,6 +214,9 @@ def train(
     only: OnlyOption = None,
     method: MethodOption = None,
     set_: SetOption = None,
+    cache: CacheOption = None,
+    reread: RereadOption = False,
+    trust_names: TrustOption = False,
     memory: MemoryOption = 4,
     retrain: RetrainOption = False,
 ) -> None:
@@ -209,6 +227,7 @@ def train(
     path, checked, sources = _open_sweep(
         sweep, data=data, weights=weights, device=device, only=only, method=method, overrides=set_
     )
+    sources = replace(sources, cache=cache, reread=reread, trust_names=trust_names)
     from splitbench.bench.results.store import Store
     from splitbench.bench.run.train_only import train_all
 
@@ -258,11 +277,15 @@ def validate(
     only: OnlyOption = None,
     method: MethodOption = None,
     set_: SetOption = None,
+    cache: CacheOption = None,
+    reread: RereadOption = False,
+    trust_names: TrustOption = False,
 ) -> None:
     """Check a sweep without running it: data, weights, split points, methods; list its cells and estimate the work."""
     _, checked, sources = _open_sweep(
         sweep, data=data, weights=weights, device=device, only=only, method=method, overrides=set_
     )
+    sources = replace(sources, cache=cache, reread=reread, trust_names=trust_names)
     from splitbench.bench.run.planning.estimate import format_estimate
 
     for line in format_estimate(checked, sources):

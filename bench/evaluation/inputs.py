@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from splitbench.bench.backbones.registry import Backbone
-from splitbench.bench.evaluation.pipeline.loader import Batch, load, plan_batches
+from splitbench.bench.evaluation.pipeline.loader import Batch, load, plan_batches, plan_pass
 from splitbench.bench.split import SplitModel
 from splitbench.bench.training.batches import to_device
 from splitbench.bench.utils.precisions import Precision
@@ -52,7 +52,7 @@ class EvaluationInputs:
     @cached_property
     def plan(self) -> list[list[int]]:
         """The indices of each batch's images, in order; the same in every process."""
-        return plan_batches(self.dataset, self.backbone, self.batch)
+        return plan_pass(self.dataset, self.backbone, self.batch)
 
     @property
     def smallest_batch(self) -> int:

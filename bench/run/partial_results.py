@@ -33,7 +33,7 @@ class PartialResults:
 
     @classmethod
     def find_or_create(
-        cls, run: Path, keys: Collection[str], batch: int, taken: Collection[Path] = ()
+        cls, run: Path, keys: Collection[str], batch: int, taken: Collection[Path] = (), *, order: str = ""
     ) -> "PartialResults":
         """Return the partial results that hold these cells already, or new ones.
 
@@ -42,15 +42,18 @@ class PartialResults:
             keys: The keys of the cells.
             batch: Images that are run at once: batches of another size do not fit.
             taken: Folders of other passes of this run.
+            order: A digest of the order in which images are read; empty for the dataset's. Batches of another do not
+                fit.
 
         Raises:
             UserError: The folder cannot be made.
         """
         wanted = frozenset(keys)
         for folder, content in _passes(run):
-            if wanted <= set(content["keys"]) and content["batch"] == batch and folder not in taken:
+            same_batches = content["batch"] == batch and content.get("order", "") == order
+            if wanted <= set(content["keys"]) and same_batches and folder not in taken:
                 return cls(folder, wanted)
-        content = {"batch": batch, "keys": sorted(wanted)}
+        content = {"batch": batch, "keys": sorted(wanted)} | ({"order": order} if order else {})
         digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:20]
         created = cls(run / FOLDER / digest, wanted)
         created._write("pass.json", json.dumps(content).encode())

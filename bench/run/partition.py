@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from splitbench.bench.evaluation.pipeline.loader import plan_batches
+from splitbench.bench.evaluation.pipeline.loader import plan_pass
 from splitbench.bench.run.planning.plan import Pass, PassSpec
 from splitbench.bench.run.tasks import DescribeTask, MeasureTask, Resource, RunTask, ScoreTask, TrainTask
 
@@ -60,7 +60,7 @@ def _measuring_tasks(spec: PassSpec, number: int, pass_: Pass, workers: int) -> 
     """Describe the cells, and measure the batches that no shard holds."""
     if spec.partial.descriptions() is None:
         yield DescribeTask(spec=spec, pass_number=number, priority=(number, 1))
-    batches = plan_batches(pass_.dataset, pass_.backbone(), spec.run.batch)
+    batches = plan_pass(pass_.dataset, pass_.backbone(), spec.run.batch)
     parts = max(1, min(workers, len(batches) // LEAST_BATCHES))
     size = -(-len(batches) // parts)
     for begin, end in spec.partial.gaps(0, len(batches)):

@@ -21,6 +21,7 @@ from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training.methods import bundled
 from splitbench.bench.utils import log
 from splitbench.bench.utils.text import format_count
+from splitbench.datasets.formats.stored_images import order_digest
 
 Say = Callable[[str], None]
 
@@ -208,7 +209,9 @@ def _pass_runs(planned: Sequence[Pass], missing: Sequence[tuple[PlannedCell, ...
                 category_names=pass_.category_names,
                 planned=cells,
                 trainings=missing_trainings(pass_, cells, run_spec.trainings),
-                partial=PartialResults.find_or_create(run_spec.folder, keys, run_spec.batch, in_use),
+                partial=PartialResults.find_or_create(
+                    run_spec.folder, keys, run_spec.batch, in_use, order=order_digest(pass_.dataset)
+                ),
             )
             runs.append(PassRun(spec, pass_))
     return runs

@@ -2,17 +2,41 @@
 
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from splitbench.datasets.base import DataError, named
 from splitbench.datasets.formats.detection_dataset import Box
 
 T = TypeVar("T")
+
+
+class JsonFile(Protocol):
+    """A text file, in a folder or in an archive."""
+
+    @property
+    def name(self) -> str:
+        """Without the folder."""
+        ...
+
+    def stat(self) -> os.stat_result:
+        """Return what changes where the file does."""
+        ...
+
+    def read_text(self, encoding: str) -> str:
+        """Return the text."""
+        ...
+
+    def read_bytes(self) -> bytes:
+        """Return the content."""
+        ...
+
+    def __hash__(self) -> int: ...
+
 
 _SLACK = 1.0  # pixels by which COCO's own boxes leave their images
 
@@ -45,7 +69,7 @@ class _Annotation:
         return f"image {self.image} (annotation {self.id})"
 
 
-def read(file: Path, drop: bool = False) -> Annotations:
+def read(file: JsonFile, drop: bool = False) -> Annotations:
     """Read a file of annotations and check all of it.
 
     ``drop`` leaves out boxes without a width or height and boxes outside their image, which are refused otherwise.
@@ -62,7 +86,7 @@ def read(file: Path, drop: bool = False) -> Annotations:
 
 
 @lru_cache(maxsize=1)  # calibration and training take theirs from the same file, which takes half a minute for COCO's
-def _read(file: Path, drop: bool, identity: tuple[int, int]) -> Annotations:
+def _read(file: JsonFile, drop: bool, identity: tuple[int, int]) -> Annotations:
     content = _content(file)
     images = _parse_all(file, content["images"], _parse_image, _format_image)
     entries = _parse_all(file, content["annotations"], _parse_annotation, _format_annotation)
@@ -105,7 +129,7 @@ def _read(file: Path, drop: bool, identity: tuple[int, int]) -> Annotations:
     return Annotations(images, [(entry.image, entry.box) for entry in good], categories)
 
 
-def _content(file: Path) -> dict[str, Any]:
+def _content(file: JsonFile) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"), object_hook=_without_outline)
     except OSError as error:
@@ -121,7 +145,7 @@ def _content(file: Path) -> dict[str, Any]:
 
 
 def _parse_all(
-    file: Path, entries: Sequence[Any], make: Callable[[Any], T], format_name: Callable[[Any], str]
+    file: JsonFile, entries: Sequence[Any], make: Callable[[Any], T], format_name: Callable[[Any], str]
 ) -> list[T]:
     """Parse every entry by ``make``. Raises DataError with how many are not in COCO's format, and the first few."""
     made, faults = [], []

@@ -8,7 +8,7 @@ from PIL import Image
 
 from splitbench.datasets.base import ImageError
 
-_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
+PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
 """What the machine or its storage lacks for the moment, and no image's fault."""
 
 
@@ -27,7 +27,7 @@ def open_image(source: Path | BinaryIO, name: Path | str) -> Image.Image:
     except (MemoryError, ImageError):
         raise
     except Exception as error:  # Pillow's decoders raise a dozen kinds for damaged files
-        if isinstance(error, OSError) and error.errno in _PASSING:
+        if isinstance(error, OSError) and error.errno in PASSING:
             raise
         raise ImageError(f"{name} cannot be read as an image ({error})") from None
 

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,10 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
 )  # fmt: skip
 """Endings of images, in lower case: those that torchvision and timm read, ``.jfif`` and ``.gif``."""
+
+
+FolderOfImages = tuple[str, list[str]]
+"""A folder, and the names of images in it."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,11 @@ class PassedOver:
 
 def is_image(name: str) -> bool:
     """Return whether a file is an image by its name; hidden ones are not: macOS leaves ``._a.png`` beside ``a.png``."""
-    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+    stem, _, ending = name.rpartition(".")
+    return bool(stem) and stem[0] != "." and f".{ending.lower()}" in SUFFIXES
 
 
-def list_images(folder: Path, deep: bool = True) -> tuple[list[Path], list[str]]:
+def list_images(folder: Path, deep: bool = True) -> tuple[list[FolderOfImages], list[str]]:
     """Find the images in a folder, in the order of their paths.
 
     Args:
@@ -54,42 +60,56 @@ def list_images(folder: Path, deep: bool = True) -> tuple[list[Path], list[str]]
         deep: look into its subfolders, too, but for hidden ones.
 
     Returns:
-        The images, and the names of files that are none.
+        Each folder that holds images, with their names, and the names of files that are none.
     """
-    images, others = [], []
-    for place, name in _files(folder, deep):
-        if is_image(name):
-            images.append((place, name))
-        else:
-            others.append(name)
-    # Folder and name sort as whole paths do; comparing whole paths takes twice as long.
-    return [Path(place, name) for place, name in sorted(images)], others
+    found, others = [], []
+    for place, names in _files(folder, deep):
+        images = sorted(filter(is_image, names))
+        if images:
+            found.append((place, images))
+        if len(images) < len(names):
+            others += [name for name in names if not is_image(name)]
+    return sorted(found), others
 
 
-def has_images(folder: Path) -> bool:
-    """Return whether there is an image in the folder, at any depth."""
-    return any(is_image(name) for _, name in _files(folder, deep=True))
+def has_images(folder: Path, deep: bool = True) -> bool:
+    """Return whether there is an image in the folder, at any depth if ``deep``; reads no further than to the first."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        if any(is_image(entry.name) and not entry.is_dir() for entry in entries):
+            return True
+    return deep and any(any(map(is_image, names)) for _, names in _files(folder, deep))
 
 
-def _files(folder: Path, deep: bool) -> Iterator[tuple[str, str]]:
-    """Folder and name of every file. Folders that a link leads back to are visited once."""
+def _files(folder: Path, deep: bool) -> Iterator[tuple[str, list[str]]]:
+    """Every folder with the names of its files. Folders that a link leads back to are visited once."""
     seen = set()
     for place, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
         folders[:] = [] if not deep or real in seen else sorted(name for name in folders if not name.startswith("."))
         if real not in seen:
-            yield from ((place, name) for name in files)
+            yield place, files
         seen.add(real)
 
 
-def unique_names(files: Sequence[Path], root: Path) -> list[str]:
-    """Name each file: by its stem; where stems repeat, with the folder; then by the whole path below ``root``."""
-    stems = [file.stem for file in files]
-    if len({*stems}) == len(files):
+def unique_names(folders: Sequence[FolderOfImages], root: str) -> list[str]:
+    """Name each file: by its stem; where stems repeat, with the folder; then by the whole path below ``root``.
+
+    Args:
+        folders: Folders with the names of files in them; a folder may come again.
+        root: The folder that they lie below.
+    """
+    stems = [_stem(name) for _, names in folders for name in names]
+    count = len(stems)
+    if len({*stems}) == count:
         return stems
-    short = [f"{file.parent.name}/{stem}" for file, stem in zip(files, stems, strict=True)]
-    if len({*short}) == len(files):
+    short = [f"{os.path.basename(folder)}/{_stem(name)}" for folder, names in folders for name in names]  # noqa: PTH119
+    if len({*short}) == count:
         return short
-    paths = [Path(os.path.relpath(file, root)) for file in files]
+    paths = [Path(os.path.relpath(f"{folder}/{name}", root)) for folder, names in folders for name in names]
     without = [path.with_suffix("").as_posix() for path in paths]
-    return without if len({*without}) == len(files) else [path.as_posix() for path in paths]
+    return without if len({*without}) == count else [path.as_posix() for path in paths]
+
+
+def _stem(name: str) -> str:
+    """Return what ``Path(name).stem`` does, in a tenth of the time: there are a million names."""
+    return name.rpartition(".")[0] or name

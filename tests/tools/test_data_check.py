@@ -13,7 +13,7 @@ from splitbench.bench.tools.data.archives import AnnotationFile
 from splitbench.bench.tools.data.check import SUBSETS, check, check_coco, check_imagenet
 from splitbench.bench.tools.data.folder_report import OfficialSize
 from splitbench.bench.utils.errors import UserError
-from splitbench.datasets.imagenet import synset_indices
+from splitbench.datasets.formats.devkit import synset_indices
 from tests.helpers.coco_samples import write_coco
 from tests.helpers.command_line import splitbench
 from tests.helpers.photographs import write_photographs

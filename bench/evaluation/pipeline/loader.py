@@ -12,6 +12,7 @@ from torch import Tensor
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.utils.devices import decoding_thread_count
 from splitbench.datasets.base import Dataset, ImageError
+from splitbench.datasets.formats.stored_images import reading_order
 
 _BATCHES_AHEAD = 2
 
@@ -32,7 +33,17 @@ class Batch:
     unreadable: tuple[str, ...]
 
 
-def plan_batches(dataset: Dataset, backbone: Backbone, size: int, most: int | None = None) -> list[list[int]]:
+def plan_pass(dataset: Dataset, backbone: Backbone, size: int) -> list[list[int]]:
+    """Divide the images of a pass into batches, in the order in which they are read fastest.
+
+    Records are sorted afterwards, so that nothing depends on how images are stored.
+    """
+    return plan_batches(dataset, backbone, size, order=reading_order(dataset))
+
+
+def plan_batches(
+    dataset: Dataset, backbone: Backbone, size: int, most: int | None = None, order: Sequence[int] | None = None
+) -> list[list[int]]:
     """Divide all images, or the first few, into batches, so that inputs of different shapes never share a batch.
 
     Groups of one shape come in the order of their first image, and each keeps the dataset's order.
@@ -42,9 +53,10 @@ def plan_batches(dataset: Dataset, backbone: Backbone, size: int, most: int | No
         backbone: Knows the shapes.
         size: Images per batch at most.
         most: Images in all at most; None for all of the dataset.
+        order: The order of the images; None for the dataset's.
     """
     groups: dict[Hashable, list[int]] = {}
-    for index in range(len(dataset))[:most]:
+    for index in (range(len(dataset)) if order is None else order)[:most]:
         groups.setdefault(backbone.group(dataset, index), []).append(index)
     return [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]
 

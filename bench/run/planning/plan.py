@@ -221,11 +221,12 @@ def _plan_pass(subsets: Subsets, spec: BackboneSpec, cells: list[Cell], precisio
         with tried(""):
             if cell.split in places:
                 planned.append(planner.plan(cell))
+    trusted = any(subsets.trusts_names(subsets.get(subset)) for subset in ("evaluation", *planner.used))
     return replace(
         planner.pass_,
         fingerprint=subsets.fingerprint("evaluation"),
         weights=backbone.weights,
-        warnings=warn.of_inputs(pass_.dataset, planner.used, backbone),
+        warnings=warn.of_inputs(pass_.dataset, planner.used, backbone, trusted),
         planned=tuple(planned),
     )
 
@@ -314,8 +315,8 @@ def _open(subsets: Subsets, backbone: BackboneSpec) -> Pass:
     return Pass(
         dataset_spec=dataset,
         backbone_spec=backbone,
-        dataset=subsets.get("evaluation"),
-        calibration=partial(subsets.get, "calibration"),
+        dataset=subsets.verified("evaluation"),
+        calibration=partial(subsets.verified, "calibration"),
         train=partial(subsets.get, "train"),
         labelled=dataset.source("train") == dataset.name,
         backbone=partial(open_backbone, backbone, dataset, sources),

@@ -17,6 +17,8 @@ from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import DATASETS
 from splitbench.bench.utils.validation_errors import format_validation_error
 from splitbench.datasets.base import DataError, Dataset, Subset, UnknownIdsError
+from splitbench.datasets.formats.cache import Cache
+from splitbench.datasets.formats.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class Sources:
         device: Where the process computes.
         memory: Bytes in which training may keep images or a frozen head's outputs.
         naive: Whether each cell is evaluated by itself, with nothing shared.
+        cache: Folder in which digests of images are kept; None for the user's.
+        reread: Whether to read all images anew, whatever digests are kept.
+        trust_names: Whether images are taken by their names and labels, and not read before they are used.
     """
 
     data: Path | None = None
@@ -36,11 +41,19 @@ class Sources:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     memory: int = 4 * 2**30
     naive: bool = False
+    cache: Path | None = None
+    reread: bool = False
+    trust_names: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("data", "weights"):  # a shell leaves the ~ of --data=~/x as it is
+        for name in ("data", "weights", "cache"):  # a shell leaves the ~ of --data=~/x as it is
             folder = getattr(self, name)
             object.__setattr__(self, name, folder and folder.expanduser())
+
+    @property
+    def manifest(self) -> Manifest:
+        """The digests of images that are kept from run to run."""
+        return Manifest(Cache() if self.cache is None else Cache(self.cache), self.reread)
 
 
 def check_data(sweep: Sweep, sources: Sources) -> None:
@@ -79,6 +92,8 @@ def open_dataset(spec: DatasetSpec, sources: Sources, subset: Subset) -> Dataset
     options = spec.options(subset)
     if reads_folder(spec.source(subset)) and (sources.data is not None or "root" in options):
         options["root"] = (sources.data or Path()) / Path(options.get("root") or "").expanduser()
+    if "cache" in kind.Options.model_fields and sources.cache is not None:
+        options["cache"] = sources.cache
     try:
         return kind.load(kind.Options.model_validate(options), subset)
     except UnknownIdsError as error:

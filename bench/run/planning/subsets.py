@@ -1,15 +1,16 @@
 """The evaluation, calibration and training images of a dataset; each subset is opened and read once."""
 
-from collections.abc import Callable, Iterable
-from functools import cached_property
-from typing import TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import TypeGuard, TypeVar
 
-from splitbench import datasets
 from splitbench.bench.run.planning.sources import Sources, open_dataset
 from splitbench.bench.sweep.schema import DatasetSpec
 from splitbench.bench.utils import progress
 from splitbench.bench.utils.errors import UserError
-from splitbench.datasets.base import DataError, Dataset, Subset, each, named
+from splitbench.datasets.base import DataError, Dataset, Subset, each, fingerprint_of, named
+from splitbench.datasets.formats.manifest import Along, Digests
+from splitbench.datasets.formats.stored_images import StoredDataset
 
 T = TypeVar("T")
 _MANY = 20_000
@@ -48,7 +49,9 @@ class Subsets:
     def __init__(self, spec: DatasetSpec, sources: Sources, compare: bool = True) -> None:
         self.spec, self.sources, self.compare = spec, sources, compare
         self.label = spec.label or spec.name
+        self._taken: dict[Subset, Digests] = {}
         self.get = _remembered(self._get)
+        self.digests = _remembered(self._digests)
         self.fingerprint = _remembered(self._fingerprint)
 
     def _get(self, subset: Subset) -> Dataset:
@@ -66,24 +69,54 @@ class Subsets:
             self._refuse_evaluation_images(dataset, subset)
         return dataset
 
+    def _digests(self, subset: Subset) -> Digests:
+        """Return the digests of all images of a subset, read where they are not known. Raises DataError."""
+        self.get(subset)  # has compared the images by their digests, unless it need not
+        return self._taken.get(subset) or self._take(self.get(subset), subset)
+
     def _fingerprint(self, subset: Subset) -> str:
         """Return the hash of all images of a subset. Raises DataError."""
         dataset = self.get(subset)
-        return datasets.fingerprint(dataset, lambda digests: self._track(digests, len(dataset), subset))
+        if self.trusts_names(dataset):
+            return fingerprint_of(dataset.ids, (f"unread\0{dataset.truth(index)}" for index in range(len(dataset))))
+        return fingerprint_of(dataset.ids, self.digests(subset).digests)
 
-    @cached_property
-    def _evaluation_contents(self) -> frozenset[str]:
-        evaluation = self.get("evaluation")
-        return frozenset(self._track(each(evaluation.content, len(evaluation)), len(evaluation), "evaluation"))
+    def verified(self, subset: Subset) -> Dataset:
+        """Return a subset whose images are compared with their digests when they are used, as far as these are known.
+
+        Raises DataError.
+        """
+        dataset = self.get(subset)
+        if not isinstance(dataset, StoredDataset) or self.trusts_names(dataset):
+            return dataset
+        known = self.digests(subset).contents if self.compare else self.sources.manifest.known(dataset)
+        return dataset.expecting(known)
+
+    def trusts_names(self, dataset: Dataset) -> TypeGuard[StoredDataset]:
+        """Return whether images are taken by their names and labels."""
+        return self.sources.trust_names and isinstance(dataset, StoredDataset)
+
+    def _take(self, dataset: Dataset, subset: Subset) -> Digests:
+        track = partial(self._track, subset=subset)
+        if isinstance(dataset, StoredDataset):
+            self._taken[subset] = self.sources.manifest.digests(dataset, track)
+        else:
+            count = len(dataset)
+            pairs = track(count)(each(lambda index: (dataset.content(index), dataset.digest(index)), count))
+            self._taken[subset] = Digests(*map(list, zip(*pairs, strict=True)))
+        return self._taken[subset]
 
     def _refuse_evaluation_images(self, dataset: Dataset, subset: Subset) -> None:
         evaluation = self.get("evaluation")
         names = set(evaluation.ids) if dataset.global_ids and evaluation.global_ids else set()
-        contents = self._track(each(dataset.content, len(dataset)), len(dataset), subset)
+        contents, of_evaluation = [""] * len(dataset), set[str]()
+        if not self.trusts_names(dataset) and not self.trusts_names(evaluation):
+            contents = self._take(dataset, subset).contents
+            of_evaluation = {*self.digests("evaluation").contents}
         same = [
             name
             for name, content in zip(dataset.ids, contents, strict=True)
-            if name in names or content in self._evaluation_contents
+            if name in names or content in of_evaluation
         ]
         if same:
             raise DataError(
@@ -92,6 +125,6 @@ class Subsets:
                 f"them out by `{subset}: exclude`"
             )
 
-    def _track(self, digests: Iterable[str], count: int, subset: Subset) -> Iterable[str]:
+    def _track(self, count: int, subset: Subset) -> Along:
         title = f"{self.label}: reading {_ADJECTIVES[subset]} images"
-        return progress.track(digests, title, unit="images", total=count, disable=count < _MANY)
+        return lambda items: progress.track(items, title, unit="images", total=count, disable=count < _MANY)

@@ -13,10 +13,26 @@ from splitbench.bench.results.warnings_text import split_warnings
 from splitbench.bench.utils.text import format_count
 from splitbench.datasets.base import Dataset, Subset, warnings_of
 
+TRUSTED = (
+    "images were identified by their names and labels, and not by what is in their files (--trust-names): whether any "
+    "changed, or is among both evaluation and training images under two names, is not known"
+)
 
-def of_inputs(evaluation: Dataset, used: Mapping[Subset, Dataset], backbone: Backbone) -> tuple[str, ...]:
-    """Return what may mislead about the images that a pass uses, each subset with its use, and about its backbone."""
+
+def of_inputs(
+    evaluation: Dataset, used: Mapping[Subset, Dataset], backbone: Backbone, trusted: bool
+) -> tuple[str, ...]:
+    """Return what may mislead about the images that a pass uses, each subset with its use, and about its backbone.
+
+    Args:
+        evaluation: The evaluation images.
+        used: The other subsets that the pass uses.
+        backbone: The backbone.
+        trusted: Whether images are identified by their names.
+    """
     lines = [*warnings_of(evaluation)]
+    if trusted:
+        lines.append(TRUSTED)
     for subset, images in sorted(used.items()):
         lines += [f"{subset} images: {line}" for line in warnings_of(images) if line not in lines]
     return (*lines, *backbone.warnings)

@@ -3,6 +3,7 @@
 The loaders themselves decide what is usable; official counts and digests, where there are any, what is complete.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,14 +16,15 @@ from splitbench.bench.tools.data.folder_report import (
     OfficialSize,
     SubsetReport,
     decode_images,
+    describe_layout,
     format_range,
     format_size,
     total_size,
 )
-from splitbench.bench.tools.data.unpack import sha256
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets import coco, imagenet
 from splitbench.datasets.base import DataError, Subset
+from splitbench.datasets.formats.labelled_archives import has_archives
 
 Name = Literal["imagenet", "coco", "cifar10"]
 
@@ -74,6 +76,8 @@ def check_imagenet(
     named = [
         (subset, path) for subset in SUBSETS for name in _IMAGENET_FOLDERS[subset] if (path := folder / name).is_dir()
     ]
+    in_folders = {subset for subset, _ in named}
+    named += [(subset, folder) for subset in SUBSETS if subset not in in_folders and has_archives(folder, subset)]
     if named:
         reports = [report(folder, subset, str(path)) for subset, path in named if subset in subsets]
         present = {subset for subset, _ in named}
@@ -90,17 +94,16 @@ def check_imagenet(
 
 def _imagenet_subset(root: Path, subset: Subset, place: str, full: bool, *, official: OfficialSize) -> SubsetReport:
     try:
-        dataset = cast(imagenet.LabelledFiles, imagenet.DATASET.load(imagenet.Options(root=root), subset))
+        dataset = cast(imagenet.LabelledImages, imagenet.DATASET.load(imagenet.Options(root=root), subset))
     except DataError as error:
         return SubsetReport(subset, place, faults=[str(error)])
     if not len(dataset):
         return SubsetReport(subset, place, faults=["no images"])
     expected, per_class = official.images[subset], official.images["evaluation"] // official.classes
     count, labels = len(dataset), Counter(dataset.labels)
-    total, faults = total_size(dataset.files)
+    total, faults = total_size(dataset.stored)
     fact, damaged = decode_images(dataset, full)
-    folders = {file.parent for file in dataset.files}
-    layout = "a folder per class" if len(folders) == len(labels) > 1 else "one folder, its labels in a file beside it"
+    layout = describe_layout(dataset.stored, len(labels))
     facts = [
         layout,
         f"{count:,} images of {len(labels):,} classes, {format_range(labels.values())} per class, {format_size(total)}",
@@ -124,7 +127,7 @@ def check_coco(
     folder: Path, subsets: Sequence[Subset], full: bool, *, official: Mapping[str, AnnotationFile] = COCO_BOXES
 ) -> FolderReport:
     """Check a folder with COCO; arguments as in :func:`check`. Raises OSError."""
-    boxes = [file.name for file in (*folder.glob("instances_*.json"), *folder.glob("annotations/instances_*.json"))]
+    boxes = coco.box_files(folder)
     present = [subset for subset in SUBSETS if any(name.startswith(f"instances_{_COCO[subset][0]}") for name in boxes)]
     # A file of boxes with another name serves every subset; without any, the loader says what it expected.
     present = present or ["evaluation"]
@@ -142,25 +145,23 @@ def _coco_subset(
         dataset = coco.DATASET.load(coco.Options(root=folder, annotations=annotations), subset)
     except DataError as error:
         return SubsetReport(subset, str(folder), faults=[str(error)])
-    files = [dataset.folder / entry.file for entry in dataset.images]
-    total, faults = total_size(files)
+    total, faults = total_size(dataset.stored)
     fact, damaged = decode_images(dataset, full)
     count = sum(map(len, dataset.annotated.values()))
     facts = [
-        f"{len(files):,} images, {format_size(total)}; {count:,} boxes of {dataset.classes} categories in "
+        f"{len(dataset):,} images, {format_size(total)}; {count:,} boxes of {dataset.classes} categories in "
         f"{len(dataset.annotated):,} of the images",
         fact,
     ]
     differences = []
-    if len(files) != expected.images:
-        differences.append(f"{len(files):,} images, where COCO has {expected.images:,}")
-    candidates = (folder / expected.path, folder / Path(expected.path).name)
-    file = next((path for path in candidates if path.is_file()), None)
-    if file is not None and file.stat().st_size == expected.bytes and sha256(file) == expected.sha256:
+    if len(dataset) != expected.images:
+        differences.append(f"{len(dataset):,} images, where COCO has {expected.images:,}")
+    file = coco.annotations_file(coco.Options(root=folder, annotations=annotations), subset)
+    if file.name == Path(expected.path).name and hashlib.sha256(file.read_bytes()).hexdigest() == expected.sha256:
         facts.append(f"{file.name} is the official file (SHA-256 agrees), which lists {expected.boxes:,} boxes")
     else:
         differences.append(f"the boxes are not COCO's official file of {expected.boxes:,}")
-    return SubsetReport(subset, str(dataset.folder), facts, differences, faults + damaged)
+    return SubsetReport(subset, str(dataset.place), facts, differences, faults + damaged)
 
 
 _CHECKS: Mapping[Name, Callable[[Path, Sequence[Subset], bool], FolderReport]] = {

@@ -3,10 +3,10 @@
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from splitbench.bench.utils import progress
 from splitbench.datasets.base import Dataset, ImageError, Subset, named
+from splitbench.datasets.formats.stored_images import StoredImages
 
 SAMPLE = 64
 """How many images of each subset are decoded, unless all are."""
@@ -83,20 +83,30 @@ class FolderReport:
         return [*text, self.verdict]
 
 
-def total_size(files: Sequence[Path]) -> tuple[int, list[str]]:
-    """Return the bytes of all files, and faults: files that are empty or inaccessible."""
-    total, empty, inaccessible = 0, [], []
-    for file in progress.track(files, "checking files", unit="files", disable=len(files) < 20_000):
-        try:
-            size = file.stat().st_size
-        except OSError:
-            inaccessible.append(file.name)
-            continue
-        total += size
-        if not size:
-            empty.append(file.name)
+def total_size(images: StoredImages) -> tuple[int, list[str]]:
+    """Return the bytes of all image files, and faults: files that are empty or inaccessible."""
+    total = 0
+    empty: list[str] = []
+    inaccessible: list[str] = []
+    with progress.bar(len(images), "checking files", unit="files", disable=len(images) < 20_000) as bar:
+        for container, indices in images.by_container():
+            names = [images.names[index] for index in indices]
+            for name, size in zip(names, container.sizes(names), strict=True):
+                total += max(size, 0)
+                if size <= 0:
+                    (inaccessible if size < 0 else empty).append(name)
+                bar.update()
     counted = ((empty, "are empty"), (inaccessible, "cannot be accessed"))
-    return total, [f"{len(files)} files {what}: {named(files)}" for files, what in counted if files]
+    return total, [f"{len(names)} files {what}: {named(names)}" for names, what in counted if names]
+
+
+def describe_layout(images: StoredImages, classes: int) -> str:
+    """Return how labelled images are stored."""
+    kinds = {container.path.suffix.removeprefix(".") for container in images.containers if container.path.is_file()}
+    count = len(images.containers)
+    if kinds:
+        return f"{count:,} {' and '.join(sorted(kinds))} {'file' if count == 1 else 'files'}, read without unpacking"
+    return "a folder per class" if count == classes > 1 else "one folder, its labels in a file beside it"
 
 
 def decode_images(dataset: Dataset, full: bool) -> tuple[str, list[str]]:
