@@ -196,8 +196,8 @@ def annotations_file(options: Options, subset: Subset) -> JsonFile:
 
 def box_files(root: Path) -> list[str]:
     """Return the names of all files of boxes below a folder, those in archives included. Raises DataError."""
-    files = [*root.glob("instances_*.json"), *root.glob("annotations/instances_*.json")]
-    return [file.name for file in (*files, *_zipped_boxes(root))]
+    names = [file.name for file in (*root.glob("instances_*.json"), *root.glob("annotations/instances_*.json"))]
+    return names + [file.name for file in _zipped_boxes(root)]
 
 
 def _zipped_boxes(root: Path) -> list[ZippedFile]:

@@ -42,7 +42,7 @@ class Cache:
         """Return the arrays; None where they are missing or damaged."""
         try:
             with np.load(self._file(kind, path), allow_pickle=False) as arrays:
-                return dict(arrays) if int(arrays["format"]) == _FORMAT else None
+                return dict(arrays)
         except Exception:  # a damaged file makes a dozen kinds of error
             return None
 
@@ -53,7 +53,7 @@ class Cache:
             file.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".", delete=False) as stream:
                 temporary = Path(stream.name)
-                np.savez(stream, format=np.array(_FORMAT), **arrays)
+                np.savez(stream, **arrays)
             temporary.replace(file)
         except OSError as error:
             warnings.warn(
@@ -68,7 +68,7 @@ class Cache:
 
     def _file(self, kind: str, path: Path) -> Path:
         name = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
-        return self.folder / kind / f"{name}.npz"
+        return self.folder / f"{kind}-{_FORMAT}" / f"{name}.npz"
 
 
 def packed(texts: "list[str]") -> Any:

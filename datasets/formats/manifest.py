@@ -114,7 +114,7 @@ class Manifest:
 def _groups(dataset: StoredDataset) -> "list[_Group]":
     """Return all images by container, as they are now; on a network disk, threads wait for it together."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        return [*pool.map(lambda group: _Group(*group, dataset), dataset.stored.by_container())]
+        return [*pool.map(lambda group: _Group(group[0], group[1], dataset), dataset.stored.by_container())]
 
 
 class _Group:
@@ -176,23 +176,29 @@ class _Entry:
         if arrays is None:
             return None
         try:
-            texts = [unpacked(arrays[name]) for name in ("names", "truths")]
-            digests = [[f"{value:016x}" for value in arrays[name].tolist()] for name in ("contents", "digests")]
-            entry = cls(texts[0], arrays["identities"].reshape(-1, 3), texts[1], *digests)
+            numbers = arrays["numbers"].astype(np.int64)
+            count = len(numbers)
+            texts = unpacked(arrays["texts"])
+            if numbers.shape != (count, 5) or len(texts) != 2 * count:
+                return None
+            return cls(texts[:count], numbers[:, :3], texts[count:], _hex(numbers[:, 3]), _hex(numbers[:, 4]))
         except (KeyError, ValueError, TypeError):
             return None
-        same = {len(column) for column in (entry.names, entry.identities, entry.truths, entry.contents, entry.digests)}
-        return entry if len(same) == 1 else None
 
     def store(self, cache: Cache, container: Container) -> None:
-        """Store the entry in place of the one before."""
+        """Store the entry in place of the one before: two arrays, since each takes its time to load."""
         if self.names:
-            numbers = {
-                name: np.array([int(digest, 16) for digest in column], np.uint64)
-                for name, column in (("contents", self.contents), ("digests", self.digests))
-            }
-            texts = {"names": packed(self.names), "truths": packed(self.truths)}
-            cache.store(_KIND, container.path, {"identities": self.identities, **texts, **numbers})
+            digests = [
+                np.array([int(digest, 16) for digest in column], np.uint64).view(np.int64)
+                for column in (self.contents, self.digests)
+            ]
+            numbers = np.column_stack([self.identities, *digests])
+            cache.store(_KIND, container.path, {"texts": packed(self.names + self.truths), "numbers": numbers})
+
+
+def _hex(values: NDArray[np.int64]) -> list[str]:
+    text = values.astype(">i8").tobytes().hex()
+    return [text[i : i + 16] for i in range(0, len(text), 16)]
 
 
 def _changed(dataset: StoredDataset, found: Digests) -> str:

@@ -135,7 +135,7 @@ class StoredImages:
 
     def place(self, index: int) -> str:
         """Return the path of an image, for messages."""
-        return f"{self.containers[self.numbers[index]].path}/{self.names[index]}"
+        return f"{self.containers[int(self.numbers[index])].path}/{self.names[index]}"
 
     def read(self, index: int) -> bytes:
         """Return an image file's bytes.
@@ -145,7 +145,7 @@ class StoredImages:
             OSError: Memory or files ran out: another try may succeed.
         """
         try:
-            return self.containers[self.numbers[index]].read(self.names[index])
+            return self.containers[int(self.numbers[index])].read(self.names[index])
         except OSError as error:
             if error.errno in PASSING:
                 raise

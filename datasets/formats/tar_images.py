@@ -90,7 +90,7 @@ def _files(path: Path, stream: BinaryIO, start: int, prefix: str) -> Iterator[tu
                     yield from _files(path, stream, member.offset_data, f"{name}/")
                 else:
                     yield name, Member(member.offset_data, member.size)
-            tar.members = []  # they are kept otherwise
+            tar.members = []  # type: ignore[attr-defined]  # they are kept otherwise
     stream.seek(end)
     if stream.read(_BLOCK) != bytes(_BLOCK):
         raise tarfile.ReadError("it is cut off: its end is missing")
