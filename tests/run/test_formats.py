@@ -29,7 +29,7 @@ batch: 2
 DETECTION = """
 task: detection
 datasets: [{name: coco}]
-backbones: [{name: "tests.helpers.coco_samples:squares", splits: [stem]}]
+backbones: [{name: "tests.helpers.coco_samples:squares", weights: none, splits: [stem]}]
 methods: [{name: raw, dtype: [float16]}]
 """
 
@@ -127,9 +127,12 @@ def test_only_what_is_used_is_read(sweep, folders, monkeypatch):
     """256 calibration images of a million cost reading 256, and training images nothing where none are needed."""
     seen = []
     whole = manifest.read_for_digest
-    monkeypatch.setattr(
-        manifest, "read_for_digest", lambda data, i: seen.append(data.stored.place(i)) or whole(data, i)
-    )
+
+    def noted(dataset, index):
+        seen.append(dataset.stored.place(index))
+        return whole(dataset, index)
+
+    monkeypatch.setattr(manifest, "read_for_digest", noted)
     list(passes(read(sweep), Sources(folders)))
     assert len(seen) == 9 + 4 and sum("/train/" in place for place in seen) == 4
 
