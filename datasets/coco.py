@@ -27,8 +27,8 @@ from splitbench.datasets.formats.categories import format_category
 from splitbench.datasets.formats.coco_json import AnnotatedImage, Annotations, JsonFile, read
 from splitbench.datasets.formats.decoding import open_image, read_size
 from splitbench.datasets.formats.detection_dataset import Box, Target, target_of
-from splitbench.datasets.formats.stored_images import Container, Folder, StoredBase, StoredImages, content_digest
-from splitbench.datasets.formats.zip_images import ZipImages, ZippedFile
+from splitbench.datasets.storage.stored_images import Container, Folder, StoredBase, StoredImages, content_digest
+from splitbench.datasets.storage.zip_images import ZipImages, ZippedFile
 
 _YEARS: dict[Subset, tuple[str, ...]] = {
     "evaluation": ("val2017", "val2014", "val"),

@@ -34,7 +34,7 @@ from splitbench.datasets.formats import labelled_archives
 from splitbench.datasets.formats.decoding import open_image
 from splitbench.datasets.formats.devkit import Devkit, find_devkit, synset_indices
 from splitbench.datasets.formats.folders import FolderOfImages, PassedOver, has_images, list_images, unique_names
-from splitbench.datasets.formats.stored_images import StoredBase, StoredImages, content_digest
+from splitbench.datasets.storage.stored_images import StoredBase, StoredImages, content_digest
 
 _IMAGENET_NAME = re.compile(r"ILSVRC2012_(val|test)_\d+|n\d{8}_\d+")
 _SUBSETS: dict[Subset, tuple[str, ...]] = {

@@ -80,7 +80,7 @@ def _formatted(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
     """Return a line for a word that was renamed; other warnings as Python writes them."""
-    from splitbench.datasets.formats.cache import CacheWarning
+    from splitbench.datasets.storage.cache import CacheWarning
 
     if issubclass(category, RenamedWarning):
         return f"note: {message}\n"

@@ -21,7 +21,7 @@ from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training.methods import bundled
 from splitbench.bench.utils import log
 from splitbench.bench.utils.text import format_count
-from splitbench.datasets.formats.stored_images import order_digest
+from splitbench.datasets.storage.stored_images import order_digest
 
 Say = Callable[[str], None]
 

@@ -20,12 +20,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from splitbench.datasets.base import DataError, Subset, named
-from splitbench.datasets.formats.cache import Cache, packed, unpacked
 from splitbench.datasets.formats.devkit import ARCHIVE, find_devkit, synset_indices
 from splitbench.datasets.formats.folders import is_image
-from splitbench.datasets.formats.parquet_images import ParquetImages, RowGroups
-from splitbench.datasets.formats.stored_images import Container, StoredImages, identity
-from splitbench.datasets.formats.tar_images import Member, TarImages
+from splitbench.datasets.storage.cache import Cache, packed, unpacked
+from splitbench.datasets.storage.parquet_images import ParquetImages, RowGroups
+from splitbench.datasets.storage.stored_images import Container, StoredImages, identity
+from splitbench.datasets.storage.tar_images import Member, TarImages
 
 _WORDS: dict[Subset, str] = {"evaluation": "validation|val", "calibration": "train", "train": "train"}
 _OWN: dict[Subset, str] = {"evaluation": "val", "calibration": "train", "train": "train"}

@@ -56,7 +56,7 @@ def test_archives_are_listed_once(folders, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("form", ["parquet", "shards"])
 def test_a_pass_reads_archives_from_front_to_back(folders, tmp_path, form):
-    from splitbench.datasets.formats.stored_images import reading_order
+    from splitbench.datasets.storage.stored_images import reading_order
 
     FORMS[form](folders, tmp_path / "archives")
     dataset = load(tmp_path / "archives")
@@ -68,7 +68,7 @@ def test_a_pass_reads_archives_from_front_to_back(folders, tmp_path, form):
 
 
 def test_a_row_group_is_read_once_by_all_threads(folders, tmp_path, monkeypatch):
-    from splitbench.datasets.formats import parquet_images
+    from splitbench.datasets.storage import parquet_images
 
     write_parquet(folders, tmp_path / "archives")
     dataset, read = load(tmp_path / "archives"), []

@@ -10,10 +10,10 @@ import pytest
 from splitbench.bench.utils.plugins import DATASETS
 from splitbench.datasets import ImageError, fingerprint
 from splitbench.datasets.base import fingerprint_of
-from splitbench.datasets.formats import manifest as manifests
-from splitbench.datasets.formats.cache import Cache, CacheWarning, default_folder
-from splitbench.datasets.formats.manifest import Manifest
-from splitbench.datasets.formats.stored_images import ChangedError
+from splitbench.datasets.storage import manifest as manifests
+from splitbench.datasets.storage.cache import Cache, CacheWarning, default_folder
+from splitbench.datasets.storage.manifest import Manifest
+from splitbench.datasets.storage.stored_images import ChangedError
 from tests.helpers.imagenet_archives import write_class_folders
 
 KIND = DATASETS.get("imagenet")

@@ -12,7 +12,7 @@ from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets.base import DataError
-from splitbench.datasets.formats import manifest, stored_images
+from splitbench.datasets.storage import manifest, stored_images
 from tests.helpers.coco_samples import write_coco
 from tests.helpers.command_line import rows, splitbench
 from tests.helpers.imagenet_archives import FORMS, write_class_folders

@@ -12,7 +12,7 @@ from torch import Tensor
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.utils.devices import decoding_thread_count
 from splitbench.datasets.base import Dataset, ImageError
-from splitbench.datasets.formats.stored_images import reading_order
+from splitbench.datasets.storage.stored_images import reading_order
 
 _BATCHES_AHEAD = 2
 

@@ -17,8 +17,8 @@ from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import DATASETS
 from splitbench.bench.utils.validation_errors import format_validation_error
 from splitbench.datasets.base import DataError, Dataset, Subset, UnknownIdsError
-from splitbench.datasets.formats.cache import Cache
-from splitbench.datasets.formats.manifest import Manifest
+from splitbench.datasets.storage.cache import Cache
+from splitbench.datasets.storage.manifest import Manifest
 
 
 @dataclass(frozen=True)

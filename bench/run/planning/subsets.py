@@ -9,8 +9,8 @@ from splitbench.bench.sweep.schema import DatasetSpec
 from splitbench.bench.utils import progress
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets.base import DataError, Dataset, Subset, each, fingerprint_of, named
-from splitbench.datasets.formats.manifest import Along, Digests
-from splitbench.datasets.formats.stored_images import StoredDataset
+from splitbench.datasets.storage.manifest import Along, Digests
+from splitbench.datasets.storage.stored_images import StoredDataset
 
 T = TypeVar("T")
 _MANY = 20_000

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from splitbench.bench.utils import progress
 from splitbench.datasets.base import Dataset, ImageError, Subset, named
-from splitbench.datasets.formats.stored_images import StoredImages
+from splitbench.datasets.storage.stored_images import StoredImages
 
 SAMPLE = 64
 """How many images of each subset are decoded, unless all are."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitbench.datasets.base import DataError, ImageError
-from splitbench.datasets.formats.stored_images import identity
+from splitbench.datasets.storage.stored_images import identity
 
 _BLOCK = tarfile.BLOCKSIZE
 

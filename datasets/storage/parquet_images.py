@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitbench.datasets.base import DataError, ImageError
-from splitbench.datasets.formats.cache import Cache, packed, unpacked
-from splitbench.datasets.formats.stored_images import identity
+from splitbench.datasets.storage.cache import Cache, packed, unpacked
+from splitbench.datasets.storage.stored_images import identity
 
 _KIND = "parquet"
 _KEPT_BYTES = 2**29

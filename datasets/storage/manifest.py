@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitbench.datasets.base import ImageError
-from splitbench.datasets.formats.cache import Cache, CacheWarning, packed, unpacked
-from splitbench.datasets.formats.stored_images import Container, StoredDataset, short_truth
+from splitbench.datasets.storage.cache import Cache, CacheWarning, packed, unpacked
+from splitbench.datasets.storage.stored_images import Container, StoredDataset, short_truth
 
 SAMPLE = 256
 """How many images are read although nothing says that they changed; a dataset of no more is always read."""

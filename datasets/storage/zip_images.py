@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitbench.datasets.base import DataError, ImageError
-from splitbench.datasets.formats.stored_images import identity
-from splitbench.datasets.formats.tar_images import check_member_name
+from splitbench.datasets.storage.stored_images import identity
+from splitbench.datasets.storage.tar_images import check_member_name
 
 _LOCAL = struct.Struct("<4s22xHH")
 """The header before each file: a signature, and how long its name and what follows that are."""
