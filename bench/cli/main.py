@@ -3,6 +3,7 @@
 import os
 import sys
 import warnings
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -19,6 +20,8 @@ from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.text import format_count
 
 if TYPE_CHECKING:
+    from splitbench.bench.results.store import Store
+    from splitbench.bench.run.loggers import Loggers
     from splitbench.bench.run.planning.sources import Sources
     from splitbench.bench.sweep.schema import Sweep
 
@@ -123,6 +126,9 @@ TrustOption = Annotated[
     bool, typer.Option("--trust-names", help="Identify images by names and labels, reading none first; rows say so.")
 ]
 OutOption = Annotated[Path | None, typer.Option(help="Folder of the results; default results/<sweep's name>.")]
+LogOption = Annotated[
+    list[str] | None, typer.Option("--log-to", help="Log to tensorboard, wandb or mlflow, too; repeatable.")
+]
 
 
 @app.command()
@@ -154,11 +160,15 @@ def run(
     naive: Annotated[bool, typer.Option("--naive", help="Each cell by itself, nothing shared: slow; a check.")] = False,
     keep_images: Annotated[Path | None, typer.Option(hidden=True)] = None,
     keep_gib: Annotated[float | None, typer.Option(hidden=True)] = None,
+    log_to: LogOption = None,
 ) -> None:
     """Run a sweep: all cells that are not stored yet; then the CSV, a comparison, figures and a report."""
     if patience is not None:
         time_limit = patience
         renamed.current("option", "--patience")
+    from splitbench.bench.run.loggers.choose import check_loggers
+
+    check_loggers(log_to or ())
     here = "auto" if executor == "ray" and device != "cpu" else device  # the GPUs are the cluster's
     path, checked, sources = _open_sweep(
         sweep, data=data, weights=weights, device=here, only=only, method=method, overrides=set_
@@ -177,19 +187,16 @@ def run(
     if keep_images is not None or keep_gib is not None:
         typer.echo("note: --keep-images is gone, since decoding takes next to no time: leave it out", err=True)
     sources = replace(sources, memory=int(memory * 2**30), naive=naive)
-    result = run_sweep(
-        checked,
-        sources,
-        store,
-        RunOptions(
+    with closing(_open_loggers(log_to, store, checked)) as loggers:
+        options = RunOptions(
             overwrite=overwrite,
             keep_other_rows=bool(only or method),
             retrain=retrain,
             executor=chosen,
+            loggers=loggers,
             time_limit=time_limit,
-        ),
-        say=print,
-    )
+        )
+        result = run_sweep(checked, sources, store, options, say=print)
     for name, reason in result.failed:
         print(f"failed: {name}: {reason}", file=sys.stderr)
     if result.failed:
@@ -202,6 +209,16 @@ def run(
     print(title(path))
     if result.failed:
         raise SystemExit(1)
+
+
+def _open_loggers(names: list[str] | None, store: "Store", sweep: "Sweep") -> "Loggers":
+    from splitbench.bench.run.loggers import Loggers, open_loggers
+    from splitbench.bench.sweep.reading import as_yaml
+
+    if not names or int(os.environ.get("RANK", "0")) > 0:  # the first of several processes logs for all
+        return Loggers()
+    store.open()
+    return open_loggers(names, store.folder, as_yaml(sweep), lambda message: print(message, file=sys.stderr))
 
 
 @app.command()
@@ -219,11 +236,15 @@ def train(
     trust_names: TrustOption = False,
     memory: MemoryOption = 4,
     retrain: RetrainOption = False,
+    log_to: LogOption = None,
 ) -> None:
     """Only train what a sweep's methods learn, by several processes where torchrun starts it; `run` resumes from there.
 
     torchrun --nproc-per-node 8 -m splitbench.bench train SWEEP ...
     """
+    from splitbench.bench.run.loggers.choose import check_loggers
+
+    check_loggers(log_to or ())
     path, checked, sources = _open_sweep(
         sweep, data=data, weights=weights, device=device, only=only, method=method, overrides=set_
     )
@@ -232,7 +253,9 @@ def train(
     from splitbench.bench.run.train_only import train_all
 
     sources = replace(sources, memory=int(memory * 2**30))
-    result = train_all(checked, sources, Store(out or Path("results") / path.stem), retrain=retrain, say=print)
+    store = Store(out or Path("results") / path.stem)
+    with closing(_open_loggers(log_to, store, checked)) as loggers:
+        result = train_all(checked, sources, store, retrain=retrain, say=print, loggers=loggers)
     if int(os.environ.get("RANK", "0")) > 0:
         return  # the first of several processes speaks for all
     for reason in result.failed:

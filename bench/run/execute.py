@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from splitbench.bench.results.store import Store
 from splitbench.bench.run.executors import Executor
+from splitbench.bench.run.loggers import Loggers
 from splitbench.bench.run.partition import partition
 from splitbench.bench.run.planning import warn
 from splitbench.bench.run.planning.plan import Pass, PassSpec, PlannedCell, RunSpec
@@ -39,8 +40,10 @@ class PassRun:
     done: int = 0
 
 
-def execute(runs: Sequence[PassRun], executor: Executor, store: Store) -> int:
+def execute(runs: Sequence[PassRun], executor: Executor, store: Store, loggers: Loggers) -> int:
     """Run all tasks of these passes, and return how many cells were run.
+
+    Trainings in this process are logged epoch by epoch, others when they have ended.
 
     Raises:
         UserError: A task raised it, or a result cannot be written.
@@ -49,7 +52,12 @@ def execute(runs: Sequence[PassRun], executor: Executor, store: Store) -> int:
     if pairs == 0:
         return 0
     with progress.bar(total=pairs, unit="image x cell", unit_scale=True, dynamic_ncols=True) as bar:
-        display = Display(message=bar.write, advance=lambda pairs: _advance(bar, pairs), bars=True)
+        display = Display(
+            message=bar.write,
+            advance=lambda pairs: _advance(bar, pairs),
+            bars=True,
+            on_epoch=lambda cell, measures: loggers.log_epoch(str(cell), measures),
+        )
         executor.start(Worker(display, {run.spec.partial.folder: run.pass_ for run in runs}))
         specs, passes = [run.spec for run in runs], [run.pass_ for run in runs]
         partitioned = partition(specs, passes, executor.workers, executor.in_process)
@@ -63,7 +71,7 @@ def execute(runs: Sequence[PassRun], executor: Executor, store: Store) -> int:
         ) as trained:
             for ended in run_tasks(tasks, executor):
                 run = runs[ended.task.pass_number]
-                _note(ended, run, store, bar.write)
+                _note(ended, run, store, loggers, bar.write)
                 trained.update(len(ended.task.keys) if isinstance(ended.task, TrainTask) else 0)
                 bar.set_description(run.pass_.title)
                 if not executor.in_process:  # in this process the bar has followed every batch
@@ -75,9 +83,14 @@ def _advance(bar: "tqdm[Any]", pairs: int) -> None:
     bar.update(pairs)
 
 
-def _note(ended: Ended, run: PassRun, store: Store, say: Callable[[str], None]) -> None:
+def _note(ended: Ended, run: PassRun, store: Store, loggers: Loggers, say: Callable[[str], None]) -> None:
     """Take note of a task that has ended."""
     match ended.task:
+        case TrainTask(keys=keys):
+            for training in run.spec.trainings:
+                if training.key in keys:
+                    report = run.spec.run.trainings.report(training.key)
+                    loggers.log_epochs(str(training.cell), report.get("history", []))
         case DescribeTask() | MeasureTask():
             run.measured = run.measured and ended.failure is None
         case ScoreTask(keys=keys):
@@ -88,6 +101,9 @@ def _note(ended: Ended, run: PassRun, store: Store, say: Callable[[str], None]) 
             for cell in run.spec.planned:
                 if cell.key in keys:
                     write_curve(cell, run.pass_, run.spec.run, say)
+                    if stored := store.cell(cell.key):
+                        labels = {"dataset": cell.cell.dataset_label, "backbone": cell.cell.backbone_label}
+                        loggers.log_row(labels | stored["columns"])
     run.tasks_left -= 1
     if run.tasks_left == 0:
         _finish(run, store, say)

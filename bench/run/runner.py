@@ -11,6 +11,7 @@ from splitbench.bench.results.store import Store
 from splitbench.bench.results.warnings_text import join_warnings
 from splitbench.bench.run.execute import PassRun, execute, write_curve
 from splitbench.bench.run.executors import Executor, Here
+from splitbench.bench.run.loggers import Loggers
 from splitbench.bench.run.partial_results import PartialResults, clean_up, discard
 from splitbench.bench.run.planning import warn
 from splitbench.bench.run.planning.plan import Pass, PassSpec, PlannedCell, RunSpec, passes
@@ -37,6 +38,7 @@ class RunOptions:
         retrain: Whether to train here what is bundled with the project, too.
         executor: What runs the tasks.
         time_limit: Seconds that one step of a cell may take (preparing it, or one batch); 0 sets no limit.
+        loggers: What trainings and results are logged with, too.
         shard_seconds: Seconds after which measured batches are stored: as much work as a killed run loses.
     """
 
@@ -44,6 +46,7 @@ class RunOptions:
     keep_other_rows: bool = False
     retrain: bool = False
     executor: Executor = field(default_factory=Here)
+    loggers: Loggers = field(default_factory=Loggers)
     time_limit: float = 0.0
     shard_seconds: float = 5.0
 
@@ -122,7 +125,7 @@ def run(
         discard(store.folder, missing_keys if options.overwrite == "all" else missing_keys & retrained)
         planning_ended = time.perf_counter()
         try:
-            done = execute(_pass_runs(planned, missing, run_spec), options.executor, store)
+            done = execute(_pass_runs(planned, missing, run_spec), options.executor, store, options.loggers)
         finally:
             options.executor.close()
             store.collect()

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from splitbench.bench.results.store import Store
+from splitbench.bench.run.loggers import Loggers
 from splitbench.bench.run.planning.plan import passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.schema import Sweep
@@ -23,7 +24,13 @@ class TrainResult:
 
 
 def train_all(
-    sweep: Sweep, sources: Sources, store: Store, *, retrain: bool, say: Callable[[str], None]
+    sweep: Sweep,
+    sources: Sources,
+    store: Store,
+    *,
+    retrain: bool,
+    say: Callable[[str], None],
+    loggers: Loggers | None = None,
 ) -> TrainResult:
     """Train whatever a sweep's methods learn and the store lacks.
 
@@ -35,11 +42,12 @@ def train_all(
         store: Where the trained weights go.
         retrain: Whether to train here what is bundled with the project, too.
         say: Called with each message for the user.
+        loggers: What trainings are logged with, too.
 
     Raises:
         UserError, DataError: The input is wrong.
     """
-    result = TrainResult()
+    result, loggers = TrainResult(), loggers or Loggers()
     with distributed.process_group(str(sources.device)) as device, ExitStack() as folder:
         quiet = distributed.rank() > 0
         if not quiet:
@@ -62,6 +70,7 @@ def train_all(
                 memory=sources.memory,
                 show_progress=not quiet,
                 log=(lambda _: None) if quiet else say,
+                on_epoch=lambda training, measures: loggers.log_epoch(str(training.cell), measures),
             )
             before = sum(trainings.has(training.key) for training in wanted)
             result.trained += trainer.run(wanted)

@@ -11,6 +11,7 @@ import torch
 from splitbench.bench.evaluation import EvaluationInputs, Prepared, prepare
 from splitbench.bench.run.planning.plan import Pass, PassSpec, reopen
 from splitbench.bench.split import SplitModel
+from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.training.methods import MethodTrainer, TrainingInputs
 from splitbench.bench.utils import devices, log
 from splitbench.bench.utils.errors import UserError
@@ -26,11 +27,13 @@ class Display:
         message: Called with each message.
         advance: Called with the number of (image, cell) pairs measured since the last call.
         bars: Whether to draw progress bars.
+        on_epoch: Called with a training's cell and the row of its learning curve, after each epoch.
     """
 
     message: Callable[[str], None] = log.LOG.info
     advance: Callable[[int], None] = lambda pairs: None
     bars: bool = False
+    on_epoch: Callable[[Cell, Mapping[str, float]], None] = lambda cell, measures: None
 
 
 @dataclass
@@ -65,6 +68,7 @@ class OpenedPass:
             memory=self.spec.run.sources.memory,
             show_progress=self.display.bars,
             log=self.display.message,
+            on_epoch=lambda training, measures: self.display.on_epoch(training.cell, measures),
             failed=self.failed_trainings,
         )
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ def train(
     checkpoint: Path | None = None,
     identity: Mapping[str, Any] | None = None,
     show_progress: bool = True,
+    on_epoch: Callable[[Mapping[str, float]], None] = lambda measures: None,
 ) -> Report:
     """Train the parameters that require a gradient, in place, and leave the best epoch's weights in ``model``.
 
@@ -66,6 +67,7 @@ def train(
         identity: What else distinguishes this training from others: backbone, split, rate point, initial weights. A
             checkpoint with another identity is refused.
         show_progress: Whether to draw a bar, with the epoch's means so far and the time left.
+        on_epoch: Called in process 0 with each epoch's row of the report.
 
     Returns:
         What was done.
@@ -162,6 +164,8 @@ def train(
                 LOG.info("%s", _last_epoch(report, recipe.epochs))
                 if file is not None:
                     file.save(state)
+                if rank == 0:
+                    on_epoch(report.history[-1])
     load_weights(model, state.best_weights)
     model.eval()
     return report

@@ -28,6 +28,12 @@ def test_training_lowers_the_loss_and_counts_what_it_did(changes):
     assert report.history[-1]["seconds"] == report.seconds
 
 
+def test_each_epoch_is_reported_as_it_ends():
+    rows = []
+    _, report = fit(options={"on_epoch": lambda measures: rows.append(dict(measures))})
+    assert rows == report.history
+
+
 def test_training_means_are_over_images_not_batches():
     seen = []
 

@@ -1,7 +1,8 @@
 """Trains what the cells of one dataset and backbone need, one training after the other."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -53,6 +54,7 @@ class MethodTrainer:
         memory: Bytes that training examples may take.
         show_progress: Whether to draw bars.
         log: Called with a line for each training that begins.
+        on_epoch: Called with a training and the row of its learning curve, after each epoch.
         failed: Those that failed, here or before, by key.
     """
 
@@ -62,6 +64,7 @@ class MethodTrainer:
     memory: int
     show_progress: bool = True
     log: Callable[[str], None] = lambda _: None
+    on_epoch: Callable[[Training, Mapping[str, float]], None] = lambda training, measures: None
     failed: dict[str, Failure] = field(default_factory=dict)
     _data: TrainingData | None = None
 
@@ -128,6 +131,7 @@ class MethodTrainer:
             key=training.key,
             new_unit=neighbour is None,
             show_progress=self.show_progress,
+            on_epoch=partial(self.on_epoch, training),
         )
         identity = {"cell": str(cell), "ingredients": training.ingredients, "neighbour": neighbour}
         self._save(training.key, learner, identity | report)

@@ -1,7 +1,7 @@
 """Trains one rate point: read :func:`train_rate_point` from top to bottom."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from splitbench.bench.training.methods.learner import Learner, WarmUp
 from splitbench.bench.training.methods.training_data import TrainingData
 from splitbench.methods.base import Cut
 
+OnEpoch = Callable[[Mapping[str, float]], None]
+"""Called with the measures of an epoch."""
+
 _TABLE_IMAGES = 2000
 """Training images whose symbols the coder's tables are made of."""
 
@@ -33,6 +36,7 @@ def train_rate_point(
     key: str,
     new_unit: bool,
     show_progress: bool,
+    on_epoch: OnEpoch = lambda measures: None,
 ) -> dict[str, Any]:
     """Train ``learner`` in place, until it can be deployed.
 
@@ -44,6 +48,7 @@ def train_rate_point(
         key: Of the training; a checkpoint of another is refused.
         new_unit: Whether the unit's scales are to be fitted, and the unit warmed up if the method asks for it.
         show_progress: Whether to draw bars.
+        on_epoch: Called with each epoch's row of the learning curve, without the warm-up's.
 
     Returns:
         What it took: ``train_seconds``, including the frozen head's run over all examples where this training did it,
@@ -88,6 +93,7 @@ def train_rate_point(
         checkpoint=checkpoint,
         identity={"training": key},
         show_progress=show_progress,
+        on_epoch=on_epoch,
     )
     macs += step_macs + _head_macs(head, examples, data)
     reports.append(report)
@@ -121,6 +127,7 @@ def _train(
     checkpoint: Path,
     identity: Mapping[str, str],
     show_progress: bool,
+    on_epoch: OnEpoch = lambda measures: None,
 ) -> tuple[Report, int]:
     """Train a learner or its unit; return the report, and the MACs of all steps."""
     step = _cut_step(data, head) if examples.are_cuts else _picture_step(data)
@@ -139,6 +146,7 @@ def _train(
         checkpoint=checkpoint,
         identity=identity,
         show_progress=show_progress,
+        on_epoch=on_epoch,
     )
     return report, macs_per_image * report.images
 

@@ -70,7 +70,7 @@ def test_no_panel_is_of_empty_axes(tmp_path):
     for axes in drawn["accuracy-device-macs"].panels:
         floor = axes.get_ylim()[0]
         drawn_points = [line for line in axes.lines if line.get_marker() in tuple("dh8*")]  # of a method not known here
-        assert max(y for line in drawn_points for y in line.get_ydata()) > floor
+        assert any(np.asarray(line.get_ydata()).max() > floor for line in drawn_points)
 
 
 def test_a_figure_without_numbers_is_left_out_with_a_reason(tmp_path):
