@@ -1,5 +1,6 @@
 """Figures come out for every shape of results, the same bytes each time, with whole texts apart from each other."""
 
+import numpy as np
 import pytest
 
 from splitbench.bench.analysis.figures import draw_all, pages
