@@ -166,7 +166,7 @@ def run(
     if patience is not None:
         time_limit = patience
         renamed.current("option", "--patience")
-    from splitbench.bench.run.loggers.choose import check_loggers
+    from splitbench.bench.run.loggers.choose_loggers import check_loggers
 
     check_loggers(log_to or ())
     here = "auto" if executor == "ray" and device != "cpu" else device  # the GPUs are the cluster's
@@ -242,7 +242,7 @@ def train(
 
     torchrun --nproc-per-node 8 -m splitbench.bench train SWEEP ...
     """
-    from splitbench.bench.run.loggers.choose import check_loggers
+    from splitbench.bench.run.loggers.choose_loggers import check_loggers
 
     check_loggers(log_to or ())
     path, checked, sources = _open_sweep(

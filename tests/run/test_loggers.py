@@ -11,8 +11,7 @@ from splitbench.bench.cli.main import app
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
 from splitbench.bench.run.executors import ExecutorOptions, open_executor
-from splitbench.bench.run.loggers import LOGGERS, Loggers, open_loggers
-from splitbench.bench.run.loggers import choose as choosing
+from splitbench.bench.run.loggers import LOGGERS, Loggers, choose_loggers, open_loggers
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.run.runner import RunOptions
 from splitbench.bench.sweep.reading import read
@@ -105,7 +104,7 @@ def test_each_epoch_is_sent_once_by_this_process_and_for_others(tmp_path, worker
 def test_names_are_checked_before_anything_is_done(tmp_path, capsys, monkeypatch):
     assert splitbench("run", "no such sweep", "--log-to", "tensorbord") == 2
     assert "--log-to has no 'tensorbord'; did you mean tensorboard?" in capsys.readouterr().err
-    monkeypatch.setattr(choosing, "find_spec", lambda name: None)
+    monkeypatch.setattr(choose_loggers, "find_spec", lambda name: None)
     for command in ("run", "train"):
         assert splitbench(command, "no such sweep", "--log-to", "wandb") == 2
         assert "pip install 'splitbench[wandb]'" in capsys.readouterr().err

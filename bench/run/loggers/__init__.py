@@ -4,7 +4,7 @@ A run sends two things to its loggers, and knows no tool: the measures of each e
 each cell. A tool that breaks is left out from there on, with a warning: no result depends on it.
 """
 
-from splitbench.bench.run.loggers.choose import LOGGERS, check_loggers, open_loggers
+from splitbench.bench.run.loggers.choose_loggers import LOGGERS, check_loggers, open_loggers
 from splitbench.bench.run.loggers.logger import Logger, Loggers
 
 __all__ = ["LOGGERS", "Logger", "Loggers", "check_loggers", "open_loggers"]
