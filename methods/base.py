@@ -162,8 +162,8 @@ class VariableUnit(Unit):
     """A unit that codes at every weight of the rate within a range, trained once for all of them."""
 
     @abstractmethod
-    def at(self, lmbda: float) -> None:
-        """Code for this weight of the rate from now on."""
+    def at(self, lmbda: Tensor) -> None:
+        """Code for this weight of the rate from now on, shape (), or for one for each image of a batch, (B,)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +173,7 @@ class Learning:
     Attributes:
         unit: The untrained unit between head and tail.
         lmbda: Weight of the rate, in bits per pixel of a training image as the head takes it. For a ``VariableUnit``
-            the least and the greatest: each batch draws one, uniformly in its logarithm.
+            the least and the greatest: each image of a batch draws one, uniformly in its logarithm.
         distortion: ``task`` is the task's own loss; ``distill`` is label-free distillation from the uncompressed model.
         recipe: Fields of the trainer's ``Recipe``.
         train_backbone: Whether copies of head and tail are trained with the unit. Otherwise both are frozen, running

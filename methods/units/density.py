@@ -50,8 +50,8 @@ class Density(nn.Module):
     def forward(self, latent: Tensor, scale: Tensor | None = None) -> Tensor:
         """Return the likelihood of latents (B, C, ...), in the same shape.
 
-        With a ``scale`` per channel, (C, 1, 1), the densities are those of latents times the scale: they stay the same
-        where the quantizer's step changes.
+        With a ``scale`` that broadcasts to the latents' shape, the densities are those of latents times the scale: they
+        stay the same where the quantizer's step changes.
 
         In training mode the latents get uniform noise in [-1/2, 1/2), which stands in for rounding and lets gradients
         through; in evaluation mode they are rounded.
@@ -60,13 +60,15 @@ class Density(nn.Module):
         first = latent.transpose(0, 1).contiguous()
         values = first.reshape(len(first), 1, -1)
         values = values + torch.empty_like(values).uniform_(-0.5, 0.5) if self.training else values.round()
+        if scale is not None:
+            scale = scale.expand_as(latent).transpose(0, 1).reshape(values.shape)
         likelihood = self.likelihood(values, scale).reshape(first.shape)
         return likelihood.transpose(0, 1).contiguous()
 
     def likelihood(self, values: Tensor, scale: Tensor | None = None) -> Tensor:
         """Return c(y + 1/2) - c(y - 1/2), at least ``LEAST_LIKELIHOOD``, of values y, (C, 1, N), in the same shape.
 
-        With a ``scale`` s it is c(s (y + 1/2)) - c(s (y - 1/2)).
+        With a ``scale`` s, which broadcasts to them, it is c(s (y + 1/2)) - c(s (y - 1/2)).
         """
         above, below = (edge if scale is None else edge * scale for edge in (values + 0.5, values - 0.5))
         mass = torch.sigmoid(self.logits(above)) - torch.sigmoid(self.logits(below))

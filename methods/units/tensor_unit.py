@@ -114,7 +114,7 @@ class TensorUnit(nn.Module):
         return self.decoded(symbols, tuple(x.shape[1:])), bits
 
     def density_scale(self) -> Tensor | None:
-        """Return what latents are multiplied by before their density is looked up, (c, 1, 1); None is 1."""
+        """Return what latents are multiplied by before their density is looked up, (B or 1, c, ...); None is 1."""
         return None
 
     def levels(self, symbols: Tensor) -> Tensor:
@@ -148,4 +148,6 @@ class TensorUnit(nn.Module):
     def masses(self, lowest: int, highest: int) -> Tensor:
         """Return the probabilities of symbols ``lowest`` to ``highest``, (c, highest - lowest + 1), float64."""
         symbols = torch.arange(lowest, highest + 1, device=self.floor.device).float()
-        return self.density.likelihood(symbols.expand(self.channels, 1, -1), self.density_scale())[:, 0].double()
+        scale = self.density_scale()
+        by_channel = None if scale is None else scale.reshape(self.channels, 1, 1)
+        return self.density.likelihood(symbols.expand(self.channels, 1, -1), by_channel)[:, 0].double()

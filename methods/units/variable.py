@@ -5,16 +5,19 @@ adaptation" (CVPR 2021, arXiv 2003.02012), in the unit of ``tensor_unit.py``: at
 every channel has a gain before the quantizer (here its step, whose reciprocal it is) and one after it, and between
 knots both are interpolated in their logarithms, so that a unit codes at any lambda within the knots. One density of the
 unscaled latents serves all rates: a symbol's likelihood is its integral over the quantizer's interval.
+
+In training every image of a batch has its own lambda: with one per batch, the statistics of the decoder's norms would
+be those of that lambda in training, and those of all of them afterwards.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from splitbench.methods.base import Cut, MethodError, Specs, VariableUnit
+from splitbench.methods.base import Cut, Specs, VariableUnit
 from splitbench.methods.units.tensor_unit import TensorUnit
 from splitbench.methods.units.unit import CutUnit
 
@@ -22,10 +25,10 @@ KNOTS = 6
 
 
 class VariableTensorUnit(TensorUnit):
-    """A unit for one tensor; ``position`` is where between its knots it codes, from 0 to KNOTS - 1."""
+    """A unit for one tensor; ``position`` is where between its knots it codes, 0 to KNOTS - 1, shape () or (B,)."""
 
-    on_device: ClassVar[tuple[str, ...]] = ("encoder", "log_steps", "position")
-    on_server: ClassVar[tuple[str, ...]] = ("widen", "grow", "last", "floor", "log_steps", "log_gains", "position")
+    on_device: ClassVar[tuple[str, ...]] = ("encoder", "log_steps")
+    on_server: ClassVar[tuple[str, ...]] = ("widen", "grow", "last", "floor", "log_steps", "log_gains")
 
     position: Tensor
 
@@ -34,7 +37,7 @@ class VariableTensorUnit(TensorUnit):
         first = 1.0 if step == "learned" else step
         self.log_steps = nn.Parameter(torch.full((KNOTS, self.channels), math.log(first)))
         self.log_gains = nn.Parameter(torch.zeros(KNOTS, self.channels))
-        self.register_buffer("position", torch.zeros(()))
+        self.register_buffer("position", torch.zeros(()), persistent=False)
 
     @torch.no_grad()
     def spread(self, ratio: float) -> None:
@@ -47,7 +50,7 @@ class VariableTensorUnit(TensorUnit):
 
     def density_scale(self) -> Tensor:
         """See the base class: densities are those of latents before the step divides them."""
-        return self.steps().reshape(-1, 1, 1)
+        return self.steps()
 
     def levels(self, symbols: Tensor) -> Tensor:
         """See the base class."""
@@ -58,9 +61,10 @@ class VariableTensorUnit(TensorUnit):
         yield from (*self.density.parameters(), self.log_steps, self.log_gains)
 
     def _between(self, knots: Tensor) -> Tensor:
-        below = self.position.floor().clamp(0, KNOTS - 2)
-        part, index = self.position - below, below.long()
-        return torch.lerp(knots[index], knots[index + 1], part).reshape(1, -1, *[1] * self.axes)
+        position = self.position.reshape(-1)
+        below = position.floor().clamp(0, KNOTS - 2)
+        part, index = (position - below)[:, None], below.long()
+        return torch.lerp(knots[index], knots[index + 1], part).reshape(len(position), -1, *[1] * self.axes)
 
 
 class VariableCutUnit(CutUnit, VariableUnit):
@@ -84,11 +88,15 @@ class VariableCutUnit(CutUnit, VariableUnit):
         """See the base class."""
         self.eval()
 
-    def at(self, lmbda: float) -> None:
-        """See the base class. Raises MethodError outside of the range that it is trained for."""
+    def sides(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
+        """See the base class; the position is on both sides, and all that is switched beside the tables."""
+        positions = {f"{index}.position": part.position for index, part in enumerate(self._parts())}
+        device, server = super().sides()
+        return {**device, **positions}, {**server, **positions}
+
+    def at(self, lmbda: Tensor) -> None:
+        """See the base class."""
         least, most = self.lmbda
-        if not least <= lmbda <= most:
-            raise MethodError(f"lmbda {lmbda:g} is beyond what this unit is trained for: {least:g} to {most:g}")
-        position = (KNOTS - 1) * math.log(lmbda / least) / math.log(most / least)
+        position = (KNOTS - 1) * (lmbda / least).log() / math.log(most / least)
         for part in self._parts():
-            part.position.fill_(position)
+            part.position = position.clamp(0, KNOTS - 1).to(part.floor)

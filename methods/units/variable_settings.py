@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any, Literal, Self
 
+import torch
 from pydantic import Field, model_validator
 
 from splitbench.methods.base import Context, Deployment, Learning, MethodError
@@ -55,7 +56,7 @@ def deployed(settings: VariableSettings, context: Context) -> Deployment:
     unit = learned.unit
     if not isinstance(unit, VariableCutUnit):
         raise MethodError("what was trained is no unit for all rates")
-    unit.at(settings.lmbda)
+    unit.at(torch.tensor(settings.lmbda))
     frozen = learned.head is context.head
     cuts = context.calibration() if frozen else context.calibration_by(learned.head)
     unit = unit.with_coder(CODERS[settings.coder], cuts)

@@ -77,16 +77,19 @@ class Learner(nn.Module):
                 return out
 
         values: Sent = self.own["head"](inputs) if self.own else uncompressed()
-        several = [self._measure(lmbda, values, uncompressed, targets) for lmbda in rates(self.learning, self.training)]
+        images = len(values[0]) if self.training else None
+        weights = rates(self.learning, images)
+        several = [self._measure(lmbda, values, uncompressed, targets) for lmbda in weights]
         if len(several) == 1:
             return several[0]
         return {name: torch.stack([measures[name] for measures in several]).mean() for name in several[0]}
 
     def _measure(
-        self, lmbda: float, values: Sent, uncompressed: Callable[[], Sent], targets: Callable[[], Any]
+        self, lmbda: float | Tensor, values: Sent, uncompressed: Callable[[], Sent], targets: Callable[[], Any]
     ) -> Measures:
         decoded, bits = self.unit(*values[: self.tensors])
         rate = bits.mean() / self.pixels
+        weighted = lmbda * rate if isinstance(lmbda, float) else (lmbda.to(bits) * bits).mean() / self.pixels
         measures = self.loss(
             LossInputs(
                 tail=self.tail,
@@ -96,7 +99,7 @@ class Learner(nn.Module):
                 targets=targets,
             )
         )
-        loss: Tensor = lmbda * rate + measures["distortion"]
+        loss: Tensor = weighted + measures["distortion"]
         return {"loss": loss, "bits_per_pixel": rate.detach()} | {k: v.detach() for k, v in measures.items()}
 
     def parameter_groups(self, weight_decay: float) -> ParameterGroups:
@@ -142,10 +145,11 @@ class Learner(nn.Module):
                     parameter.copy_(parameter.half())
 
 
-def rates(learning: Learning, training: bool) -> Iterator[float]:
+def rates(learning: Learning, images: int | None) -> Iterator[float | Tensor]:
     """Yield the lambdas that a batch is measured at, with the unit set to each.
 
-    For a variable unit that is one at random in training, else both bounds and their geometric mean.
+    For a variable unit that is one for each of ``images`` at random, or without their number, in validation, both
+    bounds and their geometric mean.
     """
     if not isinstance(learning.lmbda, tuple):
         yield learning.lmbda
@@ -153,8 +157,8 @@ def rates(learning: Learning, training: bool) -> Iterator[float]:
     if not isinstance(learning.unit, VariableUnit):
         raise MethodError("a range of lambdas needs a `VariableUnit`")
     least, most = learning.lmbda
-    for place in [float(torch.rand(()))] if training else [0.0, 0.5, 1.0]:
-        lmbda = least * (most / least) ** place
+    for places in torch.tensor([0.0, 0.5, 1.0]) if images is None else [torch.rand(images)]:
+        lmbda = least * (most / least) ** places
         learning.unit.at(lmbda)
         yield lmbda
 
@@ -177,7 +181,7 @@ class WarmUp(nn.Module):
         with torch.no_grad():
             values: Sent = sent or self.frozen[0](inputs)
         cut = values[: self.tensors]
-        next(rates(self.learning, self.training))
+        next(rates(self.learning, len(cut[0]) if self.training else None))
         decoded, bits = self.unit(*cut)
         elements = sum(x[0].numel() for x in cut)
         error = relative_error(list(decoded), list(cut))
