@@ -127,6 +127,8 @@ def check_ids(option: str, given: Collection[Any], there: Collection[Any], place
     Raises:
         UnknownIdsError: it names others, with the first few and what the names of those that are there look like.
     """
+    if not given:
+        return
     known = {*there}
     unknown = sorted(name for name in given if name not in known)
     if unknown:

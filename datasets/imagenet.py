@@ -142,11 +142,14 @@ class ImageNet:
             raise DataError(f"data folder not found: {options.root}")
         layout = _find_layout(options, subset)
         check_ids("exclude", options.exclude, layout.ids, options.root)
-        chosen = [index for index, name in enumerate(layout.ids) if name not in options.exclude]
+        chosen: Sequence[int] = range(len(layout.ids))
+        if options.exclude:
+            chosen = [index for index, name in enumerate(layout.ids) if name not in options.exclude]
         if options.limit is not None and options.limit < len(chosen):
             chosen = sorted(random.Random(options.seed).sample(chosen, options.limit))
+        every = len(chosen) == len(layout.ids)
         return LabelledImages(
-            stored=layout.stored.take(chosen),
+            stored=layout.stored if every else layout.stored.take(chosen),
             labels=tuple(layout.labels[index] for index in chosen),
             ids=tuple(layout.ids[index] for index in chosen),
             classes=layout.classes,

@@ -40,7 +40,7 @@ ELSEWHERE = {
 
 NAVIGATION = {
     "Start": ("tutorial", "notebooks/cut-and-measure", "notebooks/add-a-method", "notebooks/results"),
-    "How to": ("own-data", "your-own", "add-a-method", "python", "output", "sharing", "cluster", "gpu"),
+    "How to": ("own-data", "your-own", "add-a-method", "python", "output", "large-data", "sharing", "cluster", "gpu"),
     "Background": ("methods", "measuring", "how-it-works", "limitations"),
     "Results": ("results", "reference-results", "support", "torture"),
     "Reference": tuple(f"reference/{name}" for name in reference.PAGES),
