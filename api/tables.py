@@ -17,7 +17,7 @@ from splitbench.bench.analysis.table_columns import TABLES
 from splitbench.bench.results.store import Store
 from splitbench.bench.results.table import read
 from splitbench.bench.run.executors import ExecutorOptions, open_executor
-from splitbench.bench.run.planning.estimate import format_estimate
+from splitbench.bench.run.planning.estimate import estimate
 from splitbench.bench.run.planning.sources import Sources, check_data
 from splitbench.bench.run.runner import RunOptions
 from splitbench.bench.run.runner import run as run_sweep
@@ -51,7 +51,7 @@ def validate(
         UserError, DataError: The input is wrong; the message has a line for each fault.
     """
     _, checked, sources = _open(sweep, data, weights, device)
-    return list(format_estimate(checked, sources))
+    return list(estimate(checked, sources).lines())
 
 
 def run(

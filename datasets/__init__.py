@@ -5,5 +5,6 @@ subfolders. A dataset that lies elsewhere is named by its import path (:mod:`spl
 """
 
 from splitbench.datasets.base import DataError, Dataset, ImageError, Subset, fingerprint
+from splitbench.datasets.formats.object_dataset import ObjectDataset
 
-__all__ = ["DataError", "Dataset", "ImageError", "Subset", "fingerprint"]
+__all__ = ["DataError", "Dataset", "ImageError", "ObjectDataset", "Subset", "fingerprint"]

@@ -115,7 +115,7 @@ class Cifar10:
     def load(self, options: Any, subset: Subset) -> Dataset:
         """Find the form, read the images, take the subset. Raises DataError with what was expected where."""
         if options.root is None:
-            raise DataError("the dataset cifar10 needs a folder: set DATA= (--data), or `root` in the sweep")
+            raise DataError("the dataset cifar10 needs a folder: name it by --data, or by `root` in the sweep")
         if not options.root.is_dir():
             raise DataError(f"data folder not found: {options.root}")
         part = "test" if subset == "evaluation" else "train"

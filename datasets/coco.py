@@ -141,7 +141,7 @@ class COCO:
     def load(self, options: Any, subset: Subset) -> AnnotatedImages:
         """Find the files, read and check the annotations, take the subset. Raises DataError with what was wrong."""
         if options.root is None:
-            raise DataError("the dataset coco needs a folder: set DATA= (--data), or `root` in the sweep")
+            raise DataError("the dataset coco needs a folder: name it by --data, or by `root` in the sweep")
         if not options.root.is_dir():
             raise DataError(f"data folder not found: {options.root}")
         file = annotations_file(options, subset)

@@ -137,7 +137,7 @@ class ImageNet:
     def load(self, options: Any, subset: Subset) -> Dataset:
         """Find the layout, read the labels, take the subset. Raises DataError with what was expected where."""
         if options.root is None:
-            raise DataError("the dataset imagenet needs a folder: set DATA= (--data), or `root` in the sweep")
+            raise DataError("the dataset imagenet needs a folder: name it by --data, or by `root` in the sweep")
         if not options.root.is_dir():
             raise DataError(f"data folder not found: {options.root}")
         layout = _find_layout(options, subset)

@@ -52,7 +52,7 @@ def small(tmp_path: Path) -> Path:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs end without comparison and figures, which are most of a small run's time."""
-    monkeypatch.setattr(results, "conclude", lambda folder: None)
+    monkeypatch.setattr(results, "conclude", lambda *_: None)
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Tables as aligned text, Markdown, LaTeX and CSV, and numbers as they stand in them."""
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,6 +40,12 @@ def as_csv(table: pd.DataFrame) -> str:
     """Format a table as comma-separated values, with text that a spreadsheet would run as a formula marked as text."""
     plain = table.apply(lambda column: column.map(lambda value: no_formula(value) if isinstance(value, str) else value))
     return str(plain.to_csv(index=False, lineterminator="\n"))
+
+
+def as_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a table's rows as JSON has them: null for what is not a number."""
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))
+    return rows
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:

@@ -53,7 +53,7 @@ def missing(name: str, short: str) -> UserError:
     """Return what to raise where nothing stands for the weights of a backbone that has none by name."""
     files = " or ".join(f"{short}{suffix}" for suffix in weight_files.SUFFIXES[:2])
     return UserError(
-        f"{name}: no {files} in a weights folder (WEIGHTS=, --weights): give `weights: FILE`, or `weights: none` to "
+        f"{name}: no {files} in a weights folder (--weights): give `weights: FILE`, or `weights: none` to "
         "take the model as it is made"
     )
 

@@ -7,7 +7,7 @@ that timm tests at, or of the registry of the bundled networks (:mod:`splitbench
 may replace single fields.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
@@ -19,7 +19,7 @@ import torchvision
 from PIL import Image
 from torch import Tensor, nn
 
-from splitbench.bench.backbones import named_weights, timm_config, user_models
+from splitbench.bench.backbones import backbone_names, named_weights, timm_config, user_models
 from splitbench.bench.backbones.classifiers import Classifier
 from splitbench.bench.backbones.detectors import Detector
 from splitbench.bench.backbones.detectors.frozen import freeze
@@ -30,8 +30,7 @@ from splitbench.bench.split.detectors import is_torchvisions
 from splitbench.bench.utils import weight_files
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import user_code
-from splitbench.bench.utils.plugins.base_registry import Registry
-from splitbench.datasets.base import Dataset, Task
+from splitbench.datasets.base import Dataset
 
 
 class Backbone(Protocol):
@@ -181,63 +180,8 @@ def _user_model(path: str, overrides: dict[str, Any]) -> Builder:
     return builder
 
 
-class Source(Registry[Builder]):
-    """The backbones of one source: ``torchvision/...``, ``timm/...`` or ``splitbench/...``.
-
-    Args:
-        source: The part of the names before the slash.
-        list_models: Returns what may follow it.
-        build: Makes a model, given its name and a ``Builder``'s arguments.
-        hint: How to list the names; for messages.
-    """
-
-    def __init__(
-        self, source: str, list_models: Callable[[], Iterable[str]], build: Callable[..., Built], hint: str = ""
-    ) -> None:
-        super().__init__(f"backbone of {source}", hint)
-        self.list_models, self.build = list_models, build
-
-    def find_names(self) -> Iterable[str]:
-        """Return the models' names, without the source."""
-        return self.list_models()
-
-    def load(self, name: str) -> Builder:
-        """Return what builds the model."""
-        return partial(self.build, name)
-
-
-def _torchvision_models() -> list[str]:
-    kinds = torchvision.models, torchvision.models.detection
-    return [name for kind in kinds for name in torchvision.models.list_models(module=kind)]
-
-
-SOURCES: Mapping[str, Source] = {
-    "torchvision": Source(
-        "torchvision", _torchvision_models, _torchvision, "`torchvision.models.list_models()` lists the names"
-    ),
-    "timm": Source("timm", timm.list_models, _timm, "`timm.list_models()` lists the names"),
-    "splitbench": Source("splitbench", lambda: NETWORKS, _zoo),
-}
-
-
-def check_name(name: str) -> None:
-    """Raise UserError for a name that no source knows. Import paths pass: checking them would run code."""
-    if user_code.is_import_path(name):
-        return
-    source, _, model = name.partition("/")
-    if source not in SOURCES:
-        sources = ", ".join(f"{known}/" for known in SOURCES)
-        raise UserError(
-            f"unknown backbone {name!r}: names begin with {sources} as in torchvision/resnet50, or are import paths "
-            "as in my_package.my_module:factory"
-        )
-    SOURCES[source].check(model.partition(".")[0] if source == "timm" else model)  # timm/NAME.TAG: weights' tag
-
-
-def task_of(name: str) -> Task | None:
-    """Return the task of a bundled network; None for others, which must be built to know it."""
-    source, _, short = name.partition("/")
-    return NETWORKS[short].task if source == "splitbench" else None
+_BUILDERS: Mapping[str, Callable[..., Built]] = {"torchvision": _torchvision, "timm": _timm, "splitbench": _zoo}
+"""What makes a model of each source, given its name there and a ``Builder``'s arguments."""
 
 
 def version_of(name: str) -> int:
@@ -251,7 +195,7 @@ def _builder(name: str, overrides: dict[str, Any]) -> tuple[Builder, str]:
     if user_code.is_import_path(name):
         return _user_model(name, overrides), name.rpartition(":")[2]
     source, _, short = name.partition("/")
-    return SOURCES[source].load(short), short
+    return partial(_BUILDERS[source], short), short
 
 
 def _at_training_resolution(name: str, model: nn.Module, args: dict[str, Any]) -> Preprocessing:
@@ -298,7 +242,7 @@ def build(
     Raises:
         UserError: Unknown name, arguments that do not fit, weights that are missing, damaged or another model's.
     """
-    check_name(name)
+    backbone_names.check(name)
     builder, short = _builder(name, overrides)
     path = named_weights.file_of(name, short, weights, folder)
     wanted = weights if named_weights.is_name(weights) else named_weights.DEFAULT
@@ -316,7 +260,7 @@ def build(
             files = " or ".join(named_weights.file_names(name, short, weights))
             raise UserError(
                 f"{name}: its weights could not be downloaded ({reason}). Without internet, put {files} into a folder "
-                "and give it by WEIGHTS= (--weights)"
+                "and give it by --weights"
             ) from None
     if path is not None:
         stored = weight_files.without_prefixes(weight_files.read(path, weights_key), model.state_dict())

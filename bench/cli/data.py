@@ -20,7 +20,10 @@ def export(
     limit: Annotated[int | None, typer.Option(help="How many, from the first; all by default.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Of the drawing.", min=0, max=2**32 - 1)] = 0,
 ) -> None:
-    """Write the synthetic dataset as PNG files with labels, readable as ImageNet's and COCO's layouts."""
+    """Write the synthetic dataset as PNG files with labels, readable as ImageNet's and COCO's layouts.
+
+    Example: splitbench data export drawn --limit 100
+    """
     from splitbench.bench.tools.data.export import export as write
 
     for path in write(out, task, part, limit, seed):
@@ -37,15 +40,18 @@ def check(
         Path | None, typer.Option(help="COCO: your file of boxes, as a sweep's `annotations` names it.")
     ] = None,
 ) -> None:
-    """Report what a folder holds and lacks. Exit code 0: complete, 1: usable but incomplete, 2: not usable."""
+    """Report what a folder holds and lacks; ends with 0 where it is usable, complete or not, and with 2 where not.
+
+    Example: splitbench data check imagenet photos
+    """
     from splitbench.bench.tools.data.check import SUBSETS
     from splitbench.bench.tools.data.check import check as check_folder
 
     report = check_folder(dataset, folder, SUBSETS if part is None else (part,), full, annotations=annotations)
     for line in report.lines():
         print(line)
-    if report.code:
-        raise SystemExit(report.code)
+    if not report.usable:
+        raise SystemExit(2)
 
 
 @app.command()
@@ -56,7 +62,10 @@ def fetch(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the archives after they are unpacked.")] = False,
     mirror: Annotated[str | None, typer.Option(help="Another server with the same files.")] = None,
 ) -> None:
-    """Download and verify COCO or CIFAR-10; the same command resumes. For ImageNet, explain how to get it."""
+    """Download and verify COCO or CIFAR-10; the same command resumes. For ImageNet, explain how to get it.
+
+    Example: splitbench data fetch coco /data/coco
+    """
     from splitbench.bench.tools.data import fetch
     from splitbench.bench.tools.data.archives import BASES, archives
     from splitbench.bench.utils.errors import UserError

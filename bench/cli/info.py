@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from splitbench.bench.cli import list_commands
 from splitbench.bench.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -13,18 +14,21 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel="Look up")
 def methods(
     name: Annotated[
         str | None, typer.Argument(help="One of them, or a method of your own (my_package.my_module:METHOD).")
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Run the conformance tests on it.")] = False,
 ) -> None:
-    """List the methods with their knobs; of one, print its settings, or run the conformance tests (--check)."""
-    from splitbench.bench.sweep import key_help
-    from splitbench.bench.utils.plugins import METHODS
+    """List the methods with their knobs; of one, print its settings, or run the conformance tests (--check).
 
+    Example: splitbench methods quantize-rle
+    """
     if name is not None:
+        from splitbench.bench.sweep import key_help
+        from splitbench.bench.utils.plugins import METHODS
+
         method = METHODS.get(name)
         if check:
             _check(name, method)
@@ -33,15 +37,7 @@ def methods(
         return
     if check:
         raise UserError("--check takes the name of a method")
-    names = METHODS.names()
-    width = max(map(len, names))
-    for name in names:
-        try:
-            method = METHODS.get(name)
-        except UserError as error:
-            print(f"{name:{width}} {'-':8} not here: {error}")
-        else:
-            print(f"{name:{width}} {method.knob:8} {method.summary}")
+    list_commands.methods()
 
 
 def _check(name: str, method: "Method") -> None:
@@ -56,36 +52,38 @@ def _check(name: str, method: "Method") -> None:
         raise SystemExit(1)
 
 
-@app.command()
+@app.command(rich_help_panel="Look up")
 def datasets(
     name: Annotated[
         str | None, typer.Argument(help="One of them, or a dataset of your own (my_package.my_module:DATASET).")
     ] = None,
 ) -> None:
-    """List the datasets; of one, print its options."""
-    from splitbench.bench.sweep import key_help, renamed
-    from splitbench.bench.utils.plugins import DATASETS
+    """List the datasets; of one, print its options.
 
+    Example: splitbench datasets imagenet
+    """
     if name is not None:
+        from splitbench.bench.sweep import key_help, renamed
+        from splitbench.bench.utils.plugins import DATASETS
+
         name = renamed.current("dataset", name)
         print("\n".join(key_help.of_dataset(name, DATASETS.get(name))))
         return
-    for name in DATASETS.names():
-        try:
-            print(f"{name:20} {key_help.summary(DATASETS.get(name))}")
-        except UserError as error:
-            print(f"{name:20} not here: {error}")
+    list_commands.datasets()
 
 
-@app.command()
+@app.command(rich_help_panel="Look up")
 def keys() -> None:
-    """Print the keys of a sweep file, with types and defaults."""
+    """Print the keys of a sweep file, with types and defaults.
+
+    Example: splitbench keys
+    """
     from splitbench.bench.sweep import key_help
 
     print("\n".join(key_help.of_sweeps()))
 
 
-@app.command()
+@app.command(rich_help_panel="Look up")
 def splits(
     backbone: Annotated[str, typer.Argument(help="A backbone: torchvision/resnet50, timm/mobilenetv4_conv_small, ...")],
     image: Annotated[
@@ -97,7 +95,10 @@ def splits(
         str, typer.Option(help="Fields of the preprocessing, as a sweep has them: '{resize: null, crop: 96}'.")
     ] = "{}",
 ) -> None:
-    """List a backbone's split points in order, with what crosses and what each side computes and stores."""
+    """List a backbone's split points in order, with what crosses and what each side computes and stores.
+
+    Example: splitbench splits torchvision/resnet50 --plot resnet50.png
+    """
     from splitbench.bench.sweep import renamed
     from splitbench.bench.tools.splits.listing import format_splits
 
@@ -105,7 +106,7 @@ def splits(
         print(line)
 
 
-@app.command()
+@app.command(rich_help_panel="Look up")
 def support(
     backbones: Annotated[
         list[str] | None,
@@ -115,7 +116,10 @@ def support(
         Path | None, typer.Option(help="A table (.csv) to extend, a row at a time; a summary (.md) goes beside it.")
     ] = None,
 ) -> None:
-    """Split each backbone, with random weights, at a stage and inside a block, and report how exact it is."""
+    """Split each backbone, with random weights, at a stage and inside a block, and report how exact it is.
+
+    Example: splitbench support 'torchvision/resnet*'
+    """
     from splitbench.bench.tools.support.support import matching, support_table
     from splitbench.bench.tools.support.support_table import as_row, extend_table
     from splitbench.bench.tools.support.tested_models import DETECTORS, TIMM, TORCHVISION
@@ -132,10 +136,10 @@ def support(
         print(f"wrote {out}")
 
 
-@app.command()
+@app.command(rich_help_panel="Look up")
 def sweeps() -> None:
-    """List the bundled sweeps."""
-    from splitbench.bench.sweep.configs import SWEEPS, title
+    """List the bundled sweeps: `splitbench list sweeps`, without a pattern.
 
-    for name in SWEEPS.names():
-        print(f"{name:16} {title(SWEEPS.get(name))}")
+    Example: splitbench sweeps
+    """
+    list_commands.sweeps()

@@ -2,13 +2,17 @@
 
 import math
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from splitbench.bench.cli.loudness import Loudness
+from splitbench.bench.cli.printing import JsonOption, print_json
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import file_for, folder_for
+from splitbench.bench.utils.text import format_count
 
 app = typer.Typer()
 
@@ -22,23 +26,33 @@ PairsOption = Annotated[
 FactorOption = Annotated[float, typer.Option(help="Largest ratio of the bytes of tested rate points.", min=1.0)]
 
 
-@app.command()
+@app.command(rich_help_panel="Results")
 def compare(
     runs: RunsArgument,
-    out: OutOption = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write all tables into: txt, md, tex, csv.")] = None,
     anchor: AnchorOption = None,
     allow_mixed: MixedOption = False,
     all_pairs: PairsOption = False,
     factor: FactorOption = 1.25,
+    json: JsonOption = False,
 ) -> None:
-    """Compare methods from the tables of one or more runs: fronts, bytes for a drop, BD-rate, costs, paired tests."""
-    from splitbench.bench.analysis.compare import ComparisonOptions
-    from splitbench.bench.analysis.compare import compare as compare_runs
+    """Compare methods from the tables of one or more runs: fronts, bytes for a drop, BD-rate, costs, paired tests.
+
+    Example: splitbench compare results/a results/b --anchor quantize-rle --out both
+    """
+    folder = None if out is None else folder_for(out, "--out")
+    from splitbench.bench.analysis.compare import ComparisonOptions, as_terminal_text, examine, write
+    from splitbench.bench.analysis.table_formats import as_rows
 
     options = ComparisonOptions(anchor=anchor, allow_mixed=allow_mixed, all_pairs=all_pairs, factor=factor)
-    result = compare_runs(runs, _into(out, runs, "comparison"), options)
-    print(result.text)
-    _list(result.files)
+    findings = examine(runs, options)
+    if json:
+        tables = {name: as_rows(table) for name, table in findings.tables.items()}
+        print_json(tables | {"remarks": findings.remarks})
+    else:
+        print(as_terminal_text(findings))
+    if folder is not None:
+        _list(write(findings, folder).files, quiet=json)
 
 
 PublishedOption = Annotated[
@@ -47,28 +61,50 @@ PublishedOption = Annotated[
 ]
 
 
-@app.command()
+@app.command(rich_help_panel="Results")
+def show(
+    key: Annotated[str, typer.Argument(help="A cell's key as in cells.csv, or its first letters.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    json: JsonOption = False,
+) -> None:
+    """Show one cell: settings, rate, accuracy with its interval, costs, warnings, training and files.
+
+    Example: splitbench show 67a8 results/classification
+    """
+    from splitbench.bench.tools.show_cell import show_cell
+
+    details = show_cell(run, key)
+    if json:
+        print_json(asdict(details))
+    else:
+        print("\n".join(details.lines()))
+
+
+@app.command(rich_help_panel="Results")
 def figures(
     runs: RunsArgument, out: OutOption = None, allow_mixed: MixedOption = False, published: PublishedOption = None
 ) -> None:
-    """Draw all figures from the tables of one or more runs: no models, data or GPU needed."""
+    """Draw all figures from the tables of one or more runs: no models, data or GPU needed.
+
+    Example: splitbench figures results/a results/b --out both
+    """
     from splitbench.bench.analysis.figures import draw_all, draw_learning
     from splitbench.bench.analysis.figures.published import add
     from splitbench.bench.analysis.figures.published import read as read_published
     from splitbench.bench.results.table import read
 
+    folder = _into(out, runs, "figures")
     others = None if published is None else read_published(published)
     frame = read(runs, allow_mixed)
     if others is not None:
         add(frame, others)
-    folder = _into(out, runs, "figures")
     files = draw_all(frame, folder, print)
     for run in runs:
         files += draw_learning(run, folder)
     _list(files)
 
 
-@app.command("what-if")
+@app.command("what-if", rich_help_panel="Results")
 def what_if(
     runs: RunsArgument,
     drop: Annotated[list[float] | None, typer.Option(help="Tolerated drop in points; repeatable. Default 1.")] = None,
@@ -89,6 +125,8 @@ def what_if(
     """Print and draw which split, method and rate has the least end-to-end latency at which link speed.
 
     Covers speeds of 0.1 to 100 Mbit/s, and those of --mbps. An earlier answer in the same folder is replaced.
+
+    Example: splitbench what-if results/a --drop 1 --rtt 20 --mbps 5
     """
     from splitbench.bench.analysis.latency import PROFILES, Question, read_profile
     from splitbench.bench.analysis.latency import what_if as answer_what_if
@@ -110,7 +148,7 @@ def what_if(
     _list(result.files)
 
 
-@app.command()
+@app.command(rich_help_panel="Results")
 def report(
     runs: RunsArgument,
     out: Annotated[Path | None, typer.Option(help="The file; default report.html beside the run's table.")] = None,
@@ -120,7 +158,10 @@ def report(
     factor: FactorOption = 1.25,
     published: PublishedOption = None,
 ) -> None:
-    """Write one self-contained HTML file on one or more runs: findings, figures, tables, what was run."""
+    """Write one self-contained HTML file on one or more runs: findings, figures, tables, what was run.
+
+    Example: splitbench report results/a --out a.html
+    """
     from splitbench.bench.analysis.compare import ComparisonOptions, examine
     from splitbench.bench.analysis.figures.published import add
     from splitbench.bench.analysis.figures.published import read as read_published
@@ -135,7 +176,7 @@ def report(
     _list([write_report(findings, file)])
 
 
-@app.command()
+@app.command(rich_help_panel="Results")
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     out: Annotated[Path | None, typer.Option(help="The archive; default FOLDER.zip beside the folder.")] = None,
@@ -144,6 +185,8 @@ def export(
     """Write a run into one archive to share: rows, records, sweep and environment, with the digest of each file.
 
     compare, report, figures and what-if take archives like folders: they verify them, and merge them with other runs.
+
+    Example: splitbench export results/a
     """
     from splitbench.bench.results import archive
 
@@ -155,7 +198,7 @@ def export(
     print(f"wrote {file}: {count} files, {file.stat().st_size / 1e6:,.1f} MB")
 
 
-@app.command()
+@app.command(rich_help_panel="Results")
 def scale(
     run: Annotated[Path, typer.Argument(help="Folder of a run, whose times are used.")],
     workers: Annotated[list[int] | None, typer.Option(help="How many; repeatable. Default 1 to 64.", min=1)] = None,
@@ -170,7 +213,10 @@ def scale(
     speed: Annotated[float, typer.Option(help="How many times as fast as the one measured a worker is.", min=1e-6)] = 1,
     out: Annotated[Path | None, typer.Option(help="Draw it into this file, and write the text beside it.")] = None,
 ) -> None:
-    """Predict how long a sweep would take with more workers, and where adding them stops helping."""
+    """Predict how long a sweep would take with more workers, and where adding them stops helping.
+
+    Example: splitbench scale results/a --workers 1 --workers 8
+    """
     from splitbench.bench.tools.scaling import scaling_table
     from splitbench.bench.tools.scaling.whole_sweep import predict_sweeps
     from splitbench.bench.tools.scaling.workload import read_workload
@@ -189,39 +235,46 @@ def scale(
         _list(scaling_table.write_scaling(workloads, lines, out, workers=counts, speed=speed, measured=seconds))
 
 
-@app.command()
+@app.command(rich_help_panel="Results")
 def columns(
     name: Annotated[
         str | None, typer.Argument(help="A table (bd, costs, ...) or a column; default: all tables.")
     ] = None,
 ) -> None:
-    """Print the columns of cells.csv and of the tables made from it with unit and meaning, and what intervals are."""
+    """Print the columns of cells.csv and of the tables made from it with unit and meaning, and what intervals are.
+
+    Example: splitbench columns bytes_mean
+    """
     from splitbench.bench.analysis.table_columns import describe_columns
 
     for line in describe_columns(name):
         print(line)
 
 
-def conclude(folder: Path) -> None:
-    """Write a run's comparison, figures and report; for a run without a single good cell there are none."""
-    from splitbench.bench.analysis.compare import examine, write
+def conclude(folder: Path, loudness: Loudness) -> None:
+    """Write a run's comparison, figures and report, and print how it ended; without a good cell there are none."""
+    from splitbench.bench.analysis.compare import as_screen_text, examine, write
     from splitbench.bench.analysis.figures import draw_all, draw_learning
     from splitbench.bench.analysis.report import write_report
+    from splitbench.bench.analysis.table_formats import as_rows
 
     try:
         findings = examine([folder])
-        comparison = write(findings, folder / "comparison")
-        files = draw_all(findings.frame, folder / "figures", print) + draw_learning(folder, folder / "figures")
-        report = write_report(findings, folder / "report.html", files)
+        write(findings, folder / "comparison")
+        drawn = draw_all(findings.frame, folder / "figures", loudness.say) + draw_learning(folder, folder / "figures")
+        report = write_report(findings, folder / "report.html", drawn)
     except UserError as error:
         print(f"nothing to compare: {error}", file=sys.stderr)
         return
-    print(comparison.text)
-    print(f"table       {folder / 'cells.csv'}\ncomparison  {folder / 'comparison'}\nfigures     {folder / 'figures'}")
-    for file in files:
-        if file.suffix == ".png":
-            print(f"            {file}")
-    print(f"report      {report}")
+    if loudness.json:
+        print_json({"folder": str(folder), "summary": as_rows(findings.tables["summary"])})
+        return
+    figures = sum(file.suffix == ".png" for file in drawn)
+    loudness.say(f"\n{as_screen_text(findings)}\n")
+    loudness.say(f"table       {folder / 'cells.csv'}")
+    loudness.say(f"comparison  {folder / 'comparison' / 'comparison.txt'} (long tables; as md, tex and csv beside it)")
+    loudness.say(f"figures     {folder / 'figures'} ({format_count(figures, 'figure')}, SVG and PNG)")
+    loudness.say(f"report      {report}")
 
 
 def _into(out: Path | None, runs: list[Path], name: str) -> Path:
@@ -235,6 +288,6 @@ def _beside(runs: list[Path], name: str) -> Path:
     return (runs[0] if runs[0].is_dir() else runs[0].parent) / name
 
 
-def _list(files: list[Path]) -> None:
-    for file in files:
+def _list(files: list[Path], quiet: bool = False) -> None:
+    for file in () if quiet else files:
         print(f"wrote {file}")

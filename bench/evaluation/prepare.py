@@ -8,6 +8,7 @@ from functools import cached_property, partial
 import torch
 from torch import nn
 
+from splitbench.bench.evaluation import returned
 from splitbench.bench.evaluation.failures import is_out_of_memory, isolated
 from splitbench.bench.evaluation.inputs import CACHE_BYTES, EvaluationInputs
 from splitbench.bench.evaluation.pipeline.loader import Batch
@@ -145,7 +146,8 @@ def _deploy(prepared: Prepared, example: object) -> None:
 
 def deployed(cell: Cell, context: Context) -> Deployment:
     """Let a cell's method deploy. Raises what the method raises, and MethodError for a codec that holds too much."""
-    deployment = METHODS.get(cell.method).deploy(cell.settings, context)
+    method = METHODS.get(cell.method)
+    deployment = returned.deployment(method, method.deploy(cell.settings, context))
     held.check(deployment)
     return deployment
 

@@ -2,18 +2,15 @@
 
 import pandas as pd
 
-from splitbench.bench.results.names import CURVE, cell_name, without_module
+from splitbench.bench.results.names import CURVE, cell_name, is_word, setting_name, without_module
 
 TRAINING_SETTINGS = frozenset(
     [
         *("start", "epochs", "next_epochs", "restore_epochs", "restore_rate", "batch_size", "learning_rate"),
-        *("backbone_lr_scale", "weight_decay", "schedule", "ema", "precision", "compile", "flip", "half"),
+        *("backbone_lr_scale", "weight_decay", "schedule", "ema", "precision", "compile", "flip", "half", "distortion"),
     ]
 )
 """Settings of how something is trained, which a name need not repeat where all of a method's curves share them."""
-
-_FORMER_SETTINGS = frozenset(["share"])
-"""Names that such settings had in earlier versions, whose tables can still be read."""
 
 _DISTINGUISHING = {"fingerprint": "images", "weights": "weights", "precision": "precision"}
 """Columns by which curves of one name are distinguished where they differ, with the words that names get."""
@@ -85,20 +82,26 @@ def _newest_points(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 
 def _shorten_variants(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """Leave out of a method's variants the settings of training that are the same in all of them."""
+    """Name a method's settings in words; numbers and ways to train that all its curves share move to a note."""
     frame = frame.copy()
     for method, variants in frame.groupby("method")["variant"]:
-        words = [variant.split() for variant in variants.unique()]
-        shared = {
-            word: None
-            for word in words[0]
-            if word.partition("=")[0] in TRAINING_SETTINGS | _FORMER_SETTINGS and all(word in other for other in words)
-        }
+        settings = {str(variant): str(variant).split() for variant in variants.unique()}
+        first, *others = settings.values()
+        shared = [word for word in first if _need_not_be_said(word) and all(word in words for words in others)]
         if shared:
             notes.append(f"{method}, throughout: {' '.join(shared)}")
-            short = [" ".join(word for word in variant.split() if word not in shared) for variant in variants]
-            frame.loc[variants.index, "variant"] = short
+        differing = {variant: [word for word in words if word not in shared] for variant, words in settings.items()}
+        names = {variant: ", ".join(map(setting_name, words)) for variant, words in differing.items()}
+        if len({*names.values()}) < len(names):  # two settings have the same value
+            names = {variant: " ".join(words) for variant, words in differing.items()}
+        frame.loc[variants.index, "variant"] = variants.map(names)
     return frame
+
+
+def _need_not_be_said(setting: str) -> bool:
+    """Return whether a name is as clear without a setting that all curves share: it is no word, or of the training."""
+    name, _, value = setting.partition("=")
+    return name in TRAINING_SETTINGS or not is_word(value)
 
 
 def _dates(frame: pd.DataFrame) -> "pd.Series[pd.Timestamp]":

@@ -27,8 +27,42 @@ def without_module(name: str) -> str:
 
 
 def curve_name(method: str, variant: str) -> str:
-    """Return a curve's name within one split: the method, and its variant where it has one."""
-    return f"{method} {variant}".rstrip()
+    """Return a curve's name within one split: the method, and its variant where it has one.
+
+    >>> curve_name("quantize-rle", "calibrated"), curve_name("raw", "")
+    ('quantize-rle, calibrated', 'raw')
+    """
+    return f"{method}, {variant}" if variant else method
+
+
+def as_curve_name(typed: str) -> str:
+    """Return the curve's name that a user means, who may write settings as a sweep has them.
+
+    >>> as_curve_name("quantize-rle range=calibrated"), as_curve_name("quantize-rle, calibrated")
+    ('quantize-rle, calibrated', 'quantize-rle, calibrated')
+    """
+    method, *settings = typed.split()
+    return curve_name(method, ", ".join(map(setting_name, settings))) if all("=" in one for one in settings) else typed
+
+
+def setting_name(setting: str) -> str:
+    """Return a setting in words: its value where that is a word, else both.
+
+    >>> [setting_name(text) for text in ("range=calibrated", "next_epochs=2", "float16=True", "flip=False")]
+    ['calibrated', 'next epochs 2', 'float16', 'no flip']
+    """
+    name, equals, value = setting.partition("=")
+    words = name.replace("_", " ")
+    if not equals or value == "True":
+        return words
+    if value == "False":
+        return f"no {words}"
+    return value if is_word(value) else f"{words} {value}"
+
+
+def is_word(value: str) -> bool:
+    """Return whether a setting's value says by itself what is set: ``calibrated``, but neither ``2`` nor ``None``."""
+    return value.replace("-", "").isalpha() and value not in ("None", "True", "False")
 
 
 def cell_name(row: Row) -> str:

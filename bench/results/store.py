@@ -74,11 +74,11 @@ class Store:
         except Timeout:
             raise UserError(
                 f"another run writes to {self.folder}{self._holder()}: wait for it, stop it, or choose another folder "
-                "by OUT= (--out)"
+                "by --out"
             ) from None
         except (OSError, NotImplementedError) as error:
             raise UserError(
-                f"cannot lock {self.folder} ({error}): choose a folder by OUT= (--out) where files can be locked"
+                f"cannot lock {self.folder} ({error}): choose a folder by --out where files can be locked"
             ) from None
         running = self.folder / f"running-{uuid.uuid4().hex}.json"
         try:
@@ -228,7 +228,7 @@ class Store:
         return content if is_plan(content) else None
 
     def _write(self, path: Path, content: bytes) -> None:
-        advice = "choose another folder by OUT= (--out) or make room; what is already stored stays valid"
+        advice = "choose another folder by --out or make room; what is already stored stays valid"
         write_file(path, content, advice)
 
 

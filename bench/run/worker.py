@@ -131,8 +131,8 @@ class Worker:
         """Set this process up for a run that another one started, and open the pass."""
         if not spec.run.token.exists():
             raise UserError(
-                f"a worker does not see {spec.run.folder} as the one that runs the sweep does: put the results (OUT=, "
-                "--out) on storage that all machines share"
+                f"a worker does not see {spec.run.folder} as the one that runs the sweep does: put the results "
+                "(--out) on storage that all machines share"
             )
         self._log.close()
         self._log.enter_context(log.log_to(spec.run.folder))

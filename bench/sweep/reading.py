@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, get_args
 import yaml
 from pydantic import ValidationError
 
+from splitbench.bench.backbones import backbone_names
 from splitbench.bench.sweep.cells import settings_of, variant_of
 from splitbench.bench.sweep.overrides import override
 from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, MethodSpec, Sweep
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import DATASETS, METHODS, user_code
-from splitbench.bench.utils.plugins.base_registry import Registry
 from splitbench.bench.utils.validation_errors import format_validation_error
 from splitbench.bench.utils.yaml_file import read_yaml
 from splitbench.datasets.base import Subset
@@ -72,16 +72,17 @@ def as_yaml(sweep: Sweep) -> str:
 
 
 def _unknown_names(sweep: Sweep, place: str) -> Iterator[str]:
-    """Yield a line for each dataset and method that no file is called after; nothing is imported for it."""
-    kinds: list[tuple[str, Sequence[DatasetSpec | MethodSpec], Registry[Any]]] = [
-        ("datasets", sweep.datasets, DATASETS),
-        ("methods", sweep.methods, METHODS),
+    """Yield a line for each unknown name of a dataset, backbone or method; no plugin is imported for it."""
+    kinds: list[tuple[str, Sequence[DatasetSpec | BackboneSpec | MethodSpec], Callable[[str], None]]] = [
+        ("datasets", sweep.datasets, DATASETS.check),
+        ("backbones", sweep.backbones, backbone_names.check),
+        ("methods", sweep.methods, METHODS.check),
     ]
-    for kind, specs, registry in kinds:
+    for kind, specs, check_name in kinds:
         for index, spec in enumerate(specs):
             try:
                 if not user_code.is_import_path(spec.name):
-                    registry.check(spec.name)
+                    check_name(spec.name)
             except UserError as error:
                 yield f"{place}: {kind}.{index}.name: {error}"
 
@@ -155,13 +156,7 @@ def _check_dataset(spec: DatasetSpec, place: str, task: str) -> None:
 
 
 def _check_backbone(spec: BackboneSpec, place: str, task: str) -> None:
-    from splitbench.bench.backbones import registry
-
-    try:
-        registry.check_name(spec.name)
-    except UserError as error:
-        raise UserError(f"{place}.name: {error}") from None
-    made_for = registry.task_of(spec.name)
+    made_for = backbone_names.task_of(spec.name)
     if made_for not in (None, task):
         raise _OtherTaskError(f"{place}.name: {spec.name} is a network for {made_for}, but the sweep's task is {task}")
 

@@ -43,6 +43,7 @@ def train(
     identity: Mapping[str, Any] | None = None,
     show_progress: bool = True,
     on_epoch: Callable[[Mapping[str, float]], None] = lambda measures: None,
+    say: Callable[[str], None] = LOG.info,
 ) -> Report:
     """Train the parameters that require a gradient, in place, and leave the best epoch's weights in ``model``.
 
@@ -68,6 +69,7 @@ def train(
             checkpoint with another identity is refused.
         show_progress: Whether to draw a bar, with the epoch's means so far and the time left.
         on_epoch: Called in process 0 with each epoch's row of the report.
+        say: Called with a message where a training is resumed.
 
     Returns:
         What was done.
@@ -112,6 +114,8 @@ def train(
                 file.save(state)  # at once: a place that cannot be written should not cost an epoch
         report, seconds_before = state.report, state.report.seconds
         epochs_done = len(report.history)
+        if 0 < epochs_done < recipe.epochs:
+            say(f"resumed behind epoch {epochs_done} of {recipe.epochs}")
         if epochs_done < recipe.epochs:
             _try_validation(model, step, validation, recipe)
 

@@ -21,14 +21,16 @@ def select(name: str) -> torch.device:
     try:
         chosen = torch.device(name)
     except RuntimeError:
-        raise UserError(f"unknown device {name!r}: DEVICE= (--device) takes cpu, cuda, cuda:N or auto") from None
+        raise UserError(f"unknown device {name!r}: --device takes cpu, cuda, cuda:N or auto") from None
     if chosen.type not in {"cpu", "cuda"}:
-        raise UserError(f"device {name!r} is not supported: DEVICE= (--device) takes cpu, cuda, cuda:N or auto")
+        raise UserError(f"device {name!r} is not supported: --device takes cpu, cuda, cuda:N or auto")
     if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"DEVICE={name}, but PyTorch sees no GPU here: use DEVICE=cpu, or install a driver for the GPU")
+        raise UserError(
+            f"--device {name}, but PyTorch sees no GPU here: use --device cpu, or install a driver for the GPU"
+        )
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         count = format_count(torch.cuda.device_count(), "GPU")
-        raise UserError(f"DEVICE={name}, but PyTorch sees {count} here, numbered from 0")
+        raise UserError(f"--device {name}, but PyTorch sees {count} here, numbered from 0")
     if chosen.type == "cuda":  # rows say float32: TF32 would be something else; and the same run gives the same rows
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
@@ -64,7 +66,7 @@ def refuse_stopped(device: torch.device, reason: str) -> None:
     if has_stopped(device):
         raise UserError(
             f"the GPU stopped working ({reason}): run the same command again, it goes on from there; if it stops there "
-            "again, leave the method out by METHODS= (--method)"
+            "again, leave the method out by --method"
         )
 
 

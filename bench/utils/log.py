@@ -1,8 +1,9 @@
 """The log of a run: tracebacks of what failed, training progress, and worker log messages.
 
-    results/<run>/log/<machine>-<process>.txt
+    results/<run>/log/failures-<machine>-<process>.txt    tracebacks
+    results/<run>/log/progress-<machine>-<process>.txt    every epoch of every training, and what workers say
 
-Python's own logging, under the name ``splitbench``. Every process writes a separate file, and none if it logs
+Python's own logging, under the name ``splitbench``. Every process writes separate files, and none of which it logs
 nothing.
 """
 
@@ -21,17 +22,19 @@ FOLDER = "log"
 
 
 class _RunHandler(logging.Handler):
-    """Opens its file for every record, since there are few: neither a full disk nor a removed folder stops a run."""
+    """Opens a file for every record, since there are few: neither a full disk nor a removed folder stops a run."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.path = folder / FOLDER / f"{socket.gethostname()}-{os.getpid()}.txt"
+        self.folder, self.process = folder / FOLDER, f"{socket.gethostname()}-{os.getpid()}"
         self.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
+        kind = "failures" if record.levelno >= logging.ERROR else "progress"
         with suppress(OSError):
-            self.path.parent.mkdir(exist_ok=True)
-            with self.path.open("a", encoding="utf-8", errors="backslashreplace") as stream:
+            self.folder.mkdir(exist_ok=True)
+            path = self.folder / f"{kind}-{self.process}.txt"
+            with path.open("a", encoding="utf-8", errors="backslashreplace") as stream:
                 stream.write(self.format(record) + "\n")
 
 

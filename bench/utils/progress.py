@@ -1,12 +1,15 @@
 """Progress bars with an estimate of the remaining time: drawn in place on a terminal, a few lines in a log file."""
 
+import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
 
+_VARIABLE = "SPLITBENCH_PROGRESS"
 _EVERY = 30.0  # seconds between two lines
 _ALONE = {"leave": None}  # one that ends within another is wiped, or it would be drawn over that one's line
 _T = TypeVar("_T")
@@ -24,12 +27,36 @@ def track(items: Iterable[_T], desc: str, unit: str, **settings: Any) -> "tqdm[_
 
 def skip(bar: "tqdm[Any]", count: float) -> None:
     """Advance a bar by work done before this run, which does not predict how long the rest takes."""
+    if bar.disable:
+        return
     bar.initial += count
     bar.n += count
     bar.refresh()
 
 
+@contextmanager
+def hidden(yes: bool = True) -> Iterator[None]:
+    """Draw no bars in the block, nor in processes that it starts: the environment variable SPLITBENCH_PROGRESS=off."""
+    before = os.environ.get(_VARIABLE)
+    try:
+        if yes:
+            os.environ[_VARIABLE] = "off"
+        yield
+    finally:
+        if yes and before is None:
+            os.environ.pop(_VARIABLE, None)
+        elif before is not None:
+            os.environ[_VARIABLE] = before
+
+
+def are_hidden() -> bool:
+    """Return whether no bars are drawn."""
+    return os.environ.get(_VARIABLE) == "off"
+
+
 def _output() -> dict[str, Any]:
+    if are_hidden():
+        return {"disable": True}
     if sys.stderr.isatty():
         return {}
     return {"file": _Lines(sys.stderr), "position": 0, "dynamic_ncols": False, "leave": True}

@@ -60,7 +60,7 @@ def read(path: Path, key: str = "") -> dict[str, Tensor]:
 def _content(path: Path) -> Any:
     if not path.is_file():
         raise UserError(
-            f"weights file not found: {path}; paths are relative to the current folder or to WEIGHTS= (--weights)"
+            f"weights file not found: {path}; paths are relative to the current folder or to the folder of --weights"
         )
     if not is_weights_file(path.name):
         raise UserError(f"{path}: expected a weights file ending in {', '.join(SUFFIXES)}")

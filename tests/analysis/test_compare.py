@@ -186,7 +186,8 @@ def test_nothing_is_said_of_means_where_each_point_is_one_run(tmp_path):
 def test_the_anchor_is_a_method_or_a_variant_and_unknown_ones_are_refused(tmp_path):
     frame = table(tmp_path, samples.run(splits={"layer2": samples.RESNET50["layer2"]}))
     assert set(bd_table(frame)["anchor"]) == {"quantize-rle"}
-    assert set(bd_table(frame, "quantize-rle range=calibrated")["anchor"]) == {"quantize-rle range=calibrated"}
+    for typed in ("quantize-rle, calibrated", "quantize-rle range=calibrated"):
+        assert set(bd_table(frame, typed)["anchor"]) == {"quantize-rle, calibrated"}
     assert set(bd_table(frame, "image")["at_split"]) == {"input", "layer2"}
     with pytest.raises(UserError, match=r"no anchor 'quantise-rle' in these results; did you mean quantize-rle"):
         bd_table(frame, "quantise-rle")

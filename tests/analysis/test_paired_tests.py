@@ -92,7 +92,7 @@ def test_by_default_methods_are_compared_by_their_fronts_and_not_with_themselves
     ]
     good = points(read([samples.save(tmp_path / "cells.csv", rows)]))
     variants = [(pair.a["variant"], pair.b["method"]) for pair in pairs(good)]
-    assert variants == [("better=1", "b")]
+    assert variants == [("better 1", "b")]
     assert len(pairs(good, all_curves=True)) == 6
 
 

@@ -138,7 +138,7 @@ def test_a_method_is_held_to_the_rules(tmp_path, monkeypatch):
     source = (Path(raw.__file__).read_text()).replace("version: ClassVar[int] = 1", "version: ClassVar[int] = 0")
     (tmp_path / "wrong.py").write_text(source)
     (fault,) = splitbench.check_method("wrong:METHOD")["fault"]
-    assert fault == "`version` must be 1 or more"
+    assert fault == "wrong.py: `version` must be 1 or more"
 
 
 def test_columns_are_those_that_are_written(table):

@@ -117,7 +117,7 @@ def test_weights_that_cannot_be_downloaded_are_reported_with_what_to_do(monkeypa
         r"could not be downloaded \((no route|invalid hash|OSError).*put ssdlite320_mobilenet_v3_large_coco-\w+\.pth"
     )
     with pytest.raises(
-        UserError, match=printed + r" or ssdlite.*\.safetensors or .* into a folder and give it by WEIGHTS="
+        UserError, match=printed + r" or ssdlite.*\.safetensors or .* into a folder and give it by --weights"
     ):
         registry.build(f"torchvision/{SMALL}", {}, "COCO_V1", {})
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from splitbench.bench.backbones import registry
+from splitbench.bench.backbones import backbone_names, registry
+from splitbench.bench.backbones.backbone_names import BUNDLED
 from splitbench.bench.backbones.classifiers import Classifier
 from splitbench.bench.backbones.zoo import NETWORKS
 from splitbench.bench.run.planning import plan
@@ -71,7 +72,7 @@ def test_what_a_network_computes_changes_with_its_version_only(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_is_built_by_name_for_its_task(name):
     backbone = registry.build(f"splitbench/{name}", {}, "none", {})
-    assert isinstance(backbone, Classifier) == (NETWORKS[name].task == "classification")
+    assert isinstance(backbone, Classifier) == (BUNDLED[name] == "classification")
     if NETWORKS[name].weights is None:
         with pytest.raises(UserError, match=rf"no {name}\.safetensors or {name}\.pth .*: give `weights: FILE`"):
             registry.build(f"splitbench/{name}", {}, "default", {})
@@ -86,9 +87,9 @@ def test_other_depths_are_arguments():
 
 def test_unknown_names_are_answered_with_the_known():
     with pytest.raises(UserError, match=r"did you mean .*resnet20"):
-        registry.check_name("splitbench/resnet21")
+        backbone_names.check("splitbench/resnet21")
     with pytest.raises(UserError, match=r"there are cifar_resnet, fastestdet, .*resnet20.*, yolox_nano"):
-        registry.check_name("splitbench/xyz")
+        backbone_names.check("splitbench/xyz")
 
 
 def test_a_network_for_another_task_is_refused(small):

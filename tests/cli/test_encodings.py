@@ -34,7 +34,7 @@ def splitbench(encoding: str, *words: object) -> tuple[int, bytes, bytes]:
 def test_a_comparison_is_printed_in_any_encoding_and_written_in_utf_8(tmp_path, encoding):
     run = tmp_path / "ergebnisse-ü"
     samples.save(run / "cells.csv", samples.curve([100, 200], [70.0, 75.5], method="größe"))
-    code, out, _ = splitbench(encoding, "compare", run)
+    code, out, _ = splitbench(encoding, "compare", run, "--out", run / "comparison")
     assert code == 0
     assert (b"drop <= 1" in out) == (encoding != "utf-8")
     assert {"latin-1": "größe".encode("latin-1"), "utf-8": "größe".encode()}.get(encoding, rb"gr\xf6\xdfe") in out

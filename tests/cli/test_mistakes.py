@@ -167,12 +167,16 @@ def test_lists_that_are_none_are_shown(here, error):
 def test_all_names_and_settings_are_reported_at_once(here, error):
     changes = ("name: synthetic", "name: syntetic"), ("small_resnet", "small_resnt")
     methods = ("[{name: quantize-rle", "[{name: image, qualty: 3}, {name: quantise-rle")
-    assert _places(validated(here, error, *changes, methods)) == ["datasets.0.name", "methods.1.name"]
+    assert _places(validated(here, error, *changes, methods)) == [
+        "datasets.0.name",
+        "backbones.0.name",
+        "methods.1.name",
+    ]
     # What needs the files behind these names comes when they are right.
-    methods = ("[{name: quantize-rle", "[{name: image, qualty: 3}, {name: quantize-rle")
-    lines = validated(here, error, changes[1], methods)
-    assert _places(lines) == ["backbones.0.name", "methods.0 (image)"]
-    assert "did you mean small_resnet" in lines and "did you mean quality" in lines
+    methods = ("[{name: quantize-rle", "[{name: image, qualty: 3}, {name: quantize-rle, bitz: 3")
+    lines = validated(here, error, methods)
+    assert _places(lines) == ["methods.0 (image)", "methods.1 (quantize-rle)"]
+    assert "did you mean bits" in lines and "did you mean quality" in lines
 
 
 def _places(lines: str) -> list[str]:
@@ -212,6 +216,7 @@ def test_misspelt_keys_and_names_are_found_before_torch_is_loaded(here):
         ("splits:", "splitz:"),
         ("name: quantize-rle", "name: quantise-rle"),
         ("name: synth", "name: sinth"),
+        ("small_resnet", "small_resnt"),
     ):
         assert old in text
         (here / "wrong.yaml").write_text(text.replace(old, new))
@@ -226,7 +231,7 @@ def test_misspelt_keys_and_names_are_found_before_torch_is_loaded(here):
 
 
 def test_where_names_of_backbones_are_listed(error, capsys):
-    assert error("splits", "timm/zzzz") == "unknown backbone of timm 'zzzz' (`timm.list_models()` lists the names)"
+    assert error("splits", "timm/zzzz") == "unknown backbone of timm 'zzzz' (`splitbench list backbones` lists them)"
     assert splitbench("support", "timm/zzzz") == 0
     assert "'timm/zzzz': `timm.list_models()` and" in capsys.readouterr().out
 
@@ -244,7 +249,7 @@ def test_figures_and_photographs_of_split_points(here, error):
 
 def test_devices_are_reported_as_they_were_typed(here, error):
     for device in ("cuda:7", "cuda:8"):
-        assert error("validate", "sweep.yaml", "--device", device).startswith(f"DEVICE={device}, but PyTorch sees ")
+        assert error("validate", "sweep.yaml", "--device", device).startswith(f"--device {device}, but PyTorch sees ")
 
 
 def test_seeds_are_not_negative(here, error):

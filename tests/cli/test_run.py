@@ -131,6 +131,11 @@ def test_compare_and_figures_read_the_table_alone(done, tmp_path):
     alone.mkdir()
     (alone / "cells.csv").write_bytes((done / "cells.csv").read_bytes())
     assert splitbench("compare", alone) == 0
+    assert [path.name for path in alone.iterdir()] == ["cells.csv"]  # nothing is written that was not asked for
+    assert splitbench("compare", alone, "--out", tmp_path / "compared", "--json") == 0
+    assert {path.name for path in (tmp_path / "compared").iterdir()} == {
+        path.name for path in (done / "comparison").iterdir()
+    }
     assert splitbench("figures", alone, "--out", tmp_path / "drawn") == 0
     # How bytes spread over images is not in the table: that one figure is drawn from the records.
     spread = {path.name for path in (done / "figures").glob("bytes-spread*.svg")}
@@ -224,9 +229,9 @@ def unwritable(tmp_path: Path) -> Path:
         (("weights: none", "weights: none, args: {num_classes: 5}"), {}, "labels do not match"),
         (("{root: train}", "{root: val}"), {}, "calibration images are evaluation images"),
         (("{resize: 64, crop: 64}", "{resiz: 64}"), {}, "did you mean resize"),
-        (("", ""), {"--device": "cuda:99"}, "DEVICE="),
-        (("", ""), {"--device": "tpu"}, "DEVICE="),
-        (("", ""), {"--out": unwritable}, "choose another folder by OUT= (--out)"),
+        (("", ""), {"--device": "cuda:99"}, "--device cuda:99, but"),
+        (("", ""), {"--device": "tpu"}, "--device takes"),
+        (("", ""), {"--out": unwritable}, "choose another folder by --out"),
     ],
 )
 def test_bad_input_is_one_sentence_and_code_2(sweep, photographs, tmp_path, capsys, change, words, sentence):

@@ -126,7 +126,7 @@ def test_a_missing_batch_and_an_empty_folder_are_reported(tmp_path):
         load(tmp_path, "train")
     with pytest.raises(DataError, match="data folder not found"):
         load(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="set DATA="):
+    with pytest.raises(DataError, match="name it by --data"):
         load(None)
 
 

@@ -178,7 +178,7 @@ def test_files_that_are_no_annotations_are_refused(tmp_path, text, sentence):
 
 
 def test_missing_things_are_reported_with_where_they_belong(tmp_path):
-    with pytest.raises(DataError, match="set DATA="):
+    with pytest.raises(DataError, match="name it by --data"):
         load(None)
     with pytest.raises(DataError, match="data folder not found"):
         load(tmp_path / "nowhere")

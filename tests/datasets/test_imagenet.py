@@ -121,7 +121,7 @@ def test_missing_and_empty_folders_are_reported(tmp_path):
         load(tmp_path / "nowhere")
     with pytest.raises(DataError, match="no labelled images"):
         load(tmp_path)
-    with pytest.raises(DataError, match="set DATA="):
+    with pytest.raises(DataError, match="name it by --data"):
         load(None)
 
 

@@ -110,7 +110,7 @@ def test_curves_that_only_look_alike_are_distinguished(tmp_path):
     frame = table(
         tmp_path, [*samples.curve([100, 200], [60, 70]), *samples.curve([90, 190], [60, 70], precision="float16")]
     )
-    assert sorted(frame["variant"].unique()) == ["precision=float16", "precision=float32"]
+    assert sorted(frame["variant"].unique()) == ["precision float16", "precision float32"]
     assert len(frame) == 4
 
 
@@ -211,7 +211,7 @@ def test_different_images_are_refused_unless_asked(tmp_path):
     assert "dataset val stands for different images in these runs: 120 (aaaa1111) and 650 (cccc2222)" in printed
     assert "--allow-mixed puts them side by side" in printed
     frame = read([tmp_path / "0", tmp_path / "1"], allow_mixed=True)
-    assert sorted(frame["variant"].unique()) == ["images=aaaa1111", "images=cccc2222"]
+    assert sorted(frame["variant"].unique()) == ["images aaaa1111", "images cccc2222"]
 
 
 def test_how_all_of_a_methods_curves_were_trained_is_reported_once(tmp_path):
@@ -219,11 +219,23 @@ def test_how_all_of_a_methods_curves_were_trained_is_reported_once(tmp_path):
         return samples.curve([100, 200], [70, 75], method="bottleneck", split=split, variant=variant)
 
     frame = table(tmp_path, learned("layer2", "stride=1 epochs=8 half=True"))
-    assert set(frame["variant"]) == {"stride=1"}
-    assert frame.attrs["notes"] == ["bottleneck, throughout: epochs=8 half=True"]
+    assert set(frame["variant"]) == {""}
+    assert frame.attrs["notes"] == ["bottleneck, throughout: stride=1 epochs=8 half=True"]
     # What differs stays a part of the names.
     both = learned("layer2", "stride=1 epochs=8 half=True") + learned("layer3", "stride=1 epochs=9 half=True")
-    assert set(table(tmp_path, both, "both")["variant"]) == {"stride=1 epochs=8", "stride=1 epochs=9"}
+    assert set(table(tmp_path, both, "both")["variant"]) == {"epochs 8", "epochs 9"}
+
+
+def test_names_say_in_words_what_differs(tmp_path):
+    def named(*variants):
+        rows = [row for variant in variants for row in samples.curve([100, 200], [70, 75], variant=variant)]
+        return sorted(table(tmp_path, rows, str(len(variants)) + variants[0])["variant"].unique())
+
+    assert named("", "range=calibrated") == ["", "calibrated"]
+    assert named("stride=1 range=image", "range=calibrated stride=1") == ["calibrated", "image"]
+    assert named("clip=mse half=True", "half=False") == ["mse, half", "no half"]
+    assert named("header=shared") == ["header=shared"[7:]]  # a word stays, although nothing else is there
+    assert named("a=same", "b=same") == ["a=same", "b=same"]  # in words they would be the same
 
 
 def test_what_says_how_is_all_that_learning_methods_can_set_but_what_they_send():
@@ -231,8 +243,8 @@ def test_what_says_how_is_all_that_learning_methods_can_set_but_what_they_send()
     settings = {field for method in learning for field in method.Settings.model_fields}
     assert len(learning) >= 2
     assert settings - TRAINING_SETTINGS == {
-        *("lmbda", "channels", "stride", "step", "coder"),  # the knob, and what is sent
-        *("distortion", "weights"),  # what is learned, and from what
+        *("lmbda", "least", "most", "channels", "stride", "step", "coder"),  # the knob, and what is sent
+        "weights",  # and what is learned from
     }
     assert settings > TRAINING_SETTINGS
 

@@ -12,7 +12,7 @@ from splitbench.bench.results.store import Store
 from splitbench.bench.results.table import read
 from splitbench.bench.results.warnings_text import join_warnings, split_warnings
 from splitbench.bench.run import runner
-from splitbench.bench.run.planning.estimate import format_estimate
+from splitbench.bench.run.planning.estimate import estimate
 from splitbench.bench.run.planning.plan import passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read as read_sweep
@@ -82,7 +82,7 @@ def test_a_repeated_run_says_them_again(sweep):
 
 
 def test_validate_says_what_is_known_before_anything_is_measured(sweep):
-    lines = [*format_estimate(read_sweep(sweep), Sources(sweep.parent / "data"))]
+    lines = [*estimate(read_sweep(sweep), Sources(sweep.parent / "data")).lines()]
     for sentence in (NUMBERED, SKIPPED):
         assert [line for line in lines if line.startswith("  warning: ") and sentence in line]
 

@@ -43,7 +43,7 @@ def test_a_sweep_validates_from_an_empty_folder(tmp_path):
     assert done.returncode == 0, done.stderr
     for name in ("cifar", "coco-pack"):
         done = run(tmp_path, "-m", "splitbench.bench", "validate", name)
-        assert done.returncode == 2 and "needs a folder: set DATA=" in done.stderr
+        assert done.returncode == 2 and "needs a folder: name it by --data" in done.stderr
 
 
 @pytest.mark.parametrize("name", SWEEPS.names())

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
+import torch
 
+from splitbench.bench.evaluation.pipeline import transmission
 from splitbench.bench.tools import conformance
 from splitbench.methods import base
-from splitbench.methods.base import Deployment, MethodError
+from splitbench.methods.base import Bitstream, Deployment, MethodError
 from tests.helpers.command_line import splitbench
 from tests.helpers.faulty_codecs import (
     Changing,
@@ -86,6 +88,60 @@ def test_each_fault_is_found(codec, sentence):
 def test_what_a_method_says_of_itself_is_checked_first(method, sentence):
     ((case, fault),) = conformance.faults(method)
     assert case == "" and sentence in fault
+
+
+class OnlyBytes(SoundCodec):
+    def encode(self, cut):
+        return [stream.data for stream in super().encode(cut)]
+
+
+class OneTensor(SoundCodec):
+    def decode(self, streams, specs):
+        return super().decode(streams, specs)[0]
+
+
+class Text(SoundCodec):
+    def encode(self, cut):
+        return [Bitstream(stream.data.hex()) for stream in super().encode(cut)]
+
+
+class NoDeployment(PretendMethod):
+    def deploy(self, settings, context):
+        return context.head, self.codec, context.tail
+
+
+@pytest.mark.parametrize(
+    ("method", "sentence"),
+    [
+        (
+            PretendMethod(OnlyBytes()),
+            "OnlyBytes.encode must return Bitstreams, a list of one per image, not a list of ",
+        ),
+        (PretendMethod(Text()), "Text.encode must return Bitstreams of bytes, not of a list of str"),
+        (
+            PretendMethod(OneTensor()),
+            "OneTensor.decode must return a tuple of tensors, one per spec, not something of ",
+        ),
+        (
+            NoDeployment(SoundCodec()),
+            "NoDeployment.deploy must return a Deployment(head, codec, tail), not a tuple of ",
+        ),
+        (PretendMethod(Changing()), "encode changes the cut"),
+    ],
+)
+def test_what_a_function_must_return_is_said_with_its_file(method, sentence):
+    ((_, fault),) = conformance.faults(method)
+    assert fault.startswith(f"test_conformance.py: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("codec", "sentence"), [(OnlyBytes, "must return Bitstreams"), (OneTensor, "must return a tuple")]
+)
+def test_a_run_says_so_too(codec, sentence):
+    cut = (torch.rand(2, 4, 3, 3),)
+    specs = (base.TensorSpec((4, 3, 3), torch.float32),)
+    with pytest.raises(MethodError, match=rf"test_conformance\.py: {codec.__name__}\.\w+ {sentence}"):
+        transmission.decode(codec(), [stream.data for stream in transmission.encode(codec(), cut)], specs)
 
 
 def test_the_command_says_each_combination_of_settings(capsys):

@@ -42,7 +42,7 @@ def small_imagenet(tmp_path) -> Path:
 
 def test_a_whole_imagenet_is_complete(small_imagenet):
     report = check_small(small_imagenet, full=True)
-    assert report.code == 0
+    assert report.complete
     assert "evaluation and train images of ImageNet are all here" in report.verdict
     assert "a folder per class" in lines_of(report) and "4 images of 2 classes, 2 per class" in lines_of(report)
 
@@ -50,10 +50,10 @@ def test_a_whole_imagenet_is_complete(small_imagenet):
 def test_imagenet_without_training_images_compares_with_published_scores(small_imagenet):
     (small_imagenet / "train").rename(small_imagenet / "other")
     report = check_small(small_imagenet)
-    assert report.code == 1
+    assert report.usable and not report.complete
     assert "absent: train images, of which ImageNet has 6" in lines_of(report)
     assert "all images to evaluate on are here" in report.verdict
-    assert check_small(small_imagenet, ["evaluation"]).code == 0
+    assert check_small(small_imagenet, ["evaluation"]).complete
 
 
 def test_a_missing_image_and_an_uneven_class_are_reported(small_imagenet):
@@ -61,7 +61,7 @@ def test_a_missing_image_and_an_uneven_class_are_reported(small_imagenet):
     moved = next(first.iterdir())
     moved.rename(second / moved.name)
     report = check_small(small_imagenet)
-    assert report.code == 1 and "1 to 3 images per class, where ImageNet has 2" in lines_of(report)
+    assert report.usable and not report.complete and "1 to 3 images per class, where ImageNet has 2" in lines_of(report)
     (second / moved.name).unlink()
     report = check_small(small_imagenet)
     assert "3 images, where ImageNet has 4" in lines_of(report) and "do not compare" in report.verdict
@@ -71,7 +71,7 @@ def test_a_missing_image_and_an_uneven_class_are_reported(small_imagenet):
 def test_damaged_images_make_a_folder_unusable(small_imagenet, content, fault):
     next((small_imagenet / "val").rglob("*.JPEG")).write_bytes(content)
     report = check_small(small_imagenet)
-    assert report.code == 2 and fault in lines_of(report) and "not usable" in report.verdict
+    assert not report.usable and fault in lines_of(report) and "not usable" in report.verdict
 
 
 def test_only_a_sample_is_decoded_unless_all_are_asked_for(tmp_path):
@@ -89,7 +89,7 @@ def test_only_a_sample_is_decoded_unless_all_are_asked_for(tmp_path):
 def test_labels_of_images_that_are_not_there_are_reported(photographs):
     (photographs / "val" / "images" / "photo_0003.JPEG").unlink()
     report = check("imagenet", photographs)
-    assert report.code == 2 and "names 1 images of 12 that are not in" in lines_of(report)
+    assert not report.usable and "names 1 images of 12 that are not in" in lines_of(report)
 
 
 def official_coco(**parts: Path) -> dict[str, AnnotationFile]:
@@ -107,21 +107,21 @@ def test_a_whole_coco_is_complete(tmp_path):
     files = {"val2017": write_coco(tmp_path), "train2017": write_coco(tmp_path, "train2017", first=100)}
     official = official_coco(**files)
     report = check_coco(tmp_path, SUBSETS, full=False, official=official)
-    assert report.code == 0 and "6 boxes of 3 categories in 5 of the images" in lines_of(report)
+    assert report.complete and "6 boxes of 3 categories in 5 of the images" in lines_of(report)
     files["val2017"].write_text(files["val2017"].read_text().replace("30", "31", 1))
     report = check_coco(tmp_path, SUBSETS, full=False, official=official)
-    assert report.code == 1 and "not COCO's official file of 6" in lines_of(report)
+    assert report.usable and not report.complete and "not COCO's official file of 6" in lines_of(report)
 
 
 def test_a_subset_of_coco_is_usable_and_missing_images_are_not(tmp_path):
     write_coco(tmp_path)
     report = check("coco", tmp_path)
-    assert report.code == 1
+    assert report.usable and not report.complete
     assert "6 images, where COCO has 5,000" in lines_of(report)
     assert "absent: train images, of which COCO 2017 has 118,287" in lines_of(report)
     (tmp_path / "images" / "val2017" / "000000000002.jpg").unlink()
     report = check("coco", tmp_path)
-    assert report.code == 2 and "names 1 images of 6 that are missing: 000000000002.jpg" in lines_of(report)
+    assert not report.usable and "names 1 images of 6 that are missing: 000000000002.jpg" in lines_of(report)
 
 
 @pytest.mark.parametrize(
@@ -148,13 +148,13 @@ def test_cifar10s_official_files(tmp_path):
     folder = tmp_path / "cifar-10-batches-bin"
     write_cifar10(folder)
     report = check("cifar10", tmp_path)
-    assert report.code == 1 and "20 images, where CIFAR-10 has 10,000" in lines_of(report)
+    assert report.usable and not report.complete and "20 images, where CIFAR-10 has 10,000" in lines_of(report)
     official = OfficialSize({"evaluation": 20, "train": 100}, classes=10)
     report = check_cifar10.check(tmp_path, SUBSETS, full=True, official=official)
-    assert report.code == 0 and "100 images of 10 classes, 10 per class" in lines_of(report)
+    assert report.complete and "100 images of 10 classes, 10 per class" in lines_of(report)
     (folder / "data_batch_4.bin").unlink()
     report = check("cifar10", tmp_path)
-    assert report.code == 2 and "data_batch_4.bin is missing" in lines_of(report)
+    assert not report.usable and "data_batch_4.bin is missing" in lines_of(report)
     (folder / "test_batch.bin").unlink()
     assert "absent: evaluation images" in lines_of(check("cifar10", tmp_path))
 
@@ -163,10 +163,10 @@ def test_cifar10_in_user_files_says_how_to_name_them(tmp_path):
     for name in ("mine_test.npz", "mine_train.npz"):
         np.savez(tmp_path / name, x=np.zeros((4, 32, 32, 3), np.uint8), y=np.arange(4))
     report = check("cifar10", tmp_path)
-    assert report.code == 1 and len(report.subsets) == 2
+    assert report.usable and not report.complete and len(report.subsets) == 2
     assert "`test_file: mine_test.npz`" in lines_of(report) and "`train_file: mine_train.npz`" in lines_of(report)
     (tmp_path / "mine_test.npz").write_bytes(b"PK")
-    assert check("cifar10", tmp_path).code == 2
+    assert not check("cifar10", tmp_path).usable
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_cifar10_in_user_files_says_how_to_name_them(tmp_path):
     ],
 )
 def test_the_pack_is_usable_but_not_complete(pack, name, expected, capsys):
-    assert splitbench("data", "check", name, pack / name) == 1
+    assert splitbench("data", "check", name, pack / name) == 0
     printed = capsys.readouterr().out
     assert all(words in printed for words in expected)
     assert "usable, but not all of" in printed and "do not compare with published ones" in printed
@@ -192,7 +192,7 @@ def test_a_file_of_boxes_with_another_name_is_named_by_an_option(tmp_path, capsy
         image.rename(tmp_path / "images" / image.name)
     assert splitbench("data", "check", "coco", tmp_path) == 2
     assert "there are boxes.json: name one in `annotations`" in capsys.readouterr().out
-    assert splitbench("data", "check", "coco", tmp_path, "--annotations", "boxes.json") == 1
+    assert splitbench("data", "check", "coco", tmp_path, "--annotations", "boxes.json") == 0
     assert "usable, but not all of COCO 2017" in capsys.readouterr().out
     assert splitbench("data", "check", "imagenet", tmp_path, "--annotations", "boxes.json") == 2
     assert "--annotations names a file of boxes: imagenet has none" in capsys.readouterr().err

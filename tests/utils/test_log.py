@@ -37,6 +37,7 @@ def test_a_cell_that_breaks_leaves_its_traceback(small, tmp_path, monkeypatch, c
     assert f"tracebacks: {out / 'log'}" in capsys.readouterr().err
     assert "small_resnet layer3 quantize-rle bits=2 (" in text(out)
     assert 'return {}["what is not there"]' in text(out) and "bits=4" not in text(out)
+    assert [path.name.partition("-")[0] for path in (out / "log").iterdir()] == ["failures"]
 
 
 def test_a_run_without_faults_leaves_no_log_and_none_is_kept_after_it(small, tmp_path):
@@ -54,6 +55,7 @@ def test_every_epoch_is_a_line(tmp_path):
     first, second = text(out).splitlines()
     assert "epoch 1 of 2: seconds " in first and "train_loss" in first and "left" in first
     assert "epoch 2 of 2" in second and second.endswith("about 00:00 left")
+    assert [path.name.partition("-")[0] for path in (out / "log").iterdir()] == ["progress"]
 
 
 def test_a_log_that_cannot_be_written_stops_nothing(tmp_path):

@@ -4,6 +4,16 @@ Paired tests also need the per-image records beside the CSV; all else is made fr
 """
 
 from splitbench.bench.analysis.compare.findings import ComparisonOptions, Findings, examine
-from splitbench.bench.analysis.compare.output import Comparison, compare, write
+from splitbench.bench.analysis.compare.output import Comparison, as_terminal_text, compare, write
+from splitbench.bench.analysis.compare.screen import as_screen_text
 
-__all__ = ["Comparison", "ComparisonOptions", "Findings", "compare", "examine", "write"]
+__all__ = [
+    "Comparison",
+    "ComparisonOptions",
+    "Findings",
+    "as_screen_text",
+    "as_terminal_text",
+    "compare",
+    "examine",
+    "write",
+]

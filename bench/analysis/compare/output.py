@@ -44,7 +44,9 @@ def write(findings: Findings, out: Path) -> Comparison:
     titled = [(findings.title(name), readable(table)) for name, table in findings.tables.items() if len(table)]
     markdown = [f"## {title}\n\n{as_markdown(table)}" for title, table in titled]
     latex = [as_latex(table, title) for title, table in titled]
-    remarks = format_remarks(findings.remarks)
+    remarks = format_remarks(
+        {title: [line.replace("<", "&lt;") for line in lines] for title, lines in findings.remarks.items()}
+    )
     files.append(write_text(out / "comparison.md", "\n\n".join(["# Comparison", *markdown, *remarks])))
     files.append(write_text(out / "comparison.tex", "\n\n".join(latex)))
     return Comparison(text, findings.tables, files)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from splitbench.bench.evaluation import returned
 from splitbench.bench.split import SplitModel
 from splitbench.bench.utils.precision import codec_precision, like_precision
 from splitbench.bench.utils.text import format_count
@@ -44,7 +45,7 @@ def transmit(split: SplitModel, codec: Codec, values: tuple[Any, ...]) -> tuple[
 
 def encode(codec: Codec, cut: Cut) -> list[Bitstream]:
     """Encode a cut into one bitstream per image. Raises MethodError where the codec returns fewer or more."""
-    streams = codec.encode(cut)
+    streams = returned.streams(codec, codec.encode(cut))
     if len(streams) != len(cut[0]):
         counts = format_count(len(streams), "bitstream"), format_count(len(cut[0]), "image")
         raise MethodError(f"the codec gave {counts[0]} for {counts[1]}")
@@ -53,7 +54,7 @@ def encode(codec: Codec, cut: Cut) -> list[Bitstream]:
 
 def decode(codec: Codec, streams: Sequence[bytes], specs: Specs) -> Cut:
     """Decode bitstreams into a cut. Raises MethodError where it does not have the shapes and types of the specs."""
-    decoded = codec.decode(streams, specs)
+    decoded = returned.cut(codec, codec.decode(streams, specs))
     actual = [(tuple(x.shape), x.dtype) for x in decoded]
     expected = [((len(streams), *spec.shape), spec.dtype) for spec in specs]
     if actual != expected:

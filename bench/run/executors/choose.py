@@ -51,7 +51,7 @@ def open_executor(options: ExecutorOptions, device: str) -> Executor:
     if workers == 1:
         return Here()
     if count == 0 and device not in ("auto", "cpu"):
-        raise UserError(f"--workers {workers} on one device ({device}): leave the number to DEVICE=cuda, one per GPU")
+        raise UserError(f"--workers {workers} on one device ({device}): leave the number to --device cuda, one per GPU")
     if count > 0 and workers > count:
         raise UserError(f"--workers {workers}, but PyTorch sees {format_count(count, 'GPU')} here: one worker per GPU")
     return Processes([f"cuda:{number}" for number in range(workers)] if count else ["cpu"] * workers)

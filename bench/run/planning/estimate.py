@@ -1,7 +1,8 @@
-"""A dry run: the cells of a sweep, and an estimate of the work from one image per pass."""
+"""What ``validate`` says: the cells of a sweep, and an estimate of the work from one image per pass."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -13,84 +14,137 @@ from splitbench.bench.run.planning.plan import Pass, passes
 from splitbench.bench.run.planning.rehearsal import rehearse
 from splitbench.bench.run.planning.sources import Sources, first_readable
 from splitbench.bench.sweep.schema import Sweep
-from splitbench.bench.training.methods import bundled
+from splitbench.bench.training.methods import Training, bundled
+from splitbench.bench.training.methods.planning import epochs_of, learning_of
 from splitbench.bench.utils.text import format_count, format_duration
+from splitbench.methods.base import Learning
 
 _TRIES = 3
 
+_STEP = 3.0
+"""A training step as a multiple of a forward pass: forward, and backward to activations and to weights."""
+
+Seconds = Mapping[str, tuple[float, float]]
+"""The time that one image takes in head and tail, by split point."""
+
 
 @dataclass(frozen=True)
-class _Examined:
-    """What is printed of a pass, and its work."""
+class PassEstimate:
+    """The cells of a pass, and the work that they are.
 
-    lines: tuple[str, ...]
-    cells: int
-    pairs: int
+    Attributes:
+        title: Dataset and backbone.
+        images: How many images are evaluated on.
+        cells: The cells' names, by key.
+        warnings: What may mislead, a sentence each.
+        macs: Multiply-adds in heads and tails for all images.
+        seconds: The time of these on this machine.
+        trainings: Seconds of every training that is needed and not bundled trained, by key.
+        bundled: How many trainings are bundled trained.
+    """
+
+    title: str
+    images: int
+    cells: Mapping[str, str]
+    warnings: tuple[str, ...]
     macs: float
     seconds: float
-    trainings: frozenset[str]
+    trainings: Mapping[str, float] = field(default_factory=dict)
+    bundled: int = 0
 
 
-def format_estimate(sweep: Sweep, sources: Sources) -> Iterator[str]:
-    """Yield lines: all cells pass by pass, then totals.
+@dataclass(frozen=True)
+class Estimate:
+    """The passes of a sweep, and the work that they are."""
 
-    All passes are planned, and all methods deployed on a few images, before the first line.
+    passes: tuple[PassEstimate, ...]
+
+    def lines(self) -> Iterator[str]:
+        """Yield all cells pass by pass, then the totals."""
+        for one in self.passes:
+            yield f"{one.title}: {format_count(one.images, 'image')}, {format_count(len(one.cells), 'cell')}"
+            yield from (f"  warning: {warning}" for warning in one.warnings)
+            yield from (f"  {key}  {cell}" for key, cell in one.cells.items())
+        yield from self.totals()
+
+    def totals(self) -> Iterator[str]:
+        """Yield the number of cells, and the estimates of measuring and training."""
+        cells = sum(len(one.cells) for one in self.passes)
+        pairs = sum(len(one.cells) * one.images for one in self.passes)
+        macs, seconds = sum(one.macs for one in self.passes), sum(one.seconds for one in self.passes)
+        yield (
+            f"{format_count(cells, 'cell')}, {pairs} (image, cell) pairs, about {macs / 1e12:.3g} TMAC in heads and "
+            f"tails: {format_duration(seconds)} by the time that one image takes (median of {_TRIES}) on this machine, "
+            "as busy as it is now; coding comes on top"
+        )
+        trainings = {key: time for one in self.passes for key, time in one.trainings.items()}
+        if trainings:
+            verb = "is" if len(trainings) == 1 else "are"
+            yield (
+                f"{format_count(len(trainings), 'rate point')} {verb} trained first: roughly "
+                f"{format_duration(sum(trainings.values()))} by epochs, images and the time of a forward pass"
+            )
+        if ready := sum(one.bundled for one in self.passes):
+            yield f"{format_count(ready, 'rate point')} {'is' if ready == 1 else 'are'} bundled trained"
+
+
+def estimate(sweep: Sweep, sources: Sources) -> Estimate:
+    """Plan all passes, deploy all methods on a few images, and estimate the work.
 
     Raises:
         UserError, DataError: The input is wrong; the message has a line for each fault.
     """
     faults = Faults()
-    examined = [_examined(pass_, sources, faults) for pass_ in passes(sweep, sources, faults.collected)]
+    estimated = tuple(_estimated(pass_, sources, faults) for pass_ in passes(sweep, sources, faults.collected))
     faults.raise_any()
-    for estimate in examined:
-        yield from estimate.lines
-    cells, images = sum(estimate.cells for estimate in examined), sum(estimate.pairs for estimate in examined)
-    macs, seconds = sum(estimate.macs for estimate in examined), sum(estimate.seconds for estimate in examined)
-    yield (
-        f"{format_count(cells, 'cell')}, {images} (image, cell) pairs, about {macs / 1e12:.3g} TMAC in heads and "
-        f"tails: {format_duration(seconds)} by the time that one image takes (median of {_TRIES}) on this machine, as "
-        "busy as it is now; coding comes on top"
-    )
-    trainings = frozenset[str]().union(*(estimate.trainings for estimate in examined))
-    if trainings:
-        verb = "is" if len(trainings) == 1 else "are"
-        points = f"{format_count(len(trainings), 'rate point')} {verb} trained first"
-        yield f"{points}; {len(trainings & bundled.keys())} of them are bundled trained"
-        if note := bundled.missing_note(backbone.name for backbone in sweep.backbones):
-            yield note
+    return Estimate(estimated)
 
 
-def _examined(pass_: Pass, sources: Sources, faults: Faults) -> _Examined:
+def _estimated(pass_: Pass, sources: Sources, faults: Faults) -> PassEstimate:
     backbone = pass_.backbone()
     for reason, cells in rehearse(pass_, backbone, sources.device).items():
         faults.of_cells(cells, reason)
-    counts = format_count(len(pass_.dataset), "image"), format_count(len(pass_.planned), "cell")
-    macs, seconds = _work(pass_, backbone, sources)
-    return _Examined(
-        lines=(
-            f"{pass_.title}: {', '.join(counts)}",
-            *(f"  warning: {warning}" for warning in pass_.warnings),
-            *(f"  {planned.key}  {planned.cell}" for planned in pass_.planned),
-        ),
-        cells=len(pass_.planned),
-        pairs=len(pass_.dataset) * len(pass_.planned),
-        macs=macs,
-        seconds=seconds,
-        trainings=frozenset(pass_.trainings),
+    macs, whole, parts = _work(pass_, backbone, sources)
+    tails = sum(parts[planned.cell.split][1] for planned in pass_.planned if planned.cell.split in parts)
+    heads = sum(head for head, _ in parts.values())
+    ready = bundled.keys()
+    missing = {key: training for key, training in pass_.trainings.items() if key not in ready}
+    return PassEstimate(
+        title=pass_.title,
+        images=len(pass_.dataset),
+        cells={planned.key: str(planned.cell) for planned in pass_.planned},
+        warnings=pass_.warnings,
+        macs=macs * len(pass_.dataset),
+        seconds=(whole + heads + tails) * len(pass_.dataset),
+        trainings={key: _training_seconds(pass_, training, parts) for key, training in missing.items()},
+        bundled=len(pass_.trainings) - len(missing),
     )
 
 
-def _work(pass_: Pass, backbone: Backbone, sources: Sources) -> tuple[float, float]:
-    """Return MACs and seconds of a pass: heads once per image, the tail of each cell, and the uncompressed backbone."""
+def _work(pass_: Pass, backbone: Backbone, sources: Sources) -> tuple[float, float, Seconds]:
+    """Return what one image takes: MACs in all heads and tails, seconds of the whole backbone and of each part."""
     pixels = backbone.together([backbone.pixels(first_readable(pass_.dataset)).to(sources.device)])
-    whole = backbone.whole().to(sources.device)
-    macs = seconds = 0.0
+    macs, parts = 0.0, {}
+
+    def measured(module: torch.nn.Module, inputs: tuple[Any, ...], times: int) -> float:
+        nonlocal macs
+        macs += times * count_macs(module, *inputs)
+        return median_ms(module, [inputs] * _TRIES, sources.device) / 1000
+
     with torch.no_grad():
-        modules = [(whole, (pixels,), 1)]
+        whole = measured(backbone.whole().to(sources.device), (pixels,), 1)
         for at, place in pass_.places.items():
             tails = sum(planned.cell.split == at for planned in pass_.planned)
-            modules += [(place.head, (pixels,), 1), (place.tail, tuple(place.head(pixels)), tails)]
-        for module, inputs, times in modules:
-            macs += times * count_macs(module, *inputs)
-            seconds += times * median_ms(module, [inputs] * _TRIES, sources.device) / 1000
-    return macs * len(pass_.dataset), seconds * len(pass_.dataset)
+            head = measured(place.head, (pixels,), 1)
+            parts[at] = head, measured(place.tail, tuple(place.head(pixels)), tails)
+    return macs, whole, parts
+
+
+def _training_seconds(pass_: Pass, training: Training, parts: Seconds) -> float:
+    """Estimate a training: of a frozen backbone, the head runs once and only the tail in every step."""
+    learning: Learning = learning_of(training.cell, pass_.places[training.cell.split])
+    head, tail = parts[training.cell.split]
+    images, epochs = len(pass_.train()), epochs_of(learning, anew=training.neighbour is None)
+    trained = head + tail if learning.train_backbone else tail
+    teacher = trained if learning.distortion == "distill" else 0.0
+    return images * (epochs * (_STEP * trained + teacher) + (0.0 if learning.train_backbone else head))

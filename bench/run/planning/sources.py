@@ -68,7 +68,7 @@ def check_data(sweep: Sweep, sources: Sources) -> None:
     if sources.data is not None and not any(map(reads_folder, names)):
         others = [name for name in _loadable() if DATASETS.get(name).task == sweep.task and reads_folder(name)]
         raise UserError(
-            f"DATA= (--data) {sources.data} would not be read: the sweep's images come from no folder "
+            f"--data {sources.data} would not be read: the sweep's images come from no folder "
             f"({', '.join(sorted(names))}). Leave it out, or run a sweep over {' or '.join(others)} "
             "(see `splitbench sweeps`); a dataset of your own takes a folder where its Options have a `root`"
         )

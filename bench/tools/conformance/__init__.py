@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from splitbench.bench.evaluation import returned
 from splitbench.bench.metrics import held
 from splitbench.bench.tools.conformance.mutations import mutate
 from splitbench.bench.tools.conformance.samples import Case, Sample, cases, deployed, places
@@ -46,14 +47,15 @@ def faults(method: Method) -> Iterator[tuple[str, str]]:
         check_description(method)
         tried = cases(method)
     except NonconformingError as error:
-        yield "", str(error)
+        yield "", f"{returned.file_of(method)}: {error}".lstrip(": ")
         return
     for case in tried:
         try:
             check(method, case)
             check_damaged(method, case)
         except (NonconformingError, MethodError) as error:
-            yield str(case), str(error)
+            file = returned.file_of(method)
+            yield str(case), str(error) if file in str(error) else f"{file}: {error}"
         except Exception as error:
             yield str(case), format_error(error)
         else:
@@ -84,13 +86,11 @@ def check(method: Method, case: Case) -> None:
         codec, cut, specs = sample.deployment.codec, sample.cut, sample.specs
         held.check(deployed(method, case.chosen, rate, at=at).deployment)
         before = [x.clone() for x in cut]
-        streams = codec.encode(cut)
+        streams = returned.streams(codec, codec.encode(cut))
         _hold(all(torch.equal(x, y) for x, y in zip(cut, before, strict=True)), "encode changes the cut")
         _hold(len(streams) == len(cut[0]), f"encode gives {len(streams)} bitstreams for {len(cut[0])} images")
-        for stream in streams:
-            _hold(isinstance(stream.data, bytes), f"a bitstream's data is of type {type(stream.data).__name__}")
         data = [stream.data for stream in streams]
-        decoded = codec.decode(data, specs)
+        decoded = returned.cut(codec, codec.decode(data, specs))
         _hold(_shapes(decoded) == _expected(specs, len(data)), _other_shapes(decoded, specs, len(data)))
         _hold(not bool(torch.isnan(sample.deployment.tail(*decoded)).any()), "the tail gives NaN for the decoded cut")
         # An image's bytes do not depend on the others of its batch, and decoding needs nothing but bytes and tables.

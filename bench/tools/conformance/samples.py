@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from splitbench.bench.backbones.preprocessing import Normalize
+from splitbench.bench.evaluation import returned
 from splitbench.methods.base import (
     Context,
     Cut,
@@ -79,7 +80,7 @@ def deployed(
     context = Context(head, tail, specs, lambda: [tuple(x.flip(-1) for x in cut)])
     if "train" in method.needs(settings):
         context = replace(context, learned=lambda: _learned(method, settings, context, cut))
-    return Sample(method.deploy(settings, context), cut, specs)
+    return Sample(returned.deployment(method, method.deploy(settings, context)), cut, specs)
 
 
 def places(method: Method) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ def check_imagenet(
         reports, present = [report(folder, "evaluation", str(folder))], {"evaluation"}
         if not reports[0].facts:
             subfolders = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-            tried = [report(path, "evaluation", f"{path} (a separate folder: DATA={path})") for path in subfolders]
+            tried = [report(path, "evaluation", f"{path} (a separate folder: --data {path})") for path in subfolders]
             # Folders without any such images are not ImageNet's; the report on their parent says what was expected.
             reports = [tried_report for tried_report in tried if tried_report.facts] or reports
     absent = {subset: official.images[subset] for subset in subsets if subset not in present}

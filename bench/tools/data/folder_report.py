@@ -48,18 +48,21 @@ class FolderReport:
     absent: Mapping[Subset, int]
 
     @property
-    def code(self) -> int:
-        """Return the exit code: 0 complete, 1 usable but incomplete, 2 not usable."""
-        if not self.subsets or any(subset.faults for subset in self.subsets):
-            return 2
-        return 1 if self.absent or any(subset.differences for subset in self.subsets) else 0
+    def usable(self) -> bool:
+        """Whether sweeps can be run on these images."""
+        return bool(self.subsets) and not any(subset.faults for subset in self.subsets)
+
+    @property
+    def complete(self) -> bool:
+        """Whether this is the official dataset, whole."""
+        return self.usable and not self.absent and not any(subset.differences for subset in self.subsets)
 
     @property
     def verdict(self) -> str:
         """Return the last line."""
-        if self.code == 2:
+        if not self.usable:
             return "not usable as it is: see the faults above"
-        if self.code == 1:
+        if not self.complete:
             evaluation = [report for report in self.subsets if report.subset == "evaluation" and not report.differences]
             what = (
                 "all images to evaluate on are here, but not all to train on"

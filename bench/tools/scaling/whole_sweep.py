@@ -23,7 +23,7 @@ from splitbench.bench.sweep.reading import read
 from splitbench.bench.sweep.schema import BackboneSpec, Sweep
 from splitbench.bench.tools.scaling.rates import Rates, SideMacs, measure_rates, pass_macs
 from splitbench.bench.tools.scaling.workload import PassTime, Workload, most_parts
-from splitbench.bench.training.methods.planning import learning_of
+from splitbench.bench.training.methods.planning import epochs_of, learning_of
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.bench.utils.text import format_count
@@ -87,7 +87,7 @@ def predict_workload(sweep: Sweep, rates: Rates, *, images: int, train_images: i
                 learning = learning_of(cell, splits[cell.split])
                 starts[key] = _start(cell, learning, latest)
                 anew = starts[key] is None
-                work = _epochs(learning, anew) * train_images * sum(macs[cell.split])
+                work = epochs_of(learning, anew=anew) * train_images * sum(macs[cell.split])
                 trainings[key] = work * rates.of_training(cell.method, anew) / speed
                 needs.add(key)
             once = pass_macs(macs[cell.split] for cell in of_pass) / speed
@@ -131,10 +131,3 @@ def _start(cell: Cell, learning: Learning, latest: dict[tuple[Any, ...], str]) -
     before = latest.get(curve) if learning.start == "neighbour" else None
     latest[curve] = str(cell)
     return before
-
-
-def _epochs(learning: Learning, anew: bool) -> int:
-    if not anew:
-        return learning.neighbour_epochs
-    warm_up = {} if learning.from_scratch else learning.warm_up or {}
-    return int(learning.recipe["epochs"]) + int(warm_up.get("epochs", 0))

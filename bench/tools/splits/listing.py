@@ -13,6 +13,7 @@ from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.preprocessing import Preprocessing, Resolution
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.backbones.timm_config import preprocessing_of
+from splitbench.bench.split.point import SplitPoint
 from splitbench.bench.split.points import network_input, share_of_zeros, split_points
 from splitbench.bench.tools.splits.figure import plot
 from splitbench.bench.utils.errors import UserError
@@ -53,7 +54,7 @@ def format_splits(
         f"{'MAC head':>9} {'MAC tail':>9} {'par. head':>9} {'par. tail':>9}"
     )
     for point in points:
-        shapes = " + ".join("x".join(map(str, shape)) for shape in point.shapes)
+        shapes = format_shapes(point)
         share = f"{100 * zeros[point.name]:.0f} %" if point.name in zeros else ""
         yield (
             f"{point.name:32} {shapes:>24} {point.elements:>9} {format_tick(point.bytes) + 'B':>9} {share:>6} "
@@ -66,6 +67,17 @@ def format_splits(
         size = network_input(model, example)[0].numel() * 4
         plot(points, figure, f"{name}: size of the cut, and MACs computed before it", size)
         yield f"wrote {figure}"
+
+
+def points_of(name: str) -> list[SplitPoint]:
+    """Return a backbone's split points, with random weights and the input that it asks for. Raises UserError."""
+    backbone, example = _open(name, "none", (), {})
+    return split_points(backbone.model, example)
+
+
+def format_shapes(point: SplitPoint) -> str:
+    """Format the shapes of what crosses: ``128x28x28``."""
+    return " + ".join("x".join(map(str, shape)) for shape in point.shapes)
 
 
 def _fields(preprocessing: str) -> dict[str, Any]:

@@ -132,6 +132,7 @@ class MethodTrainer:
             new_unit=neighbour is None,
             show_progress=self.show_progress,
             on_epoch=partial(self.on_epoch, training),
+            say=lambda message: self.log(f"{message}: {cell}"),
         )
         identity = {"cell": str(cell), "ingredients": training.ingredients, "neighbour": neighbour}
         self._save(training.key, learner, identity | report)

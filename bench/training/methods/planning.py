@@ -27,6 +27,14 @@ def planned_learning(cell: Cell, place: SplitModel) -> Learning | None:
         return None
 
 
+def epochs_of(learning: Learning, *, anew: bool) -> int:
+    """Return the epochs of a training, its warm-up included; ``anew`` says that it begins with no neighbour."""
+    if not anew:
+        return learning.neighbour_epochs
+    warm_up = {} if learning.from_scratch else learning.warm_up or {}
+    return int(learning.recipe["epochs"]) + int(warm_up.get("epochs", 0))
+
+
 def task_loss_problem(
     cell: Cell, backbone: Backbone, evaluation: Dataset, train: Callable[[], Dataset], labelled: bool
 ) -> str:

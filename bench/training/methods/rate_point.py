@@ -36,6 +36,7 @@ def train_rate_point(
     key: str,
     new_unit: bool,
     show_progress: bool,
+    say: Callable[[str], None],
     on_epoch: OnEpoch = lambda measures: None,
 ) -> dict[str, Any]:
     """Train ``learner`` in place, until it can be deployed.
@@ -49,6 +50,7 @@ def train_rate_point(
         new_unit: Whether the unit's scales are to be fitted, and the unit warmed up if the method asks for it.
         show_progress: Whether to draw bars.
         on_epoch: Called with each epoch's row of the learning curve, without the warm-up's.
+        say: Called with a message where the training is resumed.
 
     Returns:
         What it took: ``train_seconds``, including the frozen head's run over all examples where this training did it,
@@ -79,6 +81,7 @@ def train_rate_point(
             checkpoint=checkpoint.with_name(f"{checkpoint.stem}.warm-up{checkpoint.suffix}"),
             identity={"training": key, "stage": "warm-up"},
             show_progress=show_progress,
+            say=lambda message: say(f"warm-up {message}"),
         )
         macs += step_macs + (_head_macs(head, warm_up_examples, data) if warm_up_examples is not examples else 0)
         reports.append(report)
@@ -94,6 +97,7 @@ def train_rate_point(
         identity={"training": key},
         show_progress=show_progress,
         on_epoch=on_epoch,
+        say=say,
     )
     macs += step_macs + _head_macs(head, examples, data)
     reports.append(report)
@@ -127,6 +131,7 @@ def _train(
     checkpoint: Path,
     identity: Mapping[str, str],
     show_progress: bool,
+    say: Callable[[str], None],
     on_epoch: OnEpoch = lambda measures: None,
 ) -> tuple[Report, int]:
     """Train a learner or its unit; return the report, and the MACs of all steps."""
@@ -147,6 +152,7 @@ def _train(
         identity=identity,
         show_progress=show_progress,
         on_epoch=on_epoch,
+        say=say,
     )
     return report, macs_per_image * report.images
 

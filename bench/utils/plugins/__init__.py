@@ -11,12 +11,14 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
 from splitbench.bench.utils.errors import UserError, format_error
 from splitbench.bench.utils.plugins import user_code
 from splitbench.bench.utils.plugins.base_registry import Registry
+from splitbench.bench.utils.plugins.plugin_source import PluginSource, read_plugin
 
 if TYPE_CHECKING:
     from splitbench.datasets.base import DatasetKind
@@ -42,12 +44,20 @@ class PluginRegistry(Registry[T]):
 
     def find_names(self) -> Iterator[str]:
         """Yield the names of the package's plugins."""
-        imported = sys.modules.get(self.package)
-        spec = find_spec(self.package) if imported is None else None  # which imports nothing
-        path = imported.__path__ if imported is not None else spec.submodule_search_locations if spec else []
-        for module in pkgutil.iter_modules(path):
+        for module in pkgutil.iter_modules(self._folders()):
             if not module.ispkg and module.name != "base":
                 yield module.name.replace("_", "-")
+
+    def source(self, name: str) -> PluginSource:
+        """Return what the file of one of the package's plugins says of it, without importing it."""
+        files = (Path(folder) / f"{name.replace('-', '_')}.py" for folder in self._folders())
+        file = next((file for file in files if file.is_file()), None)
+        return PluginSource() if file is None else read_plugin(file, self.attribute, self.package)
+
+    def _folders(self) -> list[str]:
+        imported = sys.modules.get(self.package)
+        spec = find_spec(self.package) if imported is None else None  # which imports nothing
+        return list(imported.__path__ if imported is not None else (spec and spec.submodule_search_locations) or ())
 
     def get(self, name: str) -> T:
         """Return a plugin by name or import path.

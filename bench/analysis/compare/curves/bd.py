@@ -31,7 +31,7 @@ import pandas as pd
 from bjontegaard import bd_psnr, bd_rate
 
 from splitbench.bench.analysis.compare.curves.interpolation import Numbers, envelope
-from splitbench.bench.results.names import CURVE, UNCUT, curve_name
+from splitbench.bench.results.names import CURVE, UNCUT, as_curve_name, curve_name
 from splitbench.bench.results.table import points
 from splitbench.bench.utils.errors import UserError, nearest
 from splitbench.bench.utils.text import format_count
@@ -98,8 +98,9 @@ def bd_table(frame: pd.DataFrame, anchor: str | None = None) -> pd.DataFrame:
 def find_anchor(good: pd.DataFrame, anchor: str | None) -> Anchor:
     """Return the anchor's method and variant; see :func:`bd_table`."""
     sizes = Counter(zip(good["method"].map(str), good["variant"].map(str), strict=True))
+    wanted = None if anchor is None else as_curve_name(anchor)
     for pair in sorted(sizes):
-        if curve_name(*pair) == anchor:
+        if curve_name(*pair) == wanted:
             return Anchor(*pair)
     methods = Counter(good["method"].map(str))
     if anchor is None:
