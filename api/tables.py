@@ -111,7 +111,7 @@ def results(*folders: Path | str, allow_mixed: bool = False) -> pd.DataFrame:
     """Read and merge the tables of runs.
 
     Args:
-        *folders: Folders of runs, or their ``cells.csv``.
+        *folders: Folders of runs, their ``cells.csv``, or archives that ``splitbench export`` wrote.
         allow_mixed: Put results over different images side by side, although they share a dataset's label.
 
     Returns:
