@@ -24,9 +24,10 @@ _MOST_SENTENCES = 4
 
 def as_screen_text(findings: Findings) -> str:
     """Format what is best for a drop of a point, one table of all splits and drops, and how many remarks there are."""
-    places = [(*place, rows) for place, rows in points(findings.frame).groupby(["dataset", "backbone"], sort=True)]
-    sentences = [_sentence(findings.tables["summary"], *place) for place in places]
-    rows = [row for place in places for row in _rows(findings.tables["summary"], *place[:2])]
+    summary = findings.tables["summary"]
+    places = list(points(findings.frame).groupby(["dataset", "backbone"], sort=True))
+    sentences = [_sentence(summary, dataset, backbone, rows) for (dataset, backbone), rows in places]
+    rows = [row for (dataset, backbone), _ in places for row in _rows(summary, dataset, backbone)]
     table = pd.DataFrame(rows)
     table = table.drop(columns=[name for name in ("backbone", "dataset") if table[name].nunique() == 1])
     left_out = [f"({format_count(len(rows) - _MOST_ROWS, 'more row')} in the report)"] * (len(rows) > _MOST_ROWS)

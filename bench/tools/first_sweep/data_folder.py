@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import DATASETS
@@ -83,7 +84,7 @@ def _opened(folder: Path) -> tuple[list[FoundData], dict[str, str]]:
             if "root" in kind.Options.model_fields:
                 dataset = _load(kind, folder, "evaluation")
                 others = _others(kind, folder, dataset)
-                found.append(FoundData(name, folder, kind.task, len(dataset), dataset.classes, others))
+                found.append(FoundData(name, folder, cast(Task, kind.task), len(dataset), dataset.classes, others))
         except (DataError, UserError) as error:
             faults[name] = str(error)
     return found, faults
