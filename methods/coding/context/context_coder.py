@@ -26,10 +26,11 @@ from splitbench.methods.coding.entropy.adaptive_range_coder import (
     take_numbers,
 )
 from splitbench.methods.coding.entropy.probability_tables import PRECISION, escaped_symbols
+from splitbench.methods.coding.entropy.range_decoder import Ladder
 from splitbench.methods.coding.entropy.range_stream import Words, check_end, words_of
 
 _LONGEST = 33  # bits of a distance's code behind its highest: a distance is below 2**33
-_GUESS = 5  # the first guess of a symbol follows from so many bits of its quantile
+_GUESS_BITS = 5  # the first guess of a symbol follows from so many bits of its quantile
 
 
 class _Tensor:
@@ -37,15 +38,10 @@ class _Tensor:
 
     def __init__(self, fitted: ContextTables) -> None:
         self.tables = fitted.tables
-        groups = fitted.tables.with_escapes()
-        ends = [np.concatenate([[0], np.cumsum(row)]) for row in groups]
-        starts = np.cumsum([0, *map(len, ends)])[:-1]
-        coarse = np.arange(1 << _GUESS) << (PRECISION - _GUESS)
         self.rows, self.classes = fitted.rows, fitted.context.lookup()
         self.weights = np.array(fitted.context.weights, np.int64)
-        self.ends = np.concatenate(ends).astype(np.uint32)
-        self.starts = starts.astype(np.int64)
-        self.guesses = np.stack([np.searchsorted(row, coarse, side="right") - 1 for row in ends]).astype(np.int32)
+        ladder = Ladder(fitted.tables.with_escapes(), PRECISION, _GUESS_BITS)
+        self.ends, self.starts, self.guesses = ladder.ends, ladder.starts, ladder.guesses
         self.lowest, self.lengths = fitted.tables.lowest, fitted.tables.lengths.astype(np.int32)
 
     def check(self, shape: tuple[int, ...]) -> None:
@@ -126,6 +122,12 @@ class ContextCoder:
 
 
 @njit(nogil=True, cache=True)
+def _doubled(rows):  # type: ignore[no-untyped-def]
+    """Return rows with room for as many more."""
+    return np.concatenate((rows, np.empty_like(rows)))
+
+
+@njit(nogil=True, cache=True)
 def _encode(maps, words, state, rows, classes, weights, ends, starts, lowest, lengths):  # type: ignore[no-untyped-def]
     """Code all symbols; returns the distances of those that no table holds, in order, int64."""
     low, size, count = state[0], state[1], state[2]
@@ -145,9 +147,7 @@ def _encode(maps, words, state, rows, classes, weights, ends, starts, lowest, le
                 seen = magnitude(symbol)
                 if place < 0 or place >= lengths[table]:
                     if escapes == len(distances):
-                        longer = np.empty(2 * escapes, np.int64)
-                        longer[:escapes] = distances
-                        distances = longer
+                        distances = _doubled(distances)
                     beyond = place - lengths[table]
                     distances[escapes] = 2 * beyond if beyond >= 0 else -2 * place - 1
                     escapes += 1
@@ -184,7 +184,7 @@ def _decode(maps, words, state, rows, classes, weights, ends, starts, guesses, l
                 if quantile >= np.uint64(1 << PRECISION):
                     return None
                 first = starts[table]
-                at = first + guesses[table, quantile >> np.uint64(PRECISION - _GUESS)]
+                at = first + guesses[table, quantile >> np.uint64(PRECISION - _GUESS_BITS)]
                 while np.uint64(ends[at + 1]) <= quantile:
                     at += 1
                 left = np.uint64(ends[at])
@@ -197,9 +197,7 @@ def _decode(maps, words, state, rows, classes, weights, ends, starts, guesses, l
                     seen = magnitude(symbol)
                 else:
                     if escapes == len(places):
-                        longer = np.empty((2 * escapes, 2), np.int64)
-                        longer[:escapes] = places
-                        places = longer
+                        places = _doubled(places)
                     places[escapes, 0] = (c * maps.shape[1] + i) * maps.shape[2] + j
                     places[escapes, 1] = table
                     escapes += 1
