@@ -10,7 +10,7 @@ from splitbench.bench.analysis.compare import examine
 from splitbench.bench.analysis.compare.summary import summary
 from splitbench.bench.analysis.figures import draw_all
 from splitbench.bench.analysis.report import write_report
-from splitbench.bench.analysis.report.answers import Answer, answers
+from splitbench.bench.analysis.report.answers import FewestBytes, answers
 from splitbench.bench.analysis.report.contents import environment, runs_table
 from splitbench.bench.analysis.report.elements import make_table
 from splitbench.bench.analysis.report.too_few_images import too_few_images
@@ -107,7 +107,7 @@ def test_names_cannot_break_out_of_the_page(tmp_path):
     assert "alert(1)" in page.text
 
 
-def answered(tmp_path: Path, rows: list[samples.Row]) -> dict[str, list[Answer | None]]:
+def answered(tmp_path: Path, rows: list[samples.Row]) -> dict[str, list[FewestBytes | None]]:
     """The answers of the only backbone by split, for drops of at most 0.5, 1 and 2 points."""
     frame = read([samples.save(tmp_path / "cells.csv", rows)])
     (place,) = answers(frame, summary(frame))

@@ -1,6 +1,6 @@
 """What competes at each split, best first, and how much more than the best the others need."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -40,17 +40,15 @@ def name_at(row: Row, at_split: str) -> str:
     return f"{name} after {row['split']}" if at_split == EVERY_SPLIT and row["split"] not in UNCUT else name
 
 
-def times_the_bytes(best: Row, other: Row, signs: Iterable[str] = ("≤ ", "≥ ")) -> str:
+def times_the_bytes(best: Row, other: Row) -> str:
     """Say how many times the bytes of ``best`` ``other`` needs: ``1.6 times the bytes``; empty where both are bounds.
 
     Args:
         best: with the columns ``bytes`` and ``how``.
         other: likewise.
-        signs: what stands before the number where only the other's bytes, or only the best's, are a bound.
     """
-    most, least = signs
     bounds = best["how"] == "at most", other["how"] == "at most"
-    sign = {(False, True): most, (True, False): least}.get(bounds, "")
+    sign = {(False, True): "≤ ", (True, False): "≥ "}.get(bounds, "")
     return "" if all(bounds) else f"{sign}{format_times(other['bytes'] / best['bytes'])} the bytes"
 
 

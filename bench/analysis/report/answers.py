@@ -12,7 +12,7 @@ from splitbench.bench.results.names import Row
 from splitbench.bench.results.table import points
 
 
-class Answer(NamedTuple):
+class FewestBytes(NamedTuple):
     """Which method needs the fewest bytes, how many, which is next, and whether these images tell the two apart.
 
     ``sure`` is ``yes``, ``no`` or empty, as the column ``clear`` of the summary; ``verdict`` says it in words.
@@ -29,7 +29,7 @@ class SplitAnswers(NamedTuple):
     """A split and its answers by tolerated drop; None where the row for all splits has the answer."""
 
     split: str
-    answers: list[Answer | None]
+    answers: list[FewestBytes | None]
 
 
 class PlaceAnswers(NamedTuple):
@@ -70,15 +70,15 @@ def _at_splits(summary: pd.DataFrame, asked: list[str]) -> Iterator[SplitAnswers
 _SPLITS = {EVERY_SPLIT: EVERY_SPLIT, "input": "the picture is sent"}
 
 
-def _answer(row: Row) -> Answer:
+def _answer(row: Row) -> FewestBytes:
     if row["best"] == "none":
-        return Answer("none", "", "nothing measured loses so little", "", "")
+        return FewestBytes("none", "", "nothing measured loses so little", "", "")
     size = str(row["answer"]) + f" [{row['interval']}]" * bool(row["interval"])
     if row["next_best"] == "none reaches it":
-        return Answer(str(row["best"]), size, "nothing else loses so little", "", "")
+        return FewestBytes(str(row["best"]), size, "nothing else loses so little", "", "")
     behind = f" needs {row['difference']}" * bool(row["difference"])
     verdict = _VERDICTS.get((row["by"], row["clear"]), "")
-    return Answer(str(row["best"]), size, f"next: {row['next_best']}{behind}", str(row["clear"]), verdict)
+    return FewestBytes(str(row["best"]), size, f"next: {row['next_best']}{behind}", str(row["clear"]), verdict)
 
 
 _VERDICTS = {

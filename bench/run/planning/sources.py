@@ -104,14 +104,13 @@ def open_dataset(spec: DatasetSpec, sources: Sources, subset: Subset) -> Dataset
         return kind.load(kind.Options.model_validate(options), subset)
 
 
-def open_backbone(spec: BackboneSpec, dataset: DatasetSpec, sources: Sources, seed: int = 0) -> Backbone:
+def open_backbone(spec: BackboneSpec, dataset: DatasetSpec, sources: Sources) -> Backbone:
     """Build a backbone with the preprocessing that the dataset asks for.
 
     Args:
         spec: The backbone.
         dataset: The dataset whose images it will see.
         sources: Where its weights lie, and the device it goes to.
-        seed: Seed of the weights, if they are random.
 
     Raises:
         UserError: The name, weights or preprocessing are wrong.
@@ -125,7 +124,6 @@ def open_backbone(spec: BackboneSpec, dataset: DatasetSpec, sources: Sources, se
             overrides=spec.preprocessing | dataset.preprocessing,
             folder=sources.weights,
             device=sources.device,
-            seed=seed,
         )
     except ValidationError as error:
         place = f"{spec.label or spec.name}: preprocessing"

@@ -10,9 +10,7 @@ from splitbench.bench.analysis.compare.curves.interpolation import Numbers
 from splitbench.bench.analysis.figures.style import arrow
 
 
-def draw_points(
-    axes: Axes, x: Numbers, y: Numbers, line: dict[str, Any], *, aside: Transform | None = None, zorder: float = 3
-) -> None:
+def draw_points(axes: Axes, x: Numbers, y: Numbers, line: dict[str, Any], *, aside: Transform | None = None) -> None:
     """Draw rate points: the line through them ends at the axes, and markers are whole at their edges, too.
 
     Args:
@@ -21,14 +19,13 @@ def draw_points(
         y: likewise.
         line: keyword arguments of a matplotlib line.
         aside: moves all of it on the page.
-        zorder: of the line; markers lie over it.
     """
     at = axes.transData if aside is None else axes.transData + aside
-    axes.plot(x, y, **(line | {"marker": "None"}), transform=at, zorder=zorder)
+    axes.plot(x, y, **(line | {"marker": "None"}), transform=at, zorder=3)
     inside = is_inside(axes, x, y)
     if not inside.any():
         return
-    axes.plot(x[inside], y[inside], **(line | {"linestyle": "none"}), transform=at, clip_on=False, zorder=zorder + 0.1)
+    axes.plot(x[inside], y[inside], **(line | {"linestyle": "none"}), transform=at, clip_on=False, zorder=3.1)
 
 
 def is_inside(axes: Axes, x: Numbers, y: Numbers) -> Any:
