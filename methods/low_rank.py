@@ -34,6 +34,7 @@ from splitbench.methods.base import Bitstream, BitstreamError, Context, Cut, Dep
 from splitbench.methods.coding.entropy.counts import Counts
 from splitbench.methods.coding.entropy.range_coder import RangeCoder
 from splitbench.methods.coding.factors import as_matrix, factorize, from_matrix
+from splitbench.methods.coding.layout import stacked
 
 
 class Settings(base.Settings):
@@ -110,9 +111,7 @@ class _Codec:
         return Bitstream(side + self.coder.encode([factor for _, factors in parts for factor in factors]), len(side))
 
     def decode(self, streams: Sequence[bytes], specs: Specs) -> Cut:
-        rows = [self._decode_image(memoryview(data), specs) for data in streams]
-        empty = [torch.zeros(0, *spec.shape, dtype=spec.dtype) for spec in specs]
-        return tuple(torch.stack(tensors) for tensors in zip(*rows, strict=True)) if rows else tuple(empty)
+        return stacked([self._decode_image(memoryview(data), specs) for data in streams], specs)
 
     def _decode_image(self, data: memoryview, specs: Specs) -> list[Tensor]:
         sent = 4 * len(specs)

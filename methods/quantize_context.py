@@ -24,15 +24,14 @@ Bitstream of one image:
     symbols       the rest                              payload: one stream through all tensors, no framing
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from splitbench.methods import base
-from splitbench.methods.base import Bitstream, Context, Cut, Deployment, Specs
+from splitbench.methods.base import Context, Cut, Deployment, TensorSpec
 from splitbench.methods.coding.channels import channels_in_front
 from splitbench.methods.coding.context.context_coder import ContextCoder
 from splitbench.methods.coding.context.context_tables import ContextCounts, ContextTables
@@ -42,6 +41,7 @@ from splitbench.methods.coding.mixing import mixing_model
 from splitbench.methods.coding.mixing.mixing_coder import MixingCoder
 from splitbench.methods.coding.quantization import designed_levels
 from splitbench.methods.coding.quantization.quantizer import Quantizer
+from splitbench.methods.coding.quantization.symbols_codec import SymbolsCodec
 
 
 class Settings(designed_levels.Settings):
@@ -85,7 +85,7 @@ def _deploy(settings: Any, context: Context) -> Deployment:
     stored = fitted.stored()
     for tensors in named:
         stored |= tensors
-    return Deployment(context.head, _Codec(fitted, coder), context.tail, stored, stored)
+    return Deployment(context.head, _Codec(fitted, [_MapLayout()] * len(places), coder), context.tail, stored, stored)
 
 
 def _tables(fitted: Quantizer, context: Context, index: int) -> ContextTables:
@@ -98,50 +98,27 @@ def _tables(fitted: Quantizer, context: Context, index: int) -> ContextTables:
 def _images(fitted: Quantizer, context: Context, index: int) -> Iterator[Maps]:
     """Yield the symbols of one tensor of the cut in each calibration image."""
     for cut in context.calibration():
-        yield from _maps(fitted.symbols(cut[index], fitted.ends_of(cut[index], index)))
+        symbols = fitted.symbols(cut[index], fitted.ends_of(cut[index], index))
+        yield from _MapLayout().arrange(symbols).contiguous().cpu().numpy()
 
 
-def _maps(symbols: Tensor) -> list[Maps]:
-    """Return each image's maps."""
-    maps = symbols.reshape(len(symbols), *map_shape(symbols.shape[1:]))
-    return [*maps.contiguous().cpu().numpy()]
+class _MapLayout:
+    """Symbols as maps (B, C, H, W)."""
+
+    def arrange(self, symbols: Tensor) -> Tensor:
+        return symbols.reshape(len(symbols), *map_shape(symbols.shape[1:]))
+
+    def shape(self, spec: TensorSpec) -> tuple[int, int, int]:
+        return map_shape(spec.shape)
+
+    def restore(self, symbols: Tensor, spec: TensorSpec) -> Tensor:
+        return symbols.reshape(1, *spec.shape)
 
 
-class _Codec:
-    def __init__(self, fitted: Quantizer, coder: ContextCoder | MixingCoder) -> None:
-        self.quantizer, self.coder = fitted, coder
-
+class _Codec(SymbolsCodec):
     def ideal_bits(self, cut: Cut) -> list[float]:
         """Return what each image's symbols would take if coding came to the logarithms of their probabilities."""
-        ranges = [self.quantizer.ends_of(x, index) for index, x in enumerate(cut)]
-        symbols = [_maps(self.quantizer.symbols(x, ends)) for x, ends in zip(cut, ranges, strict=True)]
-        return [self.coder.bits(image) for image in zip(*symbols, strict=True)]
-
-    def encode(self, cut: Cut) -> list[Bitstream]:
-        sides = [b""] * len(cut[0])
-        symbols = []
-        for index, x in enumerate(cut):
-            ends = self.quantizer.ends_of(x, index)
-            symbols.append(_maps(self.quantizer.symbols(x, ends)))
-            sides = [a + b for a, b in zip(sides, self.quantizer.sent(ends, len(x)), strict=True)]
-        payloads = (self.coder.encode(image) for image in zip(*symbols, strict=True))
-        return [Bitstream(side + data, len(side)) for side, data in zip(sides, payloads, strict=True)]
-
-    def decode(self, streams: Sequence[bytes], specs: Specs) -> Cut:
-        rows = [self._decode_image(memoryview(data), specs) for data in streams]
-        empty = [torch.zeros(0, *spec.shape, dtype=spec.dtype) for spec in specs]
-        return tuple(torch.stack(tensors) for tensors in zip(*rows, strict=True)) if rows else tuple(empty)
-
-    def _decode_image(self, data: memoryview, specs: Specs) -> list[Tensor]:
-        ends = []
-        for index, spec in enumerate(specs):
-            span, data = self.quantizer.received(data, index, self.quantizer.groups(spec, 1)[1])
-            ends.append(span)
-        maps = self.coder.decode(data, [map_shape(spec.shape) for spec in specs])
-        return [
-            self.quantizer.from_symbols(torch.from_numpy(symbols).reshape(1, *spec.shape), span, spec)
-            for symbols, spec, span in zip(maps, specs, ends, strict=True)
-        ]
+        return [self.coder.bits(image) for image in self._symbols(cut, self._ends(cut))]
 
 
 METHOD = QuantizeContext()

@@ -20,14 +20,14 @@ Bitstream of one image:
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from splitbench.methods import base
-from splitbench.methods.base import Bitstream, Context, Cut, Deployment, MethodError, Specs, TensorSpec
+from splitbench.methods.base import Context, Deployment, MethodError, TensorSpec
 from splitbench.methods.coding.channels import channels_in_front
 from splitbench.methods.coding.entropy.counts import Counts, cheapest
 from splitbench.methods.coding.entropy.huffman import HuffmanCoder
@@ -36,6 +36,7 @@ from splitbench.methods.coding.entropy.range_coder import RangeCoder
 from splitbench.methods.coding.layout import channel_axis
 from splitbench.methods.coding.quantization import designed_levels
 from splitbench.methods.coding.quantization.quantizer import Quantizer
+from splitbench.methods.coding.quantization.symbols_codec import SymbolsCodec
 
 
 class Settings(designed_levels.Settings):
@@ -67,89 +68,67 @@ class QuantizeEntropy:
 
 def _deploy(settings: Any, context: Context) -> Deployment:
     fitted = designed_levels.fit(settings, context)
-    axes, tables = _fit(fitted, settings, context)
+    layouts, tables = _fit(fitted, settings, context)
     stored = fitted.stored()
     for index, table in enumerate(tables):
         stored |= table.to_tensors(str(index))
     coder = RangeCoder(tables) if settings.coder == "range" else HuffmanCoder(tables)
-    return Deployment(context.head, _Codec(fitted, axes, coder), context.tail, stored, stored)
+    return Deployment(context.head, SymbolsCodec(fitted, layouts, coder), context.tail, stored, stored)
 
 
-def _fit(fitted: Quantizer, settings: Settings, context: Context) -> tuple[list[int], list[Tables]]:
-    """For each tensor of the cut: the axis whose places have separate tables, 0 for one table; and the tables."""
+def _fit(fitted: Quantizer, settings: Settings, context: Context) -> tuple[list["_Rows"], list[Tables]]:
+    """Return for each tensor of the cut the layout whose rows have separate tables, and the tables."""
     largest = settings.top
-    candidates = [_axes(spec, settings.coder) for spec in context.specs]
+    candidates = [_layouts(spec, settings.coder) for spec in context.specs]
     counts = [
-        [Counts(_groups(spec.shape, axis), -largest, largest) for axis in axes]
-        for spec, axes in zip(context.specs, candidates, strict=True)
+        [Counts(layout.shape(spec)[0], -largest, largest) for layout in layouts]
+        for spec, layouts in zip(context.specs, candidates, strict=True)
     ]
     images = 0
     for cut in context.calibration():
         images += len(cut[0])
-        for index, (x, axes, ways) in enumerate(zip(cut, candidates, counts, strict=True)):
+        for index, (x, layouts, ways) in enumerate(zip(cut, candidates, counts, strict=True)):
             symbols = fitted.symbols(x, fitted.ends_of(x, index))
-            for axis, way in zip(axes, ways, strict=True):
-                way.add(_rows(symbols, axis))
+            for layout, way in zip(layouts, ways, strict=True):
+                way.add(layout.arrange(symbols))
     if images == 0:
         raise MethodError("no calibration images: name some in the sweep's `calibration`")
     best = [cheapest(ways) for ways in counts]
-    axes = [candidate[index] for candidate, index in zip(candidates, best, strict=True)]
-    return axes, [ways[index].tables() for ways, index in zip(counts, best, strict=True)]
+    chosen = [layouts[index] for layouts, index in zip(candidates, best, strict=True)]
+    return chosen, [ways[index].tables() for ways, index in zip(counts, best, strict=True)]
 
 
-def _axes(spec: TensorSpec, coder: str) -> list[int]:
-    """Return the axes, counted with the batch's, that tables may belong to: 0 for one table, or that of the channels.
+def _layouts(spec: TensorSpec, coder: str) -> list["_Rows"]:
+    """Return the layouts that tables may belong to: one row, or one for each channel.
 
     Other axes may be of another size in the next image. A vector has one table anyway.
     """
     several = coder == "range" and len(spec.shape) > 1 and spec.elements > 0
-    return [0, channel_axis(spec) + 1] if several else [0]
+    return [_Rows(0), _Rows(channel_axis(spec) + 1)] if several else [_Rows(0)]
 
 
-def _groups(shape: tuple[int, ...], axis: int) -> int:
-    return shape[axis - 1] if axis > 0 else 1
+@dataclass(frozen=True)
+class _Rows:
+    """Symbols as (B, G, N): the places along ``axis`` are groups; with axis 0 there is one."""
 
+    axis: int
 
-def _rows(x: Tensor, axis: int) -> Tensor:
-    """(B, ...) as (B, G, N), with the places along ``axis`` as groups."""
-    groups = _groups(tuple(x.shape[1:]), axis)
-    moved = x.movedim(axis, 1) if axis > 0 else x
-    return moved.reshape(len(x), groups, math.prod(x.shape[1:]) // groups)
+    def arrange(self, symbols: Tensor) -> Tensor:
+        moved = symbols.movedim(self.axis, 1) if self.axis > 0 else symbols
+        return moved.reshape(len(symbols), *self._shape(symbols.shape[1:]))
 
+    def shape(self, spec: TensorSpec) -> tuple[int, int]:
+        return self._shape(spec.shape)
 
-class _Codec:
-    def __init__(self, fitted: Quantizer, axes: list[int], coder: RangeCoder | HuffmanCoder) -> None:
-        self.quantizer, self.axes, self.coder = fitted, axes, coder
+    def _shape(self, shape: Sequence[int]) -> tuple[int, int]:
+        groups = shape[self.axis - 1] if self.axis > 0 else 1
+        return groups, math.prod(shape) // groups
 
-    def encode(self, cut: Cut) -> list[Bitstream]:
-        sides = [b""] * len(cut[0])
-        symbols = []
-        for index, (x, axis) in enumerate(zip(cut, self.axes, strict=True)):
-            ends = self.quantizer.ends_of(x, index)
-            symbols.append(_rows(self.quantizer.symbols(x, ends), axis).contiguous().cpu().numpy())
-            sides = [a + b for a, b in zip(sides, self.quantizer.sent(ends, len(x)), strict=True)]
-        payloads = (self.coder.encode(image) for image in zip(*symbols, strict=True))
-        return [Bitstream(side + data, len(side)) for side, data in zip(sides, payloads, strict=True)]
-
-    def decode(self, streams: Sequence[bytes], specs: Specs) -> Cut:
-        rows = [self._decode_image(memoryview(data), specs) for data in streams]
-        empty = [torch.zeros(0, *spec.shape, dtype=spec.dtype) for spec in specs]
-        return tuple(torch.stack(tensors) for tensors in zip(*rows, strict=True)) if rows else tuple(empty)
-
-    def _decode_image(self, data: memoryview, specs: Specs) -> list[Tensor]:
-        ends = []
-        for index, spec in enumerate(specs):
-            span, data = self.quantizer.received(data, index, self.quantizer.groups(spec, 1)[1])
-            ends.append(span)
-        templates = [torch.empty(1, *spec.shape, device="meta") for spec in specs]
-        layouts = [_rows(x, axis) for x, axis in zip(templates, self.axes, strict=True)]
-        coded = self.coder.decode(data, [(x.shape[1], x.shape[2]) for x in layouts])
-        tensors = []
-        for rows, axis, spec, span in zip(coded, self.axes, specs, ends, strict=True):
-            moved = [spec.shape[axis - 1], *spec.shape[: axis - 1], *spec.shape[axis:]] if axis > 0 else spec.shape
-            symbols = torch.from_numpy(rows).reshape(1, *moved)
-            tensors.append(self.quantizer.from_symbols(symbols.movedim(1, axis) if axis > 0 else symbols, span, spec))
-        return tensors
+    def restore(self, symbols: Tensor, spec: TensorSpec) -> Tensor:
+        if self.axis == 0:
+            return symbols.reshape(1, *spec.shape)
+        channels, *others = spec.shape[self.axis - 1], *spec.shape[: self.axis - 1], *spec.shape[self.axis :]
+        return symbols.reshape(1, channels, *others).movedim(1, self.axis)
 
 
 METHOD = QuantizeEntropy()

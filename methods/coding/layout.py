@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from splitbench.methods.base import TensorSpec
+from splitbench.methods.base import Cut, Specs, TensorSpec
 
 
 def channel_axis(spec: TensorSpec) -> int:
@@ -48,3 +48,10 @@ def map_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     width = rest[-1] if rest else 1
     height = int(torch.Size(rest[:-1]).numel())
     return channels, height, width
+
+
+def stacked(images: Sequence[Sequence[Tensor]], specs: Specs) -> Cut:
+    """Return the cut of images that were decoded one by one, each a tensor for every spec; of no image, empty ones."""
+    if not images:
+        return tuple(torch.zeros(0, *spec.shape, dtype=spec.dtype) for spec in specs)
+    return tuple(torch.stack(tensors) for tensors in zip(*images, strict=True))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from splitbench.methods.base import Bitstream, BitstreamError, Cut, MethodError, Specs, TensorSpec
-from splitbench.methods.coding.layout import map_shape
+from splitbench.methods.coding.layout import map_shape, stacked
 from splitbench.methods.coding.quantization import linear
 from splitbench.methods.coding.quantization.quantizer import Quantizer
 
@@ -147,9 +147,7 @@ class MapsCodec:
 
     def decode(self, streams: Sequence[bytes], specs: Specs) -> Cut:
         """Return the tensors of the images."""
-        images = [self._decode_image(memoryview(data), specs) for data in streams]
-        empty = [torch.zeros(0, *spec.shape, dtype=spec.dtype) for spec in specs]
-        return tuple(torch.stack(tensors) for tensors in zip(*images, strict=True)) if images else tuple(empty)
+        return stacked([self._decode_image(memoryview(data), specs) for data in streams], specs)
 
     def _decode_image(self, data: memoryview, specs: Specs) -> list[Tensor]:
         ends = []
