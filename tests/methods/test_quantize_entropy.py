@@ -90,14 +90,14 @@ def test_takes_fewer_bytes_than_run_lengths(bits):
 def test_finds_the_channels(shape, channels):
     cut = (sparse(4, *shape, seed=0, along=channels),)
     deployed = deployment("quantize-entropy", cut, [(sparse(64, *shape, seed=1, along=channels),)], bits=4)
-    assert deployed.codec.axes == [channels]
+    assert [layout.axis for layout in deployed.codec.layouts] == [channels]
     assert len(deployed.device_tables["lengths.0"]) == 32
 
 
 def test_few_symbols_get_one_table():
     cut = (sparse(2, 32, 2, 2, seed=0), sparse(2, 64, seed=0))
     deployed = deployment("quantize-entropy", cut, [cut], bits=4)
-    assert deployed.codec.axes == [0, 0]
+    assert [layout.axis for layout in deployed.codec.layouts] == [0, 0]
 
 
 def test_tables_are_all_that_decoding_needs_and_are_counted():
