@@ -94,6 +94,7 @@ typecheck: setup ## mypy, strict
 	$(BIN)/mypy -p splitbench -p tests
 
 docs: $(VENV)/.docs ## build the documentation site into build/docs/html, notebooks with their outputs; warnings are errors
+	rm -rf build/docs/html
 	$(BIN)/python -m docs.site.stage build/docs/source
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html -c docs/site build/docs/source build/docs/html
 	$(BIN)/python -m docs.site.links build/docs/html

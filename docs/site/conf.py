@@ -22,8 +22,9 @@ napoleon_use_ivar = True
 
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(?!splitbench\.).*")
-]  # other libraries' pages are not asked: there may be no network
+    ("py:.*", r"(?!splitbench\.).*"),  # names of other libraries: there may be no network
+    ("py:class", r".*\.T"),  # type variables have no page
+]
 
 smartquotes = False  # options begin with two hyphens
 
