@@ -1,5 +1,6 @@
 """Sweeps and their results: check and run one, read its table, compare, draw, ask what if, write a report."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -223,7 +224,16 @@ def plot(
             why = f" ({'; '.join(reasons)})" if reasons else ""
             raise UserError(f"no figure {kind!r} can be drawn of this table{why}: there are {', '.join(pages)}")
         lay_out(pages[kind])
+    _let_notebooks_show_figures()
     return pages[kind]
+
+
+def _let_notebooks_show_figures() -> None:
+    """Register what draws figures below a cell: without pyplot, which nothing imports here, IPython prints a name."""
+    if shell := getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)():
+        from IPython.core.pylabtools import select_figure_formats
+
+        select_figure_formats(shell, {"png"})
 
 
 def report(table: pd.DataFrame, file: Path | str = "report.html") -> Path:

@@ -149,6 +149,18 @@ def test_columns_are_those_that_are_written(table):
         splitbench.columns("bytes-at-drip")
 
 
+def test_a_notebook_shows_figures():
+    """IPython, which Jupyter is made of, draws a figure only where somebody has said how."""
+    shells = pytest.importorskip("IPython.core.interactiveshell", reason="IPython is not installed: make docs does")
+    shell = shells.InteractiveShell.instance()
+    try:
+        reference = Path(__file__).parents[2] / "results" / "reference" / "synthetic"
+        figure = splitbench.plot(splitbench.results(reference))
+        assert shell.display_formatter.format(figure)[0]["image/png"].startswith(b"\x89PNG")
+    finally:
+        shells.InteractiveShell.clear_instance()
+
+
 def test_mistakes_are_said_in_a_sentence(tmp_path, table):
     parts = splitbench.split(network(), "1", torch.rand(1, 3, 16, 16))
     with pytest.raises(UserError, match="quantize-rel"):
