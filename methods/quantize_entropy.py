@@ -76,7 +76,7 @@ def _deploy(settings: Any, context: Context) -> Deployment:
     return Deployment(context.head, SymbolsCodec(fitted, layouts, coder), context.tail, stored, stored)
 
 
-def _fit(fitted: Quantizer, settings: Settings, context: Context) -> tuple[list["_Rows"], list[Tables]]:
+def _fit(fitted: Quantizer, settings: Settings, context: Context) -> tuple[list["_GroupedRows"], list[Tables]]:
     """Return for each tensor of the cut the layout whose rows have separate tables, and the tables."""
     largest = settings.top
     candidates = [_layouts(spec, settings.coder) for spec in context.specs]
@@ -98,17 +98,17 @@ def _fit(fitted: Quantizer, settings: Settings, context: Context) -> tuple[list[
     return chosen, [ways[index].tables() for ways, index in zip(counts, best, strict=True)]
 
 
-def _layouts(spec: TensorSpec, coder: str) -> list["_Rows"]:
+def _layouts(spec: TensorSpec, coder: str) -> list["_GroupedRows"]:
     """Return the layouts that tables may belong to: one row, or one for each channel.
 
     Other axes may be of another size in the next image. A vector has one table anyway.
     """
     several = coder == "range" and len(spec.shape) > 1 and spec.elements > 0
-    return [_Rows(0), _Rows(channel_axis(spec) + 1)] if several else [_Rows(0)]
+    return [_GroupedRows(0), _GroupedRows(channel_axis(spec) + 1)] if several else [_GroupedRows(0)]
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _GroupedRows:
     """Symbols as (B, G, N): the places along ``axis`` are groups; with axis 0 there is one."""
 
     axis: int
