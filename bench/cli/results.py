@@ -1,10 +1,12 @@
 """Commands on completed runs: ``compare``, ``figures``, ``what-if``, ``report``, ``scale`` and ``columns``."""
 
+import functools
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, ParamSpec, TypeVar
 
 import typer
 
@@ -26,7 +28,24 @@ PairsOption = Annotated[
 FactorOption = Annotated[float, typer.Option(help="Largest ratio of the bytes of tested rate points.", min=1.0)]
 
 
+P, T = ParamSpec("P"), TypeVar("T")
+
+
+def _strings_of_any_path(command: Callable[P, T]) -> Callable[P, T]:
+    """Let tables hold paths that are no UTF-8, which pandas refuses where it keeps strings in pyarrow's arrays."""
+
+    @functools.wraps(command)
+    def with_python_strings(*args: P.args, **kwargs: P.kwargs) -> T:
+        import pandas as pd
+
+        with pd.option_context("mode.string_storage", "python"):
+            return command(*args, **kwargs)
+
+    return with_python_strings
+
+
 @app.command(rich_help_panel="Results")
+@_strings_of_any_path
 def compare(
     runs: RunsArgument,
     out: Annotated[Path | None, typer.Option(help="Folder to write all tables into: txt, md, tex, csv.")] = None,
@@ -81,6 +100,7 @@ def show(
 
 
 @app.command(rich_help_panel="Results")
+@_strings_of_any_path
 def figures(
     runs: RunsArgument, out: OutOption = None, allow_mixed: MixedOption = False, published: PublishedOption = None
 ) -> None:
@@ -105,6 +125,7 @@ def figures(
 
 
 @app.command("what-if", rich_help_panel="Results")
+@_strings_of_any_path
 def what_if(
     runs: RunsArgument,
     drop: Annotated[list[float] | None, typer.Option(help="Tolerated drop in points; repeatable. Default 1.")] = None,
@@ -149,6 +170,7 @@ def what_if(
 
 
 @app.command(rich_help_panel="Results")
+@_strings_of_any_path
 def report(
     runs: RunsArgument,
     out: Annotated[Path | None, typer.Option(help="The file; default report.html beside the run's table.")] = None,
@@ -251,6 +273,7 @@ def columns(
         print(line)
 
 
+@_strings_of_any_path
 def conclude(folder: Path, loudness: Loudness) -> None:
     """Write a run's comparison, figures and report, and print how it ended; without a good cell there are none."""
     from splitbench.bench.analysis.compare import as_screen_text, examine, write

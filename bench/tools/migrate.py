@@ -100,6 +100,8 @@ def _migrate_cell(store: Store, old: str, new: str, trainings: Mapping[str, str]
     content = json.loads((store.folder / "cells" / f"{old}.json").read_text(encoding="utf-8"))
     content |= {"key": new, "settings": _updated(content["settings"], trainings)}
     content["columns"]["variant"] = _variant(str(content["columns"].get("variant", "")), content["settings"]["method"])
+    if training := content["columns"].get("training"):
+        content["columns"]["training"] = trainings.get(training, training)
     records = store.folder / "records" / f"{old}.npz"
     if records.is_file():  # before the cell, which never exists without them
         records.replace(records.with_name(f"{new}.npz"))

@@ -61,7 +61,8 @@ def test_a_run_ends_in_table_comparison_and_figures(tmp_path, capsys):
     assert float(exact["baseline"]) > 0 and float(exact["drop"]) == 0
     assert exact["bytes_max"] == str(4 * 8 * 8 * 8 + 4) and exact["framing_bytes"] == "4"
     assert by["output", "boxes", "0"]["macs_tail"] == "0" and by["input", "image", "10"]["macs_head"] == "0"
-    assert "6 images, baseline" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "(6 images, " in said and "Fewest bytes per image" in said, said
     figures = [path.read_text() for path in (out / "figures").glob("*.svg")]
     assert figures and all("box AP" in text for text in figures if "accuracy" in text)
 

@@ -53,7 +53,7 @@ def test_a_method_is_added_and_compared(executed):
     table = executed["table"]
     assert len(executed["checked"]) > 0 and not executed["checked"]["fault"].any()
     assert set(table["status"]) == {"ok"}
-    mine = table[(table["method"] == "largest:METHOD") & (table["split"] == "layer3")]
+    mine = table[(table["method"] == "largest") & (table["split"] == "layer3")]
     elements = 8 * mine["bytes_mean"] / mine["bits_per_element"]
     # A magnitude, a bit per place, a bit per value that is kept.
     expected = 4 + (elements * (1 + mine["value"].astype(float)) / 8)

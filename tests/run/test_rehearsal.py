@@ -16,7 +16,7 @@ from torch import nn
 
 from splitbench.methods import base
 from splitbench.methods.base import Deployment, MethodError
-from tests.helpers.faulty_codecs import Codec
+from tests.helpers.faulty_codecs import SoundCodec
 
 
 class Settings(base.Settings):
@@ -40,7 +40,7 @@ class Own:
             Path(settings.file).read_bytes()
         if settings.images and sum(len(cut[0]) for cut in context.calibration()) < settings.images:
             raise MethodError(f"it needs {settings.images} calibration images")
-        codec = Codec()
+        codec = SoundCodec()
         if settings.channels:
             codec = Convolving(settings.channels)
         if settings.table:
@@ -48,7 +48,7 @@ class Own:
         return Deployment(context.head, codec, context.tail)
 
 
-class Convolving(Codec):
+class Convolving(SoundCodec):
     def __init__(self, channels):
         self.channels = channels
 

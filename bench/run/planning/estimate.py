@@ -34,6 +34,7 @@ class PassEstimate:
 
     Attributes:
         title: Dataset and backbone.
+        backbone: The backbone's name.
         images: How many images are evaluated on.
         cells: The cells' names, by key.
         warnings: What may mislead, a sentence each.
@@ -44,6 +45,7 @@ class PassEstimate:
     """
 
     title: str
+    backbone: str
     images: int
     cells: Mapping[str, str]
     warnings: tuple[str, ...]
@@ -84,6 +86,8 @@ class Estimate:
                 f"{format_count(len(trainings), 'rate point')} {verb} trained first: roughly "
                 f"{format_duration(sum(trainings.values()))} by epochs, images and the time of a forward pass"
             )
+            if note := bundled.missing_note(one.backbone for one in self.passes if one.trainings):
+                yield note
         if ready := sum(one.bundled for one in self.passes):
             yield f"{format_count(ready, 'rate point')} {'is' if ready == 1 else 'are'} bundled trained"
 
@@ -111,6 +115,7 @@ def _estimated(pass_: Pass, sources: Sources, faults: Faults) -> PassEstimate:
     missing = {key: training for key, training in pass_.trainings.items() if key not in ready}
     return PassEstimate(
         title=pass_.title,
+        backbone=backbone.name,
         images=len(pass_.dataset),
         cells={planned.key: str(planned.cell) for planned in pass_.planned},
         warnings=pass_.warnings,
