@@ -108,5 +108,5 @@ def _costs(model: nn.Module, split: SplitModel, deployment: Deployment, inputs: 
         "macs_encoder": count_macs(deployment.codec.encode, cuts[0]),
         "macs_decoder": count_macs(deployment.codec.decode, data, split.specs),
         "macs_tail": count_macs(deployment.tail, *decoded),
-        **ledger.over_rate_points([ledger.stored(deployment, ledger.Digests(model))]),
+        **ledger.over_rate_points([ledger.stored(deployment, ledger.TensorDigests(model))]),
     }

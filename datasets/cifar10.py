@@ -58,7 +58,7 @@ class Options(base.Options):
     exclude: frozenset[str] = frozenset()
 
 
-class LabelledImage(NamedTuple):
+class CifarImage(NamedTuple):
     """A name, a class index, and either the pixels, row by row, or an image file's bytes."""
 
     id: str
@@ -67,10 +67,10 @@ class LabelledImage(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LabelledImages:
+class CifarImages:
     """Labelled images in memory: ``encoded`` as image files, or as pixels."""
 
-    images: Sequence[LabelledImage]
+    images: Sequence[CifarImage]
     encoded: bool
     global_ids: bool
     """Whether the ids are positions in the official files."""
@@ -132,7 +132,7 @@ class Cifar10:
         if limit is not None and limit < len(rows):
             chosen = random.Random(options.seed).sample(range(len(rows)), limit)
             rows = [rows[index] for index in sorted(chosen)]
-        return LabelledImages(rows, images.encoded, images.global_ids)
+        return CifarImages(rows, images.encoded, images.global_ids)
 
 
 Labels = npt.NDArray[np.int64]
@@ -140,7 +140,7 @@ Pixels = npt.NDArray[np.uint8]
 """(n, 32, 32, 3)."""
 
 
-def _from_official(root: Path, part: str) -> LabelledImages:
+def _from_official(root: Path, part: str) -> CifarImages:
     readers: dict[str, tuple[str, Callable[[Path], tuple[Pixels, Labels]]]] = {
         "cifar-10-batches-bin": (".bin", _binary),
         "cifar-10-batches-py": ("", _pickled),
@@ -160,22 +160,22 @@ def _from_official(root: Path, part: str) -> LabelledImages:
     )
 
 
-def _from_file(path: Path, part: str) -> LabelledImages:
+def _from_file(path: Path, part: str) -> CifarImages:
     if not path.is_file():
         raise DataError(f"{part} file not found: {path}")
     if path.suffix == ".npz":
         return _from_arrays(*_npz(path), part, official=False)
     if path.suffix == ".zip":
-        return LabelledImages(_zipped(path, part), encoded=True, global_ids=False)
+        return CifarImages(_zipped(path, part), encoded=True, global_ids=False)
     raise DataError(f"{path}: expected a .npz with x and y, or a .zip of images in folders called by class")
 
 
-def _from_arrays(pixels: Pixels, labels: Labels, part: str, official: bool) -> LabelledImages:
+def _from_arrays(pixels: Pixels, labels: Labels, part: str, official: bool) -> CifarImages:
     rows = [
-        LabelledImage(f"{part}-{index:05d}", int(label), entry.tobytes())
+        CifarImage(f"{part}-{index:05d}", int(label), entry.tobytes())
         for index, (entry, label) in enumerate(zip(pixels, labels, strict=True))
     ]
-    return LabelledImages(rows, encoded=False, global_ids=official)
+    return CifarImages(rows, encoded=False, global_ids=official)
 
 
 def _binary(path: Path) -> tuple[Pixels, Labels]:
@@ -242,7 +242,7 @@ def _checked(path: Path, pixels: npt.NDArray[Any], labels: npt.NDArray[Any]) -> 
     return pixels, labels.astype(np.int64)
 
 
-def _zipped(path: Path, part: str) -> list[LabelledImage]:
+def _zipped(path: Path, part: str) -> list[CifarImage]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [PurePosixPath(name) for name in sorted(archive.namelist())]
@@ -255,7 +255,7 @@ def _zipped(path: Path, part: str) -> list[LabelledImage]:
             if not names:
                 raise DataError(f"{path} holds no {part} images in folders called by class")
             return [
-                LabelledImage(str(name.with_suffix("")), CLASSES.index(name.parent.name), archive.read(str(name)))
+                CifarImage(str(name.with_suffix("")), CLASSES.index(name.parent.name), archive.read(str(name)))
                 for name in names
             ]
     except DataError:

@@ -64,7 +64,7 @@ class Options(base.Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledImages(StoredBase):
+class StoredLabelledImages(StoredBase):
     """Stored images with class indices.
 
     ``class_names`` are those of folders that were numbered here, if any were; ``passed_over`` counts the files beside
@@ -148,7 +148,7 @@ class ImageNet:
         if options.limit is not None and options.limit < len(chosen):
             chosen = sorted(random.Random(options.seed).sample(chosen, options.limit))
         every = len(chosen) == len(layout.ids)
-        return LabelledImages(
+        return StoredLabelledImages(
             stored=layout.stored if every else layout.stored.take(chosen),
             labels=tuple(layout.labels[index] for index in chosen),
             ids=tuple(layout.ids[index] for index in chosen),

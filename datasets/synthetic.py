@@ -86,7 +86,7 @@ class SyntheticClassification(Scenes):
         return compose(self.seed, SUBSETS[self.subset], index).label
 
 
-class SyntheticObjects:
+class SyntheticClasses:
     """Drawn images of one thing each, for trying everything out."""
 
     task: ClassVar[str] = "classification"
@@ -97,4 +97,4 @@ class SyntheticObjects:
         return SyntheticClassification(options, subset)
 
 
-DATASET = SyntheticObjects()
+DATASET = SyntheticClasses()

@@ -319,7 +319,7 @@ class Method(Protocol):
     """A family of codecs with one rate knob.
 
     ``version`` is raised with every change that can change bytes or decoded values: it is part of a cell's key. The
-    source file of a method that is not bundled is, too, but nothing that the file imports.
+    source file of a method that is not bundled is, too, with the user's own files that it imports.
     ``rates`` are the knob's values where a sweep gives none. ``only_at`` names the one split point where the method
     makes sense (``input`` or ``output``), or is None. ``tasks`` names the tasks that it can be used for.
     """

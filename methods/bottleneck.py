@@ -26,7 +26,7 @@ class Bottleneck:
         return units.needs(settings)
 
     def learn(self, settings: Any, context: Context) -> Learning:
-        """Train the unit alone."""
+        """Return the unit to train, alone."""
         return units.learning(settings, context)
 
     def deploy(self, settings: Any, context: Context) -> Deployment:

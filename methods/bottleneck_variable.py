@@ -30,7 +30,7 @@ class BottleneckVariable:
         return units.needs(settings)
 
     def learn(self, settings: Any, context: Context) -> Learning:
-        """Train the unit alone, with another lambda for every batch."""
+        """Return the unit to train, alone, with another lambda for every image."""
         return units.learning(settings, context)
 
     def deploy(self, settings: Any, context: Context) -> Deployment:

@@ -42,7 +42,7 @@ class Retrained:
         return units.needs(settings)
 
     def learn(self, settings: Any, context: Context) -> Learning:
-        """Train head, unit and tail."""
+        """Return the unit to train with head and tail."""
         scratch = settings.weights == "scratch"
         return units.learning(
             settings,

@@ -37,7 +37,7 @@ class RetrainedVariable:
         return units.needs(settings)
 
     def learn(self, settings: Any, context: Context) -> Learning:
-        """Train head, unit and tail, with another lambda for every batch."""
+        """Return the unit to train with head and tail, with another lambda for every image."""
         return units.learning(settings, context, train_backbone=True, backbone_lr_scale=settings.backbone_lr_scale)
 
     def deploy(self, settings: Any, context: Context) -> Deployment:

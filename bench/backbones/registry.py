@@ -93,7 +93,7 @@ class Backbone(Protocol):
         ...
 
     def whole(self) -> nn.Module:
-        """Return a batch of pixels to predictions."""
+        """Return the uncompressed model as a module from a batch of pixels to predictions."""
         ...
 
     def split(self, at: str, example: Any) -> SplitModel:

@@ -15,7 +15,7 @@ SetOption = Annotated[
 ]
 MemoryOption = Annotated[float, typer.Option("--memory", help="GiB that training may keep examples in.", min=0)]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")]
-RetrainOption = Annotated[bool, typer.Option("--retrain", help="Train again what is bundled trained.")]
+RetrainOption = Annotated[bool, typer.Option("--retrain", help="Train again what is bundled.")]
 CacheOption = Annotated[
     Path | None, typer.Option(help="Folder for digests of images, kept from run to run; default in the user's cache.")
 ]

@@ -28,7 +28,8 @@ PairsOption = Annotated[
 FactorOption = Annotated[float, typer.Option(help="Largest ratio of the bytes of tested rate points.", min=1.0)]
 
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def _strings_of_any_path(command: Callable[P, T]) -> Callable[P, T]:

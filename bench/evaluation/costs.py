@@ -72,7 +72,7 @@ class _CostMeter:
         pixels = prepared.example.pixels if prepared.example is not None else ()
         count = min(len(pixels), _TIMED_IMAGES)
         self.images = [self.inputs.to_device(pixels[i : i + 1]) for i in range(count)]
-        self.digests = ledger.Digests(self.inputs.backbone.model)
+        self.digests = ledger.TensorDigests(self.inputs.backbone.model)
         self._measured: dict[nn.Module, tuple[int, float]] = {}  # MACs and milliseconds
         self._head_outputs: dict[nn.Module, list[tuple[Any, ...]]] = {}
 

@@ -26,8 +26,8 @@ SWITCHES_PER_SECOND = (1, 10, 30)
 _REPEATS = 5
 
 
-class Digests:
-    """Digests of tensors, each computed once as long as its memory is the same."""
+class TensorDigests:
+    """TensorDigests of tensors, each computed once as long as its memory is the same."""
 
     def __init__(self, backbone: nn.Module) -> None:
         self._known: dict[tuple[Any, ...], tuple[Tensor, tuple[str, int]]] = {}
@@ -56,7 +56,7 @@ def _packed_bytes(tensor: Tensor) -> int:
     return 2 * tensor.numel() if exact else tensor.nbytes
 
 
-def stored(deployment: Deployment, digests: Digests) -> dict[str, Any]:
+def stored(deployment: Deployment, digests: TensorDigests) -> dict[str, Any]:
     """Return, per side, the bytes of the backbone's tensors, and digest and bytes of every other tensor, also packed.
 
     Counters of training batches are left out: inference does not need them.
@@ -120,7 +120,7 @@ def _over_rate_points(points: Sequence[Mapping[str, Any]], backbone: str, own: s
     return columns | ({f"switch_{name}": mean(switches)} if switches else {})
 
 
-def switch_ms(deployment: Deployment, digests: Digests, device: torch.device) -> float:
+def switch_ms(deployment: Deployment, digests: TensorDigests, device: torch.device) -> float:
     """Return the median milliseconds to copy a rate point's own tensors, of both sides, from host memory to ``device``.
 
     That is what a switch takes once the weights have arrived; next to nothing for a method without weights of its own.

@@ -7,7 +7,7 @@ from typing import Any
 from splitbench.bench.results.store import Store
 from splitbench.bench.run.planning.plan import Pass, passes
 from splitbench.bench.run.planning.sources import Sources
-from splitbench.bench.run.resume import Overwrite, missing_cells, missing_trainings, retrained_cells
+from splitbench.bench.run.resume import Overwrite, cells_to_retrain, missing_cells, needed_trainings
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training.methods import Trainings
 from splitbench.bench.utils.text import format_count
@@ -67,10 +67,10 @@ def preview(sweep: Sweep, sources: Sources, store: Store, *, overwrite: Overwrit
     """
     planned = list(passes(sweep, sources))
     trainings = Trainings(store.folder / "trainings", bundled=not retrain)
-    missing = missing_cells(planned, store, overwrite, retrained_cells(planned, trainings, retrain))
+    missing = missing_cells(planned, store, overwrite, cells_to_retrain(planned, trainings, retrain))
     previews = []
     for pass_, cells in zip(planned, missing, strict=True):
-        needed = [t for t in missing_trainings(pass_, cells, trainings) if not trainings.has(t.key)]
+        needed = [t for t in needed_trainings(pass_, cells, trainings) if not trainings.has(t.key)]
         previews.append(_of_pass(pass_, [str(p.cell) for p in cells], [str(t.cell) for t in needed]))
     return Preview(str(store.folder), tuple(previews))
 

@@ -36,16 +36,16 @@ def missing_cells(
     return missing
 
 
-def retrained_cells(passes: Sequence[Pass], trainings: Trainings, retrain: bool) -> set[str]:
-    """Return the keys of cells that are trained here although their trained weights are bundled with the project."""
+def cells_to_retrain(passes: Sequence[Pass], trainings: Trainings, retrain: bool) -> set[str]:
+    """Return, with ``retrain``, the keys of cells whose training is not in the run's folder yet."""
     if not retrain:
         return set()
     planned = [p for pass_ in passes for p in pass_.planned]
     return {p.key for p in planned if p.training is not None and not trainings.has(p.training.key)}
 
 
-def missing_trainings(pass_: Pass, cells: Sequence[PlannedCell], trainings: Trainings) -> tuple[Training, ...]:
-    """Return the trainings of cells and, as far as these are missing, those that they begin with, in the pass's order.
+def needed_trainings(pass_: Pass, cells: Sequence[PlannedCell], trainings: Trainings) -> tuple[Training, ...]:
+    """Return the trainings of cells, finished or not, and those that unfinished ones begin with, in the pass's order.
 
     A cell that is stored already may be the one whose training another begins with.
     """

@@ -16,7 +16,7 @@ from splitbench.bench.run.partial_results import PartialResults, clean_up, disca
 from splitbench.bench.run.planning import warn
 from splitbench.bench.run.planning.plan import Pass, PassSpec, PlannedCell, RunSpec, passes
 from splitbench.bench.run.planning.sources import Sources
-from splitbench.bench.run.resume import Overwrite, missing_cells, missing_trainings, retrained_cells
+from splitbench.bench.run.resume import Overwrite, cells_to_retrain, missing_cells, needed_trainings
 from splitbench.bench.sweep.reading import as_yaml
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training.methods import bundled
@@ -110,7 +110,7 @@ def run(
             time_limit=options.time_limit,
             shard_seconds=options.shard_seconds,
         )
-        retrained = retrained_cells(planned, run_spec.trainings, options.retrain)
+        retrained = cells_to_retrain(planned, run_spec.trainings, options.retrain)
         missing = missing_cells(planned, store, options.overwrite, retrained)
         missing_keys = {cell.key for cells in missing for cell in cells}
         kept = len({cell.key for pass_ in planned for cell in pass_.planned} - missing_keys)
@@ -154,7 +154,7 @@ def _backbones_to_train(
     return {
         training.cell.backbone.name
         for pass_, cells in zip(planned, missing, strict=True)
-        for training in missing_trainings(pass_, cells, trainings)
+        for training in needed_trainings(pass_, cells, trainings)
         if not trainings.has(training.key)
     }
 
@@ -211,7 +211,7 @@ def _pass_runs(planned: Sequence[Pass], missing: Sequence[tuple[PlannedCell, ...
                 weights=pass_.weights,
                 category_names=pass_.category_names,
                 planned=cells,
-                trainings=missing_trainings(pass_, cells, run_spec.trainings),
+                trainings=needed_trainings(pass_, cells, run_spec.trainings),
                 partial=PartialResults.find_or_create(
                     run_spec.folder, keys, run_spec.batch, in_use, order=order_digest(pass_.dataset)
                 ),

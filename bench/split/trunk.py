@@ -31,15 +31,15 @@ def shared(heads: Sequence[nn.Module], example: Any) -> list[nn.Module]:
         For each head a module with the same outputs, to be called once per batch. The modules keep what they have
         computed for one another until all are called.
     """
-    groups: dict[nn.Module, list[_Member]] = {}
+    groups: dict[nn.Module, list[_SharingHead]] = {}
     for place, head in enumerate(heads):
         graph = _graph(head)
         if graph is not None:
-            member = _Member(place, head, graph, _input(head, graph, example))
+            member = _SharingHead(place, head, graph, _input(head, graph, example))
             groups.setdefault(_first_module(graph), []).append(member)
     result = list(heads)
     for group in groups.values():
-        trunk, joined = _Trunk([]), list[_Member]()
+        trunk, joined = _Trunk([]), list[_SharingHead]()
         for member in sorted(group, key=lambda member: len(member.graph.graph.nodes), reverse=True):
             if _equal(member.input, group[0].input):
                 larger = _continued(trunk, member.graph, member.input)
@@ -51,7 +51,7 @@ def shared(heads: Sequence[nn.Module], example: Any) -> list[nn.Module]:
     return result
 
 
-class _Member(NamedTuple):
+class _SharingHead(NamedTuple):
     """A head that may share a trunk: its place among all heads, the graph inside it, and the graph's input."""
 
     place: int

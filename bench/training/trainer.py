@@ -115,7 +115,7 @@ def train(
         report, seconds_before = state.report, state.report.seconds
         epochs_done = len(report.history)
         if 0 < epochs_done < recipe.epochs:
-            say(f"resumed behind epoch {epochs_done} of {recipe.epochs}")
+            say(f"resumed after epoch {epochs_done} of {recipe.epochs}")
         if epochs_done < recipe.epochs:
             _try_validation(model, step, validation, recipe)
 

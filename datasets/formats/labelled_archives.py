@@ -25,7 +25,7 @@ from splitbench.datasets.formats.folders import is_image
 from splitbench.datasets.storage.cache import Cache, packed, unpacked
 from splitbench.datasets.storage.parquet_images import ParquetImages, RowGroups
 from splitbench.datasets.storage.stored_images import Container, StoredImages, identity
-from splitbench.datasets.storage.tar_images import Member, TarImages
+from splitbench.datasets.storage.tar_images import TarImages, TarMember
 
 _WORDS: dict[Subset, str] = {"evaluation": "validation|val", "calibration": "train", "train": "train"}
 _OWN: dict[Subset, str] = {"evaluation": "val", "calibration": "train", "train": "train"}
@@ -52,7 +52,7 @@ class LabelledArchives:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _ArchivedImage:
     """An image: which class it is of, what it is called, the number of its archive, and its name in that."""
 
     label: int
@@ -102,7 +102,7 @@ def _shards(folders: Sequence[Path], subset: Subset, suffix: str) -> list[Path]:
     return []
 
 
-def _sorted(archives: Sequence[Container], entries: Iterable[_Entry]) -> LabelledArchives:
+def _sorted(archives: Sequence[Container], entries: Iterable[_ArchivedImage]) -> LabelledArchives:
     # A full stop sorts "n1_2" before "n1_10" or not as the names of files, "n1_2.JPEG" and "n1_10.JPEG", do.
     ordered = sorted(entries, key=lambda entry: (entry.label, f"{entry.id}."))
     stored = StoredImages(
@@ -116,14 +116,16 @@ def _sorted(archives: Sequence[Container], entries: Iterable[_Entry]) -> Labelle
     return LabelledArchives(stored, labels, ids, classes)
 
 
-def _of_parquet(number: int, file: ParquetImages) -> Iterable[_Entry]:
+def _of_parquet(number: int, file: ParquetImages) -> Iterable[_ArchivedImage]:
     for row, (path, label) in enumerate(zip(file.paths, file.labels, strict=True)):
         stem = PurePosixPath(path).stem or f"{file.path.stem}/{row}"
         match = _IMAGENET_NAME.fullmatch(stem)
-        yield _Entry(label, match[1] if match else stem, number, str(row))
+        yield _ArchivedImage(label, match[1] if match else stem, number, str(row))
 
 
-def _of_tars(paths: Sequence[Path], entries: Callable[[TarImages], Iterable[_Entry]], cache: Cache) -> LabelledArchives:
+def _of_tars(
+    paths: Sequence[Path], entries: Callable[[TarImages], Iterable[_ArchivedImage]], cache: Cache
+) -> LabelledArchives:
     """Return the images of tar archives; what lies where is listed once, and kept in the cache."""
     tars, every = [], []
     for number, path in enumerate(paths):
@@ -141,13 +143,13 @@ def _of_tars(paths: Sequence[Path], entries: Callable[[TarImages], Iterable[_Ent
             }
             cache.store(_KIND, path, arrays)
         names = unpacked(arrays["names"])
-        tars.append(TarImages(path, dict(zip(names, map(Member._make, arrays["places"].tolist()), strict=True))))
+        tars.append(TarImages(path, dict(zip(names, map(TarMember._make, arrays["places"].tolist()), strict=True))))
         columns = arrays["labels"].tolist(), unpacked(arrays["ids"]), names
-        every += [_Entry(label, id_, number, name) for label, id_, name in zip(*columns, strict=True)]
+        every += [_ArchivedImage(label, id_, number, name) for label, id_, name in zip(*columns, strict=True)]
     return _sorted(tars, every)
 
 
-def _of_shard(tar: TarImages) -> Iterable[_Entry]:
+def _of_shard(tar: TarImages) -> Iterable[_ArchivedImage]:
     samples: dict[str, dict[str, str]] = {}
     for name in tar.members:
         folder, _, base = name.rpartition("/")
@@ -160,7 +162,7 @@ def _of_shard(tar: TarImages) -> Iterable[_Entry]:
                 f"{tar.path}: {key} has the files {named(sorted(fields))}: expected an image and its class index, in "
                 "`.cls` or as `label` in `.json`"
             )
-        yield _Entry(_label(tar, fields), PurePosixPath(key).name, 0, images[0])
+        yield _ArchivedImage(_label(tar, fields), PurePosixPath(key).name, 0, images[0])
 
 
 def _label(tar: TarImages, fields: dict[str, str]) -> int:
@@ -181,7 +183,7 @@ class _Devkit:
 
     root: Path
 
-    def __call__(self, tar: TarImages) -> Iterable[_Entry]:
+    def __call__(self, tar: TarImages) -> Iterable[_ArchivedImage]:
         devkit = find_devkit(self.root)
         if devkit is None:
             raise DataError(f"{tar.path} needs the devkit, which has its labels, beside it: {ARCHIVE}, unpacked or not")
@@ -189,14 +191,16 @@ class _Devkit:
         names = sorted(name for name in tar.members if is_image(PurePosixPath(name).name))
         if len(names) != len(labels):
             raise DataError(f"{tar.path} has {len(names)} images, but {devkit.place} has {len(labels)} labels")
-        return [_Entry(label, PurePosixPath(name).stem, 0, name) for label, name in zip(labels, names, strict=True)]
+        return [
+            _ArchivedImage(label, PurePosixPath(name).stem, 0, name) for label, name in zip(labels, names, strict=True)
+        ]
 
 
-def _of_training(tar: TarImages) -> Iterable[_Entry]:
+def _of_training(tar: TarImages) -> Iterable[_ArchivedImage]:
     index = synset_indices()
     for name in tar.members:
         path = PurePosixPath(name)
         synset = path.parts[0].removesuffix(".tar")
         if synset not in index:
             raise DataError(f"{tar.path}: {path.parts[0]} is no synset of ImageNet")
-        yield _Entry(index[synset], path.stem, 0, name)
+        yield _ArchivedImage(index[synset], path.stem, 0, name)

@@ -1,4 +1,4 @@
-"""Digests of images, kept from run to run: what did not change by size, time and inode is not read again.
+"""ImageDigests of images, kept from run to run: what did not change by size, time and inode is not read again.
 
 Each time a sample is read all the same, and where one image is not what the manifest says, all are read again; a few
 images are simply read. Every image is read once for both of its digests, container by container, by several threads.
@@ -31,7 +31,7 @@ Along = Callable[[Iterable[tuple[str, str]]], Iterable[tuple[str, str]]]
 
 
 @dataclass
-class Digests:
+class ImageDigests:
     """Of all images of a dataset, in its order: of the contents alone, and of contents and targets."""
 
     contents: list[str]
@@ -50,7 +50,7 @@ class Manifest:
     cache: Cache = field(default_factory=Cache)
     reread: bool = False
 
-    def digests(self, dataset: StoredDataset, along: Callable[[int], Along]) -> Digests:
+    def digests(self, dataset: StoredDataset, along: Callable[[int], Along]) -> ImageDigests:
         """Return the digests of all images.
 
         Args:
@@ -61,10 +61,10 @@ class Manifest:
             ImageError: An image cannot be read.
         """
         groups = _groups(dataset)
-        found = Digests([""] * len(dataset), [""] * len(dataset))
+        found = ImageDigests([""] * len(dataset), [""] * len(dataset))
         if len(dataset) > SAMPLE and not self.reread:
             for group in groups:
-                group.fill(found, _Entry.load(self.cache, group.container))
+                group.fill(found, _ContainerDigests.load(self.cache, group.container))
             if changed := _changed(dataset, found):
                 warnings.warn(
                     f"{changed} has changed, though neither its size nor its time did: all {len(dataset):,} images "
@@ -72,22 +72,22 @@ class Manifest:
                     CacheWarning,
                     stacklevel=1,
                 )
-                found = Digests([""] * len(dataset), [""] * len(dataset))
+                found = ImageDigests([""] * len(dataset), [""] * len(dataset))
         missing = [(group, group.missing(found)) for group in groups]
         self._read(dataset, found, [(group, indices) for group, indices in missing if len(indices)], along)
         return found
 
     def known(self, dataset: StoredDataset) -> list[str]:
         """Return the contents of all images as far as they are known without reading; empty texts for the others."""
-        found = Digests([""] * len(dataset), [""] * len(dataset))
+        found = ImageDigests([""] * len(dataset), [""] * len(dataset))
         for group in _groups(dataset):
-            group.fill(found, _Entry.load(self.cache, group.container))
+            group.fill(found, _ContainerDigests.load(self.cache, group.container))
         return found.contents
 
     def _read(
         self,
         dataset: StoredDataset,
-        found: Digests,
+        found: ImageDigests,
         missing: Sequence[tuple["_Group", NDArray[np.int64]]],
         along: Callable[[int], Along],
     ) -> None:
@@ -105,9 +105,9 @@ class Manifest:
                 self._store(group, found)
         next(results, None)  # ends what follows the reading
 
-    def _store(self, group: "_Group", found: Digests) -> None:
+    def _store(self, group: "_Group", found: ImageDigests) -> None:
         if len(found.contents) > SAMPLE:
-            before = _Entry.load(self.cache, group.container)
+            before = _ContainerDigests.load(self.cache, group.container)
             group.entry(found, before).store(self.cache, group.container)
 
 
@@ -127,7 +127,7 @@ class _Group:
         self.truths = [short_truth(dataset.truth(i)) for i in rows]
         self.identities = container.identities(self.names)
 
-    def fill(self, found: Digests, entry: "_Entry | None") -> None:
+    def fill(self, found: ImageDigests, entry: "_ContainerDigests | None") -> None:
         """Enter the digests of images that are the same as when this entry was stored."""
         if entry is None:
             return
@@ -140,11 +140,11 @@ class _Group:
             if fits and row >= 0 and entry.truths[row] == truth:
                 found.contents[index], found.digests[index] = entry.contents[row], entry.digests[row]
 
-    def missing(self, found: Digests) -> NDArray[np.int64]:
+    def missing(self, found: ImageDigests) -> NDArray[np.int64]:
         """Return the indices of images whose digests are not known."""
         return np.array([index for index in self.indices.tolist() if not found.digests[index]], np.int64)
 
-    def entry(self, found: Digests, before: "_Entry | None") -> "_Entry":
+    def entry(self, found: ImageDigests, before: "_ContainerDigests | None") -> "_ContainerDigests":
         """Return what is to be stored: what is known of these images, and what was stored of others."""
         columns = self.names, self.identities.tolist(), self.truths, self.indices.tolist()
         rows = {
@@ -156,11 +156,11 @@ class _Group:
             others = zip(before.identities.tolist(), before.truths, before.contents, before.digests, strict=True)
             rows |= {name: row for name, row in zip(before.names, others, strict=True) if name not in rows}
         identities, *texts = zip(*rows.values(), strict=True) if rows else ((), (), (), ())
-        return _Entry([*rows], np.array(identities, np.int64).reshape(-1, 3), *map(list, texts))
+        return _ContainerDigests([*rows], np.array(identities, np.int64).reshape(-1, 3), *map(list, texts))
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _ContainerDigests:
     """What the cache holds of one container: of each image its name, identity, truth and digests."""
 
     names: list[str]
@@ -170,7 +170,7 @@ class _Entry:
     digests: list[str]
 
     @classmethod
-    def load(cls, cache: Cache, container: Container) -> "_Entry | None":
+    def load(cls, cache: Cache, container: Container) -> "_ContainerDigests | None":
         """Return a container's entry; None where it is missing or damaged."""
         arrays = cache.load(_KIND, container.path)
         if arrays is None:
@@ -201,7 +201,7 @@ def _hex(values: NDArray[np.int64]) -> list[str]:
     return [text[i : i + 16] for i in range(0, len(text), 16)]
 
 
-def _changed(dataset: StoredDataset, found: Digests) -> str:
+def _changed(dataset: StoredDataset, found: ImageDigests) -> str:
     """Return where an image lies that is not what its digests say, by a sample; an empty text for none."""
     known = [index for index, digest in enumerate(found.digests) if digest]
     sample = random.SystemRandom().sample(known, min(SAMPLE, len(known)))

@@ -19,7 +19,7 @@ from splitbench.datasets.storage.stored_images import identity
 _BLOCK = tarfile.BLOCKSIZE
 
 
-class Member(NamedTuple):
+class TarMember(NamedTuple):
     """A file in the archive: where its bytes begin, and how many there are."""
 
     offset: int
@@ -36,7 +36,7 @@ class TarImages:
     """
 
     path: Path
-    members: dict[str, Member]
+    members: dict[str, TarMember]
     sequential: ClassVar[bool] = True
 
     @classmethod
@@ -76,7 +76,7 @@ def check_member_name(path: Path, name: str) -> None:
         raise DataError(f"{path} holds {name!r}, a path outside of it, as no archive of this dataset does: replace it")
 
 
-def _files(path: Path, stream: BinaryIO, start: int, prefix: str) -> Iterator[tuple[str, Member]]:
+def _files(path: Path, stream: BinaryIO, start: int, prefix: str) -> Iterator[tuple[str, TarMember]]:
     """Yield the files of the archive that begins at ``start``."""
     stream.seek(start)
     end = start
@@ -89,7 +89,7 @@ def _files(path: Path, stream: BinaryIO, start: int, prefix: str) -> Iterator[tu
                 if not prefix and name.endswith(".tar"):
                     yield from _files(path, stream, member.offset_data, f"{name}/")
                 else:
-                    yield name, Member(member.offset_data, member.size)
+                    yield name, TarMember(member.offset_data, member.size)
             tar.members = []  # type: ignore[attr-defined]  # they are kept otherwise
     stream.seek(end)
     if stream.read(_BLOCK) != bytes(_BLOCK):

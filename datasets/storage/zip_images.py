@@ -20,7 +20,7 @@ _LOCAL = struct.Struct("<4s22xHH")
 """The header before each file: a signature, and how long its name and what follows that are."""
 
 
-class Member(NamedTuple):
+class ZipMember(NamedTuple):
     """A file in the archive: where its header is, its sizes as it lies there and whole, and its checksum."""
 
     offset: int
@@ -40,7 +40,7 @@ class ZipImages:
     """
 
     path: Path
-    members: dict[str, Member]
+    members: dict[str, ZipMember]
     sequential: ClassVar[bool] = False
 
     @classmethod
@@ -58,7 +58,7 @@ class ZipImages:
         return cls(
             path,
             {
-                info.filename: Member(
+                info.filename: ZipMember(
                     info.header_offset,
                     info.compress_size,
                     info.file_size,

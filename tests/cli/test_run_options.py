@@ -117,7 +117,7 @@ def test_a_resumed_training_says_from_which_epoch(trained, tmp_path, monkeypatch
     monkeypatch.setattr(Checkpoint, "save", save)
     capsys.readouterr()
     assert splitbench("run", trained, "--out", tmp_path / "out") == 0
-    assert "resumed behind epoch 2 of 3: synthetic splitbench/small_resnet layer3" in capsys.readouterr().out
+    assert "resumed after epoch 2 of 3: synthetic splitbench/small_resnet layer3" in capsys.readouterr().out
 
 
 COMPUTES = """

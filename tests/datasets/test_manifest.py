@@ -1,4 +1,4 @@
-"""Digests that are kept: what did not change is not read again, and what changed never goes unnoticed for long."""
+"""ImageDigests that are kept: what did not change is not read again, and what changed never goes unnoticed for long."""
 
 import os
 import warnings

@@ -120,7 +120,7 @@ def test_fewer_bytes_and_larger_errors_as_bits_weigh_more(unit, coder):
 
 
 def test_one_unit_is_stored_and_a_switch_loads_a_number_and_tables(unit):
-    digests = ledger.Digests(torch.nn.Identity())
+    digests = ledger.TensorDigests(torch.nn.Identity())
     stored, tables = [], []
     for lmbda in (0.1, 1.0, 10.0):
         # A copy, as each rate point of a run has one, read from the same file.

@@ -31,7 +31,9 @@ def test_what_float16_holds_exactly_counts_two_bytes_and_everything_else_its_own
     head = nn.Sequential(nn.Linear(8, 8))
     with torch.no_grad():
         head[0].weight.copy_(head[0].weight.half())
-    counted = ledger.stored(deployment(head, backbone[1:], table=torch.arange(10)), digests := ledger.Digests(backbone))
+    counted = ledger.stored(
+        deployment(head, backbone[1:], table=torch.arange(10)), digests := ledger.TensorDigests(backbone)
+    )
     device, server = counted["device"], counted["server"]
     assert (device["backbone"], device["packed_backbone"]) == (0, 0)
     assert sorted(device["own"].values()) == sorted([256, 32, 80])
@@ -44,7 +46,7 @@ def test_what_float16_holds_exactly_counts_two_bytes_and_everything_else_its_own
 
 
 def test_packed_columns_stand_beside_those_of_memory(backbone):
-    digests = ledger.Digests(backbone)
+    digests = ledger.TensorDigests(backbone)
     heads = [nn.Sequential(nn.Linear(8, 8, bias=False)) for _ in range(3)]
     with torch.no_grad():
         for head in heads[:2]:
@@ -60,7 +62,7 @@ def test_packed_columns_stand_beside_those_of_memory(backbone):
 
 
 def test_results_of_versions_that_did_not_pack_stay_valid_and_have_no_packed_columns(backbone):
-    new = ledger.stored(deployment(backbone[:1], backbone[1:]), ledger.Digests(backbone))
+    new = ledger.stored(deployment(backbone[:1], backbone[1:]), ledger.TensorDigests(backbone))
     old = {side: {name: sizes[name] for name in ("backbone", "own")} for side, sizes in new.items()}
     assert not [name for name in ledger.over_rate_points([new, old]) if "packed" in name]
     columns = {"status": "ok", "split": "0", "method": "raw", "variant": "", "seed": 0}

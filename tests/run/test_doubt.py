@@ -21,4 +21,4 @@ def test_a_baseline_at_chance_is_reported(tmp_path, capsys):
     path.write_text(SWEEP)
     runner.run(read(path), Sources(tmp_path / "data"), Store(tmp_path / "out"))
     printed = capsys.readouterr().out
-    assert "right no oftener than by chance (0.00 % of 1000 classes): is it trained, and are classes" in printed
+    assert "right no more often than by chance (0.00 % of 1000 classes): is it trained, and are classes" in printed

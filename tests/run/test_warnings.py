@@ -31,7 +31,7 @@ methods: [{name: raw, dtype: [float32, float16]}]
 NUMBERED = "the 2 class folders were numbered in sorted order (cat, dog), and the backbone is trusted to number"
 SKIPPED = "files were skipped, since their names are not those of image files: 1 .heic"
 LEFT_OUT = "1 image of 5 left out, since decoding failed"
-BY_CHANCE = "the uncompressed backbone is right no oftener than by chance (50.00 % of 2 classes)"
+BY_CHANCE = "the uncompressed backbone is right no more often than by chance (50.00 % of 2 classes)"
 
 
 @pytest.fixture

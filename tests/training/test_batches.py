@@ -12,7 +12,7 @@ from splitbench.bench.training.batches import Batches, to_device
 CPU = torch.device("cpu")
 
 
-class Items(Dataset[Any]):
+class NumberedItems(Dataset[Any]):
     """Gives items one by one."""
 
     def __init__(self, count):
@@ -35,11 +35,11 @@ def nested(kind, count):
     return Subset(Subset(kind(3 * count), range(count, 3 * count)), list(range(count, 2 * count)))
 
 
-@pytest.mark.parametrize("kind", [Items, tensors])
+@pytest.mark.parametrize("kind", [NumberedItems, tensors])
 @pytest.mark.parametrize("make", [lambda kind, count: kind(count), nested], ids=["whole", "subset"])
 @pytest.mark.parametrize("count", [12, 13])
 def test_all_kinds_of_data_come_in_a_loaders_order(kind, make, count):
-    expected = DataLoader(make(Items, count), 4, shuffle=True, generator=torch.Generator().manual_seed(5))
+    expected = DataLoader(make(NumberedItems, count), 4, shuffle=True, generator=torch.Generator().manual_seed(5))
     given = Batches(make(kind, count), 4, CPU, order=torch.Generator().manual_seed(5))
     for _ in range(2):
         passed = list(given)
@@ -74,9 +74,10 @@ def test_data_in_memory_is_read_in_whole_batches():
 
 @pytest.mark.parametrize("count", [12, 13, 15])
 def test_processes_share_each_batch_of_one_process(count):
-    item = Batches(Items(count), 6, CPU, order=torch.Generator().manual_seed(5))
+    item = Batches(NumberedItems(count), 6, CPU, order=torch.Generator().manual_seed(5))
     three = [
-        Batches(Items(count), 2, CPU, order=torch.Generator().manual_seed(5), rank=i, world_size=3) for i in range(3)
+        Batches(NumberedItems(count), 2, CPU, order=torch.Generator().manual_seed(5), rank=i, world_size=3)
+        for i in range(3)
     ]
     for whole, *shares in zip(item, *three, strict=True):
         counted = [int(n) for share in shares for n in share.content[1][: share.images]]

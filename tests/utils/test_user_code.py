@@ -109,7 +109,7 @@ def test_a_change_of_a_methods_own_source_is_another_key(folder):
 
 
 def test_what_ships_is_there_and_what_lies_beside_it_has_its_source_in_the_key(tmp_path, monkeypatch):
-    assert set(BUNDLED_METHODS) <= set(METHODS.names())
+    assert set(BUNDLED_METHODS) == set(METHODS.names())
     assert {plugins.method_digest(name) for name in BUNDLED_METHODS} == {None}
     (tmp_path / "beside_it.py").write_text(METHOD)
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])

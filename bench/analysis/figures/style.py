@@ -29,10 +29,13 @@ _FIXED = {
     "learned-image": ("#EE99AA", "H"),
     "bottleneck": ("#D55E00", "s"),
     "retrained": ("#E69F00", "D"),
+    "low-rank": ("#0011FF", "8"),
+    "bottleneck-variable": ("#AA9955", "h"),
+    "retrained-variable": ("#773377", "d"),
 }
 # For methods that are not known here: colours of Tol's and ColorBrewer's that differ from one another and from the
 # known ones for the red- and green-blind, too, with markers that no known method has.
-_SPARE = list(product(("#882255", "#999933", "#B2182B", "#40004B"), "dh8*"))
+_SPARE = list(product(("#882255", "#999933", "#B2182B", "#40004B"), ("*", "$\u2660$", "$\u2663$", "$\u2665$")))
 _DASHES: tuple[tuple[float, ...], ...] = (
     (),
     (4, 1.5),

@@ -1,4 +1,4 @@
-"""The tasks, one file each; ``base.py`` says what a task is."""
+"""The tasks, one file each; ``task.py`` says what a task is."""
 
 from splitbench.bench.evaluation.tasks.classification import Classification
 from splitbench.bench.evaluation.tasks.detection import Detection

@@ -73,8 +73,8 @@ class Classification:
         return (
             ""
             if baseline > 1.2 * chance
-            else f"the uncompressed backbone is right no oftener than by chance ({baseline:.2f} % of {dataset.classes} "
-            "classes): is it trained, and are classes numbered as it numbers them?"
+            else f"the uncompressed backbone is right no more often than by chance ({baseline:.2f} % of "
+            f"{dataset.classes} classes): is it trained, and are classes numbered as it numbers them?"
         )
 
     def target(self, dataset: Dataset, index: int) -> int:

@@ -40,8 +40,8 @@ class PassEstimate:
         warnings: What may mislead, a sentence each.
         macs: Multiply-adds in heads and tails for all images.
         seconds: The time of these on this machine.
-        trainings: Seconds of every training that is needed and not bundled trained, by key.
-        bundled: How many trainings are bundled trained.
+        trainings: Seconds of every training that is needed and not bundled, by key.
+        bundled: How many trainings are bundled.
     """
 
     title: str
@@ -89,7 +89,7 @@ class Estimate:
             if note := bundled.missing_note(one.backbone for one in self.passes if one.trainings):
                 yield note
         if ready := sum(one.bundled for one in self.passes):
-            yield f"{format_count(ready, 'rate point')} {'is' if ready == 1 else 'are'} bundled trained"
+            yield f"{format_count(ready, 'rate point')} {'is' if ready == 1 else 'are'} bundled"
 
 
 def estimate(sweep: Sweep, sources: Sources) -> Estimate:

@@ -146,7 +146,7 @@ class PassSpec:
         weights: The hash of the backbone's weights.
         category_names: The detector's categories.
         planned: The cells that are to be run.
-        trainings: The trainings that these need and that are missing, each behind the one that it begins with.
+        trainings: The trainings that these need, finished ones too, each after the one that it begins with.
         partial: What was measured of the pass.
     """
 

@@ -9,7 +9,7 @@ from splitbench.bench.sweep.schema import DatasetSpec
 from splitbench.bench.utils import progress
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets.base import DataError, Dataset, Subset, each, fingerprint_of, named
-from splitbench.datasets.storage.manifest import Along, Digests
+from splitbench.datasets.storage.manifest import Along, ImageDigests
 from splitbench.datasets.storage.stored_images import StoredDataset
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class Subsets:
     def __init__(self, spec: DatasetSpec, sources: Sources, compare: bool = True) -> None:
         self.spec, self.sources, self.compare = spec, sources, compare
         self.label = spec.label or spec.name
-        self._taken: dict[Subset, Digests] = {}
+        self._taken: dict[Subset, ImageDigests] = {}
         self.get = _remembered(self._get)
         self.digests = _remembered(self._digests)
         self.fingerprint = _remembered(self._fingerprint)
@@ -69,7 +69,7 @@ class Subsets:
             self._refuse_evaluation_images(dataset, subset)
         return dataset
 
-    def _digests(self, subset: Subset) -> Digests:
+    def _digests(self, subset: Subset) -> ImageDigests:
         """Return the digests of all images of a subset, read where they are not known. Raises DataError."""
         self.get(subset)  # has compared the images by their digests, unless it need not
         return self._taken.get(subset) or self._take(self.get(subset), subset)
@@ -96,14 +96,14 @@ class Subsets:
         """Return whether images are taken by their names and labels."""
         return self.sources.trust_names and isinstance(dataset, StoredDataset)
 
-    def _take(self, dataset: Dataset, subset: Subset) -> Digests:
+    def _take(self, dataset: Dataset, subset: Subset) -> ImageDigests:
         track = partial(self._track, subset=subset)
         if isinstance(dataset, StoredDataset):
             self._taken[subset] = self.sources.manifest.digests(dataset, track)
         else:
             count = len(dataset)
             pairs = track(count)(each(lambda index: (dataset.content(index), dataset.digest(index)), count))
-            self._taken[subset] = Digests(*map(list, zip(*pairs, strict=True)))
+            self._taken[subset] = ImageDigests(*map(list, zip(*pairs, strict=True)))
         return self._taken[subset]
 
     def _refuse_evaluation_images(self, dataset: Dataset, subset: Subset) -> None:

@@ -94,7 +94,7 @@ def check_imagenet(
 
 def _imagenet_subset(root: Path, subset: Subset, place: str, full: bool, *, official: OfficialSize) -> SubsetReport:
     try:
-        dataset = cast(imagenet.LabelledImages, imagenet.DATASET.load(imagenet.Options(root=root), subset))
+        dataset = cast(imagenet.StoredLabelledImages, imagenet.DATASET.load(imagenet.Options(root=root), subset))
     except DataError as error:
         return SubsetReport(subset, place, faults=[str(error)])
     if not len(dataset):

@@ -75,7 +75,7 @@ def _subset(
     named = {key: user_file.relative_to(folder)} if user_file else {}
     try:
         kind = cifar10.Options.model_validate({"root": folder, **named})
-        dataset = cast(cifar10.LabelledImages, cifar10.DATASET.load(kind, subset))
+        dataset = cast(cifar10.CifarImages, cifar10.DATASET.load(kind, subset))
     except DataError as error:
         return SubsetReport(subset, place, faults=[str(error)])
     if not len(dataset):

@@ -69,7 +69,7 @@ def unpack(file: Path, items: Sequence[Item], folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _PackedFile:
     """A file in an archive; a link or a special file where it is not ``regular``."""
 
     path: PurePosixPath
@@ -80,7 +80,7 @@ class _Entry:
 
 
 @contextmanager
-def _entries(file: Path) -> Iterator[list[_Entry]]:
+def _entries(file: Path) -> Iterator[list[_PackedFile]]:
     if file.name.endswith(".zip"):
         with zipfile.ZipFile(file) as archive:
             yield [_zipped(archive, info) for info in archive.infolist() if not info.is_dir()]
@@ -89,9 +89,9 @@ def _entries(file: Path) -> Iterator[list[_Entry]]:
             yield [_tarred(packed, info) for info in packed.getmembers() if not info.isdir()]
 
 
-def _zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Entry:
+def _zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _PackedFile:
     kind = stat.S_IFMT(info.external_attr >> 16)
-    return _Entry(
+    return _PackedFile(
         PurePosixPath(info.filename),
         info.filename,
         info.file_size,
@@ -100,8 +100,8 @@ def _zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Entry:
     )
 
 
-def _tarred(packed: tarfile.TarFile, info: tarfile.TarInfo) -> _Entry:
-    return _Entry(
+def _tarred(packed: tarfile.TarFile, info: tarfile.TarInfo) -> _PackedFile:
+    return _PackedFile(
         PurePosixPath(info.name),
         info.name,
         info.size,
@@ -110,7 +110,7 @@ def _tarred(packed: tarfile.TarFile, info: tarfile.TarInfo) -> _Entry:
     )
 
 
-def _check_paths(file: Path, entries: Sequence[_Entry]) -> None:
+def _check_paths(file: Path, entries: Sequence[_PackedFile]) -> None:
     for entry in entries:
         leads_out = entry.path.is_absolute() or ".." in entry.path.parts or "\\" in entry.name or ":" in entry.name
         if leads_out or not entry.regular:
@@ -122,7 +122,7 @@ def _belongs(path: PurePosixPath, item: Item) -> bool:
     return path.is_relative_to(item.path) if item.files is not None else path == PurePosixPath(item.path)
 
 
-def _check_items(file: Path, items: Sequence[Item], wanted: Sequence[tuple[_Entry, Item]]) -> None:
+def _check_items(file: Path, items: Sequence[Item], wanted: Sequence[tuple[_PackedFile, Item]]) -> None:
     for item in items:
         sizes = {entry.path: entry.size for entry, belongs in wanted if belongs == item}
         expected = 1 if item.files is None else item.files

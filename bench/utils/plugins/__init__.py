@@ -109,17 +109,20 @@ DATASETS: "PluginRegistry[DatasetKind]" = PluginRegistry("splitbench.datasets", 
 BUNDLED_METHODS = frozenset(
     {
         "bottleneck",
+        "bottleneck-variable",
         "boxes",
         "feature-image",
         "image",
         "label-only",
         "learned-image",
+        "low-rank",
         "quantize-context",
         "quantize-entropy",
         "quantize-lossless",
         "quantize-rle",
         "raw",
         "retrained",
+        "retrained-variable",
     }
 )
 """This project's own methods, whose ``version`` stands for their code. Of all others the source is part of keys."""

@@ -92,7 +92,7 @@ def test_a_run_trains_once_and_says_what_it_cost(sweep, tmp_path, capsys, reques
 def test_validate_says_how_many_rate_points_are_trained(sweep, capsys):
     assert splitbench("validate", sweep) == 0
     said = capsys.readouterr().out
-    assert "\n3 rate points are trained first: roughly " in said and "bundled trained" not in said
+    assert "\n3 rate points are trained first: roughly " in said and "bundled" not in said
 
 
 def test_frozen_stays_frozen_and_retrained_does_not(sweep, tmp_path):
