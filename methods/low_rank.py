@@ -21,6 +21,7 @@ Bitstream of one image:
 import math
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,8 +34,8 @@ from splitbench.methods import base
 from splitbench.methods.base import Bitstream, BitstreamError, Context, Cut, Deployment, MethodError, Specs, TensorSpec
 from splitbench.methods.coding.entropy.counts import Counts
 from splitbench.methods.coding.entropy.range_coder import RangeCoder
-from splitbench.methods.coding.factors import as_matrix, factorize, from_matrix
-from splitbench.methods.coding.layout import stacked
+from splitbench.methods.coding.factors import as_matrix, factorize, from_matrix, matrix_shape
+from splitbench.methods.coding.layout import channel_axis
 
 
 class Settings(base.Settings):
@@ -62,56 +63,81 @@ class LowRank:
 
     def deploy(self, settings: Any, context: Context) -> Deployment:
         """Count the tables. Raises MethodError where calibration images are missing."""
-        largest = 2 ** (settings.bits - 1) - 1
-        counts = [[Counts(settings.rank, -largest, largest) for _ in range(2)] for _ in context.specs]
-        signed = [False] * len(context.specs)
+        factors = [_Factors.of(spec, settings) for spec in context.specs]
+        counts = [[Counts(one.rank, -one.largest, one.largest) for _ in range(2)] for one in factors]
+        signed = [False] * len(factors)
         images = 0
         for cut in context.calibration():
             images += len(cut[0])
-            for index, (x, spec) in enumerate(zip(cut, context.specs, strict=True)):
+            for index, (x, one) in enumerate(zip(cut, factors, strict=True)):
                 signed[index] = signed[index] or bool((x < 0).any())
                 for image in x:
-                    factors = _symbols(image, spec, settings)[1]
-                    for count, factor in zip(counts[index], factors, strict=True):
-                        count.add(torch.from_numpy(factor))
+                    for count, symbols in zip(counts[index], one.symbols(image)[1], strict=True):
+                        count.add(torch.from_numpy(symbols))
         if images == 0:
             raise MethodError("no calibration images: name some in the sweep's `calibration`")
         tables = [count.tables() for pair in counts for count in pair]
         stored = {"signed": torch.tensor(signed)}
         for index, table in enumerate(tables):
             stored |= table.to_tensors(str(index))
-        return Deployment(context.head, _Codec(settings, RangeCoder(tables), signed), context.tail, stored, stored)
+        return Deployment(context.head, _Codec(factors, RangeCoder(tables), signed), context.tail, stored, stored)
 
 
-def _symbols(image: Tensor, spec: TensorSpec, settings: Settings) -> tuple[float, list[NDArray[np.int32]]]:
-    """Return the step of one image's tensor, and its factors (rank, C) and (rank, N) in steps."""
-    matrix = as_matrix(image.float(), spec)
-    if not bool(torch.isfinite(matrix).all()):
-        raise MethodError("low-rank cannot code NaN or infinite values: the cut has some")
-    left, right = factorize(matrix, settings.rank, settings.iterations)
-    largest = 2 ** (settings.bits - 1) - 1
-    most = max((float(factor.abs().max()) for factor in (left, right) if factor.numel()), default=0.0)
-    step = float(np.float32(most / largest)) or 1.0
-    return step, [
-        (factor / step).round().clamp(-largest, largest).to(torch.int32).cpu().numpy() for factor in (left, right)
-    ]
+@dataclass(frozen=True, slots=True)
+class _Factors:
+    """How one tensor of a cut is factorized; ``axis`` is that of its channels, ``largest`` the outermost symbol."""
+
+    axis: int
+    rank: int
+    largest: int
+    iterations: int
+
+    @classmethod
+    def of(cls, spec: TensorSpec, settings: Settings) -> "_Factors":
+        axis = channel_axis(spec)
+        rank = min(settings.rank, max(1, matrix_shape(spec.shape, axis)[0]))
+        return cls(axis, rank, 2 ** (settings.bits - 1) - 1, settings.iterations)
+
+    def symbols(self, image: Tensor) -> tuple[float, list[NDArray[np.int32]]]:
+        """Return the step of one image's tensor, and its factors (rank, C) and (rank, N) in steps."""
+        matrix = as_matrix(image.float(), self.axis)
+        if not bool(torch.isfinite(matrix).all()):
+            raise MethodError("low-rank cannot code NaN or infinite values: the cut has some")
+        with torch.autocast(matrix.device.type, enabled=False):  # in float32, whatever the network computes in
+            pair = factorize(matrix, self.rank, self.iterations)
+        most = max((float(factor.abs().max()) for factor in pair if factor.numel()), default=0.0)
+        step = float(np.float32(most / self.largest)) or 1.0
+        rounded = ((factor / step).round().clamp(-self.largest, self.largest) for factor in pair)
+        return step, [factor.to(torch.int32).cpu().numpy() for factor in rounded]
+
+    def restored(self, symbols: Sequence[NDArray[np.int32]], step: float, spec: TensorSpec, signed: bool) -> Tensor:
+        """Return the tensor that symbols stand for. In float64, which no damaged step takes beyond its bounds."""
+        left, right = (torch.from_numpy(factor).double() * step for factor in symbols)
+        values = from_matrix(left.T @ right, spec.shape, self.axis)
+        values = values if signed else values.relu()
+        if spec.dtype.is_floating_point:
+            bounds = torch.finfo(spec.dtype)
+            return values.clamp(bounds.min, bounds.max).to(spec.dtype)
+        whole = torch.iinfo(spec.dtype)
+        return values.round().clamp(whole.min, whole.max).to(spec.dtype)
 
 
 class _Codec:
-    def __init__(self, settings: Settings, coder: RangeCoder, signed: Sequence[bool]) -> None:
-        self.settings, self.coder, self.signed = settings, coder, signed
+    def __init__(self, factors: Sequence[_Factors], coder: RangeCoder, signed: Sequence[bool]) -> None:
+        self.factors, self.coder, self.signed = factors, coder, signed
 
     def encode(self, cut: Cut) -> list[Bitstream]:
         return [self._encode_image(image) for image in zip(*cut, strict=True)]
 
     def _encode_image(self, image: Sequence[Tensor]) -> Bitstream:
-        specs = [TensorSpec(tuple(x.shape), x.dtype) for x in image]
-        parts = [_symbols(x, spec, self.settings) for x, spec in zip(image, specs, strict=True)]
+        parts = [one.symbols(x) for one, x in zip(self.factors, image, strict=True)]
         side = b"".join(struct.pack("<f", step) for step, _ in parts)
-        return Bitstream(side + self.coder.encode([factor for _, factors in parts for factor in factors]), len(side))
+        return Bitstream(side + self.coder.encode([symbols for _, pair in parts for symbols in pair]), len(side))
 
     def decode(self, streams: Sequence[bytes], specs: Specs) -> Cut:
-        return stacked([self._decode_image(memoryview(data), specs) for data in streams], specs)
+        rows = [self._decode_image(memoryview(data), specs) for data in streams]
+        empty = [torch.zeros(0, *spec.shape, dtype=spec.dtype) for spec in specs]
+        return tuple(torch.stack(tensors) for tensors in zip(*rows, strict=True)) if rows else tuple(empty)
 
     def _decode_image(self, data: memoryview, specs: Specs) -> list[Tensor]:
         sent = 4 * len(specs)
@@ -120,22 +146,15 @@ class _Codec:
         steps = struct.unpack(f"<{len(specs)}f", data[:sent])
         if not all(math.isfinite(step) and step > 0 for step in steps):
             raise BitstreamError("damaged bitstream: a step that is not above 0")
-        shapes = [(self.settings.rank, size) for spec in specs for size in as_matrix(_like(spec), spec).shape]
-        factors = [torch.from_numpy(rows).float() for rows in self.coder.decode(data[sent:], shapes)]
-        tensors = []
-        for index, (spec, step) in enumerate(zip(specs, steps, strict=True)):
-            left, right = (factor * step for factor in factors[2 * index : 2 * index + 2])
-            values = from_matrix(left.T @ right, spec)
-            tensors.append(_typed(values if self.signed[index] else values.relu(), spec))
-        return tensors
-
-
-def _like(spec: TensorSpec) -> Tensor:
-    return torch.empty(spec.shape, device="meta")
-
-
-def _typed(values: Tensor, spec: TensorSpec) -> Tensor:
-    return values.to(spec.dtype) if spec.dtype.is_floating_point else values.round().to(spec.dtype)
+        shapes = [
+            (one.rank, size)
+            for one, spec in zip(self.factors, specs, strict=True)
+            for size in matrix_shape(spec.shape, one.axis)
+        ]
+        symbols = self.coder.decode(data[sent:], shapes)
+        pairs = zip(symbols[::2], symbols[1::2], strict=True)
+        parts = zip(self.factors, pairs, steps, specs, self.signed, strict=True)
+        return [one.restored(pair, step, spec, signed) for one, pair, step, spec, signed in parts]
 
 
 METHOD = LowRank()

@@ -1,30 +1,30 @@
 """Tensors as matrices of channels by places, and their approximations of low rank."""
 
+import math
+
 import torch
 from torch import Tensor
-
-from splitbench.methods.base import TensorSpec
-from splitbench.methods.coding.layout import channel_axis
 
 _SPARE = 8
 
 
-def as_matrix(x: Tensor, spec: TensorSpec) -> Tensor:
-    """Return one image's tensor, of the spec's shape, as (C, N): channels by places. A single number is 1 x 1."""
-    return x.movedim(channel_axis(spec), 0).reshape(_channels(spec), -1) if spec.shape else x.reshape(1, 1)
+def matrix_shape(shape: tuple[int, ...], axis: int) -> tuple[int, int]:
+    """Return the shape (C, N) of one image's tensor as a matrix, channels by places; a single number is 1 x 1."""
+    channels = shape[axis] if shape else 1
+    return channels, math.prod(shape[:axis] + shape[axis + 1 :])
 
 
-def from_matrix(matrix: Tensor, spec: TensorSpec) -> Tensor:
-    """Return the inverse of :func:`as_matrix`."""
-    if not spec.shape:
+def as_matrix(x: Tensor, axis: int) -> Tensor:
+    """Return one image's tensor with channels at ``axis`` as (C, N)."""
+    shape = matrix_shape(tuple(x.shape), axis)
+    return (x.movedim(axis, 0) if x.dim() else x).reshape(shape)
+
+
+def from_matrix(matrix: Tensor, shape: tuple[int, ...], axis: int) -> Tensor:
+    """Return the inverse of :func:`as_matrix` for a tensor of this shape."""
+    if not shape:
         return matrix.reshape(())
-    axis = channel_axis(spec)
-    rest = spec.shape[:axis] + spec.shape[axis + 1 :]
-    return matrix.reshape(_channels(spec), *rest).movedim(0, axis)
-
-
-def _channels(spec: TensorSpec) -> int:
-    return spec.shape[channel_axis(spec)]
+    return matrix.reshape(len(matrix), *shape[:axis], *shape[axis + 1 :]).movedim(0, axis)
 
 
 def factorize(matrix: Tensor, rank: int, iterations: int) -> tuple[Tensor, Tensor]:

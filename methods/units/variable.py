@@ -30,14 +30,12 @@ class VariableTensorUnit(TensorUnit):
     on_device: ClassVar[tuple[str, ...]] = ("encoder", "log_steps")
     on_server: ClassVar[tuple[str, ...]] = ("widen", "grow", "last", "floor", "log_steps", "log_gains")
 
-    position: Tensor
-
     def add_steps(self, step: float | Literal["learned"]) -> None:
         """See the base class: a step and a gain per knot."""
         first = 1.0 if step == "learned" else step
         self.log_steps = nn.Parameter(torch.full((KNOTS, self.channels), math.log(first)))
         self.log_gains = nn.Parameter(torch.zeros(KNOTS, self.channels))
-        self.register_buffer("position", torch.zeros(()), persistent=False)
+        self.position = torch.zeros(())  # no buffer: processes that train together have batches of several sizes
 
     @torch.no_grad()
     def spread(self, ratio: float) -> None:
@@ -61,7 +59,7 @@ class VariableTensorUnit(TensorUnit):
         yield from (*self.density.parameters(), self.log_steps, self.log_gains)
 
     def _between(self, knots: Tensor) -> Tensor:
-        position = self.position.reshape(-1)
+        position = self.position.to(knots).reshape(-1)
         below = position.floor().clamp(0, KNOTS - 2)
         part, index = (position - below)[:, None], below.long()
         return torch.lerp(knots[index], knots[index + 1], part).reshape(len(position), -1, *[1] * self.axes)

@@ -1,5 +1,6 @@
 """Settings of methods with one unit for all rates, what they ask the trainer for, and what they deploy."""
 
+import copy
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -18,8 +19,9 @@ class VariableSettings(units.Settings):
     All rate points of a curve share the training. The coder's tables are made of calibration images for each of them.
     """
 
-    least: float = Field(default=0.1, gt=0)
-    most: float = Field(default=30.0, gt=0)
+    least: float = Field(default=0.1, ge=1e-6, le=1e6)
+    most: float = Field(default=30.0, ge=1e-6, le=1e6)
+    step: Literal["learned"] = "learned"
     start: Literal["own"] = "own"
     epochs: int = Field(default=20, ge=1)
 
@@ -35,8 +37,8 @@ class VariableSettings(units.Settings):
         return self
 
     def for_training(self) -> Self:
-        """See the base class: lambda and coder act after training only."""
-        return self.model_copy(update={"lmbda": self.least, "coder": "range"})
+        """See the base class: lambda and coder act after training only, and none begins with a neighbour."""
+        return self.model_copy(update={"lmbda": self.least, "coder": "range", "next_epochs": 3})
 
 
 def needs(_: Any) -> frozenset[str]:
@@ -53,7 +55,7 @@ def learning(settings: VariableSettings, context: Context, **more: Any) -> Learn
 def deployed(settings: VariableSettings, context: Context) -> Deployment:
     """Return the deployment at one lambda of what was trained. Raises MethodError where nothing was."""
     learned = context.learned()
-    unit = learned.unit
+    unit = copy.deepcopy(learned.unit)  # what was trained serves other rate points, too
     if not isinstance(unit, VariableCutUnit):
         raise MethodError("what was trained is no unit for all rates")
     unit.at(torch.tensor(settings.lmbda))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods import BitstreamError, Context, MethodError, TensorSpec
-from splitbench.methods.coding.factors import as_matrix, factorize, from_matrix
+from splitbench.methods.coding.factors import as_matrix, factorize, from_matrix, matrix_shape
 
 METHOD: Any = METHODS.get("low-rank")
 
@@ -35,11 +35,42 @@ def of_rank(rank, *shape, seed=0):
     return (left @ torch.randn(4, rank, places, generator=generator)).reshape(4, *shape)
 
 
-@given(st.lists(st.integers(1, 6), min_size=0, max_size=4))
-def test_matrices_are_put_back(shape):
+@given(st.lists(st.integers(1, 6), min_size=0, max_size=4), st.integers(0, 3))
+def test_matrices_are_put_back(shape, axis):
     x = torch.arange(torch.Size(shape).numel()).reshape(shape)
-    spec = TensorSpec(tuple(shape), torch.float32)
-    assert torch.equal(from_matrix(as_matrix(x, spec), spec), x)
+    axis = axis % max(1, len(shape))
+    matrix = as_matrix(x, axis)
+    assert matrix.shape == matrix_shape(tuple(shape), axis)
+    assert torch.equal(from_matrix(matrix, tuple(shape), axis), x)
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((24, 24, 32), 0), ((20, 20, 35), 0), ((4, 6, 8), 2), ((6, 12), 0)])
+def test_channels_are_where_the_spec_says(shape, axis):
+    # (24, 24, 32) by itself would be taken for channels last.
+    rest = shape[:axis] + shape[axis + 1 :]
+    x = of_rank(3, shape[axis], *rest).movedim(1, axis + 1)
+    spec = TensorSpec(shape, torch.float32, axis=axis)
+    context = Context(torch.nn.Identity(), torch.nn.Identity(), (spec,), lambda: [(x,)])
+    codec = METHOD.deploy(METHOD.Settings(rank=3, bits=12), context).codec
+    (decoded,) = codec.decode([stream.data for stream in codec.encode((x,))], (spec,))
+    assert float((decoded - x).square().mean() / x.square().mean()) < 1e-4
+
+
+def test_tables_hold_no_components_that_cannot_be():
+    cut = (of_rank(4, 8, 5, 5),)
+    sizes = {}
+    for rank in (8, 64):
+        made, _ = deployment(cut, [cut], rank=rank)
+        sizes[rank] = sum(x.nbytes for x in made.device_tables.values())
+    assert sizes[8] == sizes[64]
+
+
+def test_whole_numbers_stay_within_their_type():
+    x = (of_rank(6, 8, 6, 6) > 0).to(torch.uint8) * 255
+    _, decoded = coded((x,), [(x,)], rank=4)
+    assert float((decoded[0].float() - x.float()).abs().gt(128).float().mean()) < 0.2
+    far = torch.randn(2, 4, 6, 6).sign() * torch.finfo(torch.float32).max
+    assert bool(torch.isfinite(coded((far,), [(far,)], rank=2)[1][0]).all())
 
 
 @pytest.mark.parametrize("rank", [1, 3, 8, 20])
@@ -104,6 +135,8 @@ def test_mistakes_are_sentences():
     with pytest.raises(MethodError, match="NaN or infinite"):
         made.codec.encode((cut[0] * float("nan"),))
     stream = made.codec.encode(cut)[0].data
+    far = b"\xff\xff\x7f\x7f" + stream[4:]  # the largest step
+    assert bool(torch.isfinite(made.codec.decode([far], specs)[0]).all())
     for damaged in (b"", stream[:3], b"\0\0\0\0" + stream[4:], b"\0\0\xc0\x7f" + stream[4:]):
         with pytest.raises(BitstreamError, match="damaged bitstream"):
             made.codec.decode([damaged], specs)

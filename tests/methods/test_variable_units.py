@@ -133,3 +133,14 @@ def test_one_unit_is_stored_and_a_switch_loads_a_number_and_tables(unit):
     assert 4 * len(SPECS) < columns["switch_device_bytes"] <= max(tables) + 4 * len(SPECS)
     assert columns["storage_device_bytes"] <= weights + sum(tables) + 2 * 4 * len(SPECS)
     assert columns["storage_device_bytes"] < 3 * weights
+
+
+def test_what_a_batch_is_coded_at_is_no_buffer(unit):
+    # Processes that train together send one another their buffers, and their last batches may differ in size.
+    assert not [name for name, _ in unit.named_buffers() if "position" in name]
+
+
+@pytest.mark.parametrize("wrong", [{"most": float("inf")}, {"least": 1e-300}, {"step": 1.0}])
+def test_settings_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        settings(1.0, **wrong)

@@ -26,6 +26,15 @@ def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
     rows = points(frame)
     groups = rows.groupby(CURVE, sort=True)
     counts = groups["seeds"].agg(rate_points="size", seeds="min")
-    again = rows.duplicated([*CURVE, "training"]) & rows["training"].fillna("").ne("")
-    trained = rows[~again].groupby(CURVE, sort=True)
-    return pd.concat([counts, groups[_MAXIMUM].max(), trained[_SUM].sum(min_count=1)], axis=1).reset_index()
+    return pd.concat([counts, groups[_MAXIMUM].max(), _trainings(frame).reindex(counts.index)], axis=1).reset_index()
+
+
+def _trainings(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return what the trainings of each curve took: the mean over a rate point's seeds, each training once."""
+    cells = frame[(frame["status"] == "ok") & frame["accuracy"].notna()]
+    seeds = cells.groupby([*CURVE, "knob", "value"])["seed"].transform("nunique")
+    once = cells["training"].fillna("").where(cells["training"].fillna("") != "", cells["key"])
+    weighted = cells.assign(seeds=seeds, training=once)
+    trained = weighted.groupby([*CURVE, "training"]).agg({"seeds": "max"} | dict.fromkeys(_SUM, "first"))
+    shares = trained[_SUM].div(trained["seeds"], axis=0)
+    return shares.groupby(CURVE, sort=True).sum(min_count=1)
