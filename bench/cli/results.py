@@ -93,6 +93,8 @@ def show(
     """
     from splitbench.bench.tools.show_cell import show_cell
 
+    if Path(key).is_dir() and not run.is_dir():  # other commands take the run first
+        key, run = str(run), Path(key)
     details = show_cell(run, key)
     if json:
         print_json(asdict(details))

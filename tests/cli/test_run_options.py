@@ -97,6 +97,7 @@ def test_show_takes_the_first_letters_of_a_key(trained, tmp_path, capsys):
     assert float(shown["columns"]["bytes_mean"]) == pytest.approx(float(row["bytes_mean"]))
     assert shown["settings"]["epochs"] == 3 and shown["training"]["train_images"] > 0
     assert all(Path(file).is_file() for file in shown["files"]) and len(shown["files"]) == 4
+    assert splitbench("show", out, row["key"][:5]) == 0  # other commands take the run first
     assert splitbench("show", "x", out) == 2
     assert f"no cell in {out} has a key that begins with 'x', as {row['key']} does" in capsys.readouterr().err
     assert splitbench("show", "", tmp_path) == 2
