@@ -104,13 +104,14 @@ def open_dataset(spec: DatasetSpec, sources: Sources, subset: Subset) -> Dataset
         return kind.load(kind.Options.model_validate(options), subset)
 
 
-def open_backbone(spec: BackboneSpec, dataset: DatasetSpec, sources: Sources) -> Backbone:
+def open_backbone(spec: BackboneSpec, dataset: DatasetSpec, sources: Sources, seed: int = 0) -> Backbone:
     """Build a backbone with the preprocessing that the dataset asks for.
 
     Args:
         spec: The backbone.
         dataset: The dataset whose images it will see.
         sources: Where its weights lie, and the device it goes to.
+        seed: Seed of the weights, if they are random.
 
     Raises:
         UserError: The name, weights or preprocessing are wrong.
@@ -124,6 +125,7 @@ def open_backbone(spec: BackboneSpec, dataset: DatasetSpec, sources: Sources) ->
             overrides=spec.preprocessing | dataset.preprocessing,
             folder=sources.weights,
             device=sources.device,
+            seed=seed,
         )
     except ValidationError as error:
         place = f"{spec.label or spec.name}: preprocessing"
