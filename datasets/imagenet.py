@@ -34,6 +34,7 @@ from splitbench.datasets.formats import labelled_archives
 from splitbench.datasets.formats.decoding import open_image
 from splitbench.datasets.formats.devkit import Devkit, find_devkit, synset_indices
 from splitbench.datasets.formats.folders import FolderOfImages, PassedOver, has_images, list_images, unique_names
+from splitbench.datasets.storage.cache import Cache, default_folder
 from splitbench.datasets.storage.stored_images import StoredBase, StoredImages, content_digest
 
 _IMAGENET_NAME = re.compile(r"ILSVRC2012_(val|test)_\d+|n\d{8}_\d+")
@@ -52,7 +53,7 @@ class Options(base.Options):
     In the folder are ``val`` and ``train``, each with a folder per class (ImageNet's synsets; 0, 1, ...; or names,
     numbered in sorted order over both), or images with a CSV (``file,label``) or the devkit's ground truth.
     ``limit``: a random subset of that many images, the same for the same ``seed``; ``exclude``: ids left out.
-    ``cache``: where it is kept what lies where in archives; by default the user's cache folder.
+    ``cache``: where it is kept what lies where in archives; by default the user's cache folder. ``anew``: list it anew.
     """
 
     root: Path | None = None
@@ -61,6 +62,7 @@ class Options(base.Options):
     seed: int = 0
     exclude: frozenset[str] = frozenset()
     cache: Path | None = None
+    anew: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +193,7 @@ def _find_layout(options: Options, subset: Subset) -> _Layout:
     root = options.root or Path()
     folder = next((root / name for name in _SUBSETS[subset] if (root / name).is_dir()), root)
     if folder == root and options.labels is None:
-        archives = labelled_archives.find(root, subset, options.cache)
+        archives = labelled_archives.find(root, subset, Cache(options.cache or default_folder(), options.anew))
         if archives is not None:
             return _Layout(archives.stored, archives.labels, archives.ids, archives.classes)
         if subset != "evaluation" and (root / "val").is_dir():

@@ -61,19 +61,18 @@ class _ArchivedImage:
     name: str
 
 
-def find(root: Path, subset: Subset, cache: Path | None) -> LabelledArchives | None:
+def find(root: Path, subset: Subset, cache: Cache) -> LabelledArchives | None:
     """Return the images of a subset; None where there are no archives of it. Raises DataError for damaged ones."""
-    store = Cache() if cache is None else Cache(cache)
     folders = [folder for folder in (root, root / "data") if folder.is_dir()]
     if parquet := _shards(folders, subset, ".parquet"):
         kept = RowGroups()
-        files = [ParquetImages.open(path, store, kept) for path in parquet]
+        files = [ParquetImages.open(path, cache, kept) for path in parquet]
         return _sorted(files, (entry for number, file in enumerate(files) for entry in _of_parquet(number, file)))
     if shards := _shards(folders, subset, ".tar"):
-        return _of_tars(shards, _of_shard, store)
+        return _of_tars(shards, _of_shard, cache)
     own = _own_archive(root, subset)
     if own.is_file():
-        return _of_tars([own], _of_training if subset != "evaluation" else _Devkit(root), store)
+        return _of_tars([own], _of_training if subset != "evaluation" else _Devkit(root), cache, keep_labels=False)
     return None
 
 
@@ -124,14 +123,21 @@ def _of_parquet(number: int, file: ParquetImages) -> Iterable[_ArchivedImage]:
 
 
 def _of_tars(
-    paths: Sequence[Path], entries: Callable[[TarImages], Iterable[_ArchivedImage]], cache: Cache
+    paths: Sequence[Path],
+    entries: Callable[[TarImages], Iterable[_ArchivedImage]],
+    cache: Cache,
+    keep_labels: bool = True,
 ) -> LabelledArchives:
-    """Return the images of tar archives; what lies where is listed once, and kept in the cache."""
-    tars, every = [], []
+    """Return the images of tar archives; what lies where is listed once, and kept in the cache.
+
+    So are labels that are in the archive itself. Others, of a devkit beside it, follow from names each time.
+    """
+    tars: list[TarImages] = []
+    every: list[_ArchivedImage] = []
     for number, path in enumerate(paths):
         now = np.array(identity(path), np.int64)
-        arrays = cache.load(_KIND, path)
-        if arrays is None or not np.array_equal(arrays["identity"], now):
+        arrays = cache.listing(_KIND, path, now)
+        if arrays is None:
             tar = TarImages.open(path)
             listed = [*entries(tar)]
             arrays = {
@@ -144,6 +150,9 @@ def _of_tars(
             cache.store(_KIND, path, arrays)
         names = unpacked(arrays["names"])
         tars.append(TarImages(path, dict(zip(names, map(TarMember._make, arrays["places"].tolist()), strict=True))))
+        if not keep_labels:
+            every += entries(tars[-1])
+            continue
         columns = arrays["labels"].tolist(), unpacked(arrays["ids"]), names
         every += [_ArchivedImage(label, id_, number, name) for label, id_, name in zip(*columns, strict=True)]
     return _sorted(tars, every)
@@ -198,7 +207,7 @@ class _Devkit:
 
 def _of_training(tar: TarImages) -> Iterable[_ArchivedImage]:
     index = synset_indices()
-    for name in tar.members:
+    for name in filter(lambda name: is_image(PurePosixPath(name).name), tar.members):
         path = PurePosixPath(name)
         synset = path.parts[0].removesuffix(".tar")
         if synset not in index:

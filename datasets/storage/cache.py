@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 VARIABLE = "SPLITBENCH_CACHE"
 _FORMAT = 1
@@ -34,9 +35,15 @@ def default_folder() -> Path:
 
 @dataclass(frozen=True)
 class Cache:
-    """Arrays in a folder, by kind and path."""
+    """Arrays in a folder, by kind and path.
+
+    Attributes:
+        folder: The folder.
+        anew: Whether lists of what archives hold are made anew, whatever is stored.
+    """
 
     folder: Path = field(default_factory=default_folder)
+    anew: bool = False
 
     def load(self, kind: str, path: Path) -> dict[str, Any] | None:
         """Return the arrays; None where they are missing or damaged."""
@@ -45,6 +52,11 @@ class Cache:
                 return dict(arrays)
         except Exception:  # a damaged file makes a dozen kinds of error
             return None
+
+    def listing(self, kind: str, path: Path, now: NDArray[np.int64]) -> dict[str, Any] | None:
+        """Return the list of an archive of the identity ``now``; None where it is another's, or to be made anew."""
+        arrays = None if self.anew else self.load(kind, path)
+        return arrays if arrays is not None and np.array_equal(arrays.get("identity", ()), now) else None
 
     def store(self, kind: str, path: Path, arrays: Mapping[str, Any]) -> None:
         """Store arrays in place of those before; warn where that is impossible."""

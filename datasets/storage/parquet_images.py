@@ -62,8 +62,8 @@ class ParquetImages:
     def open(cls, path: Path, cache: Cache, kept: RowGroups) -> "ParquetImages":
         """List a file, or take the list from the cache. Raises DataError for one that is damaged or of another kind."""
         now = np.array(identity(path), np.int64)
-        arrays = cache.load(_KIND, path)
-        if arrays is None or not np.array_equal(arrays["identity"], now):
+        arrays = cache.listing(_KIND, path, now)
+        if arrays is None:
             paths, labels, starts = _list(path)
             arrays = {"identity": now, "paths": packed(paths), "labels": np.array(labels, np.int64), "starts": starts}
             cache.store(_KIND, path, arrays)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from splitbench.bench.utils.plugins import DATASETS
-from splitbench.datasets import ImageError, fingerprint
+from splitbench.datasets import ImageError, fingerprint, imagenet
 from splitbench.datasets.base import fingerprint_of
 from splitbench.datasets.storage import manifest as manifests
 from splitbench.datasets.storage.cache import Cache, CacheWarning, default_folder
 from splitbench.datasets.storage.manifest import Manifest
 from splitbench.datasets.storage.stored_images import ChangedError
-from tests.helpers.imagenet_archives import write_class_folders
+from tests.helpers.imagenet_archives import write_class_folders, write_own_archives, write_shards
 
 KIND = DATASETS.get("imagenet")
 SAMPLED = 4
@@ -235,3 +235,32 @@ def test_the_folder_is_the_users_or_the_one_that_is_named(tmp_path, monkeypatch)
     assert default_folder() == tmp_path / "splitbench"
     monkeypatch.setenv("SPLITBENCH_CACHE", "~/elsewhere")
     assert default_folder() == Path.home() / "elsewhere"
+
+
+def test_labels_of_a_devkit_are_read_each_time(tmp_path):
+    write_own_archives(write_class_folders(tmp_path / "folders"), tmp_path / "own")
+    options = imagenet.Options(root=tmp_path / "own", cache=tmp_path / "cache")
+    before = imagenet.DATASET.load(options, "evaluation")
+    labels = [before.target(index) for index in range(len(before))]
+    (truth,) = (tmp_path / "own").rglob("*ground_truth.txt")
+    truth.write_text("".join(f"{line}\n" for line in reversed(truth.read_text().split())))
+    after = imagenet.DATASET.load(options, "evaluation")
+    by_id = {id_: after.target(index) for index, id_ in enumerate(after.ids)}
+    assert sorted(labels) == sorted(by_id.values()) and [by_id[id_] for id_ in before.ids] != labels
+
+
+def test_rereading_lists_shards_anew(tmp_path):
+    write_shards(write_class_folders(tmp_path / "folders"), tmp_path / "shards")
+    options = imagenet.Options(root=tmp_path / "shards", cache=tmp_path / "cache")
+    assert largest_label(options) == 999
+    for path in (tmp_path / "shards").rglob("*.tar"):
+        stat = path.stat()
+        path.write_bytes(path.read_bytes().replace(b"999", b"998"))
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert largest_label(options) == 999  # equal size and time: taken for the same ...
+    assert largest_label(options.model_copy(update={"anew": True})) == 998  # ... unless asked for
+
+
+def largest_label(options):
+    images = imagenet.DATASET.load(options, "evaluation")
+    return max(images.target(index) for index in range(len(images)))

@@ -94,6 +94,8 @@ def open_dataset(spec: DatasetSpec, sources: Sources, subset: Subset) -> Dataset
         options["root"] = (sources.data or Path()) / Path(options.get("root") or "").expanduser()
     if "cache" in kind.Options.model_fields and sources.cache is not None:
         options["cache"] = sources.cache
+    if "anew" in kind.Options.model_fields and sources.reread:
+        options["anew"] = True
     try:
         return kind.load(kind.Options.model_validate(options), subset)
     except UnknownIdsError as error:
