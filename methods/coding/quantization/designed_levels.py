@@ -10,7 +10,8 @@ from how often levels come, and so on in turns (Lloyd's algorithm). It starts fr
 range, whose step ``step`` is. The level of 0 stays 0.
 
 Means are nearer to 0 than what they stand for, which networks take worse than the error itself: at the end values are
-scaled so that their mean square is the calibration images'. (The authors keep the outermost ones at the limits.)
+scaled so that their mean square is the calibration images', within the range. (The authors keep the outermost ones at
+the limits.)
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -37,7 +38,7 @@ class Settings(quantizer.Settings):
 
     range: Literal["image", "calibrated"] = "calibrated"
     levels: Literal["even", "designed"] = "even"
-    rate_weight: float = Field(_RATE_WEIGHT, gt=0)
+    rate_weight: float = Field(_RATE_WEIGHT, gt=0, allow_inf_nan=False)
 
     _before: ClassVar[dict[str, Any]] = {"levels": "even"}
 
@@ -146,6 +147,9 @@ def _design(ends: Range, counted: Tensor, settings: Settings) -> DesignedRange:
     thresholds = _thresholds(values, weight * bits, used)
     energy, kept = (counts * points.square()).sum(1), (mass * values.square()).sum(1)
     values *= torch.where(kept > 0, energy / kept.clamp_min(1e-300), torch.ones_like(kept)).sqrt()[:, None]
+    values = values.clamp(
+        low[:, None], ends.high[0].cpu().double()[:, None]
+    )  # few large values may stand for many small
     device = ends.low.device
     return DesignedRange(ends.low, ends.high, values.float().to(device), thresholds.float().to(device))
 

@@ -106,3 +106,15 @@ def test_keys_from_before_there_were_designed_levels_stay():
     assert not {"levels", "rate_weight"} & set(ENTROPY.Settings(bits=3).model_dump())
     assert not {"levels", "rate_weight", "model"} & set(CONTEXT.Settings(bits=3).model_dump())
     assert ENTROPY.Settings(bits=3, levels="designed").model_dump()["rate_weight"] == 0.1
+
+
+@pytest.mark.parametrize("bits", [1.6, 2, 3])
+def test_no_level_is_beyond_the_range_where_nearly_all_values_fall_to_0(bits):
+    x = laplacian(4, 64, 4, 32, 32)
+    _, decoded, _ = coded(x, bits=bits, levels="designed", clip="none")
+    assert float(decoded.abs().max()) <= 1.001 * float(x.abs().max())
+
+
+def test_a_weight_of_infinity_is_refused():
+    with pytest.raises(ValidationError, match="rate_weight"):
+        ENTROPY.Settings(bits=3, levels="designed", rate_weight=float("inf"))
