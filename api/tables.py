@@ -55,6 +55,10 @@ def validate(
     return list(estimate(checked, sources).lines())
 
 
+def _say(message: str) -> None:
+    sys.stderr.write(f"{message}\n")  # as tqdm does with its bars
+
+
 def run(
     sweep: Mapping[str, Any] | Path | str,
     out: Path | str | None = None,
@@ -88,7 +92,7 @@ def run(
     name, checked, sources = _open(sweep, data, weights, device)
     folder = Path(out or f"results/{name}")
     executor = open_executor(ExecutorOptions(workers=workers), device)
-    run_sweep(checked, sources, Store(folder), RunOptions(overwrite=overwrite, executor=executor))
+    run_sweep(checked, sources, Store(folder), RunOptions(overwrite=overwrite, executor=executor), say=_say)
     return results(folder)
 
 

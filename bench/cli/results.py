@@ -291,6 +291,8 @@ def conclude(folder: Path, loudness: Loudness) -> None:
         report = write_report(findings, folder / "report.html", drawn)
     except UserError as error:
         print(f"nothing to compare: {error}", file=sys.stderr)
+        if loudness.json:
+            print_json({"folder": str(folder), "summary": []})
         return
     if loudness.json:
         print_json({"folder": str(folder), "summary": as_rows(findings.tables["summary"])})

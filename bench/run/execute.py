@@ -40,8 +40,10 @@ class PassRun:
     done: int = 0
 
 
-def execute(runs: Sequence[PassRun], executor: Executor, store: Store, loggers: Loggers) -> int:
-    """Run all tasks of these passes, and return how many cells were run.
+def execute(
+    runs: Sequence[PassRun], executor: Executor, store: Store, *, loggers: Loggers, say: Callable[[str], None]
+) -> int:
+    """Run all tasks of these passes, and return how many cells were run; ``say`` is called with each message.
 
     Trainings in this process are logged epoch by epoch, others when they have ended.
 
@@ -52,8 +54,9 @@ def execute(runs: Sequence[PassRun], executor: Executor, store: Store, loggers: 
     if pairs == 0:
         return 0
     with progress.bar(total=pairs, unit="image x cell", unit_scale=True, dynamic_ncols=True) as bar:
+        write = _beside(bar, say)
         display = Display(
-            message=bar.write,
+            message=write,
             advance=lambda pairs: _advance(bar, pairs),
             bars=True,
             on_epoch=lambda cell, measures: loggers.log_epoch(str(cell), measures),
@@ -71,12 +74,22 @@ def execute(runs: Sequence[PassRun], executor: Executor, store: Store, loggers: 
         ) as trained:
             for ended in run_tasks(tasks, executor):
                 run = runs[ended.task.pass_number]
-                _note(ended, run, store, loggers, bar.write)
+                _note(ended, run, store, loggers, write)
                 trained.update(len(ended.task.keys) if isinstance(ended.task, TrainTask) else 0)
                 bar.set_description(run.pass_.title)
                 if not executor.in_process:  # in this process the bar has followed every batch
                     bar.update(ended.task.pairs)
     return sum(run.done for run in runs)
+
+
+def _beside(bar: "tqdm[Any]", say: Callable[[str], None]) -> Callable[[str], None]:
+    """Return ``say`` for messages while the bar is drawn, which is moved out of their way."""
+
+    def write(message: str) -> None:
+        with bar.external_write_mode():
+            say(message)
+
+    return write
 
 
 def _advance(bar: "tqdm[Any]", pairs: int) -> None:

@@ -125,7 +125,8 @@ def run(
         discard(store.folder, missing_keys if options.overwrite == "all" else missing_keys & retrained)
         planning_ended = time.perf_counter()
         try:
-            done = execute(_pass_runs(planned, missing, run_spec), options.executor, store, options.loggers)
+            pass_runs = _pass_runs(planned, missing, run_spec)
+            done = execute(pass_runs, options.executor, store, loggers=options.loggers, say=say)
         finally:
             options.executor.close()
             store.collect()
