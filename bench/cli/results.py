@@ -3,7 +3,7 @@
 import functools
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal, ParamSpec, TypeVar
@@ -277,13 +277,14 @@ def columns(
 
 
 @_strings_of_any_path
-def conclude(folder: Path, loudness: Loudness) -> None:
+def conclude(folder: Path, loudness: Loudness, failed: Sequence[tuple[str, str]]) -> None:
     """Write a run's comparison, figures and report, and print how it ended; without a good cell there are none."""
     from splitbench.bench.analysis.compare import as_screen_text, examine, write
     from splitbench.bench.analysis.figures import draw_all, draw_learning
     from splitbench.bench.analysis.report import write_report
     from splitbench.bench.analysis.table_formats import as_rows
 
+    ended = {"folder": str(folder), "failed": [{"cell": cell, "reason": reason} for cell, reason in failed]}
     try:
         findings = examine([folder])
         write(findings, folder / "comparison")
@@ -292,10 +293,10 @@ def conclude(folder: Path, loudness: Loudness) -> None:
     except UserError as error:
         print(f"nothing to compare: {error}", file=sys.stderr)
         if loudness.json:
-            print_json({"folder": str(folder), "summary": []})
+            print_json(ended | {"summary": []})
         return
     if loudness.json:
-        print_json({"folder": str(folder), "summary": as_rows(findings.tables["summary"])})
+        print_json(ended | {"summary": as_rows(findings.tables["summary"])})
         return
     figures = sum(file.suffix == ".png" for file in drawn)
     loudness.say(f"\n{as_screen_text(findings)}\n")

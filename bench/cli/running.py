@@ -352,7 +352,7 @@ def _conclude(path: Path, result: "Result", store: "Store", options: "RunOptions
         print(f"failed: {name}: {reason}", file=sys.stderr)
     if result.failed:
         print(f"tracebacks: {store.folder / FOLDER}", file=sys.stderr)
-    results_commands.conclude(store.folder, loudness)
+    results_commands.conclude(store.folder, loudness, result.failed)
     if earlier := store.left_out():
         kept = ", and keeps its rows of other backbones and methods" if options.keep_other_rows else ""
         left = format_count(earlier, "stored cell")

@@ -4,7 +4,7 @@ import errno
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from splitbench.datasets.base import ImageError
 
@@ -26,6 +26,8 @@ def open_image(source: Path | BinaryIO, name: Path | str) -> Image.Image:
             return image.convert("RGB")
     except (MemoryError, ImageError):
         raise
+    except UnidentifiedImageError:  # its message names the stream, and not the image
+        raise ImageError(f"{name} cannot be read as an image (cannot identify its format)") from None
     except Exception as error:  # Pillow's decoders raise a dozen kinds for damaged files
         if isinstance(error, OSError) and error.errno in PASSING:
             raise

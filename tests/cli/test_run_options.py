@@ -12,6 +12,7 @@ import pytest
 
 from splitbench.bench.training.checkpointing import Checkpoint
 from tests.helpers.command_line import rows, splitbench
+from tests.helpers.photographs import write_photographs
 
 TRAINED = """
 datasets: [{name: synthetic, limit: 8, train: {limit: 32}}]
@@ -65,6 +66,22 @@ def test_quiet_prints_the_last_line_and_json_is_json(small, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["summary"] == summary
     assert splitbench("run", small, "--quiet", "--verbose") == 2
     assert "exclude each other" in capsys.readouterr().err
+
+
+def test_json_names_the_failures_where_every_cell_fails(tmp_path, capsys):
+    sweep, broken = tmp_path / "s.yaml", tmp_path / "photos" / "0" / "broken.jpg"
+    sweep.write_text(
+        "datasets: [{name: imagenet}]\nmethods: [{name: raw}]\n"
+        "backbones: [{name: splitbench/small_resnet, weights: none, splits: [layer3]}]\n"
+    )
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"no picture")
+    write_photographs(broken.parent, 1)
+    assert splitbench("run", sweep, "--data", broken.parent.parent, "--out", tmp_path / "out", "--json") == 1
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["summary"] == [] and printed["failed"]
+    for failure in printed["failed"]:
+        assert "broken.jpg" in failure["reason"] and "BytesIO" not in failure["reason"]
 
 
 @pytest.mark.usefixtures("no_figures")
