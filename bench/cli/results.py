@@ -206,6 +206,9 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     out: Annotated[Path | None, typer.Option(help="The archive; default FOLDER.zip beside the folder.")] = None,
     records: Annotated[bool, typer.Option(help="Take in the records per image, which paired tests need.")] = True,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a file that is no earlier archive of this run.")
+    ] = False,
 ) -> None:
     """Write a run into one archive to share: rows, records, sweep and environment, with the digest of each file.
 
@@ -217,8 +220,10 @@ def export(
 
     run = run.expanduser().resolve()
     file = run.with_name(f"{run.name}{archive.ENDING}") if out is None else file_for(out, "--out", "run.zip")
-    if file.suffix != archive.ENDING:
+    if file.suffix.lower() != archive.ENDING:
         raise UserError(f"--out takes a file that ends in {archive.ENDING}, and not {file}")
+    if not force:
+        archive.check_free(run, file)
     count = archive.export(run, file, records=records)
     print(f"wrote {file}: {count} files, {file.stat().st_size / 1e6:,.1f} MB")
 

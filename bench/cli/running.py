@@ -166,6 +166,7 @@ def bench(
     limit: LimitOption = None,
     device: DeviceOption = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder of the results; default results/<folder>-<model>.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace another bench.yaml in that folder.")] = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
     json: JsonOption = False,
@@ -178,12 +179,15 @@ def bench(
     with loudness.applied():
         from splitbench.bench.results.store import Store
         from splitbench.bench.run.runner import RunOptions
-        from splitbench.bench.tools.first_sweep import default_folder, propose, summary, write_sweep
+        from splitbench.bench.tools.first_sweep import check_same, default_folder, propose, summary, write_sweep
         from splitbench.bench.utils import devices
 
         proposal = propose(model, data, weights=weights, limit=limit, device=devices.select(device))
         store = Store(out or default_folder(proposal))
-        file = write_sweep(proposal, store.folder / "bench.yaml")
+        file = store.folder / "bench.yaml"
+        if not force:
+            check_same(proposal, file)
+        write_sweep(proposal, file)
         loudness.say("\n".join(summary(proposal)))
         loudness.say(f"sweep       {file}")
         path, checked, sources = _open_sweep(

@@ -34,7 +34,31 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Runti
 
 def is_archive(path: Path) -> bool:
     """Return whether a path names an archive, and not a run's folder or table."""
-    return path.suffix == ENDING and not path.is_dir()
+    return path.suffix.lower() == ENDING and not path.is_dir()
+
+
+def check_free(folder: Path, file: Path) -> None:
+    """Raise UserError where the file is there and is no archive of this run, with its table or one of its cells."""
+    if not file.exists():
+        return
+    try:
+        with _opened(file) as archive:
+            listed = _listed(file, archive)
+    except UserError:
+        listed = {}
+    mine = {path.relative_to(folder).as_posix(): path for path in _files(folder, records=False)}
+    try:
+        if any(
+            _entry(path.open("rb")) == listed.get(name)
+            for name, path in mine.items()
+            if name.startswith((TABLE, "cells/"))
+        ):
+            return
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename}: {error.strerror or error}") from None
+    raise UserError(
+        f"{file} is there already, and is no archive of {folder}: name another file, or replace it by --force"
+    )
 
 
 def export(folder: Path, file: Path, *, records: bool = True) -> int:
@@ -82,8 +106,13 @@ def _files(folder: Path, records: bool) -> Iterator[Path]:
 
 def _environment(table: Path) -> dict[str, list[str]]:
     """Return what the rows were measured with: the distinct values of each column that says so."""
-    with table.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    try:
+        with table.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (UnicodeDecodeError, csv.Error):
+        raise UserError(f"{table} is not a table of comma-separated values in UTF-8: run its sweep again") from None
+    except OSError as error:
+        raise UserError(f"cannot read {table}: {error.strerror or error}") from None
     return {name: sorted({row.get(name) or "" for row in rows} - {""}) for name in _CIRCUMSTANCES}
 
 

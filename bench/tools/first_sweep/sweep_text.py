@@ -34,6 +34,15 @@ def check_free(file: Path) -> None:
         raise UserError(f"{file} is there already: name another file, or replace it by --force")
 
 
+def check_same(proposal: Proposal, file: Path) -> None:
+    """Raise UserError where a file is there that holds something else than this proposal."""
+    if file.exists() and (not file.is_file() or file.read_bytes() != sweep_text(proposal).encode()):
+        raise UserError(
+            f"{file} is there already, and is not what these options give: name another folder by --out, run the file "
+            "by `splitbench run`, or replace it by --force"
+        )
+
+
 def write_sweep(proposal: Proposal, file: Path) -> Path:
     """Write the sweep file, and return its path. Raises UserError where it cannot be written."""
     return write_text(file, sweep_text(proposal))
