@@ -67,8 +67,10 @@ def test_what_is_missing_is_a_sentence(folder, tmp_path, capsys):
     assert sentence(bare) == f"{bare} holds no images: name the folder that holds your pictures"
     Image.new("RGB", (8, 8)).save(bare / "a.png")
     unlabelled = sentence(bare)
-    assert unlabelled.startswith(f"{bare} holds 1 images without labels: put those of each class into a folder")
+    assert unlabelled.startswith(f"{bare} holds 1 image without labels: put those of each class into a folder")
     assert "(columns file,label)" in unlabelled and "\n" not in unlabelled
+    Image.new("RGB", (8, 8)).save(bare / "b.png")
+    assert sentence(bare).startswith(f"{bare} holds 2 images without labels")
     shutil.rmtree(bare)
     assert sentence(folder.parent) == f"{folder.parent} holds no labelled images itself: name one of {folder}"
     other = sentence(folder, "torchvision/fasterrcnn_resnet50_fpn")
@@ -103,3 +105,21 @@ def test_real_photographs_and_boxes_are_recognized(pack, tmp_path):
         assert splitbench("init", file, "--model", model, "--data", data, *weights) == 0
         assert read(file).datasets[0].name == name
         assert str(read(file).backbones[0].weights).startswith(str(pack / "weights"))
+
+
+def test_a_folder_whose_name_has_a_line_break(folder, tmp_path):
+    odd, file = folder.rename(tmp_path / "two\nlines: x"), tmp_path / "first.yaml"
+    assert splitbench("init", file, *MODEL, "--data", odd) == 0
+    (dataset,) = read(file).datasets
+    assert Path(dataset.others["root"]) == odd
+
+
+def test_names_shared_by_both_subsets_are_the_reason(folder, tmp_path, capsys):
+    shared, train = folder / "val" / "images" / "photo_0000.JPEG", folder / "train"
+    shutil.copy(shared, train / "images")
+    with (train / "labels.csv").open("a") as stream:
+        stream.write("images/photo_0000.JPEG,0\n")
+    assert splitbench("init", tmp_path / "first.yaml", *MODEL, "--data", folder) == 0
+    said = printed(capsys)
+    assert "none to calibrate or train on, since images there have the same names (photo_0000)" in said
+    assert "no others" not in said and "folder `train`" not in said

@@ -6,7 +6,8 @@ from typing import cast
 
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import DATASETS
-from splitbench.datasets.base import DataError, Dataset, DatasetKind, Subset, Task
+from splitbench.bench.utils.text import format_count
+from splitbench.datasets.base import DataError, Dataset, DatasetKind, Subset, Task, named
 from splitbench.datasets.formats.folders import list_images
 
 
@@ -20,7 +21,8 @@ class FoundData:
         task: What its labels are for.
         images: How many there are to evaluate on.
         classes: How many classes they are of, as far as is known.
-        train_images: How many others there are to calibrate and train on; 0 for none.
+        train_images: How many others there are to calibrate and train on; 0 for none, and where names are shared.
+        shared: The names that images to train on share with some that are evaluated on.
     """
 
     kind: str
@@ -29,10 +31,13 @@ class FoundData:
     images: int
     classes: int
     train_images: int
+    shared: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """For a message: ``120 images with labels for classification (dataset imagenet)``."""
         others = f"{self.train_images:,} others to calibrate and train on" if self.train_images else "no others"
+        if self.shared:
+            others = f"none to calibrate or train on, since images there have the same names ({named(self.shared)})"
         labels = "boxes" if self.task == "detection" else "labels"
         return f"{self.images:,} images with {labels} to evaluate on, {others} (dataset {self.kind})"
 
@@ -63,14 +68,14 @@ def recognize(folder: Path, task: Task | None = None) -> FoundData:
     below = [path for path in sorted(folder.iterdir()) if path.is_dir() and _opened(path)[0]]
     if below:
         raise UserError(f"{folder} holds no labelled images itself: name one of {', '.join(map(str, below[:5]))}")
-    images = len(list_images(folder)[0])
+    images = sum(len(names) for _, names in list_images(folder)[0])
     if not images:
         raise UserError(f"{folder} holds no images: name the folder that holds your pictures")
     if annotated := [fault for name, fault in faults.items() if name == "coco" and any(folder.rglob("*.json"))]:
         raise UserError(annotated[0])
     raise UserError(
-        f"{folder} holds {images:,} images without labels: put those of each class into a folder of its own "
-        f"({folder.name}/val/cat/*), or a CSV beside them (columns file,label), or boxes in COCO's format "
+        f"{folder} holds {format_count(images, 'image')} without labels: put those of each class into a folder of its "
+        f"own ({folder.name}/val/cat/*), or a CSV beside them (columns file,label), or boxes in COCO's format "
         f"({folder.name}/instances_val.json)"
     )
 
@@ -83,8 +88,9 @@ def _opened(folder: Path) -> tuple[list[FoundData], dict[str, str]]:
             kind = DATASETS.get(name)
             if "root" in kind.Options.model_fields:
                 dataset = _load(kind, folder, "evaluation")
-                others = _others(kind, folder, dataset)
-                found.append(FoundData(name, folder, cast(Task, kind.task), len(dataset), dataset.classes, others))
+                others, shared = _others(kind, folder, dataset)
+                task = cast(Task, kind.task)
+                found.append(FoundData(name, folder, task, len(dataset), dataset.classes, others, shared))
         except (DataError, UserError) as error:
             faults[name] = str(error)
     return found, faults
@@ -97,10 +103,13 @@ def _load(kind: DatasetKind, folder: Path, subset: Subset) -> Dataset:
     return dataset
 
 
-def _others(kind: DatasetKind, folder: Path, evaluation: Dataset) -> int:
-    """Return how many images there are that are not evaluated on."""
+def _others(kind: DatasetKind, folder: Path, evaluation: Dataset) -> tuple[int, tuple[str, ...]]:
+    """Return how many images there are to train on, or the names that forbid it: they are evaluated on, too."""
     try:
         train = _load(kind, folder, "train")
     except DataError:
-        return 0
-    return 0 if set(train.ids) & set(evaluation.ids) else len(train)
+        return 0, ()
+    if set(train.ids) == set(evaluation.ids):  # the same images: the folder has but one subset
+        return 0, ()
+    shared = tuple(sorted(set(train.ids) & set(evaluation.ids)))
+    return (0, shared) if shared else (len(train), ())

@@ -25,7 +25,7 @@ _ON_DEVICE: dict[Task, tuple[str, str]] = {
 
 def sweep_text(proposal: Proposal) -> str:
     """Return the text of the sweep file."""
-    return "".join(f"{line}\n" for line in _lines(proposal))
+    return "".join(f"{_one_line(line)}\n" for line in _lines(proposal))
 
 
 def check_free(file: Path) -> None:
@@ -61,7 +61,9 @@ def summary(proposal: Proposal) -> Iterator[str]:
     yield f"backbone    {proposal.model}, for {data.task}, input {proposal.input}"
     yield "splits      " + ", ".join(f"{point.name} ({_costs(point)})" for point in proposal.points)
     yield "methods     " + ", ".join(dict.fromkeys(settings["name"] for settings, _ in _methods(proposal)))
-    if not data.train_images:
+    if data.shared:
+        yield "left out    methods that calibrate or learn: give images to train on names of their own"
+    elif not data.train_images:
         yield "left out    methods that calibrate or learn: they need other images, in a folder `train` beside `val`"
 
 
@@ -92,7 +94,8 @@ def _lines(proposal: Proposal) -> Iterator[str]:
     if data.train_images:
         yield f"  # - {learned}  # trained on the {data.train_images:,} other images, which takes long"
     else:
-        yield f"  # - {learned}  # would be trained: needs other images, in {data.folder.name}/train"
+        where = "of other names than those evaluated on" if data.shared else f"in {data.folder.name}/train"
+        yield f"  # - {learned}  # would be trained: needs other images, {where}"
     yield f"batch: {16 if data.task == 'classification' else 4}  # images at once"
 
 
@@ -120,4 +123,21 @@ def _costs(point: SplitPoint) -> str:
 
 def _flow(value: dict[str, Any]) -> str:
     """Format a mapping in a line of YAML."""
-    return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True).strip()
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True)
+    return text.strip()
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts text with line breaks into one line, quoted and escaped, whatever its length."""
+
+
+def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _represent)
+
+
+def _one_line(line: str) -> str:
+    """Escape what would end a comment, or what YAML does not allow in one."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
