@@ -77,7 +77,7 @@ def find(root: Path, subset: Subset, cache: Cache) -> LabelledArchives | None:
 
 
 def has_archives(root: Path, subset: Subset) -> bool:
-    """Return whether there are archives of a subset. Raises DataError where shards are missing."""
+    """Return whether there are archives of a subset. Raises DataError where shards are missing, or of several sets."""
     folders = [folder for folder in (root, root / "data") if folder.is_dir()]
     shards = any(_shards(folders, subset, suffix) for suffix in (".parquet", ".tar"))
     return shards or _own_archive(root, subset).is_file()
@@ -88,12 +88,18 @@ def _own_archive(root: Path, subset: Subset) -> Path:
 
 
 def _shards(folders: Sequence[Path], subset: Subset, suffix: str) -> list[Path]:
-    """Return the numbered files of a subset in order. Raises DataError where some are missing."""
+    """Return the numbered files of a subset in order. Raises DataError where some are missing, or of another set."""
     pattern = re.compile(rf"(?:.*[-_.])?(?:{_WORDS[subset]})[-_](\d+)(?:-of-(\d+))?{re.escape(suffix)}")
     for folder in folders:
         found = {path: match for path in sorted(folder.iterdir()) if (match := pattern.fullmatch(path.name))}
         if found:
             present = {int(match[1]) for match in found.values()}
+            sets = {(path.name[: match.start(1)], match[2]): path.name for path, match in found.items()}
+            if len(sets) > 1 or len(present) < len(found):
+                names = named(sorted(sets.values() if len(sets) > 1 else (path.name for path in found)))
+                raise DataError(
+                    f"{folder} has shards of several sets ({names}): keep one set's, and move the others away"
+                )
             expected = max([*(int(match[2]) for match in found.values() if match[2]), max(present) + 1])
             if missing := sorted({*range(expected)} - present):
                 raise DataError(f"{folder} has {len(present)} of {expected} shards: number {named(missing)} is missing")

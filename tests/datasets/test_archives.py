@@ -6,6 +6,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from splitbench.bench.tools.data.check import check
@@ -121,6 +122,43 @@ def test_a_missing_shard_is_reported(folders, tmp_path):
     (tmp_path / "archives" / "imagenet1k-validation-00.tar").unlink()
     with pytest.raises(DataError, match="has 1 of 2 shards: number 0 is missing"):
         load(tmp_path / "archives")
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "other"),
+    [
+        ("shards", "imagenet1k-validation-01.tar", "imagenet12k-validation-01.tar"),
+        ("shards", "imagenet1k-validation-01.tar", "imagenet1k-val-01.tar"),
+        ("shards", "imagenet1k-validation-01.tar", "imagenet1k-validation-0.tar"),
+        ("parquet", "data/validation-00001-of-00002.parquet", "data/validation-00001-of-00003.parquet"),
+    ],
+)
+def test_shards_of_two_sets_are_refused(folders, tmp_path, form, name, other):
+    FORMS[form](folders, tmp_path / "archives")
+    (tmp_path / "archives" / name).rename(tmp_path / "archives" / other)
+    with pytest.raises(DataError, match="has shards of several sets") as caught:
+        load(tmp_path / "archives")
+    assert "\n" not in str(caught.value) and other.rpartition("/")[2] in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["parquet", "shards", "ImageNet's own archives"])
+def test_alien_arrays_in_the_cache_count_as_missing(folders, tmp_path, form):
+    FORMS[form](folders, tmp_path / "archives")
+    expected = load(tmp_path / "archives")
+    kept = [*(tmp_path / "cache").rglob("*.npz")]
+    assert kept
+    for file in kept:
+        np.savez(file, x=np.zeros(3))
+    dataset = load(tmp_path / "archives")
+    assert (dataset.ids, dataset.labels) == (expected.ids, expected.labels)
+
+
+def test_only_images_of_the_training_archive_are_images(folders, tmp_path):
+    write_own_archives(folders, tmp_path / "archives")
+    with tarfile.open(tmp_path / "archives" / "ILSVRC2012_img_train.tar", "a") as tar:
+        for name in ("README.txt", "._a.JPEG"):
+            add_file(tar, f"n01440764/{name}", b"x")
+    assert load(tmp_path / "archives", "train").ids == load(folders, "train").ids
 
 
 @pytest.mark.parametrize("name", ["../outside.jpg", "/etc/outside.jpg", "a/../../outside.jpg"])
