@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -185,7 +186,7 @@ class StoredDataset(Dataset, Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredBase:
+class StoredBase(ABC):
     """What datasets of stored images share.
 
     Attributes:
@@ -196,13 +197,13 @@ class StoredBase:
     stored: StoredImages
     expected: Sequence[str] = ()
 
+    @abstractmethod
     def truth(self, index: int) -> str:
         """Return what the digest follows from but the bytes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def digests_of(self, index: int, data: bytes) -> tuple[str, str]:
         """Of the bytes alone, and of the bytes and the truth."""
-        raise NotImplementedError
 
     def content(self, index: int) -> str:
         """Of the file's bytes."""

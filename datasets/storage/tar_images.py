@@ -5,16 +5,13 @@ An archive of archives (ImageNet's training images: a tar per class in one tar) 
 
 import os
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, ClassVar, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from splitbench.datasets.base import DataError, ImageError
-from splitbench.datasets.storage.stored_images import identity
+from splitbench.datasets.storage.archive_members import MemberArchive, check_member_name
 
 _BLOCK = tarfile.BLOCKSIZE
 
@@ -27,7 +24,7 @@ class TarMember(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TarImages:
+class TarImages(MemberArchive[TarMember]):
     """A tar archive that is not compressed.
 
     Attributes:
@@ -35,8 +32,6 @@ class TarImages:
         members: Its files by their names; those of an archive in it, ``n01440764.tar``, begin with that one's name.
     """
 
-    path: Path
-    members: dict[str, TarMember]
     sequential: ClassVar[bool] = True
 
     @classmethod
@@ -56,24 +51,6 @@ class TarImages:
         if len(data) != member.size:
             raise ImageError(f"{self.path} is cut off: {name} is not whole")
         return data
-
-    def identities(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """The archive's."""
-        return np.tile(np.array(identity(self.path), np.int64), (len(names), 1))
-
-    def sizes(self, names: Sequence[str]) -> list[int]:
-        """Of each file."""
-        return [self.members[name].size for name in names]
-
-    def positions(self, names: Sequence[str]) -> Sequence[int]:
-        """As they lie in the archive."""
-        return [self.members[name].offset for name in names]
-
-
-def check_member_name(path: Path, name: str) -> None:
-    """Refuse names that lead out of an archive. Raises DataError."""
-    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
-        raise DataError(f"{path} holds {name!r}, a path outside of it, as no archive of this dataset does: replace it")
 
 
 def _files(path: Path, stream: BinaryIO, start: int, prefix: str) -> Iterator[tuple[str, TarMember]]:

@@ -4,17 +4,12 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from splitbench.datasets.base import DataError, ImageError
-from splitbench.datasets.storage.stored_images import identity
-from splitbench.datasets.storage.tar_images import check_member_name
+from splitbench.datasets.storage.archive_members import MemberArchive, check_member_name
 
 _LOCAL = struct.Struct("<4s22xHH")
 """The header before each file: a signature, and how long its name and what follows that are."""
@@ -31,16 +26,9 @@ class ZipMember(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ZipImages:
-    """A zip archive.
+class ZipImages(MemberArchive[ZipMember]):
+    """A zip archive."""
 
-    Attributes:
-        path: The archive.
-        members: Its files by their names.
-    """
-
-    path: Path
-    members: dict[str, ZipMember]
     sequential: ClassVar[bool] = False
 
     @classmethod
@@ -83,18 +71,6 @@ class ZipImages:
         if signature != b"PK\3\4" or len(data) != member.size or zlib.crc32(data) != member.crc:
             raise ImageError(f"{self.path} is damaged: {name} is not what its checksum says")
         return data
-
-    def identities(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """The archive's."""
-        return np.tile(np.array(identity(self.path), np.int64), (len(names), 1))
-
-    def sizes(self, names: Sequence[str]) -> list[int]:
-        """Of each file, unpacked."""
-        return [self.members[name].size for name in names]
-
-    def positions(self, names: Sequence[str]) -> Sequence[int]:
-        """As they lie in the archive."""
-        return [self.members[name].offset for name in names]
 
 
 @dataclass(frozen=True)
