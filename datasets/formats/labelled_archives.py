@@ -7,8 +7,8 @@
 3. *ImageNet's own archives*: ``ILSVRC2012_img_val.tar`` with the devkit; ``ILSVRC2012_img_train.tar``, with a tar per
    synset.
 
-The images have the names and the order that they have in a folder per class: by label, then by name. Digests, random
-subsets and cells are the same, therefore, whichever way they are stored.
+The images have the names and the order that ImageNet's own files have in a folder per class: by label, then by name.
+Digests, random subsets and cells are the same, therefore, whichever way they are stored (docs/large-data.md: when not).
 """
 
 import json
