@@ -19,7 +19,7 @@ from splitbench.bench.utils.text import format_count
 app = typer.Typer()
 
 RunsArgument = Annotated[list[Path], typer.Argument(help="Folders of runs, their cells.csv, or archives (`export`).")]
-OutOption = Annotated[Path | None, typer.Option(help="Folder to write into; default beside the run's table.")]
+FilesOutOption = Annotated[Path | None, typer.Option(help="Folder to write into; default beside the run's table.")]
 AnchorOption = Annotated[str | None, typer.Option(help="BD-rate, and paired tests if given, are against this method.")]
 MixedOption = Annotated[bool, typer.Option("--allow-mixed", help="Compare results over different images all the same.")]
 PairsOption = Annotated[
@@ -105,7 +105,7 @@ def show(
 @app.command(rich_help_panel="Results")
 @_strings_of_any_path
 def figures(
-    runs: RunsArgument, out: OutOption = None, allow_mixed: MixedOption = False, published: PublishedOption = None
+    runs: RunsArgument, out: FilesOutOption = None, allow_mixed: MixedOption = False, published: PublishedOption = None
 ) -> None:
     """Draw all figures from the tables of one or more runs: no models, data or GPU needed.
 
@@ -143,7 +143,7 @@ def what_if(
     ] = None,
     answer: Annotated[Literal["device", "server"], typer.Option(help="Where the answer is wanted.")] = "device",
     offload: Annotated[bool, typer.Option("--offload", help="Leave out running everything on the device.")] = False,
-    out: OutOption = None,
+    out: FilesOutOption = None,
     allow_mixed: MixedOption = False,
 ) -> None:
     """Print and draw which split, method and rate has the least end-to-end latency at which link speed.

@@ -56,12 +56,12 @@ def describe(prepared: Prepared, *, bars: bool = False) -> dict[str, Description
         with network_precision(prepared.inputs.device, prepared.inputs.precision):
             alive = list(prepared.alive())
             for candidate in progress.track(alive, "measuring costs", unit="cells", leave=False, disable=not bars):
-                cells = {candidate.name: prepared.cells[candidate.name]}
+                cells = {candidate.key: prepared.cells[candidate.key]}
                 with isolated(prepared.failed, cells, prepared.inputs.device):
-                    costs[candidate.name] = meter.columns(candidate), meter.stored(candidate)
+                    costs[candidate.key] = meter.columns(candidate), meter.stored(candidate)
     seconds = prepared.seconds + time.perf_counter() - started
-    reasons = {name: failure.reason for name, failure in prepared.failed.items()}
-    return {name: Description(*costs.get(name, ({}, {})), reasons.get(name, ""), seconds) for name in prepared.cells}
+    reasons = {key: failure.reason for key, failure in prepared.failed.items()}
+    return {key: Description(*costs.get(key, ({}, {})), reasons.get(key, ""), seconds) for key in prepared.cells}
 
 
 class _CostMeter:

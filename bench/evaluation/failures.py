@@ -40,11 +40,11 @@ def failure_on(model: nn.Module, pixels: Any, error: BaseException) -> str:
     return f"it fails on an image of {height} x {width} pixels: {format_error(error)}{hint}"
 
 
-def note(failures: dict[str, Failure], names: Iterable[str], failure: Failure) -> None:
+def note(failures: dict[str, Failure], keys: Iterable[str], failure: Failure) -> None:
     """Record the failure of these cells; each keeps the one at its earliest batch."""
-    for name in names:
-        if name not in failures or failure.batch < failures[name].batch:
-            failures[name] = failure
+    for key in keys:
+        if key not in failures or failure.batch < failures[key].batch:
+            failures[key] = failure
 
 
 @contextmanager
@@ -59,8 +59,8 @@ def isolated(
     """Turn an error or a time-out in the block into a failure of these cells.
 
     Args:
-        failures: Where it is recorded, by the cells' names.
-        cells: The cells that the block is about, by name.
+        failures: Where it is recorded, by the cells' keys.
+        cells: The cells that the block is about, by key.
         device: Where the block computes.
         batch: The batch that the block is about; -1 before the first one.
         raise_out_of_memory: Raise lack of memory on the device as ``torch.OutOfMemoryError`` instead.
@@ -74,6 +74,6 @@ def isolated(
     except (Exception, SystemExit) as error:  # a user's method may call sys.exit()
         if raise_out_of_memory and is_out_of_memory(error):
             raise torch.OutOfMemoryError(str(error)) from error
-        failure = Failure.from_error(error, ", ".join(f"{cell} ({name})" for name, cell in cells.items()), batch)
+        failure = Failure.from_error(error, ", ".join(f"{cell} ({key})" for key, cell in cells.items()), batch)
         devices.refuse_stopped(device, f"{next(iter(cells.values()))}: {failure.reason}")
         note(failures, cells, failure)

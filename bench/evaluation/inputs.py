@@ -30,7 +30,7 @@ class EvaluationInputs:
         backbone: The pretrained model.
         dataset: The evaluation images.
         calibration: Opens the calibration images; raises DataError where there are none.
-        learned: Returns what was trained for a cell, given its name and split; raises MethodError where that failed.
+        learned: Returns what was trained for a cell, given its key and split; raises MethodError where that failed.
         skip_unreadable: Leave out images that cannot be read, instead of failing the pass.
         batch: Images per batch.
         device: Where heads and tails run.

@@ -51,10 +51,10 @@ def _measure_one_by_one(prepared: Prepared, first: int, last: int, advance: Adva
             raise ShardError("the uncompressed backbone answered differently when it was run again")
     return replace(
         longest,
-        names=frozenset(prepared.cells),
+        keys=frozenset(prepared.cells),
         batch=min(shard.batch for shard in shards),
         seconds=sum(shard.seconds for shard in shards),
-        cells={name: records for shard in shards for name, records in shard.cells.items()},
+        cells={key: records for shard in shards for key, records in shard.cells.items()},
         failed=dict(prepared.failed),
     )
 
@@ -66,7 +66,7 @@ class _Measurement:
         self.prepared, self.first, self.last, self.advance = prepared, first, last, advance
         self.task = tasks.get(prepared.inputs.dataset.task)
         self.reference: list[Records] = []
-        self.records: dict[str, list[Records]] = {candidate.name: [] for candidate in prepared.candidates}
+        self.records: dict[str, list[Records]] = {candidate.key: [] for candidate in prepared.candidates}
         self.refused: int | None = None
         self.unreadable: list[str] = []
         self.in_flight: deque[LabelledBatch] = deque()  # given to the pipeline, and not finished
@@ -84,11 +84,11 @@ class _Measurement:
             first=self.first,
             last=self.last,
             total=total,
-            names=frozenset(self.prepared.cells),
+            keys=frozenset(self.prepared.cells),
             batch=self.prepared.batch,
             seconds=time.perf_counter() - started,
             reference=concatenated(self.reference),
-            cells={name: concatenated(records) for name, records in self.records.items() if name not in failed},
+            cells={key: concatenated(records) for key, records in self.records.items() if key not in failed},
             failed=failed,
             unreadable=tuple(self.unreadable),
             refused=self.refused,
@@ -146,6 +146,6 @@ class _Measurement:
     def _collect(self, result: BatchResult) -> None:
         self.in_flight.popleft()
         self.reference.append(result.reference)
-        for name, records in result.records.items():
-            self.records[name].append(records)
+        for key, records in result.records.items():
+            self.records[key].append(records)
         self.advance(len(result.batch.indices) * len(self.prepared.cells))

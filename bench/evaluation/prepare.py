@@ -27,7 +27,7 @@ from splitbench.methods.base import Context, Cut, Deployment, MethodError
 class Candidate:
     """A cell that can be measured."""
 
-    name: str
+    key: str
     split: SplitModel
     deployment: Deployment
 
@@ -38,9 +38,9 @@ class Prepared:
 
     Attributes:
         inputs: What the pass works on.
-        cells: All cells, by name.
+        cells: All cells, by key.
         candidates: Those that could be prepared.
-        failed: Failures of cells, by name.
+        failed: Failures of cells, by key.
         example: The first batch with an image that can be read; None where there is none, or where the pass fails
             before it.
         example_number: The number of that batch.
@@ -72,17 +72,17 @@ class Prepared:
 
     def alive(self, batch: int = 0) -> list[Candidate]:
         """Return the candidates that have not failed at this batch or before it."""
-        return [candidate for candidate in self.candidates if self.is_alive(candidate.name, batch)]
+        return [candidate for candidate in self.candidates if self.is_alive(candidate.key, batch)]
 
-    def is_alive(self, name: str, batch: int) -> bool:
+    def is_alive(self, key: str, batch: int) -> bool:
         """Return whether a cell has not failed at this batch or before it."""
-        return name not in self.failed or self.failed[name].batch > batch
+        return key not in self.failed or self.failed[key].batch > batch
 
     def one_by_one(self) -> Iterator["Prepared"]:
         """Yield every cell by itself. Failures are recorded here, too."""
-        for name, cell in self.cells.items():
-            candidates = [candidate for candidate in self.candidates if candidate.name == name]
-            yield replace(self, cells={name: cell}, candidates=candidates, example=None)
+        for key, cell in self.cells.items():
+            candidates = [candidate for candidate in self.candidates if candidate.key == key]
+            yield replace(self, cells={key: cell}, candidates=candidates, example=None)
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """Load the batches numbered ``first`` to ``last``, exclusive; the example is not decoded again."""
@@ -99,7 +99,7 @@ class Prepared:
 
 @torch.no_grad()
 def prepare(cells: Mapping[str, Cell], inputs: EvaluationInputs) -> Prepared:
-    """Make the cells of one dataset and backbone ready to be measured; they keep their names in all that follows.
+    """Make the cells of one dataset and backbone ready to be measured; they keep their keys in all that follows.
 
     A cell that cannot be prepared fails, and the others go on.
     """
@@ -123,8 +123,8 @@ def _deploy(prepared: Prepared, example: object) -> None:
     inputs = prepared.inputs
     splits: dict[str, SplitModel] = {}
     calibrations: dict[str, _CalibrationCuts] = {}
-    for name, cell in prepared.cells.items():
-        with isolated(prepared.failed, {name: cell}, inputs.device):
+    for key, cell in prepared.cells.items():
+        with isolated(prepared.failed, {key: cell}, inputs.device):
             if cell.split not in splits:
                 splits[cell.split] = inputs.backbone.split(cell.split, example)
             split = splits[cell.split]
@@ -137,11 +137,11 @@ def _deploy(prepared: Prepared, example: object) -> None:
                 specs=split.specs,
                 calibration=calibration,
                 seed=cell.seed,
-                learned=partial(inputs.learned, name, split),
+                learned=partial(inputs.learned, key, split),
                 calibration_by=calibration.by,
             )
             deployment = calibration.fitting(partial(deployed, cell, context))
-            prepared.candidates.append(Candidate(name, split, deployment))
+            prepared.candidates.append(Candidate(key, split, deployment))
 
 
 def deployed(cell: Cell, context: Context) -> Deployment:

@@ -10,7 +10,7 @@ from splitbench.bench.evaluation import tasks
 from splitbench.bench.evaluation.costs import Description
 from splitbench.bench.evaluation.failures import isolated
 from splitbench.bench.evaluation.shards import Shard
-from splitbench.bench.evaluation.tasks import Scored, Task
+from splitbench.bench.evaluation.tasks import EvaluationTask, Scored
 from splitbench.bench.metrics import rate
 from splitbench.bench.metrics.records import Records, joined
 from splitbench.bench.sweep.cells import Cell
@@ -42,10 +42,10 @@ def score(
     *,
     skip_unreadable: bool = False,
 ) -> Iterator[tuple[str, CellResult]]:
-    """Yield the name and outcome of each cell.
+    """Yield the key and outcome of each cell.
 
     Args:
-        cells: The cells by name.
+        cells: The cells by key.
         shard: The records of all batches.
         descriptions: What :func:`splitbench.bench.evaluation.describe` gave for these cells.
         dataset: The evaluation images.
@@ -54,35 +54,35 @@ def score(
     Raises:
         ValueError: The shard is not about all batches, or lacks one of the cells or images.
     """
-    if (shard.first, shard.last) != (0, shard.total) or not shard.names >= cells.keys():
+    if (shard.first, shard.last) != (0, shard.total) or not shard.keys >= cells.keys():
         raise ValueError(f"batches {shard.first} to {shard.last} of {shard.total} are not a whole pass of these cells")
-    reasons = {name: _reason(name, shard, descriptions[name], skip_unreadable) for name in cells}
+    reasons = {key: _reason(key, shard, descriptions[key], skip_unreadable) for key in cells}
     if not all(reasons.values()):
         if len(shard.reference["image"]) + len(shard.unreadable) != len(dataset):
             raise ValueError(f"{len(shard.reference['image'])} of {len(dataset)} images were measured: run again")
         task = tasks.get(dataset.task)
         targets = [task.target(dataset, int(index)) for index in sorted(shard.reference["image"])]
         baseline = task.score(joined([shard.reference], task.ragged), targets)
-    for name, cell in cells.items():
-        description = descriptions[name]
-        outcome = CellResult(cell, dict(description.columns), {}, dict(description.stored), reasons[name])
+    for key, cell in cells.items():
+        description = descriptions[key]
+        outcome = CellResult(cell, dict(description.columns), {}, dict(description.stored), reasons[key])
         if not outcome.reason:
             failures: dict[str, Failure] = {}
-            with isolated(failures, {name: cell}, torch.device("cpu")):
-                _complete(outcome, shard.cells[name], baseline, targets, task)
+            with isolated(failures, {key: cell}, torch.device("cpu")):
+                _complete(outcome, shard.cells[key], baseline, targets, task)
                 outcome.columns |= {
                     "images_unreadable": len(shard.unreadable),
                     "batch": shard.batch,
                     "seconds": shard.seconds + description.seconds,
                     "fixed_seconds": description.seconds,
                 }
-            outcome.reason = failures[name].reason if failures else ""
-        yield name, outcome
+            outcome.reason = failures[key].reason if failures else ""
+        yield key, outcome
 
 
-def _reason(name: str, shard: Shard, description: Description, skip_unreadable: bool) -> str:
+def _reason(key: str, shard: Shard, description: Description, skip_unreadable: bool) -> str:
     """Return the earliest reason why a cell failed, or an empty text."""
-    failure = shard.failed.get(name)
+    failure = shard.failed.get(key)
     if description.reason:
         return description.reason
     if failure is not None and (shard.refused is None or failure.batch < shard.refused):
@@ -94,7 +94,9 @@ def _reason(name: str, shard: Shard, description: Description, skip_unreadable: 
     return ""
 
 
-def _complete(outcome: CellResult, measured: Records, baseline: Scored, targets: Sequence[Any], task: Task) -> None:
+def _complete(
+    outcome: CellResult, measured: Records, baseline: Scored, targets: Sequence[Any], task: EvaluationTask
+) -> None:
     scored = task.score(joined([measured], task.ragged), targets)
     records = scored.records
     outcome.records = records | {f"baseline_{name}": baseline.records[name] for name in task.paired}

@@ -31,11 +31,11 @@ class Shard:
         first: Number of the first batch.
         last: Number of the batch after the last one.
         total: How many batches the pass has.
-        names: The cells that it is about.
+        keys: The cells that it is about.
         batch: How many images were run at once.
         seconds: What measuring took.
         reference: The uncompressed backbone's records.
-        cells: Each cell's records by its name, in the order of the batches.
+        cells: Each cell's records by its key, in the order of the batches.
         failed: The cells that failed, which are not in ``cells``.
         unreadable: A message for each image that could not be read.
         refused: Number of the first batch with such an image, where that fails the pass: none after it was measured.
@@ -44,7 +44,7 @@ class Shard:
     first: int
     last: int
     total: int
-    names: frozenset[str]
+    keys: frozenset[str]
     batch: int
     seconds: float
     reference: Records
@@ -53,36 +53,36 @@ class Shard:
     unreadable: tuple[str, ...] = ()
     refused: int | None = None
 
-    def only(self, names: Iterable[str]) -> "Shard":
+    def only(self, keys: Iterable[str]) -> "Shard":
         """Return the part that is about these cells."""
-        chosen = frozenset(names)
+        chosen = frozenset(keys)
         return replace(
             self,
-            names=self.names & chosen,
-            cells={name: records for name, records in self.cells.items() if name in chosen},
-            failed={name: failure for name, failure in self.failed.items() if name in chosen},
+            keys=self.keys & chosen,
+            cells={key: records for key, records in self.cells.items() if key in chosen},
+            failed={key: failure for key, failure in self.failed.items() if key in chosen},
         )
 
     def to_bytes(self) -> bytes:
         """Serialize as an .npz file: a JSON text and arrays, cells' records of one name and shape stacked into one."""
-        names = list(self.cells)
+        keys = list(self.cells)
         arrays = {f"{_REFERENCE}/{record}": values for record, values in self.reference.items()}
         stackable: dict[tuple[Any, ...], list[int]] = {}
-        for number, name in enumerate(names):
-            for record, values in self.cells[name].items():
+        for number, key in enumerate(keys):
+            for record, values in self.cells[key].items():
                 stackable.setdefault((record, values.dtype, values.shape), []).append(number)
         stacks = []
         for number, ((record, *_), cells) in enumerate(stackable.items()):
-            arrays[f"{_CELLS}/{number}"] = np.stack([self.cells[names[cell]][record] for cell in cells])
+            arrays[f"{_CELLS}/{number}"] = np.stack([self.cells[keys[cell]][record] for cell in cells])
             stacks.append((record, cells))
         about = {
             "format": FORMAT,
             **{name: getattr(self, name) for name in ("first", "last", "total", "batch", "seconds", "refused")},
-            "names": sorted(self.names),
-            "cells": names,
+            "names": sorted(self.keys),
+            "cells": keys,
             "stacks": stacks,
             "reference": sorted(self.reference),  # their names lie in the zip file's directory, which has no checksum
-            "failed": {name: [failure.batch, failure.reason] for name, failure in self.failed.items()},
+            "failed": {key: [failure.batch, failure.reason] for key, failure in self.failed.items()},
             "unreadable": list(self.unreadable),
         }
         buffer = io.BytesIO()
@@ -98,13 +98,13 @@ class Shard:
                 about = json.loads(bytes(arrays[_ABOUT]))
                 if about.pop("format") != FORMAT:
                     raise ShardError("a shard of another version of splitbench")
-                cells: dict[str, Records] = {name: {} for name in about["cells"]}
+                cells: dict[str, Records] = {key: {} for key in about["cells"]}
                 for number, (record, owners) in enumerate(about.pop("stacks")):
                     for owner, values in zip(owners, arrays[f"{_CELLS}/{number}"], strict=True):
                         cells[about["cells"][owner]][record] = values
                 about["cells"] = cells
-                about["names"] = frozenset(about["names"])
-                about["failed"] = {name: Failure(reason, batch) for name, (batch, reason) in about["failed"].items()}
+                about["keys"] = frozenset(about.pop("names"))
+                about["failed"] = {key: Failure(reason, batch) for key, (batch, reason) in about["failed"].items()}
                 about["unreadable"] = tuple(about["unreadable"])
                 start = f"{_REFERENCE}/"
                 reference = {path.removeprefix(start): arrays[path] for path in arrays.files if path.startswith(start)}
@@ -131,26 +131,26 @@ def joined(shards: Iterable[Shard]) -> Shard:
     for before, after in itertools.pairwise(ordered):
         if before.last != after.first:
             raise ShardError(f"batches up to {before.last} and from {after.first} on do not meet")
-        if before.names != after.names or before.total != after.total:
+        if before.keys != after.keys or before.total != after.total:
             raise ShardError("shards of different cells or passes")
     failed: dict[str, Failure] = {}
     for shard in ordered:
-        for name, failure in shard.failed.items():
-            note(failed, [name], failure)
+        for key, failure in shard.failed.items():
+            note(failed, [key], failure)
     refusals = [shard.refused for shard in ordered if shard.refused is not None]
     measured = [shard for shard in ordered if shard.reference]
     return Shard(
         first=ordered[0].first,
         last=ordered[-1].last,
         total=ordered[0].total,
-        names=ordered[0].names,
+        keys=ordered[0].keys,
         batch=min(shard.batch for shard in ordered),
         seconds=sum(shard.seconds for shard in ordered),
         reference=concatenated([shard.reference for shard in measured]),
         cells={
-            name: concatenated([shard.cells[name] for shard in measured])
-            for name in (measured[0].cells if measured else ())
-            if name not in failed
+            key: concatenated([shard.cells[key] for shard in measured])
+            for key in (measured[0].cells if measured else ())
+            if key not in failed
         },
         failed=failed,
         unreadable=tuple(message for shard in ordered for message in shard.unreadable),

@@ -179,13 +179,13 @@ class Store:
         """Store these rows as the whole plan, earlier sweeps' included."""
         self._write(self.folder / "plan.json", json.dumps(list(rows), indent=1).encode())
 
-    def planned(self) -> set[str]:
+    def table_keys(self) -> set[str]:
         """Return the keys of the table's cells, stored or not."""
         return {entry["key"] for entry in filter(_is_shown, self._plan() or [])}
 
     def left_out(self) -> int:
         """Return how many cells of earlier sweeps are stored and not in the table."""
-        others = {entry["key"] for entry in self._plan() or []} - self.planned()
+        others = {entry["key"] for entry in self._plan() or []} - self.table_keys()
         return sum(self.status(key) == "ok" for key in others)
 
     def collect(self, every: bool = False) -> Path:

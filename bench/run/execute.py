@@ -50,7 +50,7 @@ def execute(
     Raises:
         UserError: A task raised it, or a result cannot be written.
     """
-    pairs = sum(len(run.pass_.dataset) * len(run.spec.planned) for run in runs)
+    pairs = sum(len(run.pass_.dataset) * len(run.spec.cells) for run in runs)
     if pairs == 0:
         return 0
     with progress.bar(total=pairs, unit="image x cell", unit_scale=True, dynamic_ncols=True) as bar:
@@ -108,10 +108,10 @@ def _note(ended: Ended, run: PassRun, store: Store, loggers: Loggers, say: Calla
             run.measured = run.measured and ended.failure is None
         case ScoreTask(keys=keys):
             if ended.failure is not None:  # its worker is gone, and so are those that tried again
-                lost = [cell for cell in run.spec.planned if cell.key in keys and store.status(cell.key) != "ok"]
+                lost = [cell for cell in run.spec.cells if cell.key in keys and store.status(cell.key) != "ok"]
                 score_and_store(lost, run.spec, run.pass_, failure=ended.failure)
             run.done += len(keys)
-            for cell in run.spec.planned:
+            for cell in run.spec.cells:
                 if cell.key in keys:
                     write_curve(cell, run.pass_, run.spec.run, say)
                     if stored := store.cell(cell.key):
@@ -123,18 +123,18 @@ def _note(ended: Ended, run: PassRun, store: Store, loggers: Loggers, say: Calla
 
 
 def _finish(run: PassRun, store: Store, say: Callable[[str], None]) -> None:
-    warn.say_stored(run.pass_.title, [cell.key for cell in run.pass_.planned], store, say)
+    warn.say_stored(run.pass_.title, [cell.key for cell in run.pass_.cells], store, say)
     if run.measured:  # otherwise what was measured serves the next run
-        table_keys = store.planned()
+        table_keys = store.table_keys()
         run.spec.partial.end(lambda key: key not in table_keys or store.status(key) is not None)
 
 
 def write_curve(planned: PlannedCell, pass_: Pass, run_spec: RunSpec, say: Callable[[str], None]) -> None:
     """Write the learning curve of a cell that something was trained for."""
     if planned.training is not None:
-        seeds = len({other.cell.seed for other in pass_.planned})
+        seeds = len({other.cell.seed for other in pass_.cells})
         key = planned.training.key
-        values = {other.cell.value for other in pass_.planned if other.training and other.training.key == key}
+        values = {other.cell.value for other in pass_.cells if other.training and other.training.key == key}
         report = run_spec.trainings.report(key)
         try:
             write_learning_curve(run_spec.folder, planned.cell, report, seeds=seeds, shared=len(values) > 1)

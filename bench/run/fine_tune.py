@@ -12,7 +12,7 @@ from torch import nn
 
 from splitbench.bench import training
 from splitbench.bench.metrics.macs import count_step_macs
-from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.plan import plan_passes
 from splitbench.bench.run.planning.sources import Sources, open_backbone
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training import Measures, Recipe
@@ -42,7 +42,7 @@ def fine_tune(sweep: Sweep, sources: Sources, recipe: Recipe, out: Path) -> dict
         raise UserError(f"{out}: the weights are written as .safetensors; name such a file")
     if sweep.task != "classification":
         raise UserError("fine-tuning is for classification; a detector's own training code serves it better")
-    (pass_,) = passes(sweep, sources)
+    (pass_,) = plan_passes(sweep, sources)
     if not pass_.labelled:
         raise UserError("another dataset's images are no use for fine-tuning: leave `name` out of `train`")
     if reason := class_number_problem(pass_.dataset, pass_.train()):

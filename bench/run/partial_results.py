@@ -91,7 +91,7 @@ class PartialResults:
                 continue
             end = fitting[-1].last if fitting else 0
             same_pass = not fitting or shard.total == fitting[0].total
-            if shard.names >= self.keys and shard.first >= end and same_pass:
+            if shard.keys >= self.keys and shard.first >= end and same_pass:
                 fitting.append(shard.only(self.keys))
         return fitting
 
@@ -128,7 +128,7 @@ class PartialResults:
                 if shard.refused is not None:
                     path.unlink()
                 elif failed := shard.failed.keys() & self.keys:
-                    self._write(path.name, shard.only(shard.names - failed).to_bytes())
+                    self._write(path.name, shard.only(shard.keys - failed).to_bytes())
 
     def _write(self, name: str, content: bytes) -> None:
         write_file(self.folder / name, content, advice="make room and run again; what is stored stays valid")

@@ -77,7 +77,7 @@ def _measuring_tasks(spec: PassSpec, number: int, pass_: Pass, workers: int) -> 
 
 
 def _scoring_tasks(spec: PassSpec, number: int, measured: tuple[Resource, ...], workers: int) -> Iterator[ScoreTask]:
-    keys = [planned.key for planned in spec.planned]
+    keys = [planned.key for planned in spec.cells]
     shares = min(workers, len(keys))
     for share in range(shares):
         yield ScoreTask(

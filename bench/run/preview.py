@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from splitbench.bench.results.store import Store
-from splitbench.bench.run.planning.plan import Pass, passes
+from splitbench.bench.run.planning.plan import Pass, plan_passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.run.resume import Overwrite, cells_to_retrain, missing_cells, needed_trainings
 from splitbench.bench.sweep.schema import Sweep
@@ -65,16 +65,16 @@ def preview(sweep: Sweep, sources: Sources, store: Store, *, overwrite: Overwrit
     Raises:
         UserError, DataError: The input is wrong.
     """
-    planned = list(passes(sweep, sources))
+    passes = list(plan_passes(sweep, sources))
     trainings = Trainings(store.folder / "trainings", bundled=not retrain)
-    missing = missing_cells(planned, store, overwrite, cells_to_retrain(planned, trainings, retrain))
+    missing = missing_cells(passes, store, overwrite, cells_to_retrain(passes, trainings, retrain))
     previews = []
-    for pass_, cells in zip(planned, missing, strict=True):
+    for pass_, cells in zip(passes, missing, strict=True):
         needed = [t for t in needed_trainings(pass_, cells, trainings) if not trainings.has(t.key)]
         previews.append(_of_pass(pass_, [str(p.cell) for p in cells], [str(t.cell) for t in needed]))
     return Preview(str(store.folder), tuple(previews))
 
 
 def _of_pass(pass_: Pass, cells: list[str], trainings: list[str]) -> PassPreview:
-    stored = len(pass_.planned) - len(cells)
+    stored = len(pass_.cells) - len(cells)
     return PassPreview(pass_.title, len(pass_.dataset), stored, tuple(cells), tuple(trainings))

@@ -31,8 +31,8 @@ def missing_cells(
     claimed: set[str] = set()
     missing = []
     for pass_ in passes:
-        missing.append(tuple(p for p in pass_.planned if p.key not in claimed and is_missing(p)))
-        claimed |= {p.key for p in pass_.planned}
+        missing.append(tuple(p for p in pass_.cells if p.key not in claimed and is_missing(p)))
+        claimed |= {p.key for p in pass_.cells}
     return missing
 
 
@@ -40,8 +40,8 @@ def cells_to_retrain(passes: Sequence[Pass], trainings: Trainings, retrain: bool
     """Return, with ``retrain``, the keys of cells whose training is not in the run's folder yet."""
     if not retrain:
         return set()
-    planned = [p for pass_ in passes for p in pass_.planned]
-    return {p.key for p in planned if p.training is not None and not trainings.has(p.training.key)}
+    cells = [planned for pass_ in passes for planned in pass_.cells]
+    return {p.key for p in cells if p.training is not None and not trainings.has(p.training.key)}
 
 
 def needed_trainings(pass_: Pass, cells: Sequence[PlannedCell], trainings: Trainings) -> tuple[Training, ...]:

@@ -14,7 +14,7 @@ from splitbench.bench.run.executors import Executor, Here
 from splitbench.bench.run.loggers import Loggers
 from splitbench.bench.run.partial_results import PartialResults, clean_up, discard
 from splitbench.bench.run.planning import warn
-from splitbench.bench.run.planning.plan import Pass, PassSpec, PlannedCell, RunSpec, passes
+from splitbench.bench.run.planning.plan import Pass, PassSpec, PlannedCell, RunSpec, plan_passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.run.resume import Overwrite, cells_to_retrain, missing_cells, needed_trainings
 from splitbench.bench.sweep.reading import as_yaml
@@ -86,13 +86,13 @@ def run(
     store.open()
     with store.held() as token, log.log_to(store.folder):
         started = time.perf_counter()
-        planned = _plan(sweep, sources, options.executor, say)
-        if _is_of_earlier_version(planned, store):
+        passes = _plan(sweep, sources, options.executor, say)
+        if _is_of_earlier_version(passes, store):
             say(
                 f"none of the results in {store.folder} is of this sweep as it is named now: if an earlier version "
                 f"made them, stop and run `splitbench migrate {store.folder}` first, so that none is computed again"
             )
-        _store_plan(planned, store, options.keep_other_rows)
+        _store_plan(passes, store, options.keep_other_rows)
         store.put_sweep(as_yaml(sweep))
         if earlier := store.left_out():
             say(
@@ -110,28 +110,28 @@ def run(
             time_limit=options.time_limit,
             shard_seconds=options.shard_seconds,
         )
-        retrained = cells_to_retrain(planned, run_spec.trainings, options.retrain)
-        missing = missing_cells(planned, store, options.overwrite, retrained)
+        retrained = cells_to_retrain(passes, run_spec.trainings, options.retrain)
+        missing = missing_cells(passes, store, options.overwrite, retrained)
         missing_keys = {cell.key for cells in missing for cell in cells}
-        kept = len({cell.key for pass_ in planned for cell in pass_.planned} - missing_keys)
+        kept = len({cell.key for pass_ in passes for cell in pass_.cells} - missing_keys)
         if kept:
             say(f"{format_count(kept, 'cell')} {'is' if kept == 1 else 'are'} stored already")
-        for pass_, cells in zip(planned, missing, strict=True):
+        for pass_, cells in zip(passes, missing, strict=True):
             if not cells:  # of the others it is said when they have ended
-                warn.say_stored(pass_.title, [cell.key for cell in pass_.planned], store, say)
-        to_train = _backbones_to_train(planned, missing, run_spec)
+                warn.say_stored(pass_.title, [cell.key for cell in pass_.cells], store, say)
+        to_train = _backbones_to_train(passes, missing, run_spec)
         if not options.retrain and (note := bundled.missing_note(to_train)):
             say(note)
         discard(store.folder, missing_keys if options.overwrite == "all" else missing_keys & retrained)
         planning_ended = time.perf_counter()
         try:
-            pass_runs = _pass_runs(planned, missing, run_spec)
+            pass_runs = _pass_runs(passes, missing, run_spec)
             done = execute(pass_runs, options.executor, store, loggers=options.loggers, say=say)
         finally:
             options.executor.close()
             store.collect()
-        _write_shared_curves(planned, missing, run_spec, say)
-        table_keys = store.planned()
+        _write_shared_curves(passes, missing, run_spec, say)
+        table_keys = store.table_keys()
         clean_up(store.folder, lambda key: key not in table_keys or store.status(key) == "ok")
         store.put_run(
             {
@@ -144,17 +144,17 @@ def run(
                 "date": provenance.now(),
             }
         )
-        return Result(done, kept, _failed_cells(planned, store))
+        return Result(done, kept, _failed_cells(passes, store))
 
 
 def _backbones_to_train(
-    planned: Sequence[Pass], missing: Sequence[Sequence[PlannedCell]], run_spec: RunSpec
+    passes: Sequence[Pass], missing: Sequence[Sequence[PlannedCell]], run_spec: RunSpec
 ) -> set[str]:
     """Return the names of the backbones that something is trained for."""
     trainings = run_spec.trainings
     return {
         training.cell.backbone.name
-        for pass_, cells in zip(planned, missing, strict=True)
+        for pass_, cells in zip(passes, missing, strict=True)
         for training in needed_trainings(pass_, cells, trainings)
         if not trainings.has(training.key)
     }
@@ -164,22 +164,22 @@ def _plan(sweep: Sweep, sources: Sources, executor: Executor, say: Say) -> list[
     """Open and check all passes."""
     if not executor.in_process:  # the devices are the workers'
         sources = replace(sources, device=torch.device("cpu"))
-    planned = []
-    for pass_ in passes(sweep, sources):
-        planned.append(replace(pass_, places={}))  # they hold the backbone
-        images, cells = format_count(len(pass_.dataset), "image"), format_count(len(pass_.planned), "cell")
+    passes = []
+    for pass_ in plan_passes(sweep, sources):
+        passes.append(replace(pass_, splits={}))  # they hold the backbone
+        images, cells = format_count(len(pass_.dataset), "image"), format_count(len(pass_.cells), "cell")
         say(f"checked {pass_.title}: {images}, {cells}")
         warn.say_all(pass_.title, pass_.warnings, say)
-    return planned
+    return passes
 
 
-def _is_of_earlier_version(planned: Sequence[Pass], store: Store) -> bool:
+def _is_of_earlier_version(passes: Sequence[Pass], store: Store) -> bool:
     """Return whether the folder's table is of a sweep none of whose cells is one of these."""
-    keys = {cell.key for pass_ in planned for cell in pass_.planned}
-    return bool(store.planned()) and not store.planned() & keys
+    keys = {cell.key for pass_ in passes for cell in pass_.cells}
+    return bool(store.table_keys()) and not store.table_keys() & keys
 
 
-def _store_plan(planned: Sequence[Pass], store: Store, keep_other_rows: bool) -> None:
+def _store_plan(passes: Sequence[Pass], store: Store, keep_other_rows: bool) -> None:
     """Store which cells the table is of, by which labels, and the names of the images."""
     rows = [
         {
@@ -189,18 +189,18 @@ def _store_plan(planned: Sequence[Pass], store: Store, keep_other_rows: bool) ->
             "method": planned_cell.cell.method,
             "warnings": join_warnings(pass_.warnings),
         }
-        for pass_ in planned
-        for planned_cell in pass_.planned
+        for pass_ in passes
+        for planned_cell in pass_.cells
     ]
     store.put_plan(rows, keep_others=keep_other_rows)
-    for pass_ in planned:
+    for pass_ in passes:
         store.put_images(pass_.fingerprint, pass_.dataset.ids)
 
 
-def _pass_runs(planned: Sequence[Pass], missing: Sequence[tuple[PlannedCell, ...]], run_spec: RunSpec) -> list[PassRun]:
+def _pass_runs(passes: Sequence[Pass], missing: Sequence[tuple[PlannedCell, ...]], run_spec: RunSpec) -> list[PassRun]:
     """Return what is to be done of each pass, leaving out those that are done."""
     runs: list[PassRun] = []
-    for pass_, cells in zip(planned, missing, strict=True):
+    for pass_, cells in zip(passes, missing, strict=True):
         if cells:
             keys = [cell.key for cell in cells]
             in_use = {run.spec.partial.folder for run in runs}
@@ -211,7 +211,7 @@ def _pass_runs(planned: Sequence[Pass], missing: Sequence[tuple[PlannedCell, ...
                 fingerprint=pass_.fingerprint,
                 weights=pass_.weights,
                 category_names=pass_.category_names,
-                planned=cells,
+                cells=cells,
                 trainings=needed_trainings(pass_, cells, run_spec.trainings),
                 partial=PartialResults.find_or_create(
                     run_spec.folder, keys, run_spec.batch, in_use, order=order_digest(pass_.dataset)
@@ -222,18 +222,18 @@ def _pass_runs(planned: Sequence[Pass], missing: Sequence[tuple[PlannedCell, ...
 
 
 def _write_shared_curves(
-    planned: Sequence[Pass], missing: Sequence[tuple[PlannedCell, ...]], run_spec: RunSpec, say: Say
+    passes: Sequence[Pass], missing: Sequence[tuple[PlannedCell, ...]], run_spec: RunSpec, say: Say
 ) -> None:
     """Write the learning curves of cells that were run in an earlier pass, under another label."""
     run = {cell.key for cells in missing for cell in cells}
-    for pass_, cells in zip(planned, missing, strict=True):
-        for cell in pass_.planned:
+    for pass_, cells in zip(passes, missing, strict=True):
+        for cell in pass_.cells:
             if cell.key in run and cell not in cells:
                 write_curve(cell, pass_, run_spec, say)
 
 
-def _failed_cells(planned: Sequence[Pass], store: Store) -> tuple[tuple[str, str], ...]:
-    stored = [(planned_cell.cell, store.cell(planned_cell.key)) for pass_ in planned for planned_cell in pass_.planned]
+def _failed_cells(passes: Sequence[Pass], store: Store) -> tuple[tuple[str, str], ...]:
+    stored = [(planned_cell.cell, store.cell(planned_cell.key)) for pass_ in passes for planned_cell in pass_.cells]
     return tuple(
         (str(cell), str(content["columns"]["reason"]))
         for cell, content in stored

@@ -156,7 +156,7 @@ class MeasureTask(RunTask):
     @property
     def pairs(self) -> int:
         """Every image with every cell."""
-        return self.images * len(self.spec.planned)
+        return self.images * len(self.spec.cells)
 
     def _run(self, opened: OpenedPass, failures: Failures) -> TaskResult:
         partial, target = self.spec.partial, self.spec.run.shard_seconds
@@ -186,6 +186,6 @@ class ScoreTask(RunTask):
 
     def _run(self, opened: OpenedPass, failures: Failures) -> TaskResult:
         failure = next((failures[resource] for resource in self.measured if resource in failures), None)
-        cells = [planned for planned in self.spec.planned if planned.key in self.keys]
+        cells = [planned for planned in self.spec.cells if planned.key in self.keys]
         score_and_store(cells, self.spec, opened.pass_, failure=failure, bars=opened.display.bars)
         return TaskResult()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from splitbench.bench.results.store import Store
 from splitbench.bench.run.loggers import Loggers
-from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.plan import plan_passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training import distributed
@@ -55,7 +55,7 @@ def train_all(
             folder.enter_context(store.held())
         folder.enter_context(log.log_to(store.folder))
         trainings = Trainings(store.folder / "trainings", bundled=not retrain)
-        for pass_ in passes(sweep, replace(sources, device=device)):
+        for pass_ in plan_passes(sweep, replace(sources, device=device)):
             wanted = [*pass_.trainings.values()]
             trainer = MethodTrainer(
                 inputs=TrainingInputs(

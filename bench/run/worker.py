@@ -75,7 +75,7 @@ class OpenedPass:
     @cached_property
     def prepared(self) -> Prepared:
         """The cells, ready to be measured; every training that they need has ended."""
-        cells, sources = self.spec.planned, self.spec.run.sources
+        cells, sources = self.spec.cells, self.spec.run.sources
         self.trainer.close()
         inputs = EvaluationInputs(
             backbone=self.trainer.inputs.backbone,
@@ -92,7 +92,7 @@ class OpenedPass:
 
     def _learned(self, key: str, split: SplitModel) -> Learned:
         """Return what was trained for a cell. Raises MethodError if nothing was, UserError if its file is wrong."""
-        training = next((planned.training for planned in self.spec.planned if planned.key == key), None)
+        training = next((planned.training for planned in self.spec.cells if planned.key == key), None)
         return nothing_learned() if training is None else self.trainer.learned(training, split)
 
 

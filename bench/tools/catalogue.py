@@ -13,13 +13,13 @@ from splitbench.bench.sweep.configs import SWEEPS, title
 from splitbench.bench.utils.errors import UserError, nearest
 from splitbench.bench.utils.plugins import DATASETS, METHODS
 
-Row = Mapping[str, Any]
+Entry = Mapping[str, Any]
 """One of the things that are listed: its ``name``, and what is known of it."""
 
 _OF_METHODS = ("knob", "tasks", "summary")
 
 
-def matching(rows: Sequence[Row], pattern: str | None, kind: str) -> Sequence[Row]:
+def matching(rows: Sequence[Entry], pattern: str | None, kind: str) -> Sequence[Entry]:
     """Return the rows whose name matches a shell pattern, whole or behind its source: ``vit_tiny*``.
 
     Args:
@@ -40,9 +40,9 @@ def matching(rows: Sequence[Row], pattern: str | None, kind: str) -> Sequence[Ro
     return [row for row in rows if row["name"] in chosen]
 
 
-def methods() -> list[Row]:
+def methods() -> list[Entry]:
     """Return the methods, each with its ``knob``, ``tasks`` and ``summary``, or the ``error`` of importing it."""
-    rows: list[Row] = []
+    rows: list[Entry] = []
     for name in METHODS.names():
         source = METHODS.source(name)
         if source.importable and source.constants.keys() >= {*_OF_METHODS}:
@@ -52,9 +52,9 @@ def methods() -> list[Row]:
     return rows
 
 
-def datasets() -> list[Row]:
+def datasets() -> list[Entry]:
     """Return the datasets, each with its ``task`` and ``summary``, or the ``error`` of importing it."""
-    rows: list[Row] = []
+    rows: list[Entry] = []
     for name in DATASETS.names():
         source = DATASETS.source(name)
         if source.importable and "task" in source.constants:
@@ -64,17 +64,17 @@ def datasets() -> list[Row]:
     return rows
 
 
-def sweeps() -> list[Row]:
+def sweeps() -> list[Entry]:
     """Return the bundled sweeps with their titles."""
     return [{"name": name, "title": title(SWEEPS.get(name))} for name in SWEEPS.names()]
 
 
-def backbones() -> list[Row]:
+def backbones() -> list[Entry]:
     """Return the backbones by name, each with its ``task``."""
     return [{"name": name, "task": task} for name, task in backbone_names.tasks().items()]
 
 
-def splits(backbone: str) -> list[Row]:
+def splits(backbone: str) -> list[Entry]:
     """Return a backbone's split points in order, with what crosses and what each side computes and stores."""
     from splitbench.bench.tools.splits.listing import format_shapes, points_of
 

@@ -6,7 +6,7 @@ the CPU the same seed, data and number of threads give the same weights, in one 
 
 from splitbench.bench.training import distributed
 from splitbench.bench.training.batches import Augment
-from splitbench.bench.training.metrics import Batch, Measures, Step, classify, validate
+from splitbench.bench.training.metrics import Measures, Step, TensorBatch, classify, validate
 from splitbench.bench.training.recipe import Recipe
 from splitbench.bench.training.report import Report, TrainingError
 from splitbench.bench.training.trainer import train
@@ -14,11 +14,11 @@ from splitbench.bench.training.weights import save
 
 __all__ = [
     "Augment",
-    "Batch",
     "Measures",
     "Recipe",
     "Report",
     "Step",
+    "TensorBatch",
     "TrainingError",
     "classify",
     "distributed",

@@ -13,7 +13,7 @@ Augment = Callable[[Any, torch.Generator], Any]
 """Varies a batch before it is moved to the device, with random numbers from the generator only."""
 
 
-class Share(NamedTuple):
+class BatchShare(NamedTuple):
     """One process's share of a batch.
 
     Attributes:
@@ -77,7 +77,7 @@ class Batches:
     def __len__(self) -> int:
         return -(-self.images // (self.size * self.world_size))
 
-    def __iter__(self) -> Iterator[Share]:
+    def __iter__(self) -> Iterator[BatchShare]:
         left = self.images
         for batch in self._loader:
             batch_images = min(left, self.size * self.world_size)
@@ -86,7 +86,7 @@ class Batches:
             if self.transform is not None:
                 content = self.transform(content)
             images = len(range(self.rank, batch_images, self.world_size))
-            yield Share(to_device(content, self.device, self.host_fields), images, batch_images)
+            yield BatchShare(to_device(content, self.device, self.host_fields), images, batch_images)
 
 
 class _Shares(Sampler[list[int]]):

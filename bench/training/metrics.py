@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from splitbench.bench.training import distributed
-from splitbench.bench.training.batches import Batches, Collate, Share
-from splitbench.bench.training.recipe import Precision
+from splitbench.bench.training.batches import Batches, BatchShare, Collate
+from splitbench.bench.training.recipe import TrainingPrecision
 
-Batch = tuple[Tensor, ...]
+TensorBatch = tuple[Tensor, ...]
 """Stacked items of a data set: inputs and targets, batch axis first."""
 Measures = dict[str, Tensor]
 """Scalars by name, means over a batch: ``loss``, and what else is worth watching."""
@@ -28,7 +28,7 @@ def classify(label_smoothing: float = 0.0) -> Step:
     Its measures are cross entropy and ``accuracy`` in percent.
     """
 
-    def step(model: nn.Module, batch: Batch) -> Measures:
+    def step(model: nn.Module, batch: TensorBatch) -> Measures:
         inputs, labels = batch
         logits = model(inputs)
         loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing if model.training else 0.0)
@@ -87,7 +87,9 @@ def validate(
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, step: Step, batches: Iterable[Share], precision: Precision = "float32") -> Means:
+def evaluate(
+    model: nn.Module, step: Step, batches: Iterable[BatchShare], precision: TrainingPrecision = "float32"
+) -> Means:
     """Return the step's measures over batches, with the model in evaluation mode."""
     model.eval()
     means = Means()
@@ -98,6 +100,6 @@ def evaluate(model: nn.Module, step: Step, batches: Iterable[Share], precision: 
     return means
 
 
-def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
+def autocast(device: torch.device, precision: TrainingPrecision) -> AbstractContextManager[Any]:
     """Run matrix products and convolutions in ``precision``."""
     return nullcontext() if precision == "float32" else torch.autocast(device.type, getattr(torch, precision))

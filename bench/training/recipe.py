@@ -9,7 +9,7 @@ from torch import nn
 
 from splitbench.bench.training.report import TrainingError
 
-Precision = Literal["float32", "bfloat16"]
+TrainingPrecision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Recipe:
     ema: float | None = None
     best: str = "loss"
     seed: int = 0
-    precision: Precision = "float32"
+    precision: TrainingPrecision = "float32"
 
     def __post_init__(self) -> None:
         self._require(self.epochs >= 1, "epochs", "at least 1")
@@ -53,7 +53,9 @@ class Recipe:
         self._require(0 <= self.warmup < 1, "warmup", "a fraction of all steps, at least 0 and below 1")
         self._require(self.clip > 0, "clip", "above 0 (.inf for no clipping)")
         self._require(self.ema is None or 0 <= self.ema < 1, "ema", "none, or at least 0 and below 1")
-        self._require(self.precision in get_args(Precision), "precision", " or ".join(get_args(Precision)))
+        self._require(
+            self.precision in get_args(TrainingPrecision), "precision", " or ".join(get_args(TrainingPrecision))
+        )
 
     def _require(self, valid: bool, name: str, what: str) -> None:
         if not valid:

@@ -54,14 +54,14 @@ _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Page:
+class SitePage:
     """A page: where its text is from, which links are relative to, and the text."""
 
     source: Path
     text: str
 
 
-def pages() -> dict[str, Page]:
+def pages() -> dict[str, SitePage]:
     """Return all pages in Markdown by their names in the site, links as in the repository."""
     readme = ROOT / "README.md"
     start, *sections = re.split(r"^## ", readme.read_text(encoding="utf-8"), flags=re.MULTILINE)
@@ -73,12 +73,12 @@ def pages() -> dict[str, Page]:
             result["index"].append(section)
         elif not (ROOT / "docs" / f"{name}.md").exists():
             result[name] = [f"# {re.sub('^###', '##', section, flags=re.MULTILINE)}"]
-    made = {name: Page(readme, "## ".join(parts)) for name, parts in result.items()}
+    made = {name: SitePage(readme, "## ".join(parts)) for name, parts in result.items()}
     for path in sorted((ROOT / "docs").glob("*.md")):
-        made[path.stem] = Page(path, path.read_text(encoding="utf-8"))
+        made[path.stem] = SitePage(path, path.read_text(encoding="utf-8"))
     for name, (place, title) in ELSEWHERE.items():
         text = (ROOT / place).read_text(encoding="utf-8")
-        made[name] = Page(ROOT / place, text if text.startswith("# ") else f"# {title}\n\n{text}")
+        made[name] = SitePage(ROOT / place, text if text.startswith("# ") else f"# {title}\n\n{text}")
     return made
 
 

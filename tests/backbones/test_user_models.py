@@ -303,8 +303,8 @@ methods: [{{name: raw}}]
 
 def planned(folder, photographs):
     """Each backbone's one cell."""
-    passes = plan.passes(reading.read(folder / "own.yaml"), Sources(data=photographs))
-    return {item.planned[0].cell.backbone_label: item.planned[0] for item in passes}
+    passes = plan.plan_passes(reading.read(folder / "own.yaml"), Sources(data=photographs))
+    return {item.cells[0].cell.backbone_label: item.cells[0] for item in passes}
 
 
 def test_a_sweep_runs_such_a_backbone_and_a_change_of_its_code_runs_it_again(folder, photographs):

@@ -102,8 +102,8 @@ def test_a_network_for_another_task_is_refused(small):
 
 def test_keys_hold_a_networks_version_from_the_second_on_and_no_digest_of_its_code(small, monkeypatch):
     def planned():
-        (item,) = plan.passes(read(small), Sources())
-        return item.planned[0]
+        (item,) = plan.plan_passes(read(small), Sources())
+        return item.cells[0]
 
     first = planned()
     assert not first.ingredients.keys() & {"code", "backbone_version"}

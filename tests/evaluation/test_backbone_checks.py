@@ -349,7 +349,7 @@ methods: [{name: METHOD}]
 @pytest.mark.parametrize("method", ["image", "label-only"])
 def test_methods_without_a_cut_refuse_randomness_too(tmp_path, monkeypatch, method):
     (tmp_path / "own.yaml").write_text(SWEEP.replace("METHOD", method))
-    assert list(plan.passes(reading.read(tmp_path / "own.yaml"), Sources()))
+    assert list(plan.plan_passes(reading.read(tmp_path / "own.yaml"), Sources()))
     monkeypatch.setattr(nn.Dropout, "forward", lambda self, x: F.dropout(x))
     with pytest.raises(UserError, match=RANDOM):
-        list(plan.passes(reading.read(tmp_path / "own.yaml"), Sources()))
+        list(plan.plan_passes(reading.read(tmp_path / "own.yaml"), Sources()))

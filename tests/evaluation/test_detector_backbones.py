@@ -60,10 +60,10 @@ def test_uncompressed_results_are_the_models_own_box_for_box(name, places):
     assert len(expected[0]["boxes"]) > 0
     assert same(backbone.whole()(images), expected)
     for at in places:
-        place = backbone.split(at, images[:1])
-        codec = METHODS.get("raw").deploy(METHODS.get("raw").Settings(dtype="float32"), context_of(place)).codec
-        streams, received = transmit(place, codec, place.head(images))
-        found = place.tail(*received)
+        split = backbone.split(at, images[:1])
+        codec = METHODS.get("raw").deploy(METHODS.get("raw").Settings(dtype="float32"), context_of(split)).codec
+        streams, received = transmit(split, codec, split.head(images))
+        found = split.tail(*received)
         assert len(streams) == len(images)
         assert same(in_order(found), in_order(expected)), at
         header = 0 if at == "output" else 4
@@ -77,19 +77,19 @@ def in_order(found):
     return [{key: item[key] for key in ("boxes", "labels", "scores")} for item in found]
 
 
-def context_of(place):
-    return Context(place.head, place.tail, place.specs, list)
+def context_of(split):
+    return Context(split.head, split.tail, split.specs, list)
 
 
 def test_the_tail_learns_sizes_from_the_bytes():
     """What the head said of the image's size is replaced by what was sent."""
-    place = built(OWN).split("stem", pictures((80, 96)))
-    codec = METHODS.get("raw").deploy(METHODS.get("raw").Settings(dtype="float32"), context_of(place)).codec
-    values = place.head(pictures((80, 96)))
-    _, received = transmit(place, codec, values)
+    split = built(OWN).split("stem", pictures((80, 96)))
+    codec = METHODS.get("raw").deploy(METHODS.get("raw").Settings(dtype="float32"), context_of(split)).codec
+    values = split.head(pictures((80, 96)))
+    _, received = transmit(split, codec, values)
     assert received[1:] == (80, 96) == values[1:]
     with pytest.raises(methods.MethodError, match="70000 x 10 pixels is too large"):
-        transmit(place, codec, (values[0], 70000, 10))
+        transmit(split, codec, (values[0], 70000, 10))
 
 
 def test_at_output_the_likeliest_boxes_cross_and_rows_without_one_are_dropped():
@@ -194,8 +194,8 @@ def test_the_documented_example_is_a_detector():
     assert detectors.is_detector(backbone.model)
     images = pictures((60, 100), (100, 60))
     with torch.no_grad():
-        place = backbone.split("stem", images)
-        found = place.tail(*place.head(images))
+        split = backbone.split("stem", images)
+        found = split.tail(*split.head(images))
         assert same(found, backbone.whole()(images))
     for item, image in zip(found, images, strict=True):
         assert item["boxes"].shape == (5, 4) and item["labels"].tolist() == [1] * 5
@@ -247,20 +247,20 @@ def naive(cell, inputs):
 
     seen = batches(inputs.calibration())
     evaluation = batches(inputs.dataset)
-    place = inputs.backbone.split(cell.split, evaluation[0][:1])
+    split = inputs.backbone.split(cell.split, evaluation[0][:1])
     context = Context(
-        place.head, place.tail, place.specs, lambda: (place.cut(place.head(x))[0] for x in seen), cell.seed
+        split.head, split.tail, split.specs, lambda: (split.cut(split.head(x))[0] for x in seen), cell.seed
     )
     deployment = METHODS.get(cell.method).deploy(cell.settings, context)
     for images in evaluation:
-        cuts, numbers = place.cuts(deployment.head(images))  # at `input`, every image is a cut of its own
+        cuts, numbers = split.cuts(deployment.head(images))  # at `input`, every image is a cut of its own
         streams, received = [], []
         for cut in cuts:
             decoded = []
             for i in range(len(cut[0])):
                 alone = tuple(x[i : i + 1] for x in cut)
                 streams += deployment.codec.encode(alone)
-                decoded.append(deployment.codec.decode([streams[-1].data], place.specs_of(alone)))
+                decoded.append(deployment.codec.decode([streams[-1].data], split.specs_of(alone)))
             received += [torch.cat(parts) for parts in zip(*decoded, strict=True)]
         for stream, found in zip(streams, deployment.tail(*received, *numbers), strict=True):
             yield len(stream.data) + (0 if cell.split == "output" else 4), found
@@ -331,8 +331,8 @@ def test_every_torchvision_detector_works_as_a_backbone(name):
         "backbone.body.layer2" if "resnet" in name else "backbone.features.0" if "ssd" in name else "backbone.body.4"
     )
     for at in places:
-        place = backbone.split(at, images[:1])
+        split = backbone.split(at, images[:1])
         raw = METHODS.get("raw")
-        codec = raw.deploy(raw.Settings(dtype="float32"), context_of(place)).codec
-        _, received = transmit(place, codec, place.head(images))
-        assert same(in_order(place.tail(*received)), expected), at
+        codec = raw.deploy(raw.Settings(dtype="float32"), context_of(split)).codec
+        _, received = transmit(split, codec, split.head(images))
+        assert same(in_order(split.tail(*received)), expected), at

@@ -60,18 +60,18 @@ def naive(cell, inputs):
         return torch.stack(pixels).split(inputs.batch)
 
     evaluation, calibration = batches(inputs.dataset), batches(inputs.calibration())
-    place = inputs.backbone.split(cell.split, evaluation[0][:1])
-    cuts = lambda: (place.cut(place.head(x))[0] for x in calibration)  # noqa: E731
+    split = inputs.backbone.split(cell.split, evaluation[0][:1])
+    cuts = lambda: (split.cut(split.head(x))[0] for x in calibration)  # noqa: E731
     deployment = METHODS.get(cell.method).deploy(
-        cell.settings, Context(place.head, place.tail, place.specs, cuts, cell.seed)
+        cell.settings, Context(split.head, split.tail, split.specs, cuts, cell.seed)
     )
     sizes, predictions = [], []
     for pixels in evaluation:
-        cut, numbers = place.cut(deployment.head(pixels))
+        cut, numbers = split.cut(deployment.head(pixels))
         decoded = []
         for i in range(len(pixels)):
             (stream,) = deployment.codec.encode(tuple(x[i : i + 1] for x in cut))
-            decoded.append(deployment.codec.decode([stream.data], place.specs))
+            decoded.append(deployment.codec.decode([stream.data], split.specs))
             sizes.append(len(stream.data))
         together = [torch.cat(images) for images in zip(*decoded, strict=True)]
         predictions += deployment.tail(*together, *numbers).argmax(1).tolist()

@@ -101,7 +101,7 @@ def test_batches_that_do_not_fit_are_halved_and_the_row_says_so(prepared, monkey
     few, tail = greedy(prepared, 1)
     shard = measure(few)
     assert shard.batch == 1 and not shard.failed
-    assert shard.cells[few.candidates[0].name]["image"].tolist() == list(range(IMAGES))
+    assert shard.cells[few.candidates[0].key]["image"].tolist() == list(range(IMAGES))
     assert shard.reference["image"].tolist() == list(range(IMAGES))
     assert max(tail.seen) == BATCH and tail.seen[-1] == 1
     assert measure(few, 0, 1).batch == 1 and tail.seen[-BATCH:] == [1] * BATCH  # it does not try again
@@ -148,7 +148,7 @@ def test_naive_batches_of_one_cell_may_be_halved():
 def test_what_never_fits_fails_its_cell_only(prepared):
     few, _ = greedy(prepared, 0)
     shard = measure(few)
-    bad, *good = [candidate.name for candidate in few.candidates]
+    bad, *good = [candidate.key for candidate in few.candidates]
     assert shard.failed.keys() == {bad} and "no room" in shard.failed[bad].reason
     assert {name: len(shard.cells[name]["image"]) for name in good} == dict.fromkeys(good, IMAGES)
 
@@ -228,8 +228,8 @@ def test_a_codec_that_never_ends_fails_its_cell_only(prepared, monkeypatch):
     few = dataclasses.replace(prepared, candidates=[dataclasses.replace(first, deployment=endless), other], failed={})
     with time_limit.allowed(1.5):
         shard = measure(few)
-    assert "gave up" in shard.failed[first.name].reason
-    assert len(shard.cells[other.name]["image"]) == IMAGES
+    assert "gave up" in shard.failed[first.key].reason
+    assert len(shard.cells[other.key]["image"]) == IMAGES
 
 
 def test_a_job_that_is_given_up_ends():

@@ -12,7 +12,7 @@ from splitbench.bench.evaluation import costs, describe, measure, prepare
 from splitbench.bench.evaluation.pipeline import pipeline
 from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.run.executors.executor import run_in_process
-from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.plan import plan_passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.tools.speed import QUICK, stages, sweep
@@ -115,7 +115,7 @@ def trained(task, folder, device):
     """Weights and learning curves of what the sweep trains, in its order."""
     path = folder / "learning.yaml"
     path.write_text(LEARNING[task])
-    (item,) = passes(read(path), replace(Sources(), device=device))
+    (item,) = plan_passes(read(path), replace(Sources(), device=device))
     store = Trainings(folder / device.type, bundled=False)
     trainer = MethodTrainer(
         inputs=TrainingInputs(task=task, backbone=item.backbone(), untrained=item.untrained, images=item.train),
@@ -124,8 +124,8 @@ def trained(task, folder, device):
         memory=2**28,
         show_progress=False,
     )
-    trainings = [cell.training for cell in item.planned if cell.training is not None]
-    assert trainer.run(trainings) == len(item.planned)
+    trainings = [cell.training for cell in item.cells if cell.training is not None]
+    assert trainer.run(trainings) == len(item.cells)
     keys = [training.key for training in trainings]
     return [store.weights(key) for key in keys], [timeless(store.report(key)["history"]) for key in keys]
 

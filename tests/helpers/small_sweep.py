@@ -21,7 +21,7 @@ batch: 2
 
 def spec_of(pass_: Pass, folder: Path) -> PassSpec:
     """A planned pass as it travels to another process, with nothing trained."""
-    keys = [planned.key for planned in pass_.planned]
+    keys = [planned.key for planned in pass_.cells]
     run = RunSpec(
         folder=folder,
         token=folder,
@@ -39,7 +39,7 @@ def spec_of(pass_: Pass, folder: Path) -> PassSpec:
         fingerprint=pass_.fingerprint,
         weights=pass_.weights,
         category_names=pass_.category_names,
-        planned=pass_.planned,
+        cells=pass_.cells,
         trainings=(),
         partial=PartialResults.find_or_create(folder, keys, run.batch),
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from splitbench.bench.backbones.detectors import is_detector
-from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.plan import plan_passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.errors import UserError
@@ -88,7 +88,7 @@ def test_a_row_says_that_ids_were_trusted(tmp_path, capsys):
 
 
 def planned(tmp_path, backbone="tests.helpers.coco_samples:named_squares", others=""):
-    return list(passes(read(sweep(tmp_path / "own.yaml", backbone, others=others)), Sources(tmp_path)))
+    return list(plan_passes(read(sweep(tmp_path / "own.yaml", backbone, others=others)), Sources(tmp_path)))
 
 
 def test_what_a_name_stands_for_is_in_the_key(tmp_path):
@@ -99,9 +99,9 @@ def test_what_a_name_stands_for_is_in_the_key(tmp_path):
     content["categories"] = [{"id": 3, "name": "person"}, {"id": 1, "name": "car"}, {"id": 90, "name": "hair drier"}]
     file.write_text(json.dumps(content))
     (after,) = planned(tmp_path)
-    assert before.fingerprint == after.fingerprint and before.planned[0].key != after.planned[0].key
-    assert "categories" not in before.planned[0].ingredients, "official ids keep the keys that they had"
-    assert after.planned[0].ingredients["categories"] == {"1": 3, "3": 1}
+    assert before.fingerprint == after.fingerprint and before.cells[0].key != after.cells[0].key
+    assert "categories" not in before.cells[0].ingredients, "official ids keep the keys that they had"
+    assert after.cells[0].ingredients["categories"] == {"1": 3, "3": 1}
     assert after.dataset.boxes(0)[0]["category_id"] != before.dataset.boxes(0)[0]["category_id"]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
-from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.plan import plan_passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.errors import UserError
@@ -106,9 +106,9 @@ def test_names_can_be_trusted_and_rows_say_so(sweep, folders, tmp_path, monkeypa
         return whole(self, index)
 
     monkeypatch.setattr(stored_images.StoredImages, "read", noted)
-    plain = list(passes(read(sweep), Sources(folders)))
+    plain = list(plan_passes(read(sweep), Sources(folders)))
     read_before.clear()
-    (trusted,) = passes(read(sweep), Sources(folders, trust_names=True))
+    (trusted,) = plan_passes(read(sweep), Sources(folders, trust_names=True))
     assert len({*read_before}) == 1  # the example on which splits are checked
     assert trusted.fingerprint != plain[0].fingerprint
     assert splitbench("run", sweep, "--data", folders, "--out", tmp_path / "out", "--trust-names") == 0
@@ -120,7 +120,7 @@ def test_names_that_are_trusted_still_tell_training_from_evaluation_images(sweep
     (synset, *_) = sorted((folders / "val").iterdir())
     shutil.copy(next(synset.iterdir()), folders / "train" / synset.name)
     with pytest.raises(DataError, match="1 calibration images are evaluation images"):
-        list(passes(read(sweep, ["datasets.0.calibration.limit=10"]), Sources(folders, trust_names=True)))
+        list(plan_passes(read(sweep, ["datasets.0.calibration.limit=10"]), Sources(folders, trust_names=True)))
 
 
 def test_only_what_is_used_is_read(sweep, folders, monkeypatch):
@@ -133,7 +133,7 @@ def test_only_what_is_used_is_read(sweep, folders, monkeypatch):
         return whole(dataset, index)
 
     monkeypatch.setattr(manifest, "read_for_digest", noted)
-    list(passes(read(sweep), Sources(folders)))
+    list(plan_passes(read(sweep), Sources(folders)))
     assert len(seen) == 9 + 4 and sum("/train/" in place for place in seen) == 4
 
 

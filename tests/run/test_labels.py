@@ -9,7 +9,7 @@ from splitbench.bench.backbones import named_weights
 from splitbench.bench.evaluation import tasks
 from splitbench.bench.results.store import Store
 from splitbench.bench.run.planning import subsets
-from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.plan import plan_passes
 from splitbench.bench.run.planning.sources import Sources, open_dataset
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.sweep.schema import DatasetSpec
@@ -40,7 +40,7 @@ def planned(tmp_path, here, there, classes=2, distortion="task"):
     write(tmp_path / "here", here, 0)
     write(tmp_path / "there", there, 100)
     (tmp_path / "own.yaml").write_text(SWEEP.format(classes=classes, distortion=distortion))
-    return list(passes(read(tmp_path / "own.yaml"), Sources(tmp_path)))
+    return list(plan_passes(read(tmp_path / "own.yaml"), Sources(tmp_path)))
 
 
 def test_folders_of_other_names_are_refused_where_the_backbone_says_another_number_of_classes(tmp_path):
@@ -53,7 +53,7 @@ def test_subsets_in_two_roots_must_have_the_same_folders_where_labels_are_learne
     with pytest.raises(UserError, match=r"some are in one only \(bird\).*; or set `distortion: distill`"):
         planned(tmp_path, here, there)
     (item,) = planned(tmp_path, here, there, distortion="distill")
-    assert len(item.planned) == 1
+    assert len(item.cells) == 1
 
 
 def test_folders_that_agree_or_are_numbers_are_not_refused(tmp_path):
@@ -75,9 +75,9 @@ def test_a_detector_without_a_loss_is_refused_before_the_run(tmp_path):
     write_coco(tmp_path, "train2017", first=100)
     (tmp_path / "own.yaml").write_text(DETECTION.format(distortion="task"))
     with pytest.raises(UserError, match="this detector has no training loss: set `distortion: distill`"):
-        list(passes(read(tmp_path / "own.yaml"), Sources(tmp_path)))
+        list(plan_passes(read(tmp_path / "own.yaml"), Sources(tmp_path)))
     (tmp_path / "own.yaml").write_text(DETECTION.format(distortion="distill"))
-    assert list(passes(read(tmp_path / "own.yaml"), Sources(tmp_path)))
+    assert list(plan_passes(read(tmp_path / "own.yaml"), Sources(tmp_path)))
 
 
 @pytest.mark.parametrize("label", [-1, 10])

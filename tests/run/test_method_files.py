@@ -10,7 +10,7 @@ import pytest
 
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
-from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.plan import plan_passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.key_help import of_method
@@ -51,7 +51,7 @@ def sweep(folder: Path, scales: str = "fine.npy") -> Path:
 
 
 def keys(path: Path) -> list[str]:
-    return [planned.key for pass_ in passes(read(path), Sources()) for planned in pass_.planned]
+    return [planned.key for pass_ in plan_passes(read(path), Sources()) for planned in pass_.cells]
 
 
 def run(path: Path) -> tuple[runner.Result, list[dict[str, str]]]:

@@ -22,7 +22,7 @@ from splitbench.bench.evaluation import measure
 from splitbench.bench.results.store import Store
 from splitbench.bench.results.table import read as read_table
 from splitbench.bench.run import runner, tasks
-from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.plan import plan_passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.run.runner import RunOptions
 from splitbench.bench.sweep.reading import read
@@ -68,8 +68,8 @@ class Place:
         path = self.weights / "sweep.yaml"
         path.write_text(text)
         result: dict[tuple[str, str], set[str]] = {}
-        for item in passes(read(path), Sources(self.data, self.weights)):
-            for p in item.planned:
+        for item in plan_passes(read(path), Sources(self.data, self.weights)):
+            for p in item.cells:
                 result.setdefault((p.cell.split, f"{p.cell.method} {p.cell.value}"), set()).add(p.key)
         return result
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from splitbench.bench.cli import main, results
-from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.plan import plan_passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 
@@ -71,9 +71,9 @@ def test_naive_runs_give_the_same(sweep, photographs, tmp_path, monkeypatch, cap
 def test_precision_is_part_of_a_cells_key_where_it_is_not_float32(sweep, photographs):
     def keys(precision):
         sweep.write_text(SWEEP + (f"precision: {precision}\n" if precision else ""))
-        (item,) = passes(read(sweep), Sources(data=photographs))
-        assert all(p.ingredients["precision"] == (precision or "float32") for p in item.planned)
-        return {p.key for p in item.planned}
+        (item,) = plan_passes(read(sweep), Sources(data=photographs))
+        assert all(p.ingredients["precision"] == (precision or "float32") for p in item.cells)
+        return {p.key for p in item.cells}
 
     assert keys("") == keys("float32")
     assert len(keys("float32") | keys("bfloat16") | keys("float16")) == 15
@@ -82,10 +82,10 @@ def test_precision_is_part_of_a_cells_key_where_it_is_not_float32(sweep, photogr
 def test_answers_of_half_precision_networks_have_new_keys_since_they_are_sent_in_float32(sweep, photographs):
     for precision in ("float32", "bfloat16"):
         sweep.write_text(f"{SWEEP}precision: {precision}\n")
-        (item,) = passes(read(sweep), Sources(data=photographs))
-        marked = {p.cell.split for p in item.planned if p.ingredients.get("answers") == "float32"}
+        (item,) = plan_passes(read(sweep), Sources(data=photographs))
+        marked = {p.cell.split for p in item.cells if p.ingredients.get("answers") == "float32"}
         assert marked == ({"output"} if precision == "bfloat16" else set())
-        assert "output" in {p.cell.split for p in item.planned}
+        assert "output" in {p.cell.split for p in item.cells}
 
 
 def test_the_benchmark_measures_and_writes_json(tmp_path, monkeypatch, capsys):

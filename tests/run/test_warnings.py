@@ -13,7 +13,7 @@ from splitbench.bench.results.table import read
 from splitbench.bench.results.warnings_text import join_warnings, split_warnings
 from splitbench.bench.run import runner
 from splitbench.bench.run.planning.estimate import estimate
-from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.plan import plan_passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read as read_sweep
 from tests.helpers.photographs import write_photographs
@@ -113,8 +113,8 @@ def test_a_table_without_the_column_is_read_and_compared(sweep):
 
 def test_a_warning_of_some_rows_names_them(sweep):
     out, _ = run(sweep)
-    (planned,) = passes(read_sweep(sweep), Sources(sweep.parent / "data"))
-    path = out / "cells" / f"{planned.planned[0].key}.json"
+    (planned,) = plan_passes(read_sweep(sweep), Sources(sweep.parent / "data"))
+    path = out / "cells" / f"{planned.cells[0].key}.json"
     content = json.loads(path.read_text())
     content["columns"]["warnings"] = "it was measured by moonlight"
     path.write_text(json.dumps(content))

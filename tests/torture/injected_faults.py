@@ -22,7 +22,7 @@ import torch
 
 from splitbench.bench.results.store import Store
 from splitbench.bench.run import runner
-from splitbench.bench.run.planning.plan import Pass, passes
+from splitbench.bench.run.planning.plan import Pass, plan_passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.utils.errors import UserError
@@ -98,12 +98,12 @@ def fault(change: Callable[[Cut], Cut], images: int) -> Iterator[None]:
 @cache
 def _opened() -> tuple[Pass, ...]:
     """Data and backbone, opened once for all runs: nothing is broken there."""
-    return tuple(passes(SWEEP, Sources()))
+    return tuple(plan_passes(SWEEP, Sources()))
 
 
 def run(out: Path, time_limit: float = 0) -> runner.Result:
     """The sweep as it is run everywhere here."""
-    with mock.patch.object(runner, "passes", lambda *_: _opened()):
+    with mock.patch.object(runner, "plan_passes", lambda *_: _opened()):
         return runner.run(SWEEP, Sources(), Store(out), runner.RunOptions(time_limit=time_limit))
 
 

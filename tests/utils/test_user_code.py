@@ -77,8 +77,8 @@ def forget():
 
 
 def planned(folder):
-    (item,) = plan.passes(read(folder / "own.yaml"), Sources())
-    return item.planned
+    (item,) = plan.plan_passes(read(folder / "own.yaml"), Sources())
+    return item.cells
 
 
 def test_both_are_run_under_their_names(folder):
@@ -92,7 +92,7 @@ def test_both_are_run_under_their_names(folder):
 
 
 def test_another_process_finds_them_too(folder):
-    (item,) = plan.passes(read(folder / "own.yaml"), Sources())
+    (item,) = plan.plan_passes(read(folder / "own.yaml"), Sources())
     forget()  # as in a process that has not read the sweep
     again = plan.reopen(spec_of(item, folder))
     assert len(again.dataset) == 6

@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.evaluation.failures import failure_on, is_out_of_memory
-from splitbench.bench.evaluation.tasks.task import Task
+from splitbench.bench.evaluation.tasks.task import EvaluationTask
 from splitbench.bench.split import SplitModel, same
 from splitbench.bench.split.detectors import is_torchvisions, small_images
 from splitbench.bench.utils import devices
@@ -41,7 +41,7 @@ precision or round inside by up to a few percent."""
 
 
 @torch.no_grad()
-def check(backbone: Backbone, example: Any, task: Task) -> None:
+def check(backbone: Backbone, example: Any, task: EvaluationTask) -> None:
     """Check the answers of a backbone.
 
     Args:

@@ -19,7 +19,7 @@ from splitbench.bench.evaluation.failures import isolated
 from splitbench.bench.evaluation.pipeline.coder_threads import Call, CoderThreads
 from splitbench.bench.evaluation.pipeline.transmission import to_device, transmit
 from splitbench.bench.evaluation.prepare import Candidate, Prepared
-from splitbench.bench.evaluation.tasks import Task
+from splitbench.bench.evaluation.tasks import EvaluationTask
 from splitbench.bench.metrics import rate
 from splitbench.bench.metrics.records import Records
 from splitbench.bench.utils.devices import core_count
@@ -60,7 +60,7 @@ class BatchResult:
     Attributes:
         batch: The images.
         reference: The uncompressed backbone's records.
-        records: Those of every cell that is alive, by name.
+        records: Those of every cell that is alive, by key.
         pending: How many cells are not finished yet, and one more until all of them have begun.
     """
 
@@ -81,7 +81,7 @@ class _Transmitted:
 
 @torch.no_grad()
 def run(
-    prepared: Prepared, batches: Iterator[LabelledBatch], task: Task, *, raise_out_of_memory: bool
+    prepared: Prepared, batches: Iterator[LabelledBatch], task: EvaluationTask, *, raise_out_of_memory: bool
 ) -> Iterator[BatchResult]:
     """Run batches through all cells, in order. A cell's failure is recorded in ``prepared``.
 
@@ -114,7 +114,9 @@ def coder_thread_count(prepared: Prepared) -> int:
 class _Pipeline:
     """Two queues, both in order: batches whose cells are not all finished, and cuts that are being transmitted."""
 
-    def __init__(self, prepared: Prepared, task: Task, threads: CoderThreads, raise_out_of_memory: bool) -> None:
+    def __init__(
+        self, prepared: Prepared, task: EvaluationTask, threads: CoderThreads, raise_out_of_memory: bool
+    ) -> None:
         self.prepared, self.task, self.threads = prepared, task, threads
         self.raise_out_of_memory = raise_out_of_memory
         self.device = prepared.inputs.device
@@ -144,8 +146,8 @@ class _Pipeline:
             result, candidate, call = self.transmissions.popleft()
             with self._isolated(result.batch, [candidate]):
                 transmitted = call.result()
-                if self.prepared.is_alive(candidate.name, result.batch.number):
-                    result.records[candidate.name] = self._records(candidate, transmitted, result.batch)
+                if self.prepared.is_alive(candidate.key, result.batch.number):
+                    result.records[candidate.key] = self._records(candidate, transmitted, result.batch)
             result.pending -= 1
             yield from self._finished()
         yield from self._finished()
@@ -178,7 +180,7 @@ class _Pipeline:
     def _isolated(self, batch: LabelledBatch, candidates: Sequence[Candidate]) -> AbstractContextManager[None]:
         return isolated(
             self.prepared.failed,
-            {candidate.name: self.prepared.cells[candidate.name] for candidate in candidates},
+            {candidate.key: self.prepared.cells[candidate.key] for candidate in candidates},
             self.device,
             batch=batch.number,
             raise_out_of_memory=self.raise_out_of_memory,

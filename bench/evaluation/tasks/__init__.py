@@ -2,13 +2,13 @@
 
 from splitbench.bench.evaluation.tasks.classification import Classification
 from splitbench.bench.evaluation.tasks.detection import Detection
-from splitbench.bench.evaluation.tasks.task import Scored, Task
+from splitbench.bench.evaluation.tasks.task import EvaluationTask, Scored
 
-__all__ = ["Scored", "Task", "get"]
+__all__ = ["EvaluationTask", "Scored", "get"]
 
-_TASKS: dict[str, Task] = {task.name: task for task in (Classification(), Detection())}
+_TASKS: dict[str, EvaluationTask] = {task.name: task for task in (Classification(), Detection())}
 
 
-def get(name: str) -> Task:
+def get(name: str) -> EvaluationTask:
     """Return the task of that name."""
     return _TASKS[name]

@@ -32,7 +32,7 @@ class Scored:
     bootstrap: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
-class Task(Protocol):
+class EvaluationTask(Protocol):
     """One task.
 
     Attributes:

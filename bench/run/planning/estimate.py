@@ -10,7 +10,7 @@ from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.run.planning.faults import Faults
-from splitbench.bench.run.planning.plan import Pass, passes
+from splitbench.bench.run.planning.plan import Pass, plan_passes
 from splitbench.bench.run.planning.rehearsal import rehearse
 from splitbench.bench.run.planning.sources import Sources, first_readable
 from splitbench.bench.sweep.schema import Sweep
@@ -99,7 +99,7 @@ def estimate(sweep: Sweep, sources: Sources) -> Estimate:
         UserError, DataError: The input is wrong; the message has a line for each fault.
     """
     faults = Faults()
-    estimated = tuple(_estimated(pass_, sources, faults) for pass_ in passes(sweep, sources, faults.collected))
+    estimated = tuple(_estimated(pass_, sources, faults) for pass_ in plan_passes(sweep, sources, faults.collected))
     faults.raise_any()
     return Estimate(estimated)
 
@@ -109,7 +109,7 @@ def _estimated(pass_: Pass, sources: Sources, faults: Faults) -> PassEstimate:
     for reason, cells in rehearse(pass_, backbone, sources.device).items():
         faults.of_cells(cells, reason)
     macs, whole, parts = _work(pass_, backbone, sources)
-    tails = sum(parts[planned.cell.split][1] for planned in pass_.planned if planned.cell.split in parts)
+    tails = sum(parts[planned.cell.split][1] for planned in pass_.cells if planned.cell.split in parts)
     heads = sum(head for head, _ in parts.values())
     ready = bundled.keys()
     missing = {key: training for key, training in pass_.trainings.items() if key not in ready}
@@ -117,7 +117,7 @@ def _estimated(pass_: Pass, sources: Sources, faults: Faults) -> PassEstimate:
         title=pass_.title,
         backbone=backbone.name,
         images=len(pass_.dataset),
-        cells={planned.key: str(planned.cell) for planned in pass_.planned},
+        cells={planned.key: str(planned.cell) for planned in pass_.cells},
         warnings=pass_.warnings,
         macs=macs * len(pass_.dataset),
         seconds=(whole + heads + tails) * len(pass_.dataset),
@@ -138,16 +138,16 @@ def _work(pass_: Pass, backbone: Backbone, sources: Sources) -> tuple[float, flo
 
     with torch.no_grad():
         whole = measured(backbone.whole().to(sources.device), (pixels,), 1)
-        for at, place in pass_.places.items():
-            tails = sum(planned.cell.split == at for planned in pass_.planned)
-            head = measured(place.head, (pixels,), 1)
-            parts[at] = head, measured(place.tail, tuple(place.head(pixels)), tails)
+        for at, split in pass_.splits.items():
+            tails = sum(planned.cell.split == at for planned in pass_.cells)
+            head = measured(split.head, (pixels,), 1)
+            parts[at] = head, measured(split.tail, tuple(split.head(pixels)), tails)
     return macs, whole, parts
 
 
 def _training_seconds(pass_: Pass, training: Training, parts: Seconds) -> float:
     """Estimate a training: of a frozen backbone, the head runs once and only the tail in every step."""
-    learning: Learning = learning_of(training.cell, pass_.places[training.cell.split])
+    learning: Learning = learning_of(training.cell, pass_.splits[training.cell.split])
     head, tail = parts[training.cell.split]
     images, epochs = len(pass_.train()), epochs_of(learning, anew=training.neighbour is None)
     trained = head + tail if learning.train_backbone else tail

@@ -59,8 +59,8 @@ class Pass:
         weights: The hash of the backbone's weights.
         warnings: What may mislead about the images and the backbone, a sentence each.
         category_names: The detector's categories, by whose ids the images' boxes are numbered.
-        places: The backbone split at every split point; only while the sweep is planned.
-        planned: The cells.
+        splits: The backbone split at every split point; only while the sweep is planned.
+        cells: The cells.
     """
 
     dataset_spec: DatasetSpec
@@ -75,8 +75,8 @@ class Pass:
     weights: str = ""
     warnings: tuple[str, ...] = ()
     category_names: Mapping[int, str] = field(default_factory=dict)
-    places: dict[str, SplitModel] = field(default_factory=dict)
-    planned: tuple[PlannedCell, ...] = ()
+    splits: dict[str, SplitModel] = field(default_factory=dict)
+    cells: tuple[PlannedCell, ...] = ()
 
     def numbered_for(self, names: Mapping[int, str]) -> "Pass":
         """Return the same pass with images whose boxes have a detector's category ids."""
@@ -96,12 +96,12 @@ class Pass:
     @property
     def trainings(self) -> Mapping[str, Training]:
         """The trainings that the cells need, which several may share, by key: each behind the one it begins with."""
-        return {p.training.key: p.training for p in self.planned if p.training is not None}
+        return {p.training.key: p.training for p in self.cells if p.training is not None}
 
     @property
     def title(self) -> str:
         """Dataset and backbone, as progress shows them."""
-        return _title(self.planned)
+        return _title(self.cells)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +145,7 @@ class PassSpec:
         fingerprint: The hash of the evaluation images.
         weights: The hash of the backbone's weights.
         category_names: The detector's categories.
-        planned: The cells that are to be run.
+        cells: The cells that are to be run.
         trainings: The trainings that these need, finished ones too, each after the one that it begins with.
         partial: What was measured of the pass.
     """
@@ -156,14 +156,14 @@ class PassSpec:
     fingerprint: str
     weights: str
     category_names: Mapping[int, str]
-    planned: tuple[PlannedCell, ...]
+    cells: tuple[PlannedCell, ...]
     trainings: tuple[Training, ...]
     partial: PartialResults
 
     @property
     def title(self) -> str:
         """Dataset and backbone, as progress shows them."""
-        return _title(self.planned)
+        return _title(self.cells)
 
     @property
     def device(self) -> torch.device:
@@ -176,11 +176,11 @@ class PassSpec:
         return replace(self, run=replace(self.run, sources=sources))
 
 
-def _title(planned: tuple[PlannedCell, ...]) -> str:
-    return f"{planned[0].cell.dataset_label} {planned[0].cell.backbone_label}"
+def _title(cells: tuple[PlannedCell, ...]) -> str:
+    return f"{cells[0].cell.dataset_label} {cells[0].cell.backbone_label}"
 
 
-def passes(sweep: Sweep, sources: Sources, tried: Tried = nullcontext) -> Iterator[Pass]:
+def plan_passes(sweep: Sweep, sources: Sources, tried: Tried = nullcontext) -> Iterator[Pass]:
     """Plan all passes of a sweep, checking data, weights, split points and settings on the way.
 
     Args:
@@ -200,26 +200,26 @@ def passes(sweep: Sweep, sources: Sources, tried: Tried = nullcontext) -> Iterat
             present = bool(subsets.fingerprint("evaluation"))
         for backbone in sweep.backbones:
             chosen = [cell for cell in cells if cell.dataset is dataset and cell.backbone is backbone]
-            planned = None
+            pass_ = None
             with tried(backbone.label or backbone.name):
                 if present:
-                    planned = _plan_pass(subsets, backbone, chosen, sweep.precision, tried=tried)
+                    pass_ = _plan_pass(subsets, backbone, chosen, sweep.precision, tried=tried)
                 else:
                     open_backbone(backbone, dataset, sources)
-            if planned is not None and planned.planned:
-                yield planned
+            if pass_ is not None and pass_.cells:
+                yield pass_
 
 
 def _plan_pass(subsets: Subsets, spec: BackboneSpec, cells: list[Cell], precision: Precision, *, tried: Tried) -> Pass:
     backbone = open_backbone(spec, subsets.spec, subsets.sources)
     pass_ = _open(subsets, spec)
     pass_ = pass_.numbered_for(backbone.category_names)
-    places = _check_splits(pass_, backbone, cells, subsets.sources.device, tried=tried)
-    planner = _CellPlanner(replace(pass_, places=places), subsets, backbone, precision)
+    splits = _check_splits(pass_, backbone, cells, subsets.sources.device, tried=tried)
+    planner = _CellPlanner(replace(pass_, splits=splits), subsets, backbone, precision)
     planned = []
     for cell in cells:
         with tried(""):
-            if cell.split in places:
+            if cell.split in splits:
                 planned.append(planner.plan(cell))
     trusted = any(subsets.trusts_names(subsets.get(subset)) for subset in ("evaluation", *planner.used))
     return replace(
@@ -227,7 +227,7 @@ def _plan_pass(subsets: Subsets, spec: BackboneSpec, cells: list[Cell], precisio
         fingerprint=subsets.fingerprint("evaluation"),
         weights=backbone.weights,
         warnings=warn.of_inputs(pass_.dataset, planner.used, backbone, trusted),
-        planned=tuple(planned),
+        cells=tuple(planned),
     )
 
 
@@ -253,7 +253,7 @@ class _CellPlanner:
             self.used["calibration"] = subsets.get("calibration")
         training = None
         if "train" in needs:
-            learning = planned_learning(cell, self.pass_.places[cell.split])
+            learning = planned_learning(cell, self.pass_.splits[cell.split])
             self._check_loss(cell, learning)
             warm_start = learning is not None and learning.start == "neighbour"
             images = {"images": subsets.fingerprint("train")} | _numbering(self.pass_.train())
@@ -294,19 +294,19 @@ def _check_splits(
         names = [spec.label or spec.name for spec in (pass_.backbone_spec, pass_.dataset_spec)]
         raise UserError(f"{' with '.join(names)}: {reason}")
     backbone_checks.check(backbone, example, task)
-    places = {}
+    splits = {}
     for at in dict.fromkeys(cell.split for cell in cells):
         with tried(pass_.backbone_spec.label or pass_.backbone_spec.name):
-            places[at] = backbone.split(at, example)
-            backbone_checks.check_head(backbone, places[at], example)
-    return places
+            splits[at] = backbone.split(at, example)
+            backbone_checks.check_head(backbone, splits[at], example)
+    return splits
 
 
 def reopen(spec: PassSpec) -> Pass:
     """Open a pass that another process has checked, as this process finds it. Raises UserError, DataError."""
     opened = _open(Subsets(spec.dataset, spec.run.sources, compare=False), spec.backbone)
     opened = opened.numbered_for(spec.category_names)
-    return replace(opened, fingerprint=spec.fingerprint, weights=spec.weights, planned=spec.planned)
+    return replace(opened, fingerprint=spec.fingerprint, weights=spec.weights, cells=spec.cells)
 
 
 def _open(subsets: Subsets, backbone: BackboneSpec) -> Pass:

@@ -43,17 +43,17 @@ def rehearse(pass_: Pass, backbone: Backbone, device: torch.device) -> Mapping[s
     """Return why cells would fail before their first image is evaluated: the reasons, each with its cells.
 
     Args:
-        pass_: A pass, with its places.
+        pass_: A pass, split at all points.
         backbone: Its backbone.
         device: Where heads and tails run.
     """
     rehearsal = _Rehearsal(pass_, backbone, device)
     failures: dict[str, Failure] = {}
     when: dict[str, Any] = {"delay": _BAR_AFTER, "leave": False}
-    for planned in progress.track(pass_.planned, f"preparing {pass_.title}", "cells", **when):
+    for planned in progress.track(pass_.cells, f"preparing {pass_.title}", "cells", **when):
         with isolated(failures, {planned.key: planned.cell}, device):
             rehearsal.attempt(planned)
-    cells = {planned.key: planned.cell for planned in pass_.planned}
+    cells = {planned.key: planned.cell for planned in pass_.cells}
     reasons: dict[str, list[Cell]] = {}
     for key, failure in failures.items():
         reasons.setdefault(failure.reason, []).append(cells[key])
@@ -72,73 +72,73 @@ class _Rehearsal:
     @torch.no_grad()
     def attempt(self, planned: PlannedCell) -> None:
         """Deploy a cell; code an image by the first of its method's settings. Raises what the method raises."""
-        cell, place = planned.cell, self.pass_.places[planned.cell.split]
+        cell, split = planned.cell, self.pass_.splits[planned.cell.split]
         with network_precision(self.device, planned.ingredients["precision"]):
-            deployment = self._deployment(cell, place)
+            deployment = self._deployment(cell, split)
             kind = cell.split, cell.method, cell.variant
             if kind not in self.coded:
                 self.coded.add(kind)
-                self._code(deployment, place)
+                self._code(deployment, split)
 
-    def _deployment(self, cell: Cell, place: SplitModel) -> Deployment:
+    def _deployment(self, cell: Cell, split: SplitModel) -> Deployment:
         context = Context(
-            head=place.head,
-            tail=place.tail,
-            specs=place.specs,
-            calibration=partial(self._cuts, place, _IMAGES),
+            head=split.head,
+            tail=split.tail,
+            specs=split.specs,
+            calibration=partial(self._cuts, split, _IMAGES),
             seed=cell.seed,
-            learned=partial(self._untrained, cell, place),
+            learned=partial(self._untrained, cell, split),
         )
         try:
             return deployed(cell, context)
         except Exception:
             if "calibration" not in METHODS.get(cell.method).needs(cell.settings):
                 raise
-        return deployed(cell, replace(context, calibration=partial(self._cuts, place, _MORE_IMAGES)))
+        return deployed(cell, replace(context, calibration=partial(self._cuts, split, _MORE_IMAGES)))
 
-    def _code(self, deployment: Deployment, place: SplitModel) -> None:
-        values = self._sent(place) if deployment.head is place.head else deployment.head(self._example())
+    def _code(self, deployment: Deployment, split: SplitModel) -> None:
+        values = self._sent(split) if deployment.head is split.head else deployment.head(self._example())
         with codec_precision():
-            codec_checks.check(deployment.codec, [place.cut(values)[0]], place.specs_of)
+            codec_checks.check(deployment.codec, [split.cut(values)[0]], split.specs_of)
         held.check(deployment, only=torch.nn.Parameter)
-        decoded = to_device(transmit(place, deployment.codec, values)[1], self.device)
-        if deployment.tail is not place.tail:  # the backbone's takes whatever has the cut's shapes, which was checked
+        decoded = to_device(transmit(split, deployment.codec, values)[1], self.device)
+        if deployment.tail is not split.tail:  # the backbone's takes whatever has the cut's shapes, which was checked
             deployment.tail(*decoded)
 
     def _example(self) -> Any:
         pixels = self.backbone.pixels(first_readable(self.pass_.dataset))
         return pixels_to_device(self.backbone.together([pixels]), self.device)
 
-    def _sent(self, place: SplitModel) -> tuple[Any, ...]:
+    def _sent(self, split: SplitModel) -> tuple[Any, ...]:
         """Return what the head makes of the first image."""
-        if place.at not in self.sent:
-            self.sent[place.at] = place.head(self._example())
-        return self.sent[place.at]
+        if split.at not in self.sent:
+            self.sent[split.at] = split.head(self._example())
+        return self.sent[split.at]
 
-    def _cuts(self, place: SplitModel, images: int) -> Iterable[Cut]:
-        if (place.at, images) not in self.calibration:
-            self.calibration = {(place.at, images): list(self._compute_cuts(place, images))}
-        return self.calibration[place.at, images]
+    def _cuts(self, split: SplitModel, images: int) -> Iterable[Cut]:
+        if (split.at, images) not in self.calibration:
+            self.calibration = {(split.at, images): list(self._compute_cuts(split, images))}
+        return self.calibration[split.at, images]
 
-    def _compute_cuts(self, place: SplitModel, images: int) -> Iterator[Cut]:
+    def _compute_cuts(self, split: SplitModel, images: int) -> Iterator[Cut]:
         dataset = self.pass_.calibration()
         for batch in load(dataset, self.backbone, plan_batches(dataset, self.backbone, images, most=images)):
             if batch.unreadable and not self.pass_.skip_unreadable:
                 raise MethodError(f"calibration image {batch.unreadable[0]}")
             if batch.pixels is not None:
-                yield from place.cuts(place.head(pixels_to_device(batch.pixels, self.device)))[0]
+                yield from split.cuts(split.head(pixels_to_device(batch.pixels, self.device)))[0]
 
-    def _untrained(self, cell: Cell, place: SplitModel) -> Learned:
+    def _untrained(self, cell: Cell, split: SplitModel) -> Learned:
         """Return the unit that the cell's training would begin with, its tables made of an image."""
         if "train" not in METHODS.get(cell.method).needs(cell.settings):
             return nothing_learned()
-        learning = learning_of(cell, place)
+        learning = learning_of(cell, split)
         Recipe(**learning.recipe)
-        (cut,) = place.cuts(self._sent(place))[0]
+        (cut,) = split.cuts(self._sent(split))[0]
         twice = tuple(torch.cat([x, x]) for x in cut)  # no norm learns from one value a channel
         unit = learning.unit.to(self.device).train()
         with torch.random.fork_rng(devices=[]):
             unit.begin(twice)
             unit(*twice)
             unit.finish([twice])
-        return Learned(place.head, unit.eval().requires_grad_(False), place.tail)
+        return Learned(split.head, unit.eval().requires_grad_(False), split.tail)

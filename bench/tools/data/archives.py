@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Name = Literal["coco", "cifar10"]
+Downloadable = Literal["coco", "cifar10"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class AnnotationFile:
     boxes: int
 
 
-BASES: Mapping[Name, str] = {
+BASES: Mapping[Downloadable, str] = {
     "coco": "http://images.cocodataset.org",
     "cifar10": "https://www.cs.toronto.edu/~kriz",
 }
@@ -96,7 +96,7 @@ CIFAR_BATCH_BYTES = 10_000 * (1 + 3 * 32 * 32)
 """Size of a file of the binary version: 10,000 times a label and 32 x 32 pixels of three colours."""
 
 
-def archives(name: Name, train: bool = False) -> list[Archive]:
+def archives(name: Downloadable, train: bool = False) -> list[Archive]:
     """Return what to download: COCO's validation set and, with ``train``, its training set; all of CIFAR-10."""
     if name == "cifar10":
         names = ("test_batch", *CIFAR_BATCHES)

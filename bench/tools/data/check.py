@@ -26,7 +26,7 @@ from splitbench.datasets import coco, imagenet
 from splitbench.datasets.base import DataError, Subset
 from splitbench.datasets.formats.labelled_archives import has_archives
 
-Name = Literal["imagenet", "coco", "cifar10"]
+Checkable = Literal["imagenet", "coco", "cifar10"]
 
 SUBSETS: tuple[Subset, ...] = ("evaluation", "train")
 
@@ -37,7 +37,11 @@ _COCO: Mapping[Subset, tuple[str, str]] = {"evaluation": ("val", "val2017"), "tr
 
 
 def check(
-    name: Name, folder: Path, subsets: Sequence[Subset] = SUBSETS, full: bool = False, annotations: Path | None = None
+    name: Checkable,
+    folder: Path,
+    subsets: Sequence[Subset] = SUBSETS,
+    full: bool = False,
+    annotations: Path | None = None,
 ) -> FolderReport:
     """Check a dataset's folder.
 
@@ -164,7 +168,7 @@ def _coco_subset(
     return SubsetReport(subset, str(dataset.place), facts, differences, faults + damaged)
 
 
-_CHECKS: Mapping[Name, Callable[[Path, Sequence[Subset], bool], FolderReport]] = {
+_CHECKS: Mapping[Checkable, Callable[[Path, Sequence[Subset], bool], FolderReport]] = {
     "imagenet": check_imagenet,
     "coco": check_coco,
     "cifar10": check_cifar10.check,

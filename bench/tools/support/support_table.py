@@ -15,12 +15,12 @@ from splitbench.bench.utils.files import write_file
 
 COLUMNS = [*(field.name for field in fields(Support)), "versions"]
 
-Row = dict[str, str]
+SupportRow = dict[str, str]
 
 
 def extend_table(
     path: Path, names: Sequence[str], measure: Callable[[Iterable[str]], Iterable[Support]] = support_table
-) -> Iterator[Row]:
+) -> Iterator[SupportRow]:
     """Test the models that a table lacks, or has for other versions of the libraries, and write each row at once.
 
     Args:
@@ -44,7 +44,7 @@ def extend_table(
     write(path, list(rows.values()))
 
 
-def as_row(support: Support) -> Row:
+def as_row(support: Support) -> SupportRow:
     """Return a row as in the file."""
     return {key: str(value) for key, value in asdict(support).items()} | {"versions": versions()}
 
@@ -54,7 +54,7 @@ def versions() -> str:
     return " ".join(f"{package}={version(package)}" for package in ("torch", "torchvision", "timm"))
 
 
-def read(path: Path) -> list[Row]:
+def read(path: Path) -> list[SupportRow]:
     """Read the rows of a table; none where there is no file. Raises UserError for any other file."""
     if not path.exists():
         return []
@@ -69,7 +69,7 @@ def read(path: Path) -> list[Row]:
     return rows
 
 
-def write(path: Path, rows: Sequence[Row]) -> None:
+def write(path: Path, rows: Sequence[SupportRow]) -> None:
     """Write the table, sorted by name, and its summary. Raises UserError where they cannot be written."""
     ordered = sorted(rows, key=lambda row: row["model"])
     text = io.StringIO()
@@ -80,7 +80,7 @@ def write(path: Path, rows: Sequence[Row]) -> None:
     write_file(path.with_suffix(".md"), summary(ordered))
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary(rows: Sequence[SupportRow]) -> str:
     """Return counts per library, and all rows where anything fails, in Markdown."""
     lines = ["| library | models | families | cut exactly | by `fx` | at two sizes | train | slowest split, CPU |"]
     lines.append("|---|---|---|---|---|---|---|---|")
@@ -101,8 +101,8 @@ def summary(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _by_library(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    libraries: dict[str, list[Row]] = {}
+def _by_library(rows: Sequence[SupportRow]) -> dict[str, list[SupportRow]]:
+    libraries: dict[str, list[SupportRow]] = {}
     for row in rows:
         library = row["model"].partition("/")[0]
         libraries.setdefault(f"{library}, detectors" if row["model"] in DETECTORS else library, []).append(row)

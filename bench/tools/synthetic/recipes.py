@@ -17,7 +17,7 @@ from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.metrics.macs import count_macs, count_step_macs
 from splitbench.bench.results import provenance
-from splitbench.bench.training import Augment, Batch, Recipe, Step
+from splitbench.bench.training import Augment, Recipe, Step, TensorBatch
 from splitbench.bench.utils import progress
 from splitbench.bench.utils.files import write_file
 from splitbench.datasets.base import Dataset
@@ -27,18 +27,20 @@ HELD_OUT = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class _Items(TorchDataset[Batch]):
+class _Items(TorchDataset[TensorBatch]):
     images: Dataset
-    item: Callable[[Dataset, int], Batch]
+    item: Callable[[Dataset, int], TensorBatch]
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, index: int) -> TensorBatch:
         return self.item(self.images, index)
 
 
-def load_tensors(images: Dataset, item: Callable[[Dataset, int], Batch], what: str, workers: int = 0) -> TensorDataset:
+def load_tensors(
+    images: Dataset, item: Callable[[Dataset, int], TensorBatch], what: str, workers: int = 0
+) -> TensorDataset:
     """Load all images as tensors, each drawn once by ``item``: faster than drawing them every epoch."""
     size = 100
     batches = DataLoader(_Items(images, item), size, num_workers=workers)
@@ -56,8 +58,8 @@ class FittedNetwork:
     """A trained network, read back from its file, its training and held-out images, and its report's first fields."""
 
     backbone: Backbone
-    seen: Subset[Batch]
-    held_out: Subset[Batch]
+    seen: Subset[TensorBatch]
+    held_out: Subset[TensorBatch]
     facts: Mapping[str, Any]
 
 

@@ -14,7 +14,7 @@ from splitbench.bench import training
 from splitbench.bench.backbones.preprocessing import Normalize
 from splitbench.bench.backbones.zoo import small_resnet
 from splitbench.bench.tools.synthetic.recipes import fit, load_tensors, report
-from splitbench.bench.training import Batch, Recipe
+from splitbench.bench.training import Recipe, TensorBatch
 from splitbench.datasets import synthetic
 from splitbench.datasets.base import Dataset, Subset
 
@@ -28,12 +28,12 @@ def load_images(subset: Subset, limit: int | None = None, workers: int = 0) -> T
     return load_tensors(images, _item, subset, workers)
 
 
-def _item(images: Dataset, index: int) -> Batch:
+def _item(images: Dataset, index: int) -> TensorBatch:
     pixels = torch.from_numpy(np.array(images.image(index))).permute(2, 0, 1).contiguous()
     return pixels, torch.tensor(images.target(index))
 
 
-def augment(batch: Batch, random: torch.Generator) -> Batch:
+def augment(batch: TensorBatch, random: torch.Generator) -> TensorBatch:
     """Mirror, rotate by quarter turns and shift by up to 6 pixels, each image at random: classes do not change."""
     pixels, labels = batch
     count, _, height, width = pixels.shape

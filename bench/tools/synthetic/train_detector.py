@@ -17,7 +17,7 @@ from splitbench.bench.backbones.zoo.small_detector import Features, small_detect
 from splitbench.bench.metrics import coco_metrics
 from splitbench.bench.metrics.records import concatenated
 from splitbench.bench.tools.synthetic.recipes import fit, load_tensors, report
-from splitbench.bench.training import Batch, Measures, Recipe
+from splitbench.bench.training import Measures, Recipe, TensorBatch
 from splitbench.bench.utils import progress
 from splitbench.datasets import synthetic, synthetic_detection
 from splitbench.datasets.base import Dataset, Subset
@@ -40,7 +40,7 @@ def load_images(subset: Subset, limit: int | None = None, workers: int = 0) -> T
     return load_tensors(images, _item, subset, workers)
 
 
-def _item(images: Dataset, index: int) -> Batch:
+def _item(images: Dataset, index: int) -> TensorBatch:
     pixels = torch.from_numpy(np.array(images.image(index))).permute(2, 0, 1).contiguous()
     corners, classes = torch.zeros(MOST_BOXES, 4), torch.zeros(MOST_BOXES, dtype=torch.int64)
     target = images.target(index)
@@ -49,7 +49,7 @@ def _item(images: Dataset, index: int) -> Batch:
     return pixels, corners, classes
 
 
-def augment(batch: Batch, random: torch.Generator) -> Batch:
+def augment(batch: TensorBatch, random: torch.Generator) -> TensorBatch:
     """Mirror and rotate by quarter turns, each image with its boxes at random: classes do not change."""
     pixels, corners, classes = batch
     count, _, _, side = pixels.shape
@@ -87,7 +87,7 @@ class Losses(nn.Module):
         return losses
 
 
-def detection_step(model: nn.Module, batch: Batch) -> Measures:
+def detection_step(model: nn.Module, batch: TensorBatch) -> Measures:
     """Run a detector's training step: return the sum of its losses, and each of them."""
     losses = model(*batch)
     return {"loss": torch.stack(list(losses.values())).sum(), **losses}

@@ -14,7 +14,7 @@ from splitbench.bench.training.recipe import ParameterGroups, parameter_groups
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods.base import Learning, MethodError, VariableUnit
 
-Sent = tuple[Any, ...]
+HeadOutput = tuple[Any, ...]
 """What a head returns: the cut's tensors, then sizes that follow from the input's size."""
 
 _WARM_UP_RATE = 0.05
@@ -27,7 +27,7 @@ class Learner(nn.Module):
 
     Args:
         learning: What the method asks for; its unit is trained where it lies.
-        place: The backbone's own head and tail.
+        split: The backbone's own head and tail.
         pixels: Pixels of a training image, on average.
         loss: The distortion.
 
@@ -39,17 +39,17 @@ class Learner(nn.Module):
         tensors: Number of tensors of the cut.
     """
 
-    def __init__(self, learning: Learning, place: SplitModel, pixels: float, loss: Loss) -> None:
+    def __init__(self, learning: Learning, split: SplitModel, pixels: float, loss: Loss) -> None:
         super().__init__()
         self.unit = learning.unit
         self.learning = learning
-        self.tensors = len(place.specs)
+        self.tensors = len(split.specs)
         self.pixels = pixels
         self.loss = loss
-        self.frozen = (place.head, place.tail)
+        self.frozen = (split.head, split.tail)
         self.own = nn.ModuleDict()
         if learning.train_backbone:
-            self.own.update({"head": copy.deepcopy(place.head), "tail": copy.deepcopy(place.tail)})
+            self.own.update({"head": copy.deepcopy(split.head), "tail": copy.deepcopy(split.tail)})
             self.own.requires_grad_(True)
 
     @property
@@ -62,7 +62,7 @@ class Learner(nn.Module):
         """The tail of this rate point."""
         return self.own["tail"] if self.own else self.frozen[1]
 
-    def forward(self, inputs: Any, targets: Callable[[], Any], sent: Sent | None = None) -> Measures:
+    def forward(self, inputs: Any, targets: Callable[[], Any], sent: HeadOutput | None = None) -> Measures:
         """Return the measures of a batch.
 
         Args:
@@ -71,12 +71,12 @@ class Learner(nn.Module):
             sent: What the frozen head made of the inputs, where that is known already.
         """
 
-        def uncompressed() -> Sent:
+        def uncompressed() -> HeadOutput:
             with torch.no_grad():
-                out: Sent = sent or self.frozen[0](inputs)
+                out: HeadOutput = sent or self.frozen[0](inputs)
                 return out
 
-        values: Sent = self.own["head"](inputs) if self.own else uncompressed()
+        values: HeadOutput = self.own["head"](inputs) if self.own else uncompressed()
         images = len(values[0]) if self.training else None
         weights = rates(self.learning, images)
         several = [self._measure(lmbda, values, uncompressed, targets) for lmbda in weights]
@@ -85,7 +85,11 @@ class Learner(nn.Module):
         return {name: torch.stack([measures[name] for measures in several]).mean() for name in several[0]}
 
     def _measure(
-        self, lmbda: float | Tensor, values: Sent, uncompressed: Callable[[], Sent], targets: Callable[[], Any]
+        self,
+        lmbda: float | Tensor,
+        values: HeadOutput,
+        uncompressed: Callable[[], HeadOutput],
+        targets: Callable[[], Any],
     ) -> Measures:
         decoded, bits = self.unit(*values[: self.tensors])
         rate = bits.mean() / self.pixels
@@ -176,10 +180,10 @@ class WarmUp(nn.Module):
         self.learning = learner.learning
         self.frozen = (learner.frozen[0],)
 
-    def forward(self, inputs: Any, targets: Any, sent: Sent | None = None) -> Measures:
+    def forward(self, inputs: Any, targets: Any, sent: HeadOutput | None = None) -> Measures:
         """Return the measures of a batch; ``inputs`` and ``sent`` as for :class:`Learner`, ``targets`` unused."""
         with torch.no_grad():
-            values: Sent = sent or self.frozen[0](inputs)
+            values: HeadOutput = sent or self.frozen[0](inputs)
         cut = values[: self.tensors]
         next(rates(self.learning, len(cut[0]) if self.training else None))
         decoded, bits = self.unit(*cut)

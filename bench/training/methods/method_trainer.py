@@ -97,11 +97,11 @@ class MethodTrainer:
         """Free the training images."""
         self._data = None
 
-    def learned(self, training: Training, place: SplitModel) -> Learned:
+    def learned(self, training: Training, split: SplitModel) -> Learned:
         """Return the trained modules. Raises MethodError where training failed, UserError where its file is wrong."""
         if training.key in self.failed:
             raise MethodError(f"training failed: {self.failed[training.key].reason}")
-        learner = self._learner(training.cell, place, pixels=1)
+        learner = self._learner(training.cell, split, pixels=1)
         learner.load_trained(self.trainings.weights(training.key), training.key)
         learner.eval().requires_grad_(False).to(self.device)
         return Learned(learner.head, learner.unit, learner.tail)
@@ -111,8 +111,8 @@ class MethodTrainer:
         if neighbour in self.failed:
             raise TrainingError(f"the training that it begins with failed: {self.failed[neighbour].reason}")
         with torch.no_grad():
-            place = self.inputs.backbone.split(cell.split, data.example[:1])
-        learner = self._learner(cell, place, data.pixels)
+            split = self.inputs.backbone.split(cell.split, data.example[:1])
+        learner = self._learner(cell, split, data.pixels)
         learning = learner.learning
         if learning.from_scratch:
             with torch.no_grad():
@@ -160,9 +160,9 @@ class MethodTrainer:
         if float(distributed.all_reduce(torch.tensor(float(bool(failure))))) > 0:
             raise UserError(failure or "process 0 cannot store the weights; its message says why")
 
-    def _learner(self, cell: Cell, place: SplitModel, pixels: float) -> Learner:
-        learning = learning_of(cell, place)
-        return Learner(learning, place, pixels, LOSSES[self.inputs.task, learning.distortion])
+    def _learner(self, cell: Cell, split: SplitModel, pixels: float) -> Learner:
+        learning = learning_of(cell, split)
+        return Learner(learning, split, pixels, LOSSES[self.inputs.task, learning.distortion])
 
 
 def _per_process(recipe: Recipe) -> Recipe:

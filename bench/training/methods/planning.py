@@ -11,18 +11,18 @@ from splitbench.datasets.formats.categories import categories_problem
 from splitbench.methods.base import Context, Learning, LearningMethod, MethodError
 
 
-def learning_of(cell: Cell, place: SplitModel) -> Learning:
+def learning_of(cell: Cell, split: SplitModel) -> Learning:
     """Return what a cell's method asks to train. Raises MethodError, or whatever else the method raises."""
     method = METHODS.get(cell.method)
     if not isinstance(method, LearningMethod):
         raise MethodError(f"{cell.method} asks for training images, but has nothing to learn")
-    return method.learn(cell.settings.for_training(), Context(place.head, place.tail, place.specs, seed=cell.seed))
+    return method.learn(cell.settings.for_training(), Context(split.head, split.tail, split.specs, seed=cell.seed))
 
 
-def planned_learning(cell: Cell, place: SplitModel) -> Learning | None:
+def planned_learning(cell: Cell, split: SplitModel) -> Learning | None:
     """Return the same, or None where the method fails to say: the cell then fails by itself when it is trained."""
     try:
-        return learning_of(cell, place)
+        return learning_of(cell, split)
     except Exception:
         return None
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 
 from splitbench.methods.base import BitstreamError
 
-Name = Literal["zlib", "zstd", "xz", "bz2"]
+CompressorName = Literal["zlib", "zstd", "xz", "bz2"]
 
 _SMALLEST_WINDOW = 4096  # bytes that LZMA2 looks back, at least
 _LEVEL = 19  # of zstd
@@ -119,9 +119,9 @@ class _Zstd:
         return decompressed
 
 
-_COMPRESSORS: Mapping[Name, type[Compressor]] = {"zlib": _Zlib, "zstd": _Zstd, "xz": _Xz, "bz2": _Bz2}
+_COMPRESSORS: Mapping[CompressorName, type[Compressor]] = {"zlib": _Zlib, "zstd": _Zstd, "xz": _Xz, "bz2": _Bz2}
 
 
-def compressor(name: Name) -> Compressor:
+def compressor(name: CompressorName) -> Compressor:
     """Return the compressor of that name; :func:`missing` says whether it is installed."""
     return _COMPRESSORS[name]()

@@ -10,7 +10,7 @@ import numpy as np
 from splitbench.methods.base import Bitstream, BitstreamError
 from splitbench.methods.coding.image import image_files, video
 from splitbench.methods.coding.maps.byte_maps import Maps, Shape
-from splitbench.methods.coding.maps.compressors import Name, compressor
+from splitbench.methods.coding.maps.compressors import CompressorName, compressor
 from splitbench.methods.coding.maps.packing import Packing, pack, packed_size, unpack
 from splitbench.methods.coding.maps.tiles import Layout, frames_shape, from_frames, tile, tiled_shape, to_frames, untile
 
@@ -20,7 +20,7 @@ _LENGTH_BYTES = 4
 class CompressedMaps:
     """Maps of levels of ``bits`` bits each, packed and compressed; no framing."""
 
-    def __init__(self, name: Name, bits: int, packing: Packing) -> None:
+    def __init__(self, name: CompressorName, bits: int, packing: Packing) -> None:
         self.compressor, self.bits, self.packing = compressor(name), bits, packing
 
     def encode(self, maps: Sequence[Maps]) -> Bitstream:

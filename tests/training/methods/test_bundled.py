@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from splitbench.bench.backbones.zoo import WEIGHTS
-from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.plan import plan_passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.configs import SWEEPS
 from splitbench.bench.sweep.reading import read
@@ -17,7 +17,7 @@ TRAINED = ("classification", "detection")
 
 
 def trainings(name):
-    return [p.training for item in passes(read(SWEEPS.get(name)), Sources()) for p in item.planned if p.training]
+    return [p.training for item in plan_passes(read(SWEEPS.get(name)), Sources()) for p in item.cells if p.training]
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -37,7 +37,7 @@ def test_a_coder_that_is_fitted_after_training_takes_the_bundled_weights(tmp_pat
     text = SWEEPS.get("classification").read_text()
     fitted = tmp_path / "fitted.yaml"
     fitted.write_text(text.replace("stride: 1,", "stride: 1, coder: context,"))
-    found = [p for one in passes(read(fitted), Sources()) for p in one.planned if p.training]
+    found = [p for one in plan_passes(read(fitted), Sources()) for p in one.cells if p.training]
     assert all("coder=context" in p.cell.variant for p in found)
     assert {p.training.key for p in found} == {one.key for one in trainings("classification")}
 

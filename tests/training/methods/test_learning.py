@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.plan import plan_passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.training.methods import MethodTrainer, TrainingInputs, Trainings
@@ -39,7 +39,7 @@ def sweep(tmp_path: Path) -> Path:
 
 
 def planned(path: Path, **changes):
-    (item,) = passes(read(path), replace(Sources(), **changes))
+    (item,) = plan_passes(read(path), replace(Sources(), **changes))
     return item
 
 
@@ -99,20 +99,20 @@ def test_frozen_stays_frozen_and_retrained_does_not(sweep, tmp_path):
     item = planned(sweep)
     here = trainer(item, tmp_path / "trainings")
     before = {name: x.clone() for name, x in here.inputs.backbone.model.state_dict().items()}
-    here.run([p.training for p in item.planned if p.training])
+    here.run([p.training for p in item.cells if p.training])
     assert not here.failed
     assert all(torch.equal(x, before[name]) for name, x in here.inputs.backbone.model.state_dict().items())
 
-    place = item.places["layer3"]
-    for training in (p.training for p in item.planned if p.training):
-        learned = here.learned(training, place)
-        frozen = learned.head is place.head
+    split = item.splits["layer3"]
+    for training in (p.training for p in item.cells if p.training):
+        learned = here.learned(training, split)
+        frozen = learned.head is split.head
         assert frozen == (training.cell.method == "bottleneck")
-        assert frozen == (learned.tail is place.tail)
+        assert frozen == (learned.tail is split.tail)
         changed = [
             name
             for name, x in learned.tail.state_dict().items()
-            if not torch.equal(x, place.tail.state_dict()[name]) and x.is_floating_point()
+            if not torch.equal(x, split.tail.state_dict()[name]) and x.is_floating_point()
         ]
         assert bool(changed) != frozen
 
@@ -123,14 +123,14 @@ def test_from_scratch_nothing_is_left_of_the_pretrained_weights(sweep, tmp_path)
     )
     item = planned(sweep)
     here = trainer(item, tmp_path / "trainings")
-    training = next(p.training for p in item.planned if p.cell.method == "retrained")
+    training = next(p.training for p in item.cells if p.cell.method == "retrained")
     here.run([training])
-    place = item.places["layer3"]
-    learned = here.learned(training, place)
+    split = item.splits["layer3"]
+    learned = here.learned(training, split)
     fresh = item.untrained(0).split(
         "layer3", here.inputs.backbone.together([torch.zeros(3, 96, 96, dtype=torch.uint8)])
     )
-    for mine, pretrained, untrained in ((learned.head, place.head, fresh.head), (learned.tail, place.tail, fresh.tail)):
+    for mine, pretrained, untrained in ((learned.head, split.head, fresh.head), (learned.tail, split.tail, fresh.tail)):
         for name, x in mine.named_parameters():
             assert torch.allclose(x, dict(untrained.named_parameters())[name], atol=1e-6), name
             if x.ndim > 1:
@@ -144,7 +144,7 @@ def test_a_last_batch_of_one_image_is_left_out(sweep, tmp_path):
     sweep.write_text(text)
     item = planned(sweep)
     here = trainer(item, tmp_path / "trainings")
-    here.run([p.training for p in item.planned if p.training])
+    here.run([p.training for p in item.cells if p.training])
     assert not here.failed
 
 
@@ -153,7 +153,7 @@ def test_training_lowers_the_loss(sweep, tmp_path):
     sweep.write_text(text.replace("limit: 48", "limit: 96"))
     item = planned(sweep)
     here = trainer(item, tmp_path / "trainings")
-    bottleneck = next(p for p in item.planned if p.cell.method == "bottleneck")
+    bottleneck = next(p for p in item.cells if p.cell.method == "bottleneck")
     here.run([bottleneck.training])
     history = here.trainings.report(bottleneck.training.key)["history"]
     assert history[-1]["train_loss"] < 0.8 * history[0]["train_loss"]
@@ -165,10 +165,10 @@ def test_every_way_to_train(sweep, tmp_path, distortion, kept):
     sweep.write_text(SWEEP.replace("epochs: 2,", f"epochs: 1, distortion: {distortion},"))
     item = planned(sweep)
     here = trainer(item, tmp_path / "trainings", memory=2**28 if kept else 0)
-    here.run([p.training for p in item.planned if p.training])
+    here.run([p.training for p in item.cells if p.training])
     assert not here.failed
     # The head of frozen backbones runs for every example once where outputs are kept, and in every step otherwise.
-    key = next(p.training.key for p in item.planned if p.training)
+    key = next(p.training.key for p in item.cells if p.training)
     assert here.trainings.report(key)["train_images"] == 2 * 44
 
 
@@ -181,9 +181,9 @@ def test_a_new_unit_is_warmed_up(sweep, tmp_path, kept):
     )
     item = planned(sweep)
     here = trainer(item, tmp_path / "trainings", memory=2**28 if kept else 0)
-    here.run([p.training for p in item.planned if p.training])
+    here.run([p.training for p in item.cells if p.training])
     assert not here.failed
-    new, neighbour, whole = (here.trainings.report(p.training.key) for p in item.planned if p.training)
+    new, neighbour, whole = (here.trainings.report(p.training.key) for p in item.cells if p.training)
     assert len(new["warm_up"]) == 1
     assert "warm_up" not in neighbour
     assert len(whole["warm_up"]) == 3
@@ -199,15 +199,15 @@ def test_kept_outputs_train_the_same_unit(sweep, tmp_path):
     weights = []
     for memory in (2**28, 0):
         here = trainer(item, tmp_path / f"trainings{memory}", memory)
-        here.run([item.planned[1].training])
-        weights.append(here.trainings.weights(item.planned[1].training.key))
+        here.run([item.cells[1].training])
+        weights.append(here.trainings.weights(item.cells[1].training.key))
     for name, x in weights[0].items():
         assert close(x, weights[1][name], WEIGHTS), name
 
 
 def test_keys_follow_the_training_and_not_the_evaluation(sweep):
     def keys():
-        return [p.training.key for p in planned(sweep).planned if p.training]
+        return [p.training.key for p in planned(sweep).cells if p.training]
 
     first = keys()
     assert len(set(first)) == 3
@@ -236,14 +236,14 @@ batch: 8
 def test_coders_that_are_fitted_after_training_share_it(sweep, tmp_path, capsys):
     sweep.write_text(FITTED_AFTERWARDS)
     one = planned(sweep)
-    trainings = {(p.cell.method, p.cell.value, p.cell.settings.coder): p.training.key for p in one.planned}
+    trainings = {(p.cell.method, p.cell.value, p.cell.settings.coder): p.training.key for p in one.cells}
     for method, value in (("bottleneck", 0.1), ("bottleneck", 10.0), ("retrained", 1.0)):
         assert trainings[method, value, "range"] == trainings[method, value, "context"]
-    assert len({p.key for p in one.planned}) == 6 and len(one.trainings) == len({*trainings.values()}) == 3
+    assert len({p.key for p in one.cells}) == 6 and len(one.trainings) == len({*trainings.values()}) == 3
     sweep.write_text(FITTED_AFTERWARDS.replace("[range, context]", "range"))
-    assert {p.training.key for p in planned(sweep).planned} == {*trainings.values()}
+    assert {p.training.key for p in planned(sweep).cells} == {*trainings.values()}
     sweep.write_text(FITTED_AFTERWARDS.replace("[range, context]", "context").replace("limit: 16", "limit: 12"))
-    assert {p.training.key for p in planned(sweep).planned} == {*trainings.values()}  # calibration teaches nothing
+    assert {p.training.key for p in planned(sweep).cells} == {*trainings.values()}  # calibration teaches nothing
 
     sweep.write_text(FITTED_AFTERWARDS)
     assert splitbench("train", sweep, "--out", tmp_path / "out") == 0
@@ -316,7 +316,7 @@ def test_a_fine_tuned_backbone_is_a_sweeps_weights(sweep, tmp_path, capsys):
     sweep.write_text(SWEEP.replace("small_resnet, splits", f"small_resnet, weights: {weights}, splits"))
     after = planned(sweep)
     assert after.weights != before.weights
-    assert not {p.key for p in after.planned} & {p.key for p in before.planned}
+    assert not {p.key for p in after.cells} & {p.key for p in before.cells}
 
     damaged = tmp_path / "other.checkpoint"
     damaged.write_bytes(b"nothing")
@@ -359,7 +359,7 @@ def test_a_full_disk_loses_nothing_but_the_writing(sweep, tmp_path, monkeypatch)
 def test_weights_of_another_rate_point_are_refused(sweep, tmp_path):
     out = tmp_path / "out"
     assert splitbench("run", sweep, "--out", out) == 0
-    keys = [p.training.key for p in planned(sweep).planned if p.training]
+    keys = [p.training.key for p in planned(sweep).cells if p.training]
     files = [out / "trainings" / f"{key}.safetensors" for key in keys]
     assert "own.head.head.bn1.bias" in load_file(files[2])
     files[0].write_bytes(files[2].read_bytes())
