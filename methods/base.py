@@ -314,12 +314,20 @@ class Settings(BaseModel):
         """
         return self
 
+    def coding_revision(self) -> int:
+        """Return a part of a cell's key, where it is not 0: raised when what these settings do after training changes.
+
+        Cells of the same method with other settings, and all trainings, keep their keys. See ``Method.version``.
+        """
+        return 0
+
 
 class Method(Protocol):
     """A family of codecs with one rate knob.
 
     ``version`` is raised with every change that can change bytes or decoded values: it is part of a cell's key. The
-    source file of a method that is not bundled is, too, with the user's own files that it imports.
+    source file of a method that is not bundled is, too, with the user's own files that it imports. Where a change
+    concerns some settings only, and no training, their ``coding_revision`` is raised instead.
     ``rates`` are the knob's values where a sweep gives none. ``only_at`` names the one split point where the method
     makes sense (``input`` or ``output``), or is None. ``tasks`` names the tasks that it can be used for.
     """

@@ -33,6 +33,7 @@ from torch import Tensor
 from splitbench.methods import base
 from splitbench.methods.base import Context, Cut, Deployment, TensorSpec
 from splitbench.methods.coding.channels import channels_in_front
+from splitbench.methods.coding.context import context_tables
 from splitbench.methods.coding.context.context_coder import ContextCoder
 from splitbench.methods.coding.context.context_tables import ContextCounts, ContextTables
 from splitbench.methods.coding.context.neighbours import Maps
@@ -50,6 +51,10 @@ class Settings(designed_levels.Settings):
     model: Literal["tables", "mixing"] = "tables"
 
     _before: ClassVar[dict[str, Any]] = designed_levels.Settings._before | {"model": "tables"}
+
+    def coding_revision(self) -> int:
+        """See the base class."""
+        return super().coding_revision() + (context_tables.REVISION if self.model == "tables" else 0)
 
 
 class QuantizeContext:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from splitbench.methods.coding.context import context_tables
 from splitbench.methods.coding.context.context_coder import ContextCoder
 from splitbench.methods.coding.context.context_tables import ContextCounts, ContextTables
 from splitbench.methods.coding.context.neighbours import Maps
@@ -48,11 +49,13 @@ class CoderKind:
         build: Makes the coder of the tables of all tensors.
         count: Makes the tables that training ends with: of one tensor's symbols in training images, counted by channel.
         fit: Where not None, makes those that take their place in a deployment: of its symbols in calibration images.
+        revision: Of what ``fit`` makes, in the keys of cells.
     """
 
     build: Callable[[Sequence[Stored]], Coder]
     count: Callable[[Counts], Tables] = Counts.tables
     fit: Callable[[Sequence[Maps]], Stored] | None = None
+    revision: int = 0
 
 
 class _ByChannel:
@@ -90,7 +93,9 @@ CODERS: Mapping[str, CoderKind] = {
     "range": CoderKind(lambda stored: _ByChannel(RangeCoder(_tables(stored)))),
     "huffman": CoderKind(lambda stored: _ByChannel(HuffmanCoder(_tables(stored))), _shared_table),
     "context": CoderKind(
-        lambda stored: ContextCoder([ContextTables.from_tensors(tensors) for tensors in stored]), fit=_context_tables
+        lambda stored: ContextCoder([ContextTables.from_tensors(tensors) for tensors in stored]),
+        fit=_context_tables,
+        revision=context_tables.REVISION,
     ),
     "mixing": CoderKind(
         lambda stored: MixingCoder([MixingModel.from_tensors(tensors) for tensors in stored]),

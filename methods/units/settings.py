@@ -58,6 +58,10 @@ class Settings(base.Settings):
         """See the base class."""
         return self if CODERS[self.coder].fit is None else self.model_copy(update={"coder": "range"})
 
+    def coding_revision(self) -> int:
+        """See the base class."""
+        return CODERS[self.coder].revision
+
 
 def needs(settings: Settings) -> frozenset[str]:
     """Return ``train``, and ``calibration`` for coders that are fitted after training."""

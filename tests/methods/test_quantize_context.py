@@ -146,6 +146,22 @@ def test_tables_keep_to_their_budget(channels, side, bits):
     assert tables.tables.groups > 1  # channels so unlike are worth more than one table
 
 
+@pytest.mark.parametrize("few", [4, 12])
+def test_tables_of_few_images_of_small_maps_are_nearly_as_good_as_those_of_many(few):
+    """Deep layers have more rows than few images have symbols for: similar channels say what these are like."""
+    rng = np.random.default_rng(4)
+    scales = rng.lognormal(-1, 1, (512, 1, 1))
+
+    def drawn(count):
+        """Images whose channels go along with one another: active where the image is."""
+        where = rng.lognormal(0, 0.7, (count, 1, 4, 4))
+        return [(rng.exponential(size=(512, 4, 4)) * scales * at).astype(np.int32).clip(0, 7) for at in where]
+
+    unseen = drawn(20)
+    first, second = (sum(fitted(drawn(count), -7, 7).bits(x) for x in unseen) for count in (few, 200))
+    assert first < 1.07 * second
+
+
 def test_stored_tables_code_as_before():
     rng = np.random.default_rng(2)
     images = [smooth_maps(rng, (4, 8, 8)) for _ in range(8)]

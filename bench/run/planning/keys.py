@@ -52,6 +52,8 @@ def cell_ingredients(cell: Cell, dataset: DatasetSpec, fingerprint: str, backbon
     version = registry.version_of(cell.backbone.name)
     if version > 1:  # the first is left out: keys from before networks had versions stay
         ingredients["backbone_version"] = version
+    if cell.settings.coding_revision() > 0:
+        ingredients["revision"] = cell.settings.coding_revision()
     code = method_digest(cell.method)
     return ingredients if code is None else ingredients | {"method_code": code}
 
@@ -67,7 +69,8 @@ def training_of(cell: Cell, ingredients: dict[str, Any], previous: dict[str, str
     """
     ingredients = ingredients | {"precision": "float32"}
     ingredients.pop("unreadable")
-    ingredients.pop("calibration", None)  # seen after training only
+    for name in ("calibration", "revision"):  # of what is done after training
+        ingredients.pop(name, None)
     settings = dict(ingredients["settings"])
     settings.pop(cell.knob)
     curve = key_of(ingredients | {"settings": settings})  # with all settings, so that no other curve changes this one

@@ -4,6 +4,9 @@ A symbol's *row* is (its channel, its class of activity). There are more rows th
 distributed alike share a table, found by k-means on code lengths (Lloyd's algorithm with Kullback and Leibler's
 divergence for a distance). How many tables there are follows from what symbols and tables take together.
 
+Which table suits a row is decided by its counts and by symbols borrowed from the same class of channels that are as
+active: a row of a deep layer, whose maps are small, has seen a handful of symbols or none.
+
     tables    frequencies of T tables, 2 bytes each      (``tables.py``)
     rows      the table of each row, (C, classes), 1 byte each
     context   the neighbours' weights and the classes' limits
@@ -22,12 +25,17 @@ from splitbench.methods.coding.context import neighbours
 from splitbench.methods.coding.context.neighbours import CLASSES, WEIGHTS, Maps, Neighbourhood
 from splitbench.methods.coding.entropy.probability_tables import TOTAL, Tables
 
+REVISION = 1
+"""Of what tables are fitted, in the keys of cells."""
+
 BUDGET = 2**16
 """Bytes that the tables of one tensor take at most."""
 
 _NUMBERS_OF_TABLES = (1, 4, 16, 64, 256)
 _ROUNDS = 12
 _PRIOR = 2.0  # symbols, distributed as all together, that a table borrows
+_BORROWED = 64.0  # symbols, distributed as in channels as active, that a row borrows while tables are chosen
+_ACTIVE_ALIKE = 16  # groups of channels as active
 _UNSEEN = 0.5  # added to the count of what is outside of all supports
 _BINS = 64  # of activity, from which classes are joined
 
@@ -128,10 +136,26 @@ class ContextCounts:
             )
         if not counts.any():
             raise MethodError("no calibration images: name some in the sweep's `calibration`")
-        rows, together = _shared(counts)
+        rows, together = _shared(counts, counts + _BORROWED * self._expected(counts))
         pmf = _smoothed(together)
         tables = Tables.from_pmf(pmf[:, :-1], self.lowest, pmf[:, -1])
         return ContextTables(context, rows.reshape(self.channels, classes).astype(np.uint8), tables)
+
+    def _expected(self, counts: _Counts) -> _Numbers:
+        """Return the probabilities of a row's symbols by its class and by how active its channel is.
+
+        What a group of channels has seen little of in a class is filled up with what all channels have there.
+        """
+        by_channel = counts.reshape(self.channels, -1, self._size)
+        magnitudes = np.abs(np.arange(self._size) + self.lowest)
+        symbols = by_channel.sum(1)
+        mean = symbols @ magnitudes / np.maximum(symbols.sum(1), 1)
+        group = np.empty(self.channels, np.int64)
+        group[mean.argsort(kind="stable")] = np.arange(self.channels) * _ACTIVE_ALIKE // self.channels
+        everywhere = _smoothed(by_channel.sum(0))
+        seen = _sums(by_channel, group, _ACTIVE_ALIKE)
+        filled = (seen + _BORROWED * everywhere) / (seen.sum(2, keepdims=True) + _BORROWED)
+        return np.asarray(filled[group].reshape(counts.shape), np.float64)
 
     def _places(self, maps: Maps) -> _Counts:
         places: _Counts = maps.astype(np.int64) - self.lowest
@@ -182,14 +206,14 @@ def _joined(histogram: _Counts, classes: int) -> tuple[float, list[int]]:
     return float(bits[used]), chosen[::-1]
 
 
-def _shared(counts: _Counts) -> tuple[_Counts, _Counts]:
+def _shared(counts: _Counts, borrowed: _Numbers) -> tuple[_Counts, _Counts]:
     """Return each row's table and each table's counts, for the number of tables that costs the fewest bits."""
     best: tuple[float, _Counts, _Counts] | None = None
     symbols = int(counts.any(0).sum())
     for number in _NUMBERS_OF_TABLES:
         if best is not None and number * symbols * 2 + len(counts) > BUDGET:
             break
-        rows, together = _alike(counts, number)
+        rows, together = _alike(counts, borrowed, number)
         bits = float(_entropy(together).sum()) + 16 * np.count_nonzero(together)
         if best is None or bits < best[0]:
             best = bits, rows, together
@@ -198,28 +222,23 @@ def _shared(counts: _Counts) -> tuple[_Counts, _Counts]:
     return best[1], best[2]
 
 
-def _alike(counts: _Counts, number: int) -> tuple[_Counts, _Counts]:
-    """Group rows of similar distributions into at most ``number`` groups; unseen rows go to the largest group."""
-    seen = np.flatnonzero(counts.any(1))
-    rows = counts[seen].astype(np.float64)
-    mean = (_smoothed(counts[seen]) * np.arange(counts.shape[1])).sum(1)
+def _alike(counts: _Counts, borrowed: _Numbers, number: int) -> tuple[_Counts, _Counts]:
+    """Group rows of similar distributions into at most ``number`` groups, by ``borrowed`` counts, and add up theirs."""
+    mean = (borrowed * np.arange(borrowed.shape[1])).sum(1) / borrowed.sum(1)
     order = mean.argsort(kind="stable")
-    weight = np.cumsum(np.sqrt(rows.sum(1)[order]))
-    group = np.empty(len(seen), np.int64)
+    weight = np.cumsum(np.sqrt(counts.sum(1)[order]))
+    group = np.empty(len(counts), np.int64)
     group[order] = (weight / weight[-1] * number).astype(np.int64).clip(0, number - 1)
     for _ in range(_ROUNDS if number > 1 else 0):
-        probable = _smoothed(_sums(counts[seen], group, number))
+        probable = _smoothed(_sums(counts, group, number))
         lengths = -np.log2(np.maximum(probable, np.finfo(float).tiny))  # 0 for symbols that no row has
-        group = (rows @ lengths.T).argmin(1)
+        group = (borrowed @ lengths.T).argmin(1)
     used, group = np.unique(group, return_inverse=True)
-    together = _sums(counts[seen], group, len(used))
-    every = np.full(len(counts), together.sum(1).argmax(), np.int64)
-    every[seen] = group
-    return every, together
+    return group, _sums(counts, group, len(used))
 
 
 def _sums(counts: _Counts, group: _Counts, number: int) -> _Counts:
-    sums = np.zeros((number, counts.shape[1]), np.int64)
+    sums = np.zeros((number, *counts.shape[1:]), np.int64)
     np.add.at(sums, group, counts)
     return sums
 

@@ -10,6 +10,7 @@ from splitbench.bench.sweep.configs import SWEEPS
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.training.methods import bundled
 from splitbench.bench.training.methods.trainings import Trainings
+from splitbench.methods.coding.context import context_tables
 from tests.helpers.command_line import splitbench
 
 MOST = 12_000_000
@@ -40,6 +41,8 @@ def test_a_coder_that_is_fitted_after_training_takes_the_bundled_weights(tmp_pat
     found = [p for one in plan_passes(read(fitted), Sources()) for p in one.cells if p.training]
     assert all("coder=context" in p.cell.variant for p in found)
     assert {p.training.key for p in found} == {one.key for one in trainings("classification")}
+    assert all(p.ingredients["revision"] == context_tables.REVISION for p in found)
+    assert not any("revision" in p.training.ingredients for p in found)
 
 
 def test_nothing_else_is_bundled():
