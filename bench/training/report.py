@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,11 @@ class Report:
     best_epoch: int = -1
     images: int = 0
     seconds: float = 0.0
+
+    def add_epoch(self, trained: Mapping[str, float], measured: Mapping[str, float]) -> None:
+        """Append an epoch's row: what it was trained with, and what was measured after it."""
+        so_far = {"epoch": len(self.history) + 1, "images": self.images, "seconds": self.seconds}
+        self.history.append({**so_far, **trained, **measured})
 
     def write_csv(self, path: Path) -> None:
         """Write the learning curve, ``history`` as a table, complete or not at all. Numbers read back exactly.

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from splitbench.bench.training import checkpointing, distributed
-from splitbench.bench.training.batches import Augment, Batches, Collate
-from splitbench.bench.training.checkpointing import Checkpoint
+from splitbench.bench.training.batches import Augment, Batches, BatchShare, Collate
+from splitbench.bench.training.checkpointing import Checkpoint, Facts
 from splitbench.bench.training.metrics import Means, Step, autocast, evaluate
 from splitbench.bench.training.recipe import ParameterGroups, Recipe, parameter_groups
 from splitbench.bench.training.report import Report, TrainingError
@@ -82,97 +83,169 @@ def train(
     started = time.perf_counter()
     _check(model, data, held_out, recipe)
     device = next(model.parameters()).device
-    rank, world_size = distributed.rank(), distributed.world_size()
     with _seeded(device, rank_seed(recipe)):
         net = distributed.data_parallel(model)
-        state = TrainingState.initial(
-            model, recipe, groups or parameter_groups(model.parameters(), recipe.weight_decay)
-        )
+        groups = groups or parameter_groups(model.parameters(), recipe.weight_decay)
+        state = TrainingState.initial(model, recipe, groups)
         load = partial(
             Batches,
             size=recipe.batch_size,
             device=device,
             collate=collate,
-            rank=rank,
-            world_size=world_size,
+            rank=distributed.rank(),
+            world_size=distributed.world_size(),
             host_fields=host_fields,
         )
         vary = None if augment is None else lambda batch: augment(batch, state.augmentation)
-        batches, validation = load(data, order=state.order, transform=vary), load(held_out)
-        file = None
-        if checkpoint is not None:
-            facts = checkpointing.facts(
-                model,
-                recipe,
-                images=batches.images,
-                held_out=validation.images,
-                device=device,
-                identity=identity or {},
-            )
-            file = Checkpoint(checkpoint, facts)
-            if not file.restore(state):
-                file.save(state)  # at once: a place that cannot be written should not cost an epoch
-        report, seconds_before = state.report, state.report.seconds
-        epochs_done = len(report.history)
+        loop = _Loop(net, step, recipe, state, load(data, order=state.order, transform=vary), load(held_out))
+        file = None if checkpoint is None else Checkpoint(checkpoint, loop.facts(identity or {}))
+        if file is not None and not file.restore(state):
+            file.save(state)  # at once: a place that cannot be written should not cost an epoch
+        epochs_done, seconds_before = len(state.report.history), state.report.seconds
         if 0 < epochs_done < recipe.epochs:
             say(f"resumed after epoch {epochs_done} of {recipe.epochs}")
         if epochs_done < recipe.epochs:
-            _try_validation(model, step, validation, recipe)
+            loop.try_validation()
 
-        total_steps = recipe.epochs * len(batches)
-        log_always = device.type == "cpu" and world_size == 1
         with progress.bar(
-            total=total_steps,
-            initial=epochs_done * len(batches),
+            total=loop.total_steps,
+            initial=epochs_done * len(loop.batches),
             unit="step",
-            disable=not show_progress or rank > 0,
+            disable=not show_progress or distributed.rank() > 0,
             dynamic_ncols=True,
         ) as bar:
             for epoch in range(epochs_done, recipe.epochs):
                 bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}")
-                net.train()
-                means = Means()
-                for number, (batch, images, batch_images) in enumerate(batches, epoch * len(batches)):
-                    learning_rate = recipe.learning_rate_at(number / total_steps)
-                    for group in state.optimizer.param_groups:
-                        group["lr"] = learning_rate * group["lr_scale"]
-                    with autocast(device, recipe.precision):
-                        measures = step(net, batch)
-                    # Gradients are averaged over processes: each loss counts for as many images as it is of.
-                    (measures["loss"] * (images * world_size / batch_images)).backward()  # type: ignore[no-untyped-call]
-                    nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-                    state.optimizer.step()
-                    state.optimizer.zero_grad(set_to_none=True)
-                    if state.average is not None:
-                        state.average.update(model, number)
-                    means.add(measures, images)
-                    report.images += batch_images
-                    last = number + 1 == (epoch + 1) * len(batches)
-                    if last or number % _LOG_INTERVAL == 0 or log_always:
-                        current = means.local()
-                        if distributed.all_reduce(torch.tensor(float(not math.isfinite(current["loss"])))):
-                            raise _diverged(state, recipe, number, f"the loss is {current['loss']}")
-                        bar.set_postfix({name: f"{value:.3g}" for name, value in current.items()}, refresh=False)
-                    bar.update()
-
-                measured = _validate(state, step, validation, recipe)
-                if not math.isfinite(measured["loss"]):
-                    raise _diverged(state, recipe, number, f"the loss on held-out images is {measured['loss']}")
-                report.seconds = seconds_before + time.perf_counter() - started
-                report.history.append(
-                    {"epoch": epoch + 1, "images": report.images, "seconds": report.seconds}
-                    | {"learning_rate": learning_rate}
-                    | {f"train_{name}": value for name, value in means.all_processes().items()}
-                    | measured
-                )
-                LOG.info("%s", _last_epoch(report, recipe.epochs))
+                trained = loop.train_epoch(epoch, bar)
+                measured = loop.validate()
+                state.report.seconds = seconds_before + time.perf_counter() - started
+                state.report.add_epoch(trained, measured)
+                LOG.info("%s", _last_epoch(state.report, recipe.epochs))
                 if file is not None:
                     file.save(state)
-                if rank == 0:
-                    on_epoch(report.history[-1])
+                if distributed.rank() == 0:
+                    on_epoch(state.report.history[-1])
     load_weights(model, state.best_weights)
     model.eval()
-    return report
+    return state.report
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """What an epoch takes: the model to call, how it is trained, and on what.
+
+    Attributes:
+        net: ``state.model``, wrapped where several processes train it.
+        step: Computes the measures of a batch.
+        recipe: The numbers.
+        state: What changes.
+        batches: To train on.
+        validation: To measure on.
+    """
+
+    net: nn.Module
+    step: Step
+    recipe: Recipe
+    state: TrainingState
+    batches: Batches
+    validation: Batches
+
+    @property
+    def total_steps(self) -> int:
+        """The steps of all epochs."""
+        return self.recipe.epochs * len(self.batches)
+
+    def facts(self, identity: Mapping[str, Any]) -> Facts:
+        """Return what identifies this training in a checkpoint."""
+        return checkpointing.facts(
+            self.state.model,
+            self.recipe,
+            images=self.batches.images,
+            held_out=self.validation.images,
+            device=self.batches.device,
+            identity=identity,
+        )
+
+    def try_validation(self) -> None:
+        """Validate on one batch, so that a mistake there does not show only after an epoch."""
+        device = self.validation.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            first = [next(iter(self.validation))]
+            measured = evaluate(self.state.model, self.step, first, self.recipe.precision).local()
+        if missing := {"loss", self.recipe.best} - set(measured):
+            raise TrainingError(
+                f"the step measures {', '.join(measured)}, but training needs its loss and the recipe's best: "
+                f"add {' and '.join(sorted(missing))}"
+            )
+
+    def train_epoch(self, epoch: int, bar: "tqdm[Any]") -> dict[str, float]:
+        """Take the steps of an epoch; return its last learning rate, and the measures' means as ``train_<name>``."""
+        self.net.train()
+        means = Means()
+        device, end = self.batches.device, (epoch + 1) * len(self.batches)
+        look_always = device.type == "cpu" and distributed.world_size() == 1
+        for number, share in enumerate(self.batches, epoch * len(self.batches)):
+            learning_rate = self._take_step(number, share, means)
+            if look_always or number % _LOG_INTERVAL == 0 or number + 1 == end:
+                current = means.local()
+                if distributed.all_reduce(torch.tensor(float(not math.isfinite(current["loss"])))):
+                    raise self._diverged(number, f"the loss is {current['loss']}")
+                bar.set_postfix({name: f"{value:.3g}" for name, value in current.items()}, refresh=False)
+            bar.update()
+        means_of_all = means.all_processes()
+        return {"learning_rate": learning_rate} | {f"train_{name}": value for name, value in means_of_all.items()}
+
+    def _take_step(self, number: int, share: BatchShare, means: Means) -> float:
+        """Take one step, counted from 0 through all epochs; return its learning rate."""
+        recipe, state = self.recipe, self.state
+        learning_rate = recipe.learning_rate_at(number / self.total_steps)
+        for group in state.optimizer.param_groups:
+            group["lr"] = learning_rate * group["lr_scale"]
+        with autocast(self.batches.device, recipe.precision):
+            measures = self.step(self.net, share.content)
+        # Gradients are averaged over processes: each loss counts for as many images as it is of.
+        weight = share.images * distributed.world_size() / share.batch_images
+        (measures["loss"] * weight).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
+        state.optimizer.step()
+        state.optimizer.zero_grad(set_to_none=True)
+        if state.average is not None:
+            state.average.update(state.model, number)
+        means.add(measures, share.images)
+        state.report.images += share.batch_images
+        return learning_rate
+
+    def validate(self) -> dict[str, float]:
+        """Measure the weights after an epoch, averaged if the recipe says so, and keep the best so far."""
+        state, recipe = self.state, self.recipe
+        trained = copy_weights(state.model)
+        if state.average is not None:
+            load_weights(state.model, state.average.weights)
+        distributed.broadcast(state.model.buffers())
+        measured = evaluate(state.model, self.step, self.validation, recipe.precision).all_processes()
+        if not math.isfinite(measured["loss"]):
+            last = (len(state.report.history) + 1) * len(self.batches) - 1
+            raise self._diverged(last, f"the loss on held-out images is {measured['loss']}")
+        score = -measured["loss"] if recipe.best == "loss" else measured[recipe.best]
+        if score > state.best_score:
+            state.best_score, state.best_weights = score, copy_weights(state.model)
+            state.report.best_epoch = len(state.report.history)
+        load_weights(state.model, trained)
+        return measured
+
+    def _diverged(self, number: int, what: str) -> TrainingError:
+        """Load the best weights so far, and return the error that ends the training in this step."""
+        state, recipe = self.state, self.recipe
+        load_weights(state.model, state.best_weights)
+        state.model.eval()
+        best, epoch = state.report.best_epoch, len(state.report.history) + 1
+        weights = "the initial ones" if best < 0 else f"those after epoch {best + 1}, the best so far"
+        return TrainingError(
+            f"{what} in epoch {epoch} of {recipe.epochs} (step {number + 1}): training diverged. The model's weights "
+            f"are {weights}. Train with a lower learning rate than {recipe.learning_rate:g}, a longer warm-up or "
+            "a smaller clip",
+            state.report,
+        )
 
 
 def _check(model: nn.Module, data: Any, held_out: Any, recipe: Recipe) -> None:
@@ -200,50 +273,9 @@ def _seeded(device: torch.device, seed: int) -> Iterator[None]:
         yield
 
 
-def _try_validation(model: nn.Module, step: Step, validation: Batches, recipe: Recipe) -> None:
-    """Validate on one batch, so that a mistake there does not show only after an epoch."""
-    with torch.random.fork_rng([validation.device] if validation.device.type == "cuda" else []):
-        measured = evaluate(model, step, [next(iter(validation))], recipe.precision).local()
-    if missing := {"loss", recipe.best} - set(measured):
-        raise TrainingError(
-            f"the step measures {', '.join(measured)}, but training needs its loss and the recipe's best: "
-            f"add {' and '.join(sorted(missing))}"
-        )
-
-
-def _validate(state: TrainingState, step: Step, validation: Batches, recipe: Recipe) -> dict[str, float]:
-    """Measure the weights after an epoch, averaged if the recipe says so, and keep them if they are the best so far."""
-    model = state.model
-    trained = copy_weights(model)
-    if state.average is not None:
-        load_weights(model, state.average.weights)
-    distributed.broadcast(model.buffers())
-    measured = evaluate(model, step, validation, recipe.precision).all_processes()
-    score = -measured["loss"] if recipe.best == "loss" else measured[recipe.best]
-    if math.isfinite(measured["loss"]) and score > state.best_score:
-        state.best_score, state.best_weights = score, copy_weights(model)
-        state.report.best_epoch = len(state.report.history)
-    load_weights(model, trained)
-    return measured
-
-
 def _last_epoch(report: Report, epochs: int) -> str:
     """Format the last epoch as a line."""
     last, done = report.history[-1], len(report.history)
     measures = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name not in ("epoch", "images"))
     left = tqdm.format_interval(report.seconds / done * (epochs - done))
     return f"epoch {done} of {epochs}: {measures}; about {left} left"
-
-
-def _diverged(state: TrainingState, recipe: Recipe, number: int, what: str) -> TrainingError:
-    """Load the best weights so far, and return the error."""
-    load_weights(state.model, state.best_weights)
-    state.model.eval()
-    best, epoch = state.report.best_epoch, len(state.report.history) + 1
-    weights = "the initial ones" if best < 0 else f"those after epoch {best + 1}, the best so far"
-    return TrainingError(
-        f"{what} in epoch {epoch} of {recipe.epochs} (step {number + 1}): training diverged. The model's weights "
-        f"are {weights}. Train with a lower learning rate than {recipe.learning_rate:g}, a longer warm-up or "
-        "a smaller clip",
-        state.report,
-    )
