@@ -19,7 +19,7 @@ __all__ = ["SplitModel", "default_example", "same", "specs_of", "split"]
 def split(model: nn.Module, at: str, example: Any = None) -> SplitModel:
     """Cut a model in two, and check on an example that nothing changed by it.
 
-    Both sides use the model's own modules and parameters: what is trained, moved or cast in one is so in the model.
+    Both sides share the model's modules and parameters: training, moving or casting one changes the model, too.
     They follow ``train()`` and ``eval()`` as the model does (batch norm, dropout, stochastic depth), but their graph is
     that of the eval mode: auxiliary classifiers that only run in training are in neither.
 
@@ -29,10 +29,10 @@ def split(model: nn.Module, at: str, example: Any = None) -> SplitModel:
             ``input`` (nothing runs in the head) or ``output`` (all of it does). A module that is called more than once
             is in the head with all its calls. Detectors are cut inside ``backbone``, or at ``transform`` only.
         example: An input batch (B, ...) to trace and check with; for detectors a list of images (3, H, W). Default:
-            2 random images of the model's own input size, or of 3 x 224 x 224.
+            2 random images of the model's input size, or of 3 x 224 x 224.
 
     Returns:
-        Head and tail in the model's own train or eval mode, and the specs of the example's cut.
+        Head and tail in the model's train or eval mode, and the specs of the example's cut.
 
     Raises:
         UserError: No such split point, or the model cannot be cut there; the message says why.

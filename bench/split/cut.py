@@ -25,7 +25,8 @@ def cut_module(model: nn.Module, at: str, example: Tensor, prefix: str = "") -> 
         The two sides, not yet checked.
 
     Raises:
-        UserError: No such split point, the module cannot be traced, or what must cross is no tensor and no integer.
+        UserError: No such split point, the module cannot be traced, or something else than tensors and integers would
+            have to cross.
     """
     if at in {"input", "output"}:
         return whole(model, at)

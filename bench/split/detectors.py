@@ -1,6 +1,6 @@
 """Cuts torchvision's detectors: the head resizes, normalises and runs part of the backbone; the tail does the rest.
 
-The detectors' own ``forward`` runs in the tail, on the sizes that were sent: its transform is replaced by one that
+The detectors' ``forward`` runs in the tail, on the sizes that were sent: its transform is replaced by one that
 returns the sent batch, and its backbone by the part of the backbone after the cut.
 """
 
@@ -56,8 +56,8 @@ def split_detector(model: nn.Module, at: str, images: list[Tensor]) -> Sides:
         images: Example images, each (3, H, W) with values in [0, 1].
 
     Returns:
-        ``head(images)`` gives the cut's tensors, then for each image its height and width before and after resizing,
-        then the height and width of the padded batch, then further sizes. ``tail`` of these gives the detections.
+        ``head(images)`` returns the cut's tensors, then for each image its height and width before and after resizing,
+        then the height and width of the padded batch, then further sizes. ``tail`` of these returns the detections.
 
     Raises:
         UserError: The split point is not in the backbone, or the model cannot be cut there.
@@ -151,7 +151,7 @@ class _SentFeatures(nn.Module):
 
 
 class DetectorTail(nn.Module):
-    """Runs the rest of a detector on what its head sent; in train mode it wants ``targets`` and returns the losses."""
+    """Runs the rest of a detector on what its head sent; in train mode it takes ``targets`` and returns the losses."""
 
     def __init__(self, model: nn.Module, tail: nn.Module, tensors: int) -> None:
         super().__init__()

@@ -37,7 +37,7 @@ class Sides(NamedTuple):
 
 
 def write_sides(plan: Plan, prefix: str = "") -> Sides:
-    """Write the head and the tail of a plan; both use the model's own modules and parameters.
+    """Write the head and the tail of a plan; both use the model's modules and parameters.
 
     Args:
         plan: What runs where.
@@ -149,7 +149,7 @@ def _images(graph: fx.Graph, env: dict[fx.Node, Any]) -> fx.Node:
 
 
 def _before_writes(plan: Plan, needed: set[fx.Node]) -> dict[fx.Node, list[fx.Node]]:
-    """Sent tensors whose old value the tail wants although the head writes into them: copied before that write."""
+    """Sent tensors whose old value the tail needs although the head writes into them: copied before that write."""
     copies: dict[fx.Node, list[fx.Node]] = {}
     for node in plan.tensors:
         storages = {t.storage for t in plan.facts[node].tensors}

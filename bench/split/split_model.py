@@ -14,7 +14,7 @@ from splitbench.methods.base import Cut, Specs, TensorSpec
 class SplitModel:
     """A model cut in two at one split point: ``tail(*head(x))`` equals ``model(x)`` bit for bit.
 
-    Both sides use the model's own modules and parameters, not copies. ``head(x)`` returns a tuple: first the cut's
+    Both sides use the model's modules and parameters, not copies. ``head(x)`` returns a tuple: first the cut's
     tensors, one per spec, then the integers (sizes) that the tail needs to know of the input.
 
     Attributes:

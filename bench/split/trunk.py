@@ -221,7 +221,7 @@ class _CountingInterpreter(fx.Interpreter):
 
 
 class _Branch(nn.Module):
-    """One head of a trunk, in the place of that head's own graph."""
+    """One head of a trunk, which replaces that head's graph."""
 
     def __init__(self, trunk: _Trunk, place: int) -> None:
         super().__init__()

@@ -143,7 +143,7 @@ def compose(seed: int, part: int, index: int) -> Scene:
 
 
 def look(thing: Thing) -> Look:
-    """Cut a thing out, squeeze, shear, mirror and turn it, and give it surfaces."""
+    """Cut a thing out, squeeze, shear, mirror and turn it, and choose its surfaces."""
     rng = SplitMix64(thing.key)
     if thing.label is None:
         contours = shapes.nameless(rng)

@@ -32,7 +32,7 @@ class RenumberedDataset:
     """Images with boxes whose category ids are a detector's.
 
     Attributes:
-        dataset: The same with its own ids, of which names and digests are.
+        dataset: The same images with the ids of their file, which names and digests follow.
         numbers: The dataset's category ids to the detector's, of all categories that the detector knows.
         problem: Why boxes cannot be compared with detections; empty where they can.
         notes: What may mislead about the categories, a sentence each.
@@ -95,11 +95,11 @@ class RenumberedDataset:
         return target_of(self.boxes(index))
 
     def content(self, index: int) -> str:
-        """As the dataset's."""
+        """Return the dataset's digest."""
         return self.dataset.content(index)
 
     def digest(self, index: int) -> str:
-        """As the dataset's: in its own numbering."""
+        """Return the dataset's digest, in the numbering of its file."""
         return self.dataset.digest(index)
 
 
@@ -149,7 +149,7 @@ def format_category(category: int, name: str) -> str:
 
 
 def _names(images: DetectionDataset) -> dict[int, str]:
-    """Return all categories with their names; a number that repeats the id is no name."""
+    """Return all categories with their names; a number that repeats the id does not count as a name."""
     given = images.category_names if isinstance(images, NamedCategories) else {}
     names = {int(category): given.get(category, "").strip() for category in images.categories}
     return {category: "" if name == str(category) else name for category, name in names.items()}

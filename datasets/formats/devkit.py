@@ -31,7 +31,7 @@ class Devkit:
     def labels(self) -> list[int]:
         """Return the class index of each validation image, in the order of their names.
 
-        The devkit numbers classes in its own order, which ``meta.mat`` translates. Raises DataError.
+        The devkit numbers classes in another order, which ``meta.mat`` translates. Raises DataError.
         """
         from scipy.io import loadmat
 

@@ -47,7 +47,7 @@ class PassedOver:
 
 
 def is_image(name: str) -> bool:
-    """Return whether a file is an image by its name; hidden ones are not: macOS leaves ``._a.png`` beside ``a.png``."""
+    """Return whether a file is an image by its name; hidden ones are not, as macOS leaves ``._a.png``."""
     stem, _, ending = name.rpartition(".")
     return bool(stem) and stem[0] != "." and f".{ending.lower()}" in SUFFIXES
 

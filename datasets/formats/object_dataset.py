@@ -183,7 +183,7 @@ class _Objects:
 
 
 def _pixels(value: Any, place: str) -> "np.ndarray[Any, np.dtype[np.uint8]]":
-    """Return an array or tensor as (H, W, 3) or (H, W) in 8 bits. Raises ImageError for what is no picture."""
+    """Return an array or tensor as (H, W, 3) or (H, W) in 8 bits. Raises ImageError for anything else."""
     array = np.asarray(value)
     if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[-1] not in (1, 3):
         array = np.moveaxis(array, 0, -1)

@@ -10,7 +10,7 @@ from splitbench.methods.coding.layout import channel_axis
 
 
 def channels_in_front(deploy: Callable[[Context], Deployment], context: Context) -> Deployment:
-    """Return what ``deploy`` makes of a context whose cuts have their channels at axis 1, for cuts as they are."""
+    """Deploy in a context whose cuts have their channels at axis 1; the codec returned takes cuts as they are."""
     axes = [channel_axis(spec) + 1 for spec in context.specs]
     if all(axis == 1 for axis in axes):
         return deploy(context)

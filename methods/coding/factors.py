@@ -32,7 +32,7 @@ def factorize(matrix: Tensor, rank: int, iterations: int) -> tuple[Tensor, Tenso
 
     By subspace iteration from fixed random vectors, ``_SPARE`` more than the rank, with so many ``iterations`` after
     the first product (Halko, Martinsson and Tropp, "Finding structure with randomness", SIAM Review 2011, algorithm
-    4.4). Components beyond the matrix's own rank are 0.
+    4.4). Components beyond the matrix's rank are 0.
     """
     rows, columns = matrix.shape
     left, right = matrix.new_zeros(rank, rows), matrix.new_zeros(rank, columns)

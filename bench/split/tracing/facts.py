@@ -95,7 +95,7 @@ class Trace:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model in eval mode, and every module of it back in its own mode afterwards."""
+    """Put a model in eval mode, and restore the mode of each of its modules afterwards."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:

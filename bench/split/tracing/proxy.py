@@ -19,7 +19,7 @@ class Knowing(Protocol):
     values: dict[fx.Node, Any]
 
     def concrete(self, proxy: "KnowingProxy") -> Any:
-        """Return the value that the model's Python code wants to know."""
+        """Return the value that the model's Python code asks for."""
         ...
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:
@@ -135,7 +135,7 @@ def passing_for_values() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Applied:
-    """A custom autograd function as the target of a node: graphs call it by its own ``apply``."""
+    """A custom autograd function as the target of a node, which graphs call by its ``apply``."""
 
     function: Any
 

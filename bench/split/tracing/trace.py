@@ -131,7 +131,7 @@ class _Tracer(fx.Tracer):
     # -- values ------------------------------------------------------------------------------------------------------
 
     def concrete(self, proxy: KnowingProxy) -> Any:
-        """Return the value that the model's Python code wants to know, guarded in the graph."""
+        """Return the value that the model's Python code asks for, guarded in the graph."""
         value, fact = self.values[proxy.node], self.facts[proxy.node]
         if isinstance(value, Tensor):
             value = value.item()  # raises for a value that depends on the image
@@ -252,7 +252,7 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
         The graph and what is known of it. Call ``scrub`` when it is no longer needed.
 
     Raises:
-        Exception: Whatever the model's own ``forward``, outside its modules, raises on symbolic values.
+        Exception: Whatever the model's ``forward``, outside its modules, raises on symbolic values.
     """
     # TorchScript is not to be called with proxies: its C++ takes nothing but tensors.
     opaque = frozenset(name for name, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule))

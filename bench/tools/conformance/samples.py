@@ -160,7 +160,7 @@ def _place(at: str) -> tuple[nn.Module, nn.Module, Cut]:
 
 
 def _names(annotation: Any) -> tuple[Any, ...]:
-    """The named choices that a setting takes, if something else beside them."""
+    """Return the choices that a setting names, whatever other values it takes."""
     if get_origin(annotation) is Literal:
         return get_args(annotation)
     return sum(map(_names, get_args(annotation)), ()) if get_origin(annotation) in (Union, UnionType) else ()

@@ -109,7 +109,7 @@ def _check_size(archive: Archive, folder: Path, base: str) -> None:
 
 
 def _check_disk(archives: Sequence[Archive], folder: Path, keep: bool) -> None:
-    """Raise UserError where the peak does not fit: an archive beside its content, and the content of earlier ones."""
+    """Raise UserError where the peak does not fit: an archive, its content, and the content of earlier archives."""
     before = need = 0
     for archive in archives:
         present = [

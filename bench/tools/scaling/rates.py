@@ -1,8 +1,8 @@
 """Seconds per multiply-add, measured by a run of a small sweep.
 
-All passes of the run together give the seconds per multiply-add (MAC) of a pass, coding and decoding of images
-included. The trainings of each method give the seconds per image seen and MAC of the whole network, apart for those
-that start anew and those that start with the weights of the rate point before.
+The seconds per multiply-add (MAC) of a pass follow from all passes of the run together, coding and decoding of images
+included. Those of a training, per image seen and MAC of the whole network, follow from each method's trainings,
+separately for those that start anew and those that start with the weights of the rate point before.
 """
 
 from collections import defaultdict

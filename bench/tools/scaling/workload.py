@@ -1,4 +1,4 @@
-"""The work that a sweep gives to workers, in seconds of one worker, as a run's folder recorded it."""
+"""The work of a sweep in seconds of one worker, as a run's folder recorded it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -58,7 +58,7 @@ BITS_MODEL = _models.Uniform()
 
 
 class RangeCoder:
-    """Codes the tensors of a cut in one go, each with its own tables.
+    """Codes the tensors of a cut in one go, each with separate tables.
 
     It holds its tables alone until it codes; what it makes of them then takes microseconds per group: keep it.
     """
@@ -97,11 +97,11 @@ class RangeCoder:
     def decode(self, data: bytes | memoryview, shapes: Sequence[tuple[int, int]]) -> list[Symbols]:
         """Return all symbols of one image, of the given shapes (G, N); ``data`` is all that :meth:`encode` returned.
 
-        Nearly all bytes mean something to a range coder, so most damage is not noticed: it gives other symbols.
+        Nearly all bytes mean something to a range coder, so most damage is not noticed: it changes symbols.
 
         Raises:
             BitstreamError: the bytes end with a zero, continue behind the last symbol, hit a gap between symbols as no
-                encoder's do, or encode a symbol that is no int32.
+                encoder's do, or encode a symbol that is not an int32.
         """
         decoder = RangeDecoder(words_of(data))
         symbols = []

@@ -111,6 +111,6 @@ def _png_payload(data: bytes) -> int:
 
 
 def _register(kind: Format) -> None:
-    """Let Pillow know of a format that is not its own."""
+    """Register a format that Pillow does not have."""
     if kind == "jpeg-xl":
         importlib.import_module("pillow_jxl")

@@ -1,9 +1,9 @@
 """How large the picture of a file says it is, read before a decoder takes memory for it.
 
 libwebp, libavif and libjxl take memory for as many pixels as a file says before anyone can ask how many these are.
-Each function gives (width, height) of a file that holds one picture and nothing else, or None for any other. Only what
-an encoder of this project writes is taken for such a file. Of JPEG XL, only the picture's size is looked at: its frames
-have sizes of their own, deep in their headers, and a hostile file's can still ask libjxl for more.
+Each function returns (width, height) of a file that holds one picture and nothing else, or None for any other. Only
+what an encoder of this project writes is taken for such a file. Of JPEG XL, only the picture's size is read: its frames
+have other sizes, deep in their headers, and a hostile file's can still ask libjxl for more.
 """
 
 from collections.abc import Iterator

@@ -74,7 +74,7 @@ class LevelMaps:
 
 
 class ValueMaps:
-    """Values in ``dtype``, integers in their own type.
+    """Values in ``dtype``; integers stay as they are.
 
     Bytes of one kind are alike, signs and exponents above all: ``shuffled``, each is in a separate map. In memory
     order, a value's bytes lie side by side, which is better where many values are the same, as zeros are after a ReLU.

@@ -1,7 +1,7 @@
 """Clipping limits that follow from two moments of a tensor (Cohen, Choi and Bajic, 2021).
 
 "Lightweight compression of intermediate neural network features for collaborative intelligence" (IEEE Open Journal of
-Circuits and Systems) models what a layer gives as an asymmetric Laplace distribution, and takes the limits with the
+Circuits and Systems) models what a layer returns as an asymmetric Laplace distribution, and takes the limits with the
 least expected squared error: clipping's and that of N levels between. Behind an activation either side of 0 is taken
 here for an exponential distribution of some mass, which ReLU makes of theirs; rate and mass follow from the side's mean
 and mean square:

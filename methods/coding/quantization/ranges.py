@@ -64,7 +64,7 @@ def from_bytes(data: memoryview, groups: int) -> tuple[Range, int]:
     """One image's ends, shape (1, groups), from the beginning of ``data``, and the bytes that they took.
 
     Raises:
-        BitstreamError: too few bytes, or ends that are no finite numbers.
+        BitstreamError: too few bytes, or ends that are not finite numbers.
     """
     if len(data) < 2 * groups:
         raise BitstreamError("damaged bitstream: it ends within the quantizer's ranges")
@@ -83,7 +83,7 @@ def from_bytes(data: memoryview, groups: int) -> tuple[Range, int]:
 
 
 def of_images(groups: Tensor, top: int, clip: Clip, rounding: Rounding) -> Range:
-    """Return every image's own ranges for groups (B, G, N), rounded as they travel."""
+    """Return the ranges of every image for groups (B, G, N), rounded as they are sent."""
     full = extent(groups)
     if clip == "none":
         return rounded(full)

@@ -33,7 +33,7 @@ class SymbolCoder(Protocol):
 
 
 class SymbolLayout(Protocol):
-    """How a coder wants the symbols of one tensor of the cut."""
+    """The layout in which a coder takes the symbols of one tensor of the cut."""
 
     def arrange(self, symbols: Tensor) -> Tensor:
         """(B, ...) in the coder's layout."""
@@ -49,7 +49,7 @@ class SymbolLayout(Protocol):
 
 
 class SymbolsCodec:
-    """Sends the ranges of each tensor where they are the image's own, and all symbols behind them."""
+    """Sends the ranges of each tensor where they are taken from the image, then all symbols."""
 
     def __init__(self, quantizer: Quantizer, layouts: Sequence[SymbolLayout], coder: SymbolCoder) -> None:
         self.quantizer, self.layouts, self.coder = quantizer, layouts, coder
@@ -66,7 +66,7 @@ class SymbolsCodec:
         return [self.quantizer.ends_of(x, index) for index, x in enumerate(cut)]
 
     def _symbols(self, cut: Cut, ends: Sequence[linear.Range]) -> Iterator[tuple[Symbols, ...]]:
-        """Yield each image's symbols, as the coder wants them."""
+        """Yield each image's symbols in the coder's layout."""
         quantized = map(self.quantizer.symbols, cut, ends)
         arranged = [layout.arrange(x) for layout, x in zip(self.layouts, quantized, strict=True)]
         return zip(*(x.contiguous().cpu().numpy() for x in arranged), strict=True)

@@ -11,7 +11,7 @@ itself would take a whole bit or more where nearly all are 1. Written, in this o
     payload               bits, most significant first, the last byte filled with zeros
                           token, low bits of its run, larger literal, token, ... until all symbols are coded
 
-A run below 16 has its own token; above, two share a number of bits, distinguished by the second, and the bits
+A run below 16 has a separate token; above, two share a number of bits, distinguished by the second, and the bits
 below follow in the payload. Codes are canonical (shorter ones first, equally long ones in the order of what they stand
 for) and of 12 bits at most.
 """
