@@ -8,18 +8,20 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from splitbench.bench.evaluation.checks import codec_checks
+from splitbench.bench.evaluation.costs import CostMeter
 from splitbench.bench.evaluation.pipeline.transmission import transmit
 from splitbench.bench.metrics import accuracy, ledger, rate
-from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.metrics.records import Records, concatenated
 from splitbench.bench.results.columns import NAMES
 from splitbench.bench.split import SplitModel
 from splitbench.bench.split import split as split_model
 from splitbench.bench.split.tracing.facts import evaluating
+from splitbench.bench.utils.devices import to_device
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods.base import Deployment
 from splitbench.models import ConfiguredMethod, Split
+
+_TIMED_IMAGES = 8
 
 
 def measure(
@@ -34,6 +36,7 @@ def measure(
 
     What is scored is what the tail makes of the decoded bytes, and these are the bytes that are counted. The codec is
     checked as in a run: images coded singly and in a batch, decoded by a copy that has seen bytes only.
+    Times are medians over the first images, one at a time.
 
     >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 14 * 14, 5)).eval()
     >>> loader = [(torch.rand(4, 3, 16, 16), torch.tensor([0, 1, 2, 3]))]
@@ -66,7 +69,9 @@ def measure(
                 parts = split_model(model, at, inputs)
                 deployment = method.deploy(Split(parts.head, parts.tail, parts.specs), calibration).deployment
                 deployed = parts, deployment
-                columns = _costs(model, parts, deployment, inputs)
+                images = [inputs[index : index + 1] for index in range(min(len(inputs), _TIMED_IMAGES))]
+                meter = CostMeter(model, images, inputs.device)
+                columns = meter.columns(parts, deployment) | ledger.over_rate_points([meter.stored(deployment)])
             targets = labels.cpu().numpy().astype(np.int64)
             recorded, baseline = _measure_batch(model, *deployed, inputs, targets)
             records.append(recorded)
@@ -84,29 +89,10 @@ def _measure_batch(
     model: nn.Module, split: SplitModel, deployment: Deployment, inputs: Tensor, targets: "np.ndarray[Any, Any]"
 ) -> tuple[Records, Records]:
     """Return a batch's records, and those of the uncompressed model."""
-    streams, decoded = transmit(split, deployment.codec, deployment.head(inputs))
-    arguments = tuple(x.to(inputs.device) if isinstance(x, Tensor) else x for x in decoded)
+    streams, arguments = transmit(split, deployment.codec, deployment.head(inputs))
     sizes = {
         "pixels": np.full(len(streams), inputs.shape[-2] * inputs.shape[-1]),
         "elements": np.full(len(streams), sum(spec.elements for spec in split.specs)),
     }
-    scored = accuracy.record(deployment.tail(*arguments), targets)
+    scored = accuracy.record(deployment.tail(*to_device(arguments, inputs.device)), targets)
     return rate.record(streams) | sizes | scored, accuracy.record(model(inputs), targets)
-
-
-def _costs(model: nn.Module, split: SplitModel, deployment: Deployment, inputs: Tensor) -> dict[str, Any]:
-    """Check the codec on a few images, and return what the method computes and stores on either side."""
-    images = [inputs[index : index + 1] for index in range(min(len(inputs), codec_checks.IMAGES))]
-    cuts = [split.cut(deployment.head(image))[0] for image in images]
-    codec_checks.check(deployment.codec, cuts, split.specs_of)
-    data = [stream.data for stream in deployment.codec.encode(cuts[0])]
-    decoded = tuple(x.to(inputs.device) for x in deployment.codec.decode(data, split.specs))
-    return {
-        "cut": " + ".join("x".join(map(str, spec.shape)) for spec in split.specs),
-        "split_by": split.how,
-        "macs_head": count_macs(deployment.head, images[0]),
-        "macs_encoder": count_macs(deployment.codec.encode, cuts[0]),
-        "macs_decoder": count_macs(deployment.codec.decode, data, split.specs),
-        "macs_tail": count_macs(deployment.tail, *decoded),
-        **ledger.over_rate_points([ledger.stored(deployment, ledger.TensorDigests(model))]),
-    }

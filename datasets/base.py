@@ -97,6 +97,16 @@ class NumberedHere(Protocol):
 
 
 @runtime_checkable
+class HasNumberingAdvice(Protocol):
+    """A dataset whose user can give its classes other numbers."""
+
+    @property
+    def numbering_advice(self) -> str:
+        """How its classes got their numbers and how to give them a backbone's; empty where the user gave them."""
+        ...
+
+
+@runtime_checkable
 class HasWarnings(Protocol):
     """A dataset about which something may mislead: images that were passed over, labels that were taken on trust."""
 
@@ -114,6 +124,11 @@ def warnings_of(dataset: Dataset) -> tuple[str, ...]:
 def class_names(dataset: Dataset) -> tuple[str, ...]:
     """Return the classes that a dataset numbered itself; empty where their numbers are given."""
     return dataset.class_names if isinstance(dataset, NumberedHere) else ()
+
+
+def numbering_advice(dataset: Dataset) -> str:
+    """Return how to give a dataset's classes a backbone's numbers; empty where nothing is known."""
+    return dataset.numbering_advice if isinstance(dataset, HasNumberingAdvice) else ""
 
 
 def named(things: Sequence[Any]) -> str:

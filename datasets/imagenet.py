@@ -9,7 +9,7 @@ In ``root``, or in its subfolder ``val`` or ``validation`` (``train`` for calibr
    classes) or ``PredictionString`` (a synset first, as in Kaggle's LOC_val_solution.csv). ``labels`` names it, or it is
    found.
 3. *one flat folder and the devkit*: ``ILSVRC2012_validation_ground_truth.txt`` and ``meta.mat``, anywhere below
-   ``root``, or ``ILSVRC2012_devkit_t12.tar.gz`` in it; the devkit numbers classes in its own order, which ``meta.mat``
+   ``root``, or ``ILSVRC2012_devkit_t12.tar.gz`` in it; the devkit numbers classes in another order, which ``meta.mat``
    translates.
 4. *archives*, read as they are (:mod:`splitbench.datasets.formats.labelled_archives`).
 """
@@ -89,11 +89,21 @@ class StoredLabelledImages(StoredBase):
         return tuple(Path(self.stored.place(index)) for index in range(len(self)))
 
     @property
-    def synsets(self) -> int:
-        """How many folders of the chosen images are named as ImageNet's synsets are, whose numbers they have."""
-        index = synset_indices()
+    def numbering_advice(self) -> str:
+        """What to do where folders were numbered in sorted order, or as ImageNet's synsets are."""
+        if self.class_names:
+            return (
+                f"its class folders are numbered in sorted order ({named(self.class_names)}): name them by their "
+                "numbers in the backbone (0, 1, ...), or give a CSV of labels (file,label)"
+            )
         names = {self.stored.containers[number].path.name for number in np.unique(self.stored.numbers)}
-        return len(names & {*index}) if self.classes > len(names) else 0
+        synsets = len(names & {*synset_indices()})
+        if not synsets or self.classes <= len(names):
+            return ""
+        return (
+            f"its {synsets} class folders are ImageNet's synsets and have ImageNet's numbers. For a backbone with "
+            "classes of its own, name the folders by its numbers (0, 1, ...), or give a CSV (file,label)"
+        )
 
     @property
     def global_ids(self) -> bool:
@@ -164,7 +174,7 @@ class ImageNet:
 class _Layout:
     """Images with labels and names, how many classes there are, and their names where they were numbered here.
 
-    ``others`` are the names of files beside the images that are none.
+    ``others`` are the names of the files that are not images.
     """
 
     stored: StoredImages

@@ -16,15 +16,12 @@ and the bytes are those that were counted. Four steps, which may run in differen
     score     the joined shards -> columns and records of a row   once
 """
 
-from collections.abc import Mapping
-
 from splitbench.bench.evaluation.costs import Description, describe
 from splitbench.bench.evaluation.inputs import EvaluationInputs
-from splitbench.bench.evaluation.measure import Advance, measure
+from splitbench.bench.evaluation.measure import measure
 from splitbench.bench.evaluation.prepare import Prepared, prepare
 from splitbench.bench.evaluation.score import CellResult, score
 from splitbench.bench.evaluation.shards import Shard, ShardError, joined
-from splitbench.bench.sweep.cells import Cell
 
 __all__ = [
     "CellResult",
@@ -34,24 +31,8 @@ __all__ = [
     "Shard",
     "ShardError",
     "describe",
-    "evaluate",
     "joined",
     "measure",
     "prepare",
     "score",
 ]
-
-
-def evaluate(
-    cells: Mapping[str, Cell], inputs: EvaluationInputs, advance: Advance = lambda _: None
-) -> list[CellResult]:
-    """Evaluate all cells of one dataset and backbone in one pass, in this process.
-
-    A cell that fails gives its reason, and the others go on. ``advance`` is called with the number of (image, cell)
-    pairs that were done.
-    """
-    prepared = prepare(cells, inputs)
-    descriptions = describe(prepared)
-    shard = measure(prepared, advance=advance)
-    outcomes = score(cells, shard, descriptions, inputs.dataset, skip_unreadable=inputs.skip_unreadable)
-    return [outcome for _, outcome in outcomes]

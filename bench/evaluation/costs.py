@@ -1,7 +1,7 @@
 """What a cell costs: computation and times at batch 1, and what is stored on each side."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,14 +10,16 @@ from torch import nn
 
 from splitbench.bench.evaluation.checks import codec_checks
 from splitbench.bench.evaluation.failures import isolated
-from splitbench.bench.evaluation.pipeline.transmission import to_device, transmit
-from splitbench.bench.evaluation.prepare import Candidate, Prepared
+from splitbench.bench.evaluation.pipeline.transmission import transmit
+from splitbench.bench.evaluation.prepare import Prepared
 from splitbench.bench.metrics import held, ledger
 from splitbench.bench.metrics.latency import median_ms
 from splitbench.bench.metrics.macs import count_macs
+from splitbench.bench.split import SplitModel
 from splitbench.bench.utils import progress
+from splitbench.bench.utils.devices import to_device
 from splitbench.bench.utils.precision import codec_precision, network_precision
-from splitbench.methods.base import Specs
+from splitbench.methods.base import Deployment, Specs
 
 _TIMED_IMAGES = 8
 
@@ -52,33 +54,40 @@ def describe(prepared: Prepared, *, bars: bool = False) -> dict[str, Description
     started = time.perf_counter()
     costs: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     if prepared.example is not None:
-        meter = _CostMeter(prepared)
-        with network_precision(prepared.inputs.device, prepared.inputs.precision):
+        inputs, pixels = prepared.inputs, prepared.example.pixels
+        images = [inputs.to_device(pixels[i : i + 1]) for i in range(min(len(pixels), _TIMED_IMAGES))]
+        meter = CostMeter(inputs.backbone.model, images, inputs.device)
+        constant = {"precision": inputs.precision, "input": inputs.backbone.input}
+        with network_precision(inputs.device, inputs.precision):
             alive = list(prepared.alive())
             for candidate in progress.track(alive, "measuring costs", unit="cells", leave=False, disable=not bars):
                 cells = {candidate.key: prepared.cells[candidate.key]}
-                with isolated(prepared.failed, cells, prepared.inputs.device):
-                    costs[candidate.key] = meter.columns(candidate), meter.stored(candidate)
+                with isolated(prepared.failed, cells, inputs.device):
+                    columns = constant | meter.columns(candidate.split, candidate.deployment)
+                    costs[candidate.key] = columns, meter.stored(candidate.deployment)
     seconds = prepared.seconds + time.perf_counter() - started
     reasons = {key: failure.reason for key, failure in prepared.failed.items()}
     return {key: Description(*costs.get(key, ({}, {})), reasons.get(key, ""), seconds) for key in prepared.cells}
 
 
-class _CostMeter:
-    """Measures candidates one after the other; remembers the heads and tails that it has measured."""
+class CostMeter:
+    """Measures deployments one after the other; remembers the heads and tails that it has measured.
 
-    def __init__(self, prepared: Prepared) -> None:
-        self.inputs = prepared.inputs
-        pixels = prepared.example.pixels if prepared.example is not None else ()
-        count = min(len(pixels), _TIMED_IMAGES)
-        self.images = [self.inputs.to_device(pixels[i : i + 1]) for i in range(count)]
-        self.digests = ledger.TensorDigests(self.inputs.backbone.model)
+    Args:
+        model: The backbone.
+        images: Batches of one image, on the device.
+        device: Where heads and tails run.
+    """
+
+    def __init__(self, model: nn.Module, images: Sequence[Any], device: torch.device) -> None:
+        self.images, self.device = images, device
+        self.digests = ledger.TensorDigests(model)
         self._measured: dict[nn.Module, tuple[int, float]] = {}  # MACs and milliseconds
         self._head_outputs: dict[nn.Module, list[tuple[Any, ...]]] = {}
 
-    def columns(self, candidate: Candidate) -> dict[str, Any]:
-        split, deployment, device = candidate.split, candidate.deployment, self.inputs.device
-        head, codec, tail = deployment.head, deployment.codec, deployment.tail
+    def columns(self, split: SplitModel, deployment: Deployment) -> dict[str, Any]:
+        """Check a codec, and return computation and times by column. Raises MethodError where a check fails."""
+        head, codec, tail, device = deployment.head, deployment.codec, deployment.tail, self.device
         if head not in self._head_outputs:
             self._head_outputs[head] = [head(x) for x in self.images]
         outputs = self._head_outputs[head]
@@ -102,8 +111,6 @@ class _CostMeter:
                 "decode_ms": median_ms(decode, sent, device),
             }
         return {
-            "precision": self.inputs.precision,
-            "input": self.inputs.backbone.input,
             "cut": " + ".join("x".join(map(str, spec.shape)) for spec in split.specs),
             "split_by": split.how,
             "macs_head": macs_head,
@@ -114,11 +121,12 @@ class _CostMeter:
             "switch_ms": ledger.switch_ms(deployment, self.digests, device),
         }
 
-    def stored(self, candidate: Candidate) -> dict[str, Any]:
-        return ledger.stored(candidate.deployment, self.digests)
+    def stored(self, deployment: Deployment) -> dict[str, Any]:
+        """Return what both sides store, see :func:`splitbench.bench.metrics.ledger.stored`."""
+        return ledger.stored(deployment, self.digests)
 
     def _measure(self, module: nn.Module, arguments: list[tuple[Any, ...]]) -> tuple[int, float]:
         if module not in self._measured:
             macs = count_macs(module, *arguments[0])
-            self._measured[module] = macs, median_ms(module, arguments, self.inputs.device)
+            self._measured[module] = macs, median_ms(module, arguments, self.device)
         return self._measured[module]

@@ -10,7 +10,7 @@ import torch
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.evaluation.pipeline.loader import Batch, load, plan_batches, plan_pass
 from splitbench.bench.split import SplitModel
-from splitbench.bench.training.batches import to_device
+from splitbench.bench.utils.devices import to_device
 from splitbench.bench.utils.precisions import Precision
 from splitbench.datasets.base import Dataset
 from splitbench.methods.base import Learned

@@ -10,7 +10,7 @@ from splitbench.bench.run.planning.plan import plan_passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training import distributed
-from splitbench.bench.training.methods import MethodTrainer, TrainingInputs, Trainings
+from splitbench.bench.training.methods import MethodTrainer, Trainings
 from splitbench.bench.utils import log
 
 
@@ -58,13 +58,7 @@ def train_all(
         for pass_ in plan_passes(sweep, replace(sources, device=device)):
             wanted = [*pass_.trainings.values()]
             trainer = MethodTrainer(
-                inputs=TrainingInputs(
-                    task=pass_.dataset.task,
-                    backbone=pass_.backbone(),
-                    untrained=pass_.untrained,
-                    images=pass_.train,
-                    skip_unreadable=pass_.skip_unreadable,
-                ),
+                inputs=pass_.training_inputs(),
                 trainings=trainings,
                 device=device,
                 memory=sources.memory,

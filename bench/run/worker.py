@@ -12,7 +12,7 @@ from splitbench.bench.evaluation import EvaluationInputs, Prepared, prepare
 from splitbench.bench.run.planning.plan import Pass, PassSpec, reopen
 from splitbench.bench.split import SplitModel
 from splitbench.bench.sweep.cells import Cell
-from splitbench.bench.training.methods import MethodTrainer, TrainingInputs
+from splitbench.bench.training.methods import MethodTrainer
 from splitbench.bench.utils import devices, log
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.failure import Failure
@@ -56,13 +56,7 @@ class OpenedPass:
     def trainer(self) -> MethodTrainer:
         """What trains the pass's methods."""
         return MethodTrainer(
-            inputs=TrainingInputs(
-                task=self.pass_.dataset.task,
-                backbone=self.pass_.backbone(),
-                untrained=self.pass_.untrained,
-                images=self.pass_.train,
-                skip_unreadable=self.pass_.skip_unreadable,
-            ),
+            inputs=self.pass_.training_inputs(),
             trainings=self.spec.run.trainings,
             device=self.spec.device,
             memory=self.spec.run.sources.memory,

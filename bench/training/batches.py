@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Sampler, Subset, TensorDataset
 
+from splitbench.bench.utils.devices import to_device
+
 Collate = Callable[[list[Any]], Any]
 """Makes a batch of a list of items."""
 Augment = Callable[[Any, torch.Generator], Any]
@@ -120,26 +122,6 @@ class _Rows(Dataset[tuple[Tensor, ...]]):
         rows = self.rows[torch.tensor(indices)]
         # Many times faster than tensor[rows], which copies element by element.
         return tuple(tensor.index_select(0, rows.to(tensor.device)) for tensor in self.tensors)
-
-
-def to_device(batch: Any, device: torch.device, host_fields: int = 0) -> Any:
-    """Return a batch with its tensors on ``device``, however nested in tuples, lists and dicts.
-
-    Of a tuple, the last ``host_fields`` fields stay where they are.
-    """
-    if host_fields > 0:
-        return *to_device(batch[:-host_fields], device), *batch[-host_fields:]
-    if isinstance(batch, Tensor):
-        # From memory that is not pinned, a copy waits until the GPU has done all that was queued before.
-        pinned = batch.pin_memory() if device.type == "cuda" and batch.device.type == "cpu" else batch
-        return pinned.to(device, non_blocking=True)
-    if isinstance(batch, dict):
-        return {name: to_device(value, device) for name, value in batch.items()}
-    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(to_device(value, device) for value in batch))
-    if isinstance(batch, tuple | list):
-        return type(batch)(to_device(value, device) for value in batch)
-    return batch
 
 
 def _unwrapped(data: Any) -> Any:

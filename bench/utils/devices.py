@@ -3,8 +3,10 @@
 import gc
 import os
 from contextlib import suppress
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.text import format_count
@@ -76,6 +78,26 @@ def free_memory(device: torch.device) -> None:
     if device.type == "cuda":
         with suppress(RuntimeError):  # a GPU that has stopped working
             torch.cuda.empty_cache()
+
+
+def to_device(batch: Any, device: torch.device, host_fields: int = 0) -> Any:
+    """Return a batch with its tensors on ``device``, however nested in tuples, lists and dicts.
+
+    Of a tuple, the last ``host_fields`` fields stay where they are.
+    """
+    if host_fields > 0:
+        return *to_device(batch[:-host_fields], device), *batch[-host_fields:]
+    if isinstance(batch, Tensor):
+        # From memory that is not pinned, a copy waits until the GPU has done all that was queued before.
+        pinned = batch.pin_memory() if device.type == "cuda" and batch.device.type == "cpu" else batch
+        return pinned.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {name: to_device(value, device) for name, value in batch.items()}
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(to_device(value, device) for value in batch))
+    if isinstance(batch, tuple | list):
+        return type(batch)(to_device(value, device) for value in batch)
+    return batch
 
 
 def core_count() -> int:

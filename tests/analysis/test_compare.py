@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from splitbench.bench.analysis.compare import compare
+from splitbench.bench.analysis.compare import examine, write
 from splitbench.bench.analysis.compare.curves.bd import bd_table
 from splitbench.bench.analysis.compare.curves.bd_matrix import as_matrix, bd_matrix
 from splitbench.bench.analysis.compare.curves.interpolation import accuracy_at_budgets
@@ -158,7 +158,7 @@ def seeded(sizes, accuracies, **given):
 
 def test_means_over_seeds_are_called_so_in_text_tables_and_captions(tmp_path):
     rows = [*seeded(SIZES, ACCURACIES, method="learned"), *samples.curve(SIZES, ACCURACIES, method="plain")]
-    result = compare([samples.save(tmp_path / "run" / "cells.csv", rows)], tmp_path / "out")
+    result = write(examine([samples.save(tmp_path / "run" / "cells.csv", rows)]), tmp_path / "out")
     assert "baseline 76.00 % top1, means over up to 2 seeds" in result.text
     assert (
         "- torchvision/resnet50 on val: learned: means over 2 seeds, accuracies up to 1.00 points apart; "
@@ -176,7 +176,9 @@ def test_means_over_seeds_are_called_so_in_text_tables_and_captions(tmp_path):
 
 
 def test_nothing_is_said_of_means_where_each_point_is_one_run(tmp_path):
-    result = compare([samples.save(tmp_path / "run" / "cells.csv", samples.curve(SIZES, ACCURACIES))], tmp_path / "out")
+    result = write(
+        examine([samples.save(tmp_path / "run" / "cells.csv", samples.curve(SIZES, ACCURACIES))]), tmp_path / "out"
+    )
     written = "".join(
         (tmp_path / "out" / f"comparison.{kind}").read_text(encoding="utf-8") for kind in ("txt", "md", "tex")
     )
@@ -321,7 +323,7 @@ def test_of_the_boxes_those_are_reported_that_lose_next_to_nothing(tmp_path):
 
 def test_compare_returns_text_and_writes_every_table(tmp_path):
     file = samples.save(tmp_path / "run" / "cells.csv", samples.run(learned=("bottleneck",)))
-    result = compare([file], tmp_path / "out")
+    result = write(examine([file]), tmp_path / "out")
     assert {path.name for path in result.files} == {
         *(f"{name}.csv" for name in result.tables),
         "comparison.txt",
@@ -341,7 +343,7 @@ def test_an_output_folder_that_cannot_be_written_is_a_sentence(tmp_path):
     file = samples.save(tmp_path / "run" / "cells.csv", samples.curve(SIZES, ACCURACIES))
     (tmp_path / "out").write_text("a file")
     with pytest.raises(UserError, match="cannot write"):
-        compare([file], tmp_path / "out")
+        write(examine([file]), tmp_path / "out")
 
 
 def test_the_written_forms_of_a_table():
@@ -369,6 +371,6 @@ def test_reading_and_comparing_need_no_torch():
 
 def test_a_run_of_labels_alone_is_compared(tmp_path):
     rows = [samples.point(2, 75, split="output", method="label-only", knob="k", value=1, macs_head=10)]
-    result = compare([samples.save(tmp_path / "run" / "cells.csv", rows)], tmp_path / "out")
+    result = write(examine([samples.save(tmp_path / "run" / "cells.csv", rows)]), tmp_path / "out")
     assert "label-only" in result.text
     assert result.tables["front-per-split"].empty

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from splitbench.bench.analysis.compare import compare
+from splitbench.bench.analysis.compare import examine, write
 from splitbench.bench.analysis.compare.curves.bd import Anchor
 from splitbench.bench.analysis.compare.paired.paired_tests import paired_tests
 from splitbench.bench.analysis.compare.paired.pairs import pairs
@@ -187,7 +187,7 @@ def test_of_several_seeds_the_lowest_is_tested_and_named(tmp_path):
 
 def test_the_comparison_holds_tests_in_every_form(tmp_path):
     run = store(tmp_path / "run", {"quantize-rle": hits(range(40)), "b": hits(range(25))})
-    result = compare([run], tmp_path / "out")
+    result = write(examine([run]), tmp_path / "out")
     assert "Significant differences at nearly the same bytes" in result.text
     written = pd.read_csv(tmp_path / "out" / "paired-tests.csv")
     assert written.loc[0, "p"] == pytest.approx(2 / 2**15)
@@ -197,7 +197,7 @@ def test_the_comparison_holds_tests_in_every_form(tmp_path):
 
 def test_a_table_without_records_is_compared_and_says_so(tmp_path):
     file = samples.save(tmp_path / "cells.csv", curves(("quantize-rle", [1000]), ("b", [1010])))
-    result = compare([file], tmp_path / "out")
+    result = write(examine([file]), tmp_path / "out")
     assert result.tables["paired-tests"].empty
     assert f"no paired tests for {file}: no per-image records lie beside it" in result.text
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from splitbench.bench.analysis import table_columns
-from splitbench.bench.analysis.compare import compare
+from splitbench.bench.analysis.compare import examine, write
 from splitbench.bench.analysis.compare.paired.statistics import SAMPLES
 from splitbench.bench.analysis.latency import Question, what_if
 from splitbench.bench.metrics import bootstrap
@@ -24,7 +24,7 @@ def test_the_columns_are_those_of_the_tables_that_are_written(tmp_path):
     rows.append(samples.point(2, 76.0, **times, split="output", method="label-only", knob="k", value=1))
     file = samples.save(tmp_path / "cells.csv", rows)
     written = [
-        *compare([file], tmp_path / "out").files,
+        *write(examine([file]), tmp_path / "out").files,
         *what_if([file], Question(mbps=(5.0,)), tmp_path / "out").files,
         file,
     ]

@@ -74,6 +74,7 @@ def test_what_measure_says_is_what_the_run_stored(table):
     same += ["macs_encoder", "macs_decoder", "macs_tail", "bits_per_pixel"]
     for name in same:
         assert row[name] == pytest.approx(stored[name]), name
+    assert all(row[name] > 0 for name in ("head_ms", "encode_ms", "decode_ms", "tail_ms"))
 
 
 def network() -> nn.Module:

@@ -1,6 +1,7 @@
 """Faults of users' codecs that no shape reveals: detected in every run, and no other cell suffers from them."""
 
 import hashlib
+import threading
 
 import pytest
 import torch
@@ -33,6 +34,14 @@ class Keeping(SoundCodec):
         return tuple(torch.cat(parts) for parts in zip(*results, strict=True))
 
 
+class KeepingBesideALock(Keeping):
+    """Holds what cannot be copied, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.lock = threading.Lock()
+
+
 class InOrder(SoundCodec):
     """Decodes the first bitstream of a batch otherwise than the others."""
 
@@ -63,11 +72,19 @@ def check(codec, cuts=CUTS):
         (TooFew(), "gave 1 bitstream for 4 images"),
         (Halving(), "decoded .* instead of"),
         (Keeping(), None),
+        (KeepingBesideALock(), None),
     ],
 )
 def test_what_depends_on_others_is_reported(codec, fault):
     with pytest.raises((MethodError, KeyError), match=fault):
         check(codec)
+
+
+def test_what_cannot_be_copied_is_shared_and_named(caplog):
+    codec = SoundCodec()
+    codec.lock = threading.Lock()
+    check(codec)
+    assert "SoundCodec.lock cannot be copied (TypeError" in caplog.text
 
 
 def test_what_does_not_passes():

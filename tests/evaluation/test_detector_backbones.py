@@ -9,7 +9,7 @@ import torch
 
 from splitbench import methods
 from splitbench.bench.backbones import detectors, registry
-from splitbench.bench.evaluation import EvaluationInputs, evaluate
+from splitbench.bench.evaluation import EvaluationInputs
 from splitbench.bench.evaluation.pipeline.transmission import transmit
 from splitbench.bench.run.planning.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.split import same
@@ -19,6 +19,7 @@ from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods.base import Context, nothing_learned
 from tests.helpers.coco_samples import SIZES, Squares, write_coco
+from tests.helpers.pass_samples import evaluated
 
 TORCHVISIONS = "torchvision/ssdlite320_mobilenet_v3_large"
 OWN = "tests.helpers.coco_samples:squares"
@@ -268,7 +269,7 @@ def naive(cell, inputs):
 
 def test_one_pass_equals_the_naive_evaluation(inputs):
     cells, given = inputs
-    outcomes = evaluate(cells, given)
+    outcomes = evaluated(cells, given)
     first = [given.backbone.pixels(given.dataset.image(i)) for i in range(given.batch)]
     with torch.no_grad():
         whole = directly(given.backbone, first)[0]

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from splitbench.bench.evaluation import EvaluationInputs, evaluate
+from splitbench.bench.evaluation import EvaluationInputs
 from splitbench.bench.metrics import accuracy
 from splitbench.bench.run.planning.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods.base import Context, nothing_learned
+from tests.helpers.pass_samples import evaluated
 
 SWEEP = """
 datasets: [{name: synthetic, limit: 30}]
@@ -80,7 +81,7 @@ def naive(cell, inputs):
 
 def test_one_pass_equals_the_naive_evaluation(inputs):
     cells, given = inputs
-    outcomes = evaluate(cells, given)
+    outcomes = evaluated(cells, given)
     assert len(outcomes) == len(cells)
     with torch.no_grad():
         for outcome in outcomes:
@@ -92,7 +93,7 @@ def test_one_pass_equals_the_naive_evaluation(inputs):
 
 def test_the_bundled_backbone_is_as_good_as_its_report_and_survives_eight_bits(inputs):
     cells, given = inputs
-    outcomes = {str(outcome.cell).split(" ", 2)[2]: outcome for outcome in evaluate(cells, given)}
+    outcomes = {str(outcome.cell).split(" ", 2)[2]: outcome for outcome in evaluated(cells, given)}
     exact = outcomes["layer1 raw dtype=float32"]
     assert exact.columns["drop"] == 0
     assert exact.columns["baseline"] >= 90  # 98.95 % on all 2,000 images
@@ -138,7 +139,7 @@ def test_a_codec_that_holds_what_the_ledger_does_not_count_fails(inputs, monkeyp
 
     monkeypatch.setattr(type(raw), "deploy", lambda self, *arguments: holding(*arguments))
     cells, given = inputs
-    outcomes = evaluate({name: cell for name, cell in cells.items() if cell.split == "layer1"}, given)
+    outcomes = evaluated({name: cell for name, cell in cells.items() if cell.split == "layer1"}, given)
     reasons = {outcome.cell.method: outcome.reason for outcome in outcomes}
     assert sentence in reasons.pop("raw")
     assert set(reasons.values()) == {""}

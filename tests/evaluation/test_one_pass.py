@@ -10,7 +10,7 @@ from torch import nn
 
 from splitbench.bench.backbones.classifiers import Classifier
 from splitbench.bench.backbones.preprocessing import Preprocessing
-from splitbench.bench.evaluation import EvaluationInputs, evaluate, measure, prepare, time_limit
+from splitbench.bench.evaluation import EvaluationInputs, measure, prepare, time_limit
 from splitbench.bench.evaluation.failures import note
 from splitbench.bench.evaluation.pipeline import pipeline
 from splitbench.bench.evaluation.pipeline.coder_threads import CoderThreads
@@ -22,7 +22,7 @@ from splitbench.bench.utils.precision import like_precision, to_float32
 from splitbench.methods.base import Bitstream, Context, TensorSpec
 from splitbench.methods.coding.entropy.counts import Counts
 from tests.helpers.method_samples import names_for
-from tests.helpers.pass_samples import BATCH, IMAGES, SWEEPS, inputs_of, prepared_for, same_records
+from tests.helpers.pass_samples import BATCH, IMAGES, SWEEPS, evaluated, inputs_of, prepared_for, same_records
 
 
 @pytest.fixture
@@ -311,7 +311,7 @@ def test_a_pass_says_its_precision_and_runs_heads_and_tails_in_it(prepared, monk
     monkeypatch.setattr(torch, "autocast", noted)
     (name, cell) = next(iter(prepared.cells.items()))
     inputs = dataclasses.replace(prepared.inputs, precision="bfloat16")
-    (outcome,) = evaluate({name: cell}, inputs)
+    (outcome,) = evaluated({name: cell}, inputs)
     assert not outcome.reason and name == str(cell)
     assert outcome.columns["precision"] == "bfloat16"
     assert (torch.bfloat16, True) in entered

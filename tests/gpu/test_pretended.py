@@ -17,7 +17,7 @@ from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.tools.speed import QUICK, stages, sweep
 from splitbench.bench.training import Recipe
-from splitbench.bench.training.methods import MethodTrainer, TrainingInputs, Trainings
+from splitbench.bench.training.methods import MethodTrainer, Trainings
 from splitbench.bench.training.metrics import Means
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods.coding.quantization import linear
@@ -118,7 +118,7 @@ def trained(task, folder, device):
     (item,) = plan_passes(read(path), replace(Sources(), device=device))
     store = Trainings(folder / device.type, bundled=False)
     trainer = MethodTrainer(
-        inputs=TrainingInputs(task=task, backbone=item.backbone(), untrained=item.untrained, images=item.train),
+        inputs=item.training_inputs(),
         trainings=store,
         device=device,
         memory=2**28,

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from splitbench.bench.evaluation import EvaluationInputs, prepare
+from splitbench.bench.evaluation import EvaluationInputs, describe, measure, prepare, score
 from splitbench.bench.run.planning.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.schema import Sweep
@@ -76,6 +76,14 @@ def inputs_of(task, device="cpu"):
         batch=batch,
         device=device,
     )
+
+
+def evaluated(cells, inputs):
+    """The results of all cells, from preparing to scoring, in this process."""
+    prepared = prepare(cells, inputs)
+    descriptions = describe(prepared)
+    outcomes = score(cells, measure(prepared), descriptions, inputs.dataset, skip_unreadable=inputs.skip_unreadable)
+    return [outcome for _, outcome in outcomes]
 
 
 @cache

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from splitbench.bench.analysis.compare import compare
+from splitbench.bench.analysis.compare import examine, write
 from splitbench.bench.analysis.figures import draw_learning
 from splitbench.bench.analysis.image_records import read_records, tables_without_records
 from splitbench.bench.results.archive import export, verify
@@ -67,7 +67,7 @@ def add_listed(contents: dict[str, bytes], name: str) -> None:
 
 def test_a_comparison_of_the_archive_is_that_of_the_folder(tmp_path, run):
     export(run, tmp_path / "run.zip")
-    of_folder, of_archive = (compare([path], tmp_path / path.name[:5]) for path in (run, tmp_path / "run.zip"))
+    of_folder, of_archive = (write(examine([path]), tmp_path / path.name[:5]) for path in (run, tmp_path / "run.zip"))
     assert of_archive.text == of_folder.text
     assert len(of_folder.tables["paired-tests"]) == 2
     for name, table in of_folder.tables.items():

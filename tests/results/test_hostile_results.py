@@ -11,7 +11,7 @@ import pytest
 import torch
 from markupsafe import escape
 
-from splitbench.bench.analysis.compare import compare
+from splitbench.bench.analysis.compare import examine, write
 from splitbench.bench.analysis.figures import draw_all
 from splitbench.bench.analysis.latency import read_profile
 from splitbench.bench.results.store import Store
@@ -147,10 +147,10 @@ def test_tables_hold_no_formulas(formula, run, tmp_path):
         path.write_text(changed(path.read_text(), variant=formula, weights=formula))
     plan = json.loads((folder / "plan.json").read_text())
     (folder / "plan.json").write_text(json.dumps([row | {"backbone": formula} for row in plan]))
-    tables = [Store(folder).collect(), *compare([folder], tmp_path / "one").files]
+    tables = [Store(folder).collect(), *write(examine([folder]), tmp_path / "one").files]
     named = tmp_path / "theirs" / "cells.csv"
     samples.save(named, samples.run(splits={"layer2": (1e9, 1000)}, backbone=formula))
-    tables += compare([named], tmp_path / "two").files
+    tables += write(examine([named]), tmp_path / "two").files
     results = [cell for table in tables if table.suffix == ".csv" for row in csv.reader(table.open()) for cell in row]
     assert any(formula.strip() in cell for cell in results)
     assert not [cell for cell in results if cell.startswith(("=", "+", "@", "\t", "-1+"))]
@@ -176,7 +176,7 @@ def test_names_are_text_in_the_report_and_figures_whatever_they_say(markup, tmp_
     written = draw_all(read([path]), tmp_path / "figures")
     assert written and all(item.parent == tmp_path / "figures" for item in written)
     assert not [item for item in written if item.suffix == ".svg" and re.search("<(script|img)", item.read_text())]
-    for item in compare([path], tmp_path / "comparison").files:
+    for item in write(examine([path]), tmp_path / "comparison").files:
         assert item.suffix != ".md" or not re.search("<(img|script|svg)", item.read_text())
 
 

@@ -44,7 +44,9 @@ def planned(tmp_path, here, there, classes=2, distortion="task"):
 
 
 def test_folders_of_other_names_are_refused_where_the_backbone_says_another_number_of_classes(tmp_path):
-    with pytest.raises(UserError, match=r"2 class folders \(square, triangle\), numbered .* has 3 classes: name the"):
+    with pytest.raises(
+        UserError, match=r"has 2 classes, the backbone has 3: its class folders .* \(square, triangle\): name"
+    ):
         planned(tmp_path, ["square", "triangle"], ["circle", "square", "triangle"], classes=3)
 
 

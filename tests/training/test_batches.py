@@ -7,7 +7,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
-from splitbench.bench.training.batches import Batches, to_device
+from splitbench.bench.training.batches import Batches
+from splitbench.bench.utils.devices import to_device
 
 CPU = torch.device("cpu")
 

@@ -4,7 +4,7 @@ Paired tests also need the per-image records beside the CSV; all else is made fr
 """
 
 from splitbench.bench.analysis.compare.findings import ComparisonOptions, Findings, examine
-from splitbench.bench.analysis.compare.output import Comparison, as_terminal_text, compare, write
+from splitbench.bench.analysis.compare.output import Comparison, as_terminal_text, write
 from splitbench.bench.analysis.compare.screen import as_screen_text
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "Findings",
     "as_screen_text",
     "as_terminal_text",
-    "compare",
     "examine",
     "write",
 ]

@@ -1,12 +1,11 @@
 """A comparison as text for the terminal, and the files that it is written to."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from splitbench.bench.analysis.compare.findings import ComparisonOptions, Findings, examine
+from splitbench.bench.analysis.compare.findings import Findings
 from splitbench.bench.analysis.table_formats import as_csv, as_latex, as_markdown, as_text, readable
 from splitbench.bench.results.table import over_seeds, points
 from splitbench.bench.utils.files import write_text
@@ -17,16 +16,11 @@ _MOST_TESTS = 12
 
 
 class Comparison(NamedTuple):
-    """What :func:`compare` returns: the text to print, the tables by name, and the files written."""
+    """What :func:`write` returns: the text to print, the tables by name, and the files written."""
 
     text: str
     tables: dict[str, pd.DataFrame]
     files: list[Path]
-
-
-def compare(paths: Iterable[Path | str], out: Path, options: ComparisonOptions | None = None) -> Comparison:
-    """Compare the methods of one or more runs, as :func:`examine` does, and write the results as :func:`write` does."""
-    return write(examine(paths, options), out)
 
 
 def write(findings: Findings, out: Path) -> Comparison:

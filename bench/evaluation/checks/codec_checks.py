@@ -5,11 +5,14 @@ An image's bytes must not depend on the other images of its batch, and decoding 
 
 import copy
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import torch
 from torch import Tensor
 
 from splitbench.bench.evaluation.pipeline.transmission import decode, encode
+from splitbench.bench.utils.errors import format_error
+from splitbench.bench.utils.log import LOG
 from splitbench.methods.base import Codec, Cut, MethodError, Specs
 
 IMAGES = 4
@@ -43,10 +46,19 @@ def check(codec: Codec, cuts: Sequence[Cut], specs_of: Callable[[Cut], Specs]) -
 
 
 def _copied(codec: Codec) -> Codec:
-    try:
+    """Copy a codec. Attributes that cannot be copied, such as a library's objects, are shared, as the log says."""
+    with suppress(Exception):
         return copy.deepcopy(codec)
-    except Exception:  # it holds something that cannot be copied, such as a library's own object
-        return codec
+    result = copy.copy(codec)
+    for name, value in vars(result).items():
+        try:
+            vars(result)[name] = copy.deepcopy(value)
+        except Exception as error:
+            LOG.warning(
+                "%s.%s cannot be copied (%s): decoding is checked with the object that encoded",
+                *(type(codec).__name__, name, format_error(error)),
+            )
+    return result
 
 
 def _close(x: Tensor, y: Tensor) -> bool:

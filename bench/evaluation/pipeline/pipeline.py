@@ -17,12 +17,12 @@ from torch import nn
 
 from splitbench.bench.evaluation.failures import isolated
 from splitbench.bench.evaluation.pipeline.coder_threads import Call, CoderThreads
-from splitbench.bench.evaluation.pipeline.transmission import to_device, transmit
+from splitbench.bench.evaluation.pipeline.transmission import transmit
 from splitbench.bench.evaluation.prepare import Candidate, Prepared
 from splitbench.bench.evaluation.tasks import EvaluationTask
 from splitbench.bench.metrics import rate
 from splitbench.bench.metrics.records import Records
-from splitbench.bench.utils.devices import core_count
+from splitbench.bench.utils.devices import core_count, to_device
 from splitbench.bench.utils.precision import network_precision, to_float32
 from splitbench.methods.base import Bitstream, MethodError
 

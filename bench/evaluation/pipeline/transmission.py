@@ -4,7 +4,6 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from splitbench.bench.evaluation import returned
@@ -61,11 +60,6 @@ def decode(codec: Codec, streams: Sequence[bytes], specs: Specs) -> Cut:
         texts = [", ".join(f"{shape} of {dtype}" for shape, dtype in kinds) for kinds in (actual, expected)]
         raise MethodError(f"the codec decoded {texts[0]} instead of {texts[1]}")
     return decoded
-
-
-def to_device(values: tuple[Any, ...], device: torch.device) -> tuple[Any, ...]:
-    """Move the tensors among decoded values to the device where the tail runs."""
-    return tuple(x.to(device) if isinstance(x, Tensor) else x for x in values)
 
 
 def _with_size(stream: Bitstream, height: int, width: int) -> Bitstream:

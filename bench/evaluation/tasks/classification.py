@@ -13,7 +13,7 @@ from splitbench.bench.evaluation.failures import failure_on
 from splitbench.bench.evaluation.tasks.task import Scored
 from splitbench.bench.metrics import accuracy
 from splitbench.bench.metrics.records import Records
-from splitbench.datasets.base import DataError, Dataset, class_names
+from splitbench.datasets.base import DataError, Dataset, class_names, numbering_advice
 
 
 class Classification:
@@ -44,22 +44,11 @@ class Classification:
         if not scores.is_floating_point():
             return f"scores must be floating-point numbers, not {str(scores.dtype).removeprefix('torch.')}"
         classes = scores.shape[1]
-        if dataset.classes > classes:
-            problem = f"labels do not match: the dataset has {dataset.classes} classes, the backbone has {classes}"
-            synsets = getattr(dataset, "synsets", 0)
-            return problem + (
-                f": its {synsets} class folders are ImageNet's synsets and have ImageNet's numbers. For a backbone "
-                "with classes of its own, name the folders by its numbers (0, 1, ...), or give a CSV (file,label)"
-                if synsets
-                else ""
-            )
-        names = class_names(dataset)
-        if names and len(names) != classes:
-            first = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        if dataset.classes > classes or (class_names(dataset) and dataset.classes != classes):
+            advice = numbering_advice(dataset)
             return (
-                f"labels do not match: there are {len(names)} class folders ({first}), numbered in sorted order, and "
-                f"the backbone has {classes} classes: name the folders by their numbers in the backbone (0, 1, ...), "
-                "or give a CSV of labels (file,label)"
+                f"labels do not match: the dataset has {dataset.classes} classes, the backbone has {classes}"
+                f"{advice and ': '}{advice}"
             )
         return ""
 

@@ -22,7 +22,7 @@ from splitbench.bench.split import SplitModel
 from splitbench.bench.sweep.auto_splits import resolved
 from splitbench.bench.sweep.cells import Cell, expand
 from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, Sweep
-from splitbench.bench.training.methods import Training, Trainings
+from splitbench.bench.training.methods import Training, TrainingInputs, Trainings
 from splitbench.bench.training.methods.planning import planned_learning, task_loss_problem
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import METHODS
@@ -86,6 +86,16 @@ class Pass:
             calibration=partial(_numbered, self.calibration, names),
             train=partial(_numbered, self.train, names),
             category_names=names,
+        )
+
+    def training_inputs(self) -> TrainingInputs:
+        """Open the backbone for its trainings. Raises UserError where its weights cannot be read."""
+        return TrainingInputs(
+            task=self.dataset.task,
+            backbone=self.backbone(),
+            untrained=self.untrained,
+            images=self.train,
+            skip_unreadable=self.skip_unreadable,
         )
 
     @property

@@ -14,7 +14,7 @@ from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.evaluation.checks import codec_checks
 from splitbench.bench.evaluation.failures import isolated
 from splitbench.bench.evaluation.pipeline.loader import load, plan_batches
-from splitbench.bench.evaluation.pipeline.transmission import to_device, transmit
+from splitbench.bench.evaluation.pipeline.transmission import transmit
 from splitbench.bench.evaluation.prepare import deployed
 from splitbench.bench.metrics import held
 from splitbench.bench.run.planning.plan import Pass, PlannedCell
@@ -22,9 +22,9 @@ from splitbench.bench.run.planning.sources import first_readable
 from splitbench.bench.split import SplitModel
 from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.training import Recipe
-from splitbench.bench.training.batches import to_device as pixels_to_device
 from splitbench.bench.training.methods.planning import learning_of
 from splitbench.bench.utils import progress
+from splitbench.bench.utils.devices import to_device
 from splitbench.bench.utils.failure import Failure
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.bench.utils.precision import codec_precision, network_precision
@@ -107,7 +107,7 @@ class _Rehearsal:
 
     def _example(self) -> Any:
         pixels = self.backbone.pixels(first_readable(self.pass_.dataset))
-        return pixels_to_device(self.backbone.together([pixels]), self.device)
+        return to_device(self.backbone.together([pixels]), self.device)
 
     def _sent(self, split: SplitModel) -> tuple[Any, ...]:
         """Return what the head makes of the first image."""
@@ -126,7 +126,7 @@ class _Rehearsal:
             if batch.unreadable and not self.pass_.skip_unreadable:
                 raise MethodError(f"calibration image {batch.unreadable[0]}")
             if batch.pixels is not None:
-                yield from split.cuts(split.head(pixels_to_device(batch.pixels, self.device)))[0]
+                yield from split.cuts(split.head(to_device(batch.pixels, self.device)))[0]
 
     def _untrained(self, cell: Cell, split: SplitModel) -> Learned:
         """Return the unit that the cell's training would begin with, its tables made of an image."""

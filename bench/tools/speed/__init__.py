@@ -4,7 +4,7 @@ sweep          a sweep against the naive evaluator, and against the floor: decod
 profile        the share of each stage in a sweep's time: decoding, the trunk, codecs, tails, scoring
 quantize-rle   the zero-run coder against zlib and zstd on the same symbols
 codecs         every codec that needs no training, by time and bytes against zlib
-range          range coding against CompressAI's own with the same tables
+range          range coding against CompressAI's with the same tables
 split          head and tail against the whole model, and the time to split it
 memory         peak memory of a sweep with many rate points against one with few
 intervals      the bootstrap interval of a detection cell with as many images as COCO's validation set

@@ -3,7 +3,7 @@
     python -m splitbench.bench.tools.speed.real_cuts ../shared/realdata
 
 takes ResNet-50 of the pack of real weights and photographs (CONTRIBUTING.md, "Real input"). Ranges are each image's
-and tables come from photographs of the other set. Every stream is decoded, and must give the levels of quantize-rle.
+and tables come from photographs of the other set. Every stream is decoded, and must yield the levels of quantize-rle.
 """
 
 import sys

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from splitbench.bench.evaluation import Prepared, measure, tasks
-from splitbench.bench.evaluation.pipeline.transmission import to_device, transmit
+from splitbench.bench.evaluation.pipeline.transmission import transmit
 from splitbench.bench.tools.speed.measurement import Measurement
 from splitbench.bench.tools.speed.sweep import SweepSize, prepare_sweep
+from splitbench.bench.utils.devices import to_device
 
 STAGES = ("decoding images", "heads and trunk", "codecs, both ways", "tails", "scoring")
 

@@ -13,11 +13,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from splitbench.bench.evaluation import EvaluationInputs, Prepared, measure, prepare
-from splitbench.bench.evaluation.pipeline.transmission import to_device
 from splitbench.bench.run.planning.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.tools.speed.measurement import Measurement, ratios, time_in_turn
+from splitbench.bench.utils.devices import to_device
 from splitbench.methods.base import nothing_learned
 
 _SPLITS = ["layer2", "layer3"]

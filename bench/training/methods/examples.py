@@ -16,9 +16,9 @@ from torch.utils.data import Subset, TensorDataset
 
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.training import Augment, TrainingError
-from splitbench.bench.training.batches import Collate, to_device
+from splitbench.bench.training.batches import Collate
 from splitbench.bench.utils import progress
-from splitbench.bench.utils.devices import decoding_thread_count
+from splitbench.bench.utils.devices import decoding_thread_count, to_device
 from splitbench.datasets.base import Dataset, ImageError
 
 HOST_FIELDS = 2

@@ -10,8 +10,8 @@ from torch.utils.data import Dataset as TorchDataset
 
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.training import TrainingError
-from splitbench.bench.training.batches import to_device
 from splitbench.bench.training.methods.examples import HOST_FIELDS, Examples, FrozenHead, Pictures, of_cuts, of_pictures
+from splitbench.bench.utils.devices import to_device
 from splitbench.datasets.base import Dataset
 from splitbench.datasets.formats.detection_dataset import DetectionDataset
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from splitbench.bench.run.planning.plan import plan_passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
-from splitbench.bench.training.methods import MethodTrainer, TrainingInputs, Trainings
+from splitbench.bench.training.methods import MethodTrainer, Trainings
 from splitbench.bench.utils import files
 from tests.helpers.closeness import WEIGHTS, close
 from tests.helpers.command_line import rows, splitbench
@@ -44,11 +44,8 @@ def planned(path: Path, **changes):
 
 
 def trainer(pass_, folder: Path, memory: int = 2**28) -> MethodTrainer:
-    inputs = TrainingInputs(
-        task="classification", backbone=pass_.backbone(), untrained=pass_.untrained, images=pass_.train
-    )
     return MethodTrainer(
-        inputs=inputs,
+        inputs=pass_.training_inputs(),
         trainings=Trainings(folder, bundled=False),
         device=torch.device("cpu"),
         memory=memory,
