@@ -48,7 +48,7 @@ class Settings(base.Settings):
 class Quantizer:
     """Quantizes a cut's tensors.
 
-    ``fitted`` holds a range (1, G) for each of them, or is None where ranges are taken from each image; ``known`` are the
+    ``fitted`` holds a range (1, G) for each of them, or is None where they are taken from each image; ``known`` are the
     same on the CPU, where bitstreams are decoded.
     """
 
