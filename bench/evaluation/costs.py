@@ -101,7 +101,7 @@ class CostMeter:
             cuts = [(split.cut(values)[0],) for values in outputs]
             sent = [([stream.data for stream in codec.encode(cut)], split.specs_of(cut)) for (cut,) in cuts]
 
-            def decode(streams: list[bytes], specs: Specs) -> tuple[Any, ...]:
+            def decode(streams: list[bytes], specs: Specs) -> object:
                 return to_device(codec.decode(streams, specs), device)  # decoding ends where the tail runs
 
             coding = {

@@ -81,10 +81,12 @@ def test_what_depends_on_others_is_reported(codec, fault):
 
 
 def test_what_cannot_be_copied_is_shared_and_named(caplog):
-    codec = SoundCodec()
-    codec.lock = threading.Lock()
-    check(codec)
-    assert "SoundCodec.lock cannot be copied (TypeError" in caplog.text
+    class Locking(SoundCodec):
+        def __init__(self):
+            self.lock = threading.Lock()
+
+    check(Locking())
+    assert "Locking.lock cannot be copied (TypeError" in caplog.text
 
 
 def test_what_does_not_passes():
