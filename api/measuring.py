@@ -34,7 +34,7 @@ def measure(
 ) -> "pd.Series[Any]":
     """Measure a method at a split point of a classifier.
 
-    What is scored is what the tail makes of the decoded bytes, and these are the bytes that are counted. The codec is
+    Accuracy is that of what the tail computes from the decoded bytes, and these bytes are counted. The codec is
     checked as in a run: images coded singly and in a batch, decoded by a copy that has seen bytes only.
     Times are medians over the first images, one at a time.
 

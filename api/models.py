@@ -45,7 +45,7 @@ def split(model: nn.Module, at: str, example: Any = None) -> Split:
         model: A classifier or any other module of one tensor, or one of torchvision's detectors.
         at: A module's path such as ``layer2``; :func:`points` lists good ones.
         example: An input batch (B, ...) to trace and check with; for detectors a list of images (3, H, W). By default
-            random images of the model's own input size.
+            random images of the model's input size.
 
     Raises:
         UserError: There is no such place, or the model cannot be cut there; the message says why.

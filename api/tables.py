@@ -189,7 +189,7 @@ def columns(table: str = "cells.csv") -> pd.DataFrame:
     'bytes'
 
     Args:
-        table: A run's own ``cells.csv``, or a table that :func:`compare` returns, such as ``bytes-at-drop``.
+        table: A run's ``cells.csv``, or a table that :func:`compare` returns, such as ``bytes-at-drop``.
 
     Raises:
         UserError: There is no such table.

@@ -174,7 +174,7 @@ class Learning:
         unit: The untrained unit between head and tail.
         lmbda: Weight of the rate, in bits per pixel of a training image as the head takes it. For a ``VariableUnit``
             the least and the greatest: each image of a batch draws one, uniformly in its logarithm.
-        distortion: ``task`` is the task's own loss; ``distill`` is label-free distillation from the uncompressed model.
+        distortion: ``task`` is the task's loss; ``distill`` is label-free distillation from the uncompressed model.
         recipe: Fields of the trainer's ``Recipe``.
         train_backbone: Whether copies of head and tail are trained with the unit. Otherwise both are frozen, running
             statistics included.
@@ -357,6 +357,6 @@ class LearningMethod(Protocol):
         """Return the untrained unit of one rate point and how to train it; called when a sweep is planned, too.
 
         ``settings`` are what ``Settings.for_training`` returns, since trainings are shared by it. The same settings and
-        seed must give the same initial weights.
+        seed must yield the same initial weights.
         """
         ...

@@ -68,7 +68,7 @@ class Boxes:
         return frozenset()
 
     def deploy(self, settings: Any, context: Context) -> Deployment:
-        """Nothing to prepare. Raises MethodError where the output is no list of boxes, labels and scores."""
+        """Nothing to prepare. Raises MethodError where the output is not a list of boxes, labels and scores."""
         shapes = [spec.shape for spec in context.specs]
         room = shapes[0][:1]
         if shapes != [(*room, 4), room, room]:

@@ -60,7 +60,7 @@ class ImageFile:
         return frozenset()
 
     def deploy(self, settings: Any, context: Context) -> Deployment:
-        """Nothing to prepare. Raises MethodError where the network's input is no image."""
+        """Nothing to prepare. Raises MethodError where the network's input is not an image."""
         (spec,) = context.specs
         if spec.dtype != torch.uint8 or len(spec.shape) != 3 or spec.shape[0] != 3:
             raise MethodError(f"image needs an image of three bytes a pixel, not {spec.dtype} {spec.shape}")

@@ -41,7 +41,7 @@ class LabelOnly:
         return frozenset()
 
     def deploy(self, settings: Any, context: Context) -> Deployment:
-        """Nothing to prepare. Raises MethodError where the output is no vector of class scores or has too few."""
+        """Nothing to prepare. Raises MethodError where the output is not a vector of class scores, or has too few."""
         shape = context.specs[0].shape
         if len(context.specs) != 1 or len(shape) != 1 or shape[0] > _CLASSES:
             raise MethodError(f"label-only needs one vector of at most {_CLASSES} class scores, not {shape}")

@@ -4,7 +4,7 @@ What is coded is what the network would see, as in ``image``. Its sides are padd
 with the edge's pixels, and cropped again. Of each ``model`` of the zoo there are several, trained for a ``metric`` and
 for different rates: ``quality`` 1 to 8, to 6 for those after Cheng et al.
 
-``weights: hub`` loads CompressAI's own from where it publishes them; a path loads a file of such weights (with other
+``weights: hub`` loads CompressAI's from where it publishes them; a path loads a file of such weights (with other
 sizes of the networks, too); with ``none`` they are random, which is for tests.
 
 The codec's networks run on the CPU of each side, because with a hyperprior both must come to the same floats: values
@@ -74,7 +74,7 @@ class LearnedImage:
         return frozenset()
 
     def deploy(self, settings: Any, context: Context) -> Deployment:
-        """Load the codec. Raises MethodError where the network's input is no picture, or there are no weights."""
+        """Load the codec. Raises MethodError where the network's input is not a picture, or weights are missing."""
         (spec,) = context.specs
         if spec.dtype != torch.uint8 or len(spec.shape) != 3 or spec.shape[0] != 3:
             raise MethodError(f"learned-image needs a picture of three bytes a pixel, not {spec.dtype} {spec.shape}")

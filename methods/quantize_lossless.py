@@ -1,10 +1,10 @@
-"""quantize-lossless: linear quantization as in quantize-rle, then a lossless coder that everybody has.
+"""quantize-lossless: linear quantization as in quantize-rle, then a common lossless coder.
 
 It says what a reader asks first: what about zlib, or a PNG? Levels are quantize-rle's, so that the decoded cut and the
 accuracy are its for equal settings; only the bytes differ. No training, no tables.
 
 1. *Range* and *quantization* are quantize-rle's. With ``bits: 16`` and ``bits: 32`` nothing is quantized: what is coded
-   are the cut's values as float16 and float32; integers, as an image has them, in their own type.
+   are the cut's values as float16 and float32; integers, as an image has them, keep their type.
 2. *Coding*, ``coder``. ``zlib``, ``zstd``, ``xz`` and ``bz2`` (``coding/maps/compressors.py``) code all tensors at
    once, channel by channel. ``packing: packed`` puts as many levels into a byte as fit (two of 3 or 4 bits), and
    floats in memory order; ``planes`` are bit planes, or of floats all first bytes, then all second ones. Which takes
@@ -68,7 +68,7 @@ class Settings(quantizer.Settings):
 
 
 class QuantizeLossless:
-    """Linear quantization, or floats, and a lossless coder that everybody has."""
+    """Linear quantization, or floats, and a common lossless coder."""
 
     summary: ClassVar[str] = "linear quantization + zlib, zstd, xz, bz2, PNG, lossless WebP or JPEG XL, no training"
     version: ClassVar[int] = 1

@@ -2,7 +2,7 @@
 
 Follows the idea of Carra and Neglia (GLOBECOM 2023, hal-04762856): after a ReLU most elements of a cut are zero, so
 quantizing linearly to b bits and coding the runs of zeros compresses without retraining, at next to no device cost.
-The code is our own, in three steps per image and tensor:
+The code has three steps per image and tensor:
 
 1. *Range*. Per tensor or per channel, from the image itself (``range: image``; sent with it) or fitted once on
    calibration images (``range: calibrated``; stored on both sides, not sent). ``clip: mse`` narrows it to the share of

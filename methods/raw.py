@@ -1,7 +1,7 @@
 """raw: the cut as it is, in float32 or float16. What compression has to beat.
 
 Bitstream of one image: every tensor of the cut in order, little-endian, in memory order; all of it payload. Integer
-tensors (an image's pixels at split point ``input``) travel in their own type.
+tensors (an image's pixels at split point ``input``) keep their type.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 One's own are named by import path, ``my_package.my_module:factory`` (:mod:`splitbench.bench.backbones.user_models`).
 
-A backbone comes with its own preprocessing: that of torchvision's weights, of timm's data configuration at the size
+A backbone comes with its preprocessing: that of torchvision's weights, of timm's data configuration at the size
 that timm tests at, or of the registry of the bundled networks (:mod:`splitbench.bench.backbones.zoo`). A sweep
 may replace single fields.
 """

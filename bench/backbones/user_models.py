@@ -45,7 +45,7 @@ def _callable(made: Any, name: str) -> Callable[..., Any]:
 def build(
     name: str, factory: Callable[..., Any], args: dict[str, Any], overrides: dict[str, Any]
 ) -> tuple[nn.Module, Preprocessing | None]:
-    """Return a model, and its preprocessing with ``overrides``; None for a detector, which has its own.
+    """Return a model, and its preprocessing with ``overrides``; None for a detector, which preprocesses images itself.
 
     Raises:
         UserError: the factory makes no model of ``args``, or one that cannot be cut, stored or run; or the

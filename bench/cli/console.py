@@ -33,7 +33,7 @@ def tolerate_any_encoding() -> None:
 
 
 def _spell_plainly(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Spell the letters that an encoding lacks in ASCII, and bytes of a file's name that are no text as they are."""
+    """Spell the letters that an encoding lacks in ASCII, and bytes of a file's name that are not text as they are."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     letter = error.object[error.start]

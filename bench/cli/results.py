@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 def _strings_of_any_path(command: Callable[P, T]) -> Callable[P, T]:
-    """Let tables hold paths that are no UTF-8, which pandas refuses where it keeps strings in pyarrow's arrays."""
+    """Let tables hold paths that are not UTF-8, which pandas refuses where it keeps strings in pyarrow's arrays."""
 
     @functools.wraps(command)
     def with_python_strings(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -7,8 +7,8 @@
         -> tail(*decoded)                      pipeline/pipeline.py      once per cell
         -> task.record(answers, targets)       tasks/                    bytes and answers of every image: records
 
-Heads, codecs and tails are what a method deploys. What is scored is always what the tail makes of the decoded bytes,
-and the bytes are those that were counted. Four steps, which may run in different processes and at different times:
+Heads, codecs and tails are what a method deploys. Accuracy is always that of what the tail computes from the decoded
+bytes, and these are the bytes that were counted. Four steps, which may run in different processes at different times:
 
     prepare   split the backbone, and deploy every method         once in every process that measures
     describe  computation, times and storage of every cell        once

@@ -188,7 +188,7 @@ class _CalibrationCuts:
             devices.free_memory(self.inputs.device)
 
     def by(self, head: nn.Module) -> Iterator[Cut]:
-        """Compute the cuts that this head makes of them."""
+        """Yield the cuts that this head computes from them."""
         for batch in self.inputs.calibration_batches():
             if self.inputs.rejects(batch):
                 raise MethodError(f"calibration image {batch.unreadable[0]}")

@@ -10,14 +10,14 @@ from splitbench.methods.base import Bitstream, Codec, Cut, Deployment, Method, M
 
 
 def deployment(method: Method, value: Any) -> Deployment:
-    """Return what ``deploy`` returned. Raises MethodError if it is no Deployment."""
+    """Return what ``deploy`` returned. Raises MethodError if it is not a Deployment."""
     if isinstance(value, Deployment):
         return value
     raise MethodError(f"{_place(method, 'deploy')} must return a Deployment(head, codec, tail), not {_kind(value)}")
 
 
 def streams(codec: Codec, value: Any) -> list[Bitstream]:
-    """Return what ``encode`` returned. Raises MethodError if it is no list of Bitstreams of bytes."""
+    """Return what ``encode`` returned. Raises MethodError if it is not a list of Bitstreams of bytes."""
     if not isinstance(value, list | tuple) or not all(isinstance(one, Bitstream) for one in value):
         kind = _kind(value)
         raise MethodError(f"{_place(codec, 'encode')} must return Bitstreams, a list of one per image, not {kind}")
@@ -28,7 +28,7 @@ def streams(codec: Codec, value: Any) -> list[Bitstream]:
 
 
 def cut(codec: Codec, value: Any) -> Cut:
-    """Return what ``decode`` returned. Raises MethodError if it is no tuple of tensors."""
+    """Return what ``decode`` returned. Raises MethodError if it is not a tuple of tensors."""
     if isinstance(value, tuple | list) and all(isinstance(one, Tensor) for one in value):
         return tuple(value)
     raise MethodError(f"{_place(codec, 'decode')} must return a tuple of tensors, one per spec, not {_kind(value)}")

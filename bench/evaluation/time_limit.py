@@ -14,7 +14,7 @@ _seconds: ContextVar[float] = ContextVar("seconds", default=0.0)
 
 
 class _TimeoutError(BaseException):
-    """Passes through a method's own `except Exception`."""
+    """Passes through an ``except Exception`` in a method."""
 
 
 @contextmanager

@@ -137,7 +137,7 @@ def _values(data: Any) -> Tensor | None:
 
 
 def _reached(codec: object, outside: Iterable[object]) -> Iterator[tuple[str, Any, int]]:
-    """Yield every piece of data that is no constant: the way to it, itself, and its bytes."""
+    """Yield every piece of data that is not a constant: the way to it, itself, and its bytes."""
     seen = {id(obj): obj for obj in outside}  # what is seen is kept, so that no other object gets its id
     waiting: list[tuple[str, Any]] = [("codec", codec)]
     while waiting:

@@ -121,9 +121,9 @@ def _over_rate_points(points: Sequence[Mapping[str, Any]], backbone: str, own: s
 
 
 def switch_ms(deployment: Deployment, digests: TensorDigests, device: torch.device) -> float:
-    """Return the median milliseconds to copy a rate point's own tensors, of both sides, from host memory to ``device``.
+    """Return the median milliseconds to copy a rate point's tensors, of both sides, from host memory to ``device``.
 
-    That is what a switch takes once the weights have arrived; next to nothing for a method without weights of its own.
+    That is what a switch takes once the weights have arrived; next to nothing for a method without weights.
     """
     every = (
         *deployment.head.state_dict().values(),

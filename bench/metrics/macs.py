@@ -77,7 +77,7 @@ def _convolution_gradients(
 
     PyTorch's counter passes the operator's arguments by position.
 
-    PyTorch's own formula takes every channel to meet every other in the weights' gradient, whatever the groups are:
+    PyTorch's formula assumes that every channel meets every other in the weights' gradient, whatever the groups are:
     for a depthwise convolution of C channels that is C times too many.
     """
     *_5, (for_input, for_weights, _bias) = rest

@@ -38,7 +38,7 @@ def is_archive(path: Path) -> bool:
 
 
 def check_free(folder: Path, file: Path) -> None:
-    """Raise UserError where the file is there and is no archive of this run, with its table or one of its cells."""
+    """Raise UserError where the file exists and is not an archive of this run, with its table or one of its cells."""
     if not file.exists():
         return
     try:
@@ -62,7 +62,7 @@ def check_free(folder: Path, file: Path) -> None:
 
 
 def export(folder: Path, file: Path, *, records: bool = True) -> int:
-    """Write a run's folder into an archive; the same folder gives the same bytes.
+    """Write a run's folder into an archive; the same folder yields the same bytes.
 
     Args:
         folder: The run's folder, with its ``cells.csv``.

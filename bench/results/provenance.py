@@ -48,7 +48,7 @@ def versions() -> str:
 
 @cache
 def commit() -> str | None:
-    """Return the commit of splitbench's own checkout, with ``+`` where it has changes; None for an installed wheel."""
+    """Return the commit of splitbench's checkout, with ``+`` where it has changes; None for an installed wheel."""
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         return None

@@ -53,13 +53,13 @@ def points(frame: pd.DataFrame) -> pd.DataFrame:
         Rows sorted by curve, then by bytes, with ``drop`` (points) filled in from the baseline where it was empty and
         ``device_macs`` added: MACs of head and encoder, 0 where the image is sent, empty where not measured; and
         ``seeds``: the number that a row is a mean over. Over several seeds numbers are means (of ``bytes_max`` the
-        largest, of ``seed`` the lowest), and what is no number is the lowest seed's.
+        largest, of ``seed`` the lowest), and what is not a number is the lowest seed's.
 
         Intervals then reach from the lowest end of a seed's interval to the highest. That holds the interval from the
         mean of the low ends to the mean of the high ones, which is an interval of the mean over these seeds at 95 % or
         more, as a mean's standard error is at most the mean of the standard errors, however correlated the seeds'
         errors are (all seeds are measured on the same images). It covers other images, and how far these seeds lie
-        apart, but is no interval for seeds that were not run: two or three say little about those.
+        apart, but is not an interval for seeds that were not run: two or three say little about those.
     """
     whole = frame["accuracy"].notna() & (frame["bytes_mean"] > 0) & frame["baseline"].notna()
     good = frame[(frame["status"] == "ok") & whole].copy()

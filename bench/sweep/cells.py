@@ -77,7 +77,7 @@ def settings_of(spec: MethodSpec) -> "Iterator[Settings]":
 def expand(sweep: Sweep) -> Iterator[Cell]:
     """Yield all cells, by dataset, backbone and split; a method with a fixed split point once per backbone.
 
-    The same sweep gives the same cells in the same order, whatever is installed or done. ``splits: auto`` must have
+    The same sweep yields the same cells in the same order, whatever is installed or done. ``splits: auto`` must have
     been resolved (see ``auto_splits``).
     """
     methods = [(spec.name, [*settings_of(spec)]) for spec in sweep.methods]

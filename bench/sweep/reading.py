@@ -47,7 +47,7 @@ def check(content: Any, place: str) -> Sweep:
     """Check what a sweep file holds.
 
     Args:
-        content: A mapping, as YAML gives it.
+        content: A mapping, as read from YAML.
         place: Where it is from, for messages.
 
     Raises:

@@ -43,7 +43,7 @@ def _refuse_repeated(values: Sequence[Any]) -> None:
 
 
 class DatasetSpec(_Open):
-    """A dataset by name, with its own options beside these keys. ``label`` is what tables call it, by default ``name``.
+    """A dataset by name, with its options beside these keys. ``label`` is what tables call it, by default ``name``.
 
     ``calibration`` holds options that replace the dataset's for the calibration images, ``train`` for the training
     images, to which the evaluation's ``limit`` does not apply. With a ``name`` in either, its images are those of

@@ -1,7 +1,7 @@
 """The trainer, of bundled networks and of every method that learns: read ``trainer.py`` from top to bottom.
 
 It is independent of what it trains: a *step* maps (model, batch) to measures, of which ``loss`` is differentiated. On
-the CPU the same seed, data and number of threads give the same weights, in one go or resumed after a kill.
+the CPU the same seed, data and number of threads yield the same weights, in one go or resumed after a kill.
 """
 
 from splitbench.bench.training import distributed

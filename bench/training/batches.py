@@ -41,7 +41,7 @@ class Batches:
         size: Images per batch and process.
         device: Where tensors go, however nested in tuples, lists and dicts.
         collate: Makes a batch of a list of items; where None, numbers and tensors are stacked.
-        order: Shuffles, anew in every epoch; where None, the data's own order.
+        order: Shuffles, anew in every epoch; where None, images come in the data's order.
         rank: This process's number.
         world_size: The number of processes.
         transform: Applied to each batch before it is moved to the device, one after the other.

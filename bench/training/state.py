@@ -72,7 +72,7 @@ class TrainingState:
         }
 
     def load_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a stored state, in this process; torch's own generators are set, too."""
+        """Continue from a stored state, in this process; torch's global generators are set, too."""
         rank = distributed.rank()
         load_weights(self.model, state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -92,5 +92,5 @@ class TrainingState:
 
 
 def rank_seed(recipe: Recipe) -> int:
-    """Return this process's own seed; that of rank 0 is the recipe's."""
+    """Return this process's seed; that of rank 0 is the recipe's."""
     return recipe.seed + 1_000_003 * distributed.rank()

@@ -267,7 +267,7 @@ def _check(model: nn.Module, data: Any, held_out: Any, recipe: Recipe) -> None:
 
 @contextmanager
 def _seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Seed torch's own generators, and restore the caller's state in the end."""
+    """Seed torch's global generators, and restore the caller's state in the end."""
     with torch.random.fork_rng(range(torch.cuda.device_count()) if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

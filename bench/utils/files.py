@@ -21,7 +21,7 @@ def write_file(
 
     Args:
         path: The file; its folder is made.
-        content: Text is written in UTF-8; bytes in names that are no UTF-8 are escaped.
+        content: Text is written in UTF-8; bytes in names that are not UTF-8 are escaped.
         advice: What the user can do if it cannot be written.
         error_type: What is raised then.
 

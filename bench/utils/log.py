@@ -3,8 +3,7 @@
     results/<run>/log/failures-<machine>-<process>.txt    tracebacks
     results/<run>/log/progress-<machine>-<process>.txt    every epoch of every training, and what workers say
 
-Python's own logging, under the name ``splitbench``. Every process writes separate files, and none of which it logs
-nothing.
+Python's logging, under the name ``splitbench``. Every process writes separate files, and none where it logs nothing.
 """
 
 import logging

@@ -132,7 +132,7 @@ def _chosen(path: Path, key: str, state_dicts: Mapping[str, dict[str, Tensor]]) 
 
 
 def load(model: nn.Module, path: Path, name: str) -> None:
-    """Put a file's weights into ``model``, in the model's own types.
+    """Put a file's weights into ``model``, in the model's types.
 
     Raises:
         UserError: as :func:`read` and :func:`put`.
@@ -141,7 +141,7 @@ def load(model: nn.Module, path: Path, name: str) -> None:
 
 
 def put(model: nn.Module, weights: dict[str, Tensor], path: Path, name: str) -> None:
-    """Put the weights of the file ``path`` into ``model``. Names that the model's own modules know as old ones will do.
+    """Put the weights of the file ``path`` into ``model``. Names that the model's modules know as old ones will do.
 
     Raises:
         UserError: names or shapes that do not fit, with the first few.

@@ -80,7 +80,7 @@ class CutUnit(Unit):
     def finish(self, cuts: Iterable[Cut]) -> None:
         """Build the coder's tables from the counts of symbols in training images.
 
-        The learned density gives training a differentiable rate; tables of counts give smaller bitstreams.
+        The learned density makes the rate differentiable in training; tables of counts make bitstreams smaller.
         """
         self.eval()
         self.tables.put(self._counted(self.coder, cuts, "no training images to make the coder's tables of"))
@@ -115,7 +115,7 @@ class CutUnit(Unit):
         return recoded
 
     def _fitted(self, fit: Callable[[Sequence[Maps]], Stored], cuts: Iterable[Cut]) -> list[Stored]:
-        """Return the tables that each tensor's maps of symbols make. Raises MethodError where there are no images."""
+        """Return the tables of each tensor's maps of symbols. Raises MethodError where there are no images."""
         images: list[list[Maps]] = [[] for _ in self.units]
         room = _CALIBRATION_SYMBOLS
         for cut in cuts:

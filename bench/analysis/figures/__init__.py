@@ -1,7 +1,7 @@
 """Figures from runs' CSVs: no model, no data, no torch and no screen are needed.
 
 How bytes spread over images is drawn from the per-image records beside a CSV, where there are any. Figures are drawn
-with matplotlib by hand-placed panels, labels and ticks, so that the same table gives the same bytes on all machines.
+with matplotlib by hand-placed panels, labels and ticks, so that the same table yields the same bytes on all machines.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ __all__ = ["draw_all", "draw_learning", "draw_narrow", "pages"]
 def draw_all(frame: pd.DataFrame, out: Path, report: Callable[[str], None] = lambda reason: None) -> list[Path]:
     """Draw every figure that a table has the numbers for, as SVG and PNG.
 
-    The same table gives the same SVG, byte for byte.
+    The same table yields the same SVG, byte for byte.
 
     Args:
         frame: as :func:`splitbench.bench.results.table.read` returns it.

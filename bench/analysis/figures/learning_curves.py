@@ -107,7 +107,7 @@ def read(path: Path) -> pd.DataFrame:
 def draw(curves: Mapping[str, Path], out: Path, name: str = "learning-curve", title: str = "") -> list[Path]:
     """Draw learning curves over one another, a panel for each measure: held-out measures, and training means dotted.
 
-    The same CSVs give the same SVG, byte for byte.
+    The same CSVs yield the same SVG, byte for byte.
 
     Args:
         curves: the CSVs by their names in the legend.

@@ -35,7 +35,7 @@ def read(file: Path) -> pd.DataFrame:
     """Read a user's published points, a CSV with the columns :data:`COLUMNS`.
 
     Raises:
-        UserError: the file cannot be read, or is no table of published points.
+        UserError: the file cannot be read, or is not a table of published points.
     """
     try:
         with file.expanduser().open(encoding="utf-8") as stream:

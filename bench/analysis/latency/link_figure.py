@@ -45,7 +45,7 @@ def draw_links(
         report: called with one sentence for each figure that is left out.
 
     Returns:
-        The files written, SVG and PNG; the same table gives the same SVG.
+        The files written, SVG and PNG; the same table yields the same SVG.
 
     Raises:
         UserError: ``out`` cannot be written.

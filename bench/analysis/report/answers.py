@@ -13,7 +13,7 @@ from splitbench.bench.results.table import points
 
 
 class FewestBytes(NamedTuple):
-    """Which method needs the fewest bytes, how many, which is next, and whether these images tell the two apart.
+    """Which method needs the fewest bytes, how many, which is next, and whether these images distinguish the two.
 
     ``sure`` is ``yes``, ``no`` or empty, as the column ``clear`` of the summary; ``verdict`` says it in words.
     """

@@ -6,14 +6,14 @@ A user's detector is named in a sweep by the import path of what makes it (``pac
 ``categories``
     The category id of every class index, as in COCO's annotations: ``tuple[int, ...]``.
 ``prepare(image)``
-    One image, uint8 RGB (3, H, W), to the network's input, float (C, h, w): the detector's own resizing and
+    One image, uint8 RGB (3, H, W), to the network's input, float (C, h, w): the detector's resizing and
     normalizing. Images whose inputs have the same shape are batched together.
 ``forward(batch)``
     The network: (B, C, h, w) to a tensor or a tuple of tensors. This is what is traced and cut in two, so its modules'
     names are the split points.
 ``detections(raw, sizes)``
     What ``forward`` returned, and each image's (H, W), to one dict per image: ``boxes``, corners left, top, right,
-    bottom in the image's own pixels (N, 4); ``labels``, category ids (N,); ``scores`` (N,), the higher the likelier,
+    bottom in the image's pixels (N, 4); ``labels``, category ids (N,); ``scores`` (N,), the higher the likelier,
     not below 0.
 
 The head is ``prepare`` and the network's first part, the tail its second part and ``detections``. ``most`` says how
@@ -119,7 +119,7 @@ class Detector:
 
     @property
     def category_names(self) -> dict[int, str]:
-        """Category ids to names; empty names where the model gives none."""
+        """Category ids to names; names are empty where the model has none."""
         names = getattr(self.model, "category_names", ()) or ("",) * len(self.categories)
         return dict(zip(self.categories, names, strict=True))
 
@@ -130,12 +130,12 @@ class Detector:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """Nothing of the harness's own: a detector resizes and normalizes by itself."""
+        """Nothing: a detector resizes and normalizes images itself."""
         return {}
 
     @property
     def input(self) -> str:
-        """The detector's own resizing."""
+        """The detector's resizing."""
         return self._network.input
 
     @property

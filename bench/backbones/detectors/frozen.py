@@ -18,7 +18,7 @@ _WITHOUT_EPS = (
 def freeze(model: nn.Module, name: str, stored: Collection[str], own_classes: bool = False) -> None:
     """Give a detector of torchvision's, in place, the norms that weights of these names were made with.
 
-    Norms without a count of batches are frozen ones. ``own_classes`` says that these are no weights of torchvision's.
+    Norms without a count of batches are frozen ones. ``own_classes`` says that these are not torchvision's weights.
     """
     eps = 0.0 if name in _WITHOUT_EPS and not own_classes else None
     for place, module in list(model.named_modules()):

@@ -65,7 +65,7 @@ def _with_images(inner: SplitModel, head: _Head, tail: nn.Module, images: Sequen
 
 
 class TorchvisionNetwork:
-    """A detector of torchvision's, which resizes, normalizes and decodes inside its own ``forward``."""
+    """A detector of torchvision's, which resizes, normalizes and decodes inside its ``forward``."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -105,7 +105,7 @@ class TorchvisionNetwork:
 
 
 def resized(transform: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width that torchvision's transform gives an image in evaluation."""
+    """Height and width to which torchvision's transform resizes an image in evaluation."""
     rules = cast(Any, transform)
     return _resized(transform, size, rules.fixed_size, tuple(rules.min_size), rules.max_size)
 

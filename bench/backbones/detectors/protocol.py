@@ -18,7 +18,7 @@ def prepared(model: nn.Module, images: Sequence[Tensor]) -> Tensor:
     """Images (3, H, W) to a batch (B, C, h, w).
 
     Raises:
-        UserError: ``prepare`` fails, or gives something else; images that it does not bring into one shape.
+        UserError: ``prepare`` fails or returns something else, or brings images into different shapes.
     """
     with user_errors(model, "prepare"):
         made = [cast(Any, model).prepare(image) for image in images]
@@ -35,7 +35,7 @@ def detections(model: nn.Module, raw: Any, sizes: Sequence[tuple[int, int]]) -> 
     """Return what ``forward`` returned to detections.
 
     Raises:
-        UserError: ``detections`` fails, or gives something else than it must.
+        UserError: ``detections`` fails, or returns something else.
     """
     with user_errors(model, "detections"):
         outputs = cast(Any, model).detections(raw, sizes)

@@ -4,7 +4,7 @@
                         -> body.layer3 96 x 12 x 12 -> spread 40 x 24 x 24 -> head
 
 There is one level of features, and nothing bypasses a stage: a single tensor crosses at every split point. ``spread``
-gives back the resolution that boxes of small things need, by sub-pixel convolution (Shi et al., 2016), and the head's
+restores the resolution that boxes of small things need, by sub-pixel convolution (Shi et al., 2016), and the head's
 towers are depthwise separable. Every stage's output is that of a ReLU: at least 0, and sparse.
 """
 
@@ -97,7 +97,7 @@ def _output(channels: int, bias: float) -> nn.Conv2d:
 def small_detector(num_classes: int = 13, stem: int = 16) -> FCOS:
     """Build a detector with random weights from torch's generator; ``num_classes`` counts class 0, the background.
 
-    It takes images (3, H, W) with values in [0, 1] and gives, for each, boxes (N, 4), labels (N,) and scores (N,).
+    It takes images (3, H, W) with values in [0, 1] and returns, for each, boxes (N, 4), labels (N,) and scores (N,).
     Labels are the synthetic dataset's category ids, from 1; its names are known where there are as many.
     """
     model = FCOS(

@@ -1,8 +1,8 @@
-"""Checks of every backbone before anything is run: what an image gives must follow from that image alone.
+"""Checks of every backbone before anything is run: outputs for an image must follow from that image alone.
 
 Images are run in batches, several times, and by several processes. A network that draws random numbers while it
 evaluates, that remembers what it was given before, or whose output for an image depends on the others of its batch
-would give other bytes and another accuracy with every way of running it. Three images show it.
+would have other bytes and another accuracy with every way of running it. Three images show it.
 """
 
 import random
@@ -50,7 +50,7 @@ def check(backbone: Backbone, example: Any, task: EvaluationTask) -> None:
         task: Whose answers they are.
 
     Raises:
-        UserError: The network cannot be run on the image, writes into it, changes its own mode, gives it another answer
+        UserError: The network cannot be run on the image, writes into it, changes its mode, gives it another answer
             when it is run again, or another one in another batch.
     """
     whole = backbone.whole().to(example[0].device)
@@ -115,7 +115,7 @@ def _check_modes(backbone: Backbone) -> None:
 
 
 def _in_company(function: Callable[[Any], Any], backbone: Backbone, example: Any) -> tuple[Any, Any] | None:
-    """Return what a function gives for an image between copies of itself, and between others.
+    """Return what a function returns for an image between copies of itself, and between others.
 
     None where so many do not fit into memory: such images are run one by one.
     """

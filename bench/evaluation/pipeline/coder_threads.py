@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class _Stop(BaseException):
-    """Passes through a codec's own ``except Exception``."""
+    """Passes through an ``except Exception`` in a codec."""
 
 
 class Call(Generic[T]):

@@ -46,7 +46,7 @@ class SharedHeads:
 
 
 class BatchOutputs:
-    """What the heads and the backbone give for one batch.
+    """What the heads and the backbone return for one batch.
 
     Outputs of the backbone's own heads are kept. Those of heads that were trained for one cell are asked for once, and
     there may be many of them, so that they are not.

@@ -22,7 +22,7 @@ class Scored:
 
     Attributes:
         records: Per image.
-        columns: The task's own measures.
+        columns: The measures that only this task has.
         bootstrap: The metric in bootstrap samples of the images, the same samples for every cell of a pass, (S,); empty
             where the task needs none.
     """

@@ -32,7 +32,7 @@ class WandbLogger:
         self._trainings: set[str] = set()
 
     def log_scalars(self, name: str, step: int, values: Mapping[str, float]) -> None:
-        """See the protocol. Trainings have epochs of their own, which the run's single counter cannot be."""
+        """See the protocol. The epochs of several trainings cannot share the run's single counter."""
         if name not in self._trainings:
             self._trainings.add(name)
             self._run.define_metric(f"{name}/epoch")

@@ -110,7 +110,7 @@ class _Rehearsal:
         return to_device(self.backbone.together([pixels]), self.device)
 
     def _sent(self, split: SplitModel) -> tuple[Any, ...]:
-        """Return what the head makes of the first image."""
+        """Return what the head returns for the first image."""
         if split.at not in self.sent:
             self.sent[split.at] = split.head(self._example())
         return self.sent[split.at]

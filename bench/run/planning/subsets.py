@@ -20,7 +20,7 @@ _ADJECTIVES: dict[Subset, str] = {"evaluation": "evaluation", "calibration": "ca
 
 
 def _remembered(call: Callable[[Subset], T]) -> Callable[[Subset], T]:
-    """``call``, made once for each subset, its error included: reading all images again would give the same one."""
+    """``call``, made once for each subset, its error included: reading all images again would raise the same."""
     done: dict[Subset, T | DataError | UserError] = {}
 
     def remembered(subset: Subset) -> T:

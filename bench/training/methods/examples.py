@@ -1,4 +1,4 @@
-"""Training examples: images, or what a frozen head makes of them, in memory where they fit.
+"""Training examples: images, or the cuts that a frozen head computes from them, in memory where they fit.
 
 An example is (pixels, index, version), or the tensors of its cut in place of the pixels; version 1 is mirrored. The
 index leads to the target, which distillation never asks for. Index and version stay on the host, where the target is.

@@ -67,7 +67,7 @@ def distill_classifier(batch: LossInputs) -> Measures:
 
 
 def detect(batch: LossInputs) -> Measures:
-    """Return the sum of the detector's own losses, which torchvision's detectors have.
+    """Return the sum of the losses that a detector computes itself, as torchvision's do.
 
     Raises:
         MethodError: a user's detector, which has none.

@@ -16,7 +16,7 @@ class Registry(ABC, Generic[T]):
 
     Args:
         kind: What one of them is called in messages: ``method``.
-        hint: What else a user may give, or how to list the names; for messages.
+        hint: What else a user may name, or how to list the names; for messages.
     """
 
     def __init__(self, kind: str, hint: str = "") -> None:

@@ -11,12 +11,12 @@ The two ask different things of a curve:
 * BD-rate asks how many bytes an accuracy takes. Only the curve's front says so
   (:func:`splitbench.bench.analysis.compare.curves.interpolation.envelope`): a rate point that takes more bytes than
   another and is no more accurate is the answer for no accuracy.
-* BD-accuracy asks what is reached within so many bytes. To that every rate point has an answer: its own accuracy, or
+* BD-accuracy asks what is reached within so many bytes. Every rate point answers that: with its accuracy, or
   that of a better one with fewer bytes. Where a curve has come to its end, it is known to go on level.
 
 So BD-rate needs three points on the front of either curve, BD-accuracy three rate points, whether or not on it: a
 method that is as good as uncompressed from its second rate point on has a BD-accuracy, and no BD-rate, however many
-more are measured above. A cut's end is no measured point and does not count.
+more are measured above. A cut's end is not a measured point and does not count.
 
 Either number is a mean over the range that both curves cover. That must be half of the shorter curve's range at least,
 and hold two points of either curve, so that none is read off a single gap between its points. Where a number is not

@@ -1,7 +1,7 @@
 """Is the best answer to a question clear? Both curves' answers in bootstrap samples of the images, the same for both.
 
 Each curve's accuracies were measured on the same images, so that most of the chance in either cancels: two answers can
-differ significantly whose own intervals overlap widely. Per-image records are needed.
+differ significantly although their intervals overlap widely. Per-image records are needed.
 """
 
 from collections.abc import Callable

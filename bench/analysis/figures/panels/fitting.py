@@ -1,4 +1,4 @@
-"""Text that fits: its width as it is drawn, and lines that are no wider than there is room for."""
+"""Text that fits: its width as it is drawn, and lines that fit into the room there is."""
 
 import re
 from collections.abc import Sequence

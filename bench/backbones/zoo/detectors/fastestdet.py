@@ -166,7 +166,7 @@ class FastestDet(nn.Module):
         return out
 
     def detections(self, raw: Tensor, sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """Per image boxes x1, y1, x2, y2 (K, 4) in its own pixels, scores (K,) and category ids (K,).
+        """Per image boxes x1, y1, x2, y2 (K, 4) in its pixels, scores (K,) and category ids (K,).
 
         ``sizes``: the images' heights and widths. A cell gives its likeliest class alone; a box's centre lies at most
         one cell away, and its width and height are fractions of the image's.

@@ -144,9 +144,9 @@ class NanoDet(nn.Module):
         return fine, middle, coarse
 
     def detections(self, raw: tuple[Tensor, ...], sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """Per image boxes x1, y1, x2, y2 (K, 4) in its own pixels, scores (K,) and category ids (K,).
+        """Per image boxes x1, y1, x2, y2 (K, 4) in its pixels, scores (K,) and category ids (K,).
 
-        ``sizes``: the images' heights and widths. A cell gives every class above the score. Its distances to the
+        ``sizes``: the images' heights and widths. A cell predicts every class above the score. Its distances to the
         four sides are the means of their distributions.
         """
         places, strides = cells(raw, STRIDES)

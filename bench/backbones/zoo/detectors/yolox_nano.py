@@ -174,9 +174,9 @@ class YoloxNano(nn.Module):
         return fine, middle, coarse
 
     def detections(self, raw: tuple[Tensor, ...], sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """Per image boxes x1, y1, x2, y2 (K, 4) in its own pixels, scores (K,) and category ids (K,).
+        """Per image boxes x1, y1, x2, y2 (K, 4) in its pixels, scores (K,) and category ids (K,).
 
-        ``sizes``: the images' heights and widths. A cell gives its likeliest class alone; a score is the product of
+        ``sizes``: the images' heights and widths. A cell predicts its likeliest class alone; a score is the product of
         objectness and the class's probability.
         """
         places, strides = cells(raw, STRIDES)
