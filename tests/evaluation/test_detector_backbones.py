@@ -9,16 +9,13 @@ import torch
 
 from splitbench import methods
 from splitbench.bench.backbones import detectors, registry
-from splitbench.bench.evaluation import EvaluationInputs
 from splitbench.bench.evaluation.pipeline.transmission import transmit
-from splitbench.bench.run.planning.sources import Sources, open_backbone, open_dataset
 from splitbench.bench.split import same
-from splitbench.bench.sweep.cells import expand
-from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import METHODS
-from splitbench.methods.base import Context, nothing_learned
+from splitbench.methods.base import Context
 from tests.helpers.coco_samples import SIZES, Squares, write_coco
+from tests.helpers.naive_pass import naive, opened
 from tests.helpers.pass_samples import evaluated
 
 TORCHVISIONS = "torchvision/ssdlite320_mobilenet_v3_large"
@@ -221,50 +218,7 @@ methods:
 def inputs(tmp_path):
     write_coco(tmp_path)
     write_coco(tmp_path, "train2017", first=100)
-    path = tmp_path / "sweep.yaml"
-    path.write_text(SWEEP)
-    sweep, sources = read(path), Sources(data=tmp_path)
-    (spec,), (backbone,) = sweep.datasets, sweep.backbones
-    calibration = open_dataset(spec, sources, "calibration")
-    return {str(cell): cell for cell in expand(sweep)}, EvaluationInputs(
-        backbone=open_backbone(backbone, spec, sources),
-        dataset=open_dataset(spec, sources, "evaluation"),
-        calibration=lambda: calibration,
-        learned=lambda *_: nothing_learned(),
-        batch=2,
-        device=torch.device("cpu"),
-    )
-
-
-def naive(cell, inputs):
-    """Bytes and detections of one cell, with nothing shared and every image coded by itself.
-
-    Networks are given the pass's batches: in others, sums may be rounded otherwise. All inputs are of one shape here.
-    """
-
-    def batches(dataset):
-        pixels = [inputs.backbone.pixels(dataset.image(i)) for i in range(len(dataset))]
-        return [pixels[i : i + inputs.batch] for i in range(0, len(pixels), inputs.batch)]
-
-    seen = batches(inputs.calibration())
-    evaluation = batches(inputs.dataset)
-    split = inputs.backbone.split(cell.split, evaluation[0][:1])
-    context = Context(
-        split.head, split.tail, split.specs, lambda: (split.cut(split.head(x))[0] for x in seen), cell.seed
-    )
-    deployment = METHODS.get(cell.method).deploy(cell.settings, context)
-    for images in evaluation:
-        cuts, numbers = split.cuts(deployment.head(images))  # at `input`, every image is a cut of its own
-        streams, received = [], []
-        for cut in cuts:
-            decoded = []
-            for i in range(len(cut[0])):
-                alone = tuple(x[i : i + 1] for x in cut)
-                streams += deployment.codec.encode(alone)
-                decoded.append(deployment.codec.decode([streams[-1].data], split.specs_of(alone)))
-            received += [torch.cat(parts) for parts in zip(*decoded, strict=True)]
-        for stream, found in zip(streams, deployment.tail(*received, *numbers), strict=True):
-            yield len(stream.data) + (0 if cell.split == "output" else 4), found
+    return opened(SWEEP, batch=2, data=tmp_path)
 
 
 def test_one_pass_equals_the_naive_evaluation(inputs):

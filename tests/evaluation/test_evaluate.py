@@ -1,23 +1,18 @@
 """One pass over all cells gives what each cell gives alone, its images coded one by one."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from splitbench.bench.evaluation import EvaluationInputs
 from splitbench.bench.metrics import accuracy
-from splitbench.bench.run.planning.sources import Sources, open_backbone, open_dataset
-from splitbench.bench.sweep.cells import expand
-from splitbench.bench.sweep.reading import read
 from splitbench.bench.utils.plugins import METHODS
-from splitbench.methods.base import Context, nothing_learned
+from tests.helpers.naive_pass import naive, opened
 from tests.helpers.pass_samples import evaluated
 
 SWEEP = """
-datasets: [{name: synthetic, limit: 30}]
+datasets: [{name: synthetic, limit: 30, calibration: {limit: 10}}]
 backbones: [{name: splitbench/small_resnet, splits: [layer1, layer3.conv1]}]
 methods:
   - {name: raw}
@@ -30,53 +25,8 @@ methods:
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    path: Path = tmp_path_factory.mktemp("sweep") / "sweep.yaml"
-    path.write_text(SWEEP)
-    sweep = read(path)
-    (spec,), (backbone,), sources = sweep.datasets, sweep.backbones, Sources()
-    few = spec.model_copy(update={"calibration": {"limit": 10}})
-    built = open_backbone(backbone, spec, sources)
-    dataset = open_dataset(spec, sources, "evaluation")
-    calibration = open_dataset(few, sources, "calibration")
-    nothing = lambda *_: nothing_learned()  # noqa: E731
-    return {str(cell): cell for cell in expand(sweep)}, EvaluationInputs(
-        backbone=built,
-        dataset=dataset,
-        calibration=lambda: calibration,
-        learned=nothing,
-        batch=7,
-        device=torch.device("cpu"),
-    )
-
-
-def naive(cell, inputs):
-    """Bytes and predictions of one cell, with nothing shared and every image coded by itself.
-
-    Networks are given the pass's batches: in others, sums may be rounded otherwise.
-    """
-
-    def batches(dataset):
-        pixels = [inputs.backbone.preprocessing.pixels(dataset.image(i)) for i in range(len(dataset))]
-        return torch.stack(pixels).split(inputs.batch)
-
-    evaluation, calibration = batches(inputs.dataset), batches(inputs.calibration())
-    split = inputs.backbone.split(cell.split, evaluation[0][:1])
-    cuts = lambda: (split.cut(split.head(x))[0] for x in calibration)  # noqa: E731
-    deployment = METHODS.get(cell.method).deploy(
-        cell.settings, Context(split.head, split.tail, split.specs, cuts, cell.seed)
-    )
-    sizes, predictions = [], []
-    for pixels in evaluation:
-        cut, numbers = split.cut(deployment.head(pixels))
-        decoded = []
-        for i in range(len(pixels)):
-            (stream,) = deployment.codec.encode(tuple(x[i : i + 1] for x in cut))
-            decoded.append(deployment.codec.decode([stream.data], split.specs))
-            sizes.append(len(stream.data))
-        together = [torch.cat(images) for images in zip(*decoded, strict=True)]
-        predictions += deployment.tail(*together, *numbers).argmax(1).tolist()
-    return sizes, predictions
+def inputs():
+    return opened(SWEEP, batch=7)
 
 
 def test_one_pass_equals_the_naive_evaluation(inputs):
@@ -86,9 +36,9 @@ def test_one_pass_equals_the_naive_evaluation(inputs):
     with torch.no_grad():
         for outcome in outcomes:
             assert not outcome.reason, outcome.reason
-            sizes, predictions = naive(outcome.cell, given)
-            assert outcome.records["bytes"].tolist() == sizes, str(outcome.cell)
-            assert outcome.records["prediction"].tolist() == predictions, str(outcome.cell)
+            sizes, scores = zip(*naive(outcome.cell, given), strict=True)
+            assert outcome.records["bytes"].tolist() == list(sizes), str(outcome.cell)
+            assert outcome.records["prediction"].tolist() == [int(x.argmax()) for x in scores], str(outcome.cell)
 
 
 def test_the_bundled_backbone_is_as_good_as_its_report_and_survives_eight_bits(inputs):

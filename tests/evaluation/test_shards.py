@@ -10,14 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitbench.bench.evaluation import EvaluationInputs, Shard, ShardError, describe, joined, measure, prepare, score
+from splitbench.bench.evaluation import Shard, ShardError, describe, joined, measure, prepare, score
 from splitbench.bench.evaluation.costs import Description
-from splitbench.bench.run.planning.sources import Sources, open_backbone, open_dataset
-from splitbench.bench.sweep.cells import expand
-from splitbench.bench.sweep.reading import read
 from splitbench.datasets.base import ImageError
-from splitbench.methods.base import MethodError, nothing_learned
+from splitbench.methods.base import MethodError
 from tests.helpers.closeness import ACTIVATIONS, close
+from tests.helpers.naive_pass import opened
 
 SWEEP = """
 datasets: [{name: synthetic, limit: 17}]
@@ -62,27 +60,12 @@ class Choosy:
 
 
 @pytest.fixture(scope="module")
-def pass_of(tmp_path_factory):
-    path = tmp_path_factory.mktemp("sweep") / "sweep.yaml"
-    path.write_text(SWEEP)
-    sweep = read(path)
-    (spec,), (backbone,), sources = sweep.datasets, sweep.backbones, Sources()
-    built = open_backbone(backbone, spec, sources)
-    dataset = open_dataset(spec, sources, "evaluation")
-    cells = {str(cell): cell for cell in expand(sweep)}
+def pass_of():
+    cells, inputs = opened(SWEEP, BATCH, calibrated_on="evaluation")
 
     def make(damaged=(), skip=False):
-        nothing = lambda *_: nothing_learned()  # noqa: E731
-        images = Damaged(dataset, damaged) if damaged else dataset
-        return cells, EvaluationInputs(
-            backbone=built,
-            dataset=images,
-            calibration=lambda: dataset,
-            learned=nothing,
-            skip_unreadable=skip,
-            batch=BATCH,
-            device=torch.device("cpu"),
-        )
+        images = Damaged(inputs.dataset, damaged) if damaged else inputs.dataset
+        return cells, dataclasses.replace(inputs, dataset=images, skip_unreadable=skip)
 
     return make
 
