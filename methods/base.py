@@ -8,15 +8,17 @@ it reads is a setting of type :class:`File`.
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import core_schema
 from torch import Tensor, nn
+
+T = TypeVar("T")
 
 Cut = tuple[Tensor, ...]
 """Every tensor that crosses the split point, batch first: ``((B, ...), (B, ...), ...)``."""
@@ -35,7 +37,8 @@ class Bitstream:
     """The bytes of one image, and how many of them are not payload.
 
     ``side`` counts bytes of side information that the server could not know (ranges, tables that change per image);
-    ``framing`` counts headers and lengths. The rest of ``data`` is payload.
+    ``framing`` counts headers and lengths. The rest of ``data`` is payload. ``layers`` are the parts of a layered
+    stream, one behind the other; see :class:`Prefix`.
 
     Raises:
         MethodError: there are more bytes of these than there are bytes.
@@ -44,6 +47,13 @@ class Bitstream:
     data: bytes
     side: int = 0
     framing: int = 0
+    layers: "tuple[Bitstream, ...]" = field(default=(), repr=False)
+
+    @classmethod
+    def of_layers(cls, layers: "Sequence[Bitstream]") -> "Bitstream":
+        """Return the stream of these layers, the coarsest first."""
+        sides, framings = (sum(getattr(layer, part) for layer in layers) for part in ("side", "framing"))
+        return cls(b"".join(layer.data for layer in layers), sides, framings, tuple(layers))
 
     def __post_init__(self) -> None:
         if min(self.side, self.framing, self.payload) < 0:
@@ -96,6 +106,33 @@ class Codec(Protocol):
         for bytes that no encoder wrote; never anything else, whatever the bytes.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prefix:
+    """A codec that sends the first ``count`` layers of what another one codes: a rate point of a layered stream.
+
+    ``codec`` gives every bitstream its ``layers``, and decodes any number of the first ones: how many there are
+    follows from the bytes. Rate points that share it by ``Context.once`` encode an image once for all of them.
+    """
+
+    codec: Codec
+    count: int
+
+    def encode(self, cut: Cut) -> list[Bitstream]:
+        """Encode all layers, and keep the first ones. Raises MethodError where there are fewer."""
+        return self.of(self.codec.encode(cut))
+
+    def of(self, streams: Sequence[Bitstream]) -> list[Bitstream]:
+        """Return the first layers of streams that the codec made. Raises MethodError where there are fewer."""
+        for stream in streams:
+            if len(stream.layers) < self.count:
+                raise MethodError(f"a bitstream has {len(stream.layers)} layers, of which {self.count} are to be sent")
+        return [Bitstream.of_layers(stream.layers[: self.count]) for stream in streams]
+
+    def decode(self, streams: Sequence[bytes], specs: Specs) -> Cut:
+        """Decode bitstreams of as many layers as there are."""
+        return self.codec.decode(streams, specs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +259,19 @@ def nothing_to_calibrate(*_: nn.Module) -> Iterable[Cut]:
     raise MethodError("there are no calibration images here")
 
 
+def make_again(_: Hashable, make: Callable[[], T]) -> T:
+    """Return the default of ``Context.once``: what ``make`` returns, each time anew."""
+    return make()
+
+
+class Once(Protocol):
+    """Returns what was made for a key before, or what ``make`` returns."""
+
+    def __call__(self, key: Hashable, make: Callable[[], T], /) -> T:
+        """Raise what ``make`` raises, and keep nothing then."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """All that a method may look at when it prepares a rate point.
@@ -229,7 +279,8 @@ class Context:
     ``calibration()`` yields cuts of calibration images, which are never evaluation images; it raises MethodError where
     the sweep names no calibration data. ``learned()`` gives what was trained for this rate point to methods that learn,
     and ``calibration_by(head)`` cuts of the same calibration images by another head than the backbone's, such as a
-    trained one.
+    trained one. ``once(key, make)`` returns what ``make`` returns, which is called for the first of the method's rate
+    points at this split point that asks with this key; it names all that the result follows from.
     """
 
     head: nn.Module
@@ -239,6 +290,7 @@ class Context:
     seed: int = 0
     learned: Callable[[], Learned] = nothing_learned
     calibration_by: Callable[[nn.Module], Iterable[Cut]] = nothing_to_calibrate
+    once: Once = make_again
 
 
 @dataclass(frozen=True)

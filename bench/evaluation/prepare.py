@@ -1,9 +1,10 @@
 """Splits the backbone at every point of a pass, and lets every method deploy its rate points."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -21,6 +22,8 @@ from splitbench.bench.utils.failure import Failure
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.bench.utils.precision import network_precision
 from splitbench.methods.base import Context, Cut, Deployment, MethodError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -123,13 +126,14 @@ def _deploy(prepared: Prepared, example: object) -> None:
     inputs = prepared.inputs
     splits: dict[str, SplitModel] = {}
     calibrations: dict[str, _CalibrationCuts] = {}
+    made = _Made()
     for key, cell in prepared.cells.items():
         with isolated(prepared.failed, {key: cell}, inputs.device):
             if cell.split not in splits:
                 splits[cell.split] = inputs.backbone.split(cell.split, example)
             split = splits[cell.split]
             if cell.split not in calibrations:  # cuts of one split at a time
-                calibrations = {cell.split: _CalibrationCuts(split, inputs)}
+                calibrations, made = {cell.split: _CalibrationCuts(split, inputs)}, _Made()
             calibration = calibrations[cell.split]
             context = Context(
                 head=split.head,
@@ -139,6 +143,7 @@ def _deploy(prepared: Prepared, example: object) -> None:
                 seed=cell.seed,
                 learned=partial(inputs.learned, key, split),
                 calibration_by=calibration.by,
+                once=partial(made.once, (cell.method, cell.seed)),
             )
             deployment = calibration.fitting(partial(deployed, cell, context))
             prepared.candidates.append(Candidate(key, split, deployment))
@@ -150,6 +155,19 @@ def deployed(cell: Cell, context: Context) -> Deployment:
     deployment = returned.deployment(method, method.deploy(cell.settings, context))
     held.check(deployment)
     return deployment
+
+
+class _Made:
+    """What rate points share that a method deploys at one split point."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, Any] = {}
+
+    def once(self, owner: Hashable, key: Hashable, make: Callable[[], T]) -> T:
+        if (owner, key) not in self._made:
+            self._made[owner, key] = make()
+        made: T = self._made[owner, key]
+        return made
 
 
 class _CalibrationCuts:

@@ -93,7 +93,7 @@ train_macs            | MAC     | multiply-adds of training this rate point, wit
 train_images          |         | images seen in training, repetitions counted
 train_seconds         | s       | time spent in training
 head_ms               | ms      | median time of the head, batch 1
-encode_ms             | ms      | median time to encode one image
+encode_ms             | ms      | median time to encode one image, all layers of a layered stream
 decode_ms             | ms      | median time to decode one image
 tail_ms               | ms      | median time of the tail, batch 1
 device                |         | cpu, or the accelerator's name

@@ -17,7 +17,7 @@ from torch import nn
 
 from splitbench.bench.evaluation.failures import isolated
 from splitbench.bench.evaluation.pipeline.coder_threads import Call, CoderThreads
-from splitbench.bench.evaluation.pipeline.transmission import transmit
+from splitbench.bench.evaluation.pipeline.transmission import Encodings, transmit
 from splitbench.bench.evaluation.prepare import Candidate, Prepared
 from splitbench.bench.evaluation.tasks import EvaluationTask
 from splitbench.bench.metrics import rate
@@ -130,10 +130,11 @@ class _Pipeline:
         self.results.append(result)
         for head, candidates in _by_head(self.prepared.alive(batch.number)).items():
             values: tuple[Any, ...] = ()
+            encodings = Encodings()
             with self._isolated(batch, candidates):
                 values = outputs.values(head)
             for candidate in candidates if values else ():
-                call = self.threads.submit(_transmit, candidate, values, self.device)
+                call = self.threads.submit(_transmit, candidate, values, encodings, self.device)
                 self.transmissions.append((result, candidate, call))
                 result.pending += 1
                 yield from self.finish(2 * self.threads.count)
@@ -196,8 +197,10 @@ def _by_head(candidates: Sequence[Candidate]) -> dict[nn.Module, list[Candidate]
 
 
 @torch.no_grad()
-def _transmit(candidate: Candidate, values: tuple[Any, ...], device: torch.device) -> _Transmitted:
+def _transmit(
+    candidate: Candidate, values: tuple[Any, ...], encodings: Encodings, device: torch.device
+) -> _Transmitted:
     """Encode and decode what a head returned, for a tail on ``device``; runs in any thread."""
     groups, _ = candidate.split.tensor_groups(values)
-    streams, arguments = transmit(candidate.split, candidate.deployment.codec, values)
+    streams, arguments = transmit(candidate.split, candidate.deployment.codec, values, encodings)
     return _Transmitted(streams, to_device(arguments, device), [sum(x[0].numel() for x in group) for group in groups])

@@ -1,6 +1,7 @@
 """What a split sends: a cut is encoded, and decoded from nothing but the bytes."""
 
 import struct
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from splitbench.bench.evaluation import returned
 from splitbench.bench.split import SplitModel
 from splitbench.bench.utils.precision import codec_precision, like_precision
 from splitbench.bench.utils.text import format_count
-from splitbench.methods.base import Bitstream, Codec, Cut, MethodError, Specs
+from splitbench.methods.base import Bitstream, Codec, Cut, MethodError, Prefix, Specs
 
 _SIZE = struct.Struct("<HH")
 """An image's height and width: sent in front of its bitstream where images differ in size, and counted as framing."""
@@ -18,8 +19,36 @@ _SIZE = struct.Struct("<HH")
 _MAX_SIDE = 2**16 - 1
 
 
-def transmit(split: SplitModel, codec: Codec, values: tuple[Any, ...]) -> tuple[list[Bitstream], tuple[Any, ...]]:
+class Encodings:
+    """The bitstreams of what a head returned: encoded once for all codecs that send first layers of the same ones."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: list[tuple[Codec, int, list[Bitstream]]] = []
+
+    def of(self, codec: Codec, number: int, cut: Cut) -> list[Bitstream]:
+        """Return a codec's bitstreams of a cut, which is the one of this number. Raises what :func:`encode` raises."""
+        if not isinstance(codec, Prefix):
+            return encode(codec, cut)
+        with self._lock:
+            for other, at, streams in self._made:
+                if other is codec.codec and at == number:
+                    return codec.of(streams)
+            streams = encode(codec.codec, cut)
+            self._made.append((codec.codec, number, streams))
+        return codec.of(streams)
+
+
+def transmit(
+    split: SplitModel, codec: Codec, values: tuple[Any, ...], encodings: Encodings | None = None
+) -> tuple[list[Bitstream], tuple[Any, ...]]:
     """Encode what a head returned into one bitstream per image, and decode these into the tail's arguments.
+
+    Args:
+        split: The split that the head belongs to.
+        codec: Encodes and decodes.
+        values: What the head returned.
+        encodings: What is encoded of the same values for other rate points, too.
 
     Raises:
         MethodError: The codec cannot encode the cut or decodes something else, or an image is too large for the two
@@ -28,9 +57,10 @@ def transmit(split: SplitModel, codec: Codec, values: tuple[Any, ...]) -> tuple[
     cuts, numbers = split.cuts(values)
     streams: list[Bitstream] = []
     decoded: list[Tensor] = []
+    encodings = encodings or Encodings()
     with codec_precision():
-        for cut in cuts:
-            encoded = encode(codec, cut)
+        for number, cut in enumerate(cuts):
+            encoded = encodings.of(codec, number, cut)
             decoded += decode(codec, [stream.data for stream in encoded], split.specs_of(cut))
             streams += encoded
     if split.sends_sizes:

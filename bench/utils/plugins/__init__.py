@@ -118,6 +118,7 @@ BUNDLED_METHODS = frozenset(
         "low-rank",
         "quantize-context",
         "quantize-entropy",
+        "quantize-layers",
         "quantize-lossless",
         "quantize-rle",
         "raw",

@@ -34,7 +34,7 @@ BUDGET = 2**16
 _NUMBERS_OF_TABLES = (1, 4, 16, 64, 256)
 _ROUNDS = 12
 _PRIOR = 2.0  # symbols, distributed as all together, that a table borrows
-_BORROWED = 64.0  # symbols, distributed as in channels as active, that a row borrows while tables are chosen
+BORROWED = 64.0  # symbols, distributed as in channels as active, that a row borrows while tables are chosen
 _ACTIVE_ALIKE = 16  # groups of channels as active
 _UNSEEN = 0.5  # added to the count of what is outside of all supports
 _BINS = 64  # of activity, from which classes are joined
@@ -118,10 +118,10 @@ class ContextCounts:
                 histogram += np.bincount((bins * self._size + places).ravel(), minlength=histogram.size).reshape(
                     histogram.shape
                 )
-        merged = {weights: _joined(histogram, CLASSES) for weights, histogram in counts.items()}
+        merged = {weights: joined(histogram, CLASSES) for weights, histogram in counts.items()}
         best = min(WEIGHTS, key=lambda weights: merged[weights][0])
-        edges = _edges(sum(best))
-        return Neighbourhood(best, tuple(int(edges[last]) for last in merged[best][1]))
+        limits = edges(sum(best) * neighbours.LARGEST)
+        return Neighbourhood(best, tuple(int(limits[last]) for last in merged[best][1]))
 
     def fit(self, context: Neighbourhood, images: Iterable[Maps]) -> ContextTables:
         """Tables for the rows of this neighbourhood. Raises MethodError where there are no images."""
@@ -136,8 +136,8 @@ class ContextCounts:
             )
         if not counts.any():
             raise MethodError("no calibration images: name some in the sweep's `calibration`")
-        rows, together = _shared(counts, counts + _BORROWED * self._expected(counts))
-        pmf = _smoothed(together)
+        rows, together = shared(counts, counts + BORROWED * self._expected(counts))
+        pmf = smoothed(together)
         tables = Tables.from_pmf(pmf[:, :-1], self.lowest, pmf[:, -1])
         return ContextTables(context, rows.reshape(self.channels, classes).astype(np.uint8), tables)
 
@@ -152,9 +152,9 @@ class ContextCounts:
         mean = symbols @ magnitudes / np.maximum(symbols.sum(1), 1)
         group = np.empty(self.channels, np.int64)
         group[mean.argsort(kind="stable")] = np.arange(self.channels) * _ACTIVE_ALIKE // self.channels
-        everywhere = _smoothed(by_channel.sum(0))
+        everywhere = smoothed(by_channel.sum(0))
         seen = _sums(by_channel, group, _ACTIVE_ALIKE)
-        filled = (seen + _BORROWED * everywhere) / (seen.sum(2, keepdims=True) + _BORROWED)
+        filled = (seen + BORROWED * everywhere) / (seen.sum(2, keepdims=True) + BORROWED)
         return np.asarray(filled[group].reshape(counts.shape), np.float64)
 
     def _places(self, maps: Maps) -> _Counts:
@@ -163,16 +163,15 @@ class ContextCounts:
         return places
 
 
-def _edges(weight: int) -> _Counts:
-    """Return the highest activity of each bin: one by one at first, then in steps that grow."""
-    top = max(weight, 1) * neighbours.LARGEST
-    steps = np.round(np.geomspace(1, top + 1, _BINS) - 1).astype(np.int64)
-    edges: _Counts = np.unique(np.maximum(steps, np.arange(_BINS)))
-    return edges
+def edges(most: int) -> _Counts:
+    """Return the highest activity of each bin up to the largest: one by one at first, then in steps that grow."""
+    steps = np.round(np.geomspace(1, most + 1, _BINS) - 1).astype(np.int64)
+    limits: _Counts = np.unique(np.maximum(steps, np.arange(_BINS)))
+    return limits
 
 
 def _bin(activities: npt.NDArray[np.int32], weight: int) -> _Counts:
-    bins: _Counts = np.searchsorted(_edges(weight), activities, side="left").clip(0, _BINS - 1)
+    bins: _Counts = np.searchsorted(edges(weight * neighbours.LARGEST), activities, side="left").clip(0, _BINS - 1)
     return bins
 
 
@@ -183,7 +182,7 @@ def _entropy(counts: "npt.NDArray[np.int64]") -> _Numbers:
     return np.asarray((counts * lengths).sum(-1), np.float64)
 
 
-def _joined(histogram: _Counts, classes: int) -> tuple[float, list[int]]:
+def joined(histogram: _Counts, classes: int) -> tuple[float, list[int]]:
     """Join bins to intervals of least entropy, by dynamic programming.
 
     Returns:
@@ -206,7 +205,7 @@ def _joined(histogram: _Counts, classes: int) -> tuple[float, list[int]]:
     return float(bits[used]), chosen[::-1]
 
 
-def _shared(counts: _Counts, borrowed: _Numbers) -> tuple[_Counts, _Counts]:
+def shared(counts: _Counts, borrowed: _Numbers) -> tuple[_Counts, _Counts]:
     """Return each row's table and each table's counts, for the number of tables that costs the fewest bits."""
     best: tuple[float, _Counts, _Counts] | None = None
     symbols = int(counts.any(0).sum())
@@ -230,7 +229,7 @@ def _alike(counts: _Counts, borrowed: _Numbers, number: int) -> tuple[_Counts, _
     group = np.empty(len(counts), np.int64)
     group[order] = (weight / weight[-1] * number).astype(np.int64).clip(0, number - 1)
     for _ in range(_ROUNDS if number > 1 else 0):
-        probable = _smoothed(_sums(counts, group, number))
+        probable = smoothed(_sums(counts, group, number))
         lengths = -np.log2(np.maximum(probable, np.finfo(float).tiny))  # 0 for symbols that no row has
         group = (borrowed @ lengths.T).argmin(1)
     used, group = np.unique(group, return_inverse=True)
@@ -243,7 +242,7 @@ def _sums(counts: _Counts, group: _Counts, number: int) -> _Counts:
     return sums
 
 
-def _smoothed(counts: _Counts) -> _Numbers:
+def smoothed(counts: _Counts) -> _Numbers:
     """Probabilities of each row's symbols, which borrow from those of all rows together."""
     together = counts.sum(0, dtype=np.float64)
     together[-1] += _UNSEEN
