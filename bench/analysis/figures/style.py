@@ -24,7 +24,7 @@ _FIXED = {
     "quantize-rle": ("#0072B2", "o"),
     "quantize-entropy": ("#56B4E9", "v"),
     "quantize-context": ("#332288", "<"),
-    "quantize-layers": ("#8066FF", "$\u2630$"),
+    "quantize-layers": ("#8066FF", "$\u25e2$"),
     "quantize-lossless": ("#661100", "p"),
     "feature-image": ("#DDCC77", ">"),
     "learned-image": ("#EE99AA", "H"),
