@@ -67,7 +67,7 @@ def fit(channels: int, images: Callable[[], Iterable[Sequence[Maps]]]) -> list[R
 
 
 class _Histograms:
-    """The choices by activity, for all weights, where the coarse symbol is 0: elsewhere activity says little."""
+    """The choices by activity, for all weights."""
 
     def __init__(self) -> None:
         self.weights = [np.array(weights, np.int64) for weights in WEIGHTS]
@@ -75,10 +75,9 @@ class _Histograms:
         self.counts = [np.zeros((len(limits), CHOICES), np.int64) for limits in self.edges]
 
     def add(self, coarse: Maps, fine: Maps) -> None:
-        zero = coarse == 0
-        chosen = choices(coarse, fine)[zero]
+        chosen = choices(coarse, fine)
         for weights, limits, counts in zip(self.weights, self.edges, self.counts, strict=True):
-            np.add.at(counts, (np.searchsorted(limits, activities(coarse, fine, weights)[zero]), chosen), 1)
+            np.add.at(counts, (np.searchsorted(limits, activities(coarse, fine, weights)), chosen), 1)
 
     def best(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
         """Return the weights, and limits of classes, that leave the choices with the least entropy."""
