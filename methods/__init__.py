@@ -16,6 +16,7 @@ from splitbench.methods.base import (
     LearningMethod,
     Method,
     MethodError,
+    Prefix,
     TensorSpec,
     Unit,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "LearningMethod",
     "Method",
     "MethodError",
+    "Prefix",
     "TensorSpec",
     "Unit",
 ]
