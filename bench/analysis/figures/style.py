@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path
 from matplotlib.transforms import Affine2D
 
@@ -105,9 +106,11 @@ class Style(NamedTuple):
     @property
     def line(self) -> dict[str, Any]:
         """The keyword arguments of a matplotlib line."""
+        with mpl.rc_context({"text.parse_math": True}):  # or else a glyph keeps the dollars around it
+            marker = MarkerStyle(self.marker, self.fill)
         return {
             "color": self.colour,
-            "marker": self.marker,
+            "marker": marker,
             "linestyle": "none" if not self.joined else (0, self.dashes) if self.dashes else "-",
             "fillstyle": self.fill,
             "markerfacecoloralt": "white",

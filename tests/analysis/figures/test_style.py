@@ -5,8 +5,10 @@ import itertools
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgb
+from matplotlib.lines import Line2D
+from matplotlib.markers import MarkerStyle
 
-from splitbench.bench.analysis.figures.style import _FIXED, styles
+from splitbench.bench.analysis.figures.style import _FIXED, drawing, styles
 from splitbench.bench.utils.plugins import BUNDLED_METHODS
 
 
@@ -41,6 +43,18 @@ def test_unknown_methods_differ_in_colour_as_long_as_there_are_colours_then_in_m
         assert len({looks[pair].marker for pair in pairs}) == len(pairs)
     many = styles(pd.DataFrame([(f"m{i}", "") for i in range(16)], columns=["method", "variant"]))
     assert len({(look.colour, look.marker) for look in many.values()}) == 16
+
+
+def test_a_marker_that_is_a_glyph_is_drawn_without_the_dollars_around_it():
+    names = ("quantize-layers", *"abcdefgh")
+    looks = styles(pd.DataFrame([(name, "") for name in names], columns=["method", "variant"]))
+    glyphs = [look for look in looks.values() if "$" in look.marker]
+    assert len(glyphs) > 3
+    for look in glyphs:
+        with drawing():
+            line = Line2D([], [], **look.line)
+        assert len(line._marker.get_path()) == len(MarkerStyle(look.marker).get_path())
+        assert line.get_fillstyle() == look.fill
 
 
 def test_colours_of_known_methods_can_be_distinguished_by_the_colour_blind():
