@@ -203,9 +203,30 @@ class VariableUnit(Unit):
         """Code for this weight of the rate from now on, shape (), or for one for each image of a batch, (B,)."""
 
 
+class NewHead(nn.Module, ABC):
+    """A network that takes the place of the backbone's head: its encoder on the device, its decoder on the server.
+
+    Attributes:
+        encoder: Maps images as the head's layers take them, (B, *Context.image), to the one tensor that crosses.
+        decoder: Maps what was decoded of that to the one tensor of the backbone's cut, from which the tail goes on.
+    """
+
+    encoder: nn.Module
+    decoder: nn.Module
+
+    @abstractmethod
+    def begin(self, cut: Cut) -> None:
+        """Fit scales to the cut that the backbone's head makes of a few training images; called before training."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
     """What a method asks the harness to train for one rate point: minimize ``lmbda * bits per pixel + distortion``.
+
+    With a ``new_head`` training has two stages. First encoder, unit and decoder learn by ``warm_up`` what the frozen
+    head sends and the frozen tail makes of it, at the rate that ``lmbda`` weighs. Then encoder and unit are frozen, and
+    the decoder is trained by ``recipe`` for ``distortion``, with ``train_backbone`` together with a copy of the tail.
+    Without ``warm_up``, and from a neighbour's weights, all of these are trained at once.
 
     Attributes:
         unit: The untrained unit between head and tail.
@@ -224,6 +245,7 @@ class Learning:
         neighbour_epochs: Epochs of a training that begins with a neighbour's weights, instead of the recipe's.
         warm_up: Where not None, a new unit is first trained alone to reproduce the cut of the pretrained head, by the
             recipe with these fields replaced.
+        new_head: Where not None, takes the place of the backbone's head; ``unit`` codes what it sends.
     """
 
     unit: Unit
@@ -238,11 +260,15 @@ class Learning:
     start: Literal["own", "neighbour"] = "own"
     neighbour_epochs: int = 1
     warm_up: Mapping[str, Any] | None = None
+    new_head: NewHead | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """The trained modules of one rate point; head and tail are the backbone's own where the method froze them."""
+    """The trained modules of one rate point; head and tail are the backbone's own where the method froze them.
+
+    A new head's encoder is in ``head``, behind the backbone's preprocessing, and its decoder in ``tail``, in front.
+    """
 
     head: nn.Module
     unit: Unit
@@ -281,6 +307,8 @@ class Context:
     and ``calibration_by(head)`` cuts of the same calibration images by another head than the backbone's, such as a
     trained one. ``once(key, make)`` returns what ``make`` returns, which is called for the first of the method's rate
     points at this split point that asks with this key; it names all that the result follows from.
+    ``image`` is the shape (3, H, W) of an image as the head's layers take it, preprocessed, whose cut
+    ``specs`` describe; None where no layers run before the split point.
     """
 
     head: nn.Module
@@ -291,6 +319,7 @@ class Context:
     learned: Callable[[], Learned] = nothing_learned
     calibration_by: Callable[[nn.Module], Iterable[Cut]] = nothing_to_calibrate
     once: Once = make_again
+    image: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,9 @@ class Classifier:
             return SplitModel.from_example(head, nn.Identity(), head(example), at=at, roles=(at,))
         if at == "input":
             return split(nn.Sequential(normalize, self.model), at, example)
-        inner = split(self.model, at, normalize(example))
-        return replace(inner, head=_Normalized(normalize, inner.head))
+        image = normalize(example)
+        inner = split(self.model, at, image)
+        return replace(inner, head=_Normalized(normalize, inner.head), image=tuple(image.shape[1:]))
 
     def example(self, images: Sequence[Image.Image] = ()) -> Tensor:
         """Return what the model itself is given of some images, normalized; noise of their size for none."""

@@ -144,6 +144,7 @@ def _deploy(prepared: Prepared, example: object) -> None:
                 learned=partial(inputs.learned, key, split),
                 calibration_by=calibration.by,
                 once=partial(made.once, (cell.method, cell.seed)),
+                image=split.image,
             )
             deployment = calibration.fitting(partial(deployed, cell, context))
             prepared.candidates.append(Candidate(key, split, deployment))

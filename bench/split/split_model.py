@@ -27,6 +27,7 @@ class SplitModel:
         sends_sizes: Images differ in size, and the tail needs the height and width of each one.
         image_by_image: Tensors differ in size even within a batch, so that each image is a separate cut.
         half_precision: Was split under autocast: codecs get float32, and the tail what the head computed in.
+        image: Shape (3, H, W) of the example as the head's layers take it, preprocessed; None where no layers run.
     """
 
     head: nn.Module
@@ -37,6 +38,7 @@ class SplitModel:
     sends_sizes: bool = False
     image_by_image: bool = False
     half_precision: bool = False
+    image: tuple[int, ...] | None = None
 
     @classmethod
     def from_example(
@@ -50,6 +52,7 @@ class SplitModel:
         how: str = "",
         sends_sizes: bool = False,
         image_by_image: bool = False,
+        image: tuple[int, ...] | None = None,
     ) -> "SplitModel":
         """Describe a split by ``values``, what its head returned for an example.
 
@@ -66,6 +69,7 @@ class SplitModel:
             sends_sizes=sends_sizes,
             image_by_image=image_by_image,
             half_precision=half_precision,
+            image=image,
         )
 
     @property

@@ -33,7 +33,7 @@ def shared(heads: Sequence[nn.Module], example: Any) -> list[nn.Module]:
     """
     groups: dict[nn.Module, list[_SharingHead]] = {}
     for place, head in enumerate(heads):
-        graph = _graph(head)
+        graph = graph_of(head)
         if graph is not None:
             member = _SharingHead(place, head, graph, _input(head, graph, example))
             groups.setdefault(_first_module(graph), []).append(member)
@@ -62,11 +62,11 @@ class _SharingHead(NamedTuple):
 
 def depth(head: nn.Module) -> int:
     """Return how many operations a head runs: of two heads of one model, the deeper one has more."""
-    graph = _graph(head)
+    graph = graph_of(head)
     return 0 if graph is None else len(graph.graph.nodes)
 
 
-def _graph(head: nn.Module) -> HeadGraph | None:
+def graph_of(head: nn.Module) -> HeadGraph | None:
     """Return the graph inside a head, or None where there is none."""
     return next((module for module in head.modules() if isinstance(module, HeadGraph)), None)
 

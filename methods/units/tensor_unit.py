@@ -57,8 +57,13 @@ class TensorUnit(nn.Module):
         self.channels = channels or max(2, width // 4)
         self.stride = 1 if len(shape) == 1 else stride
         self.axes = max(1, len(shape) - 1)
+        self.add_layers(width, 1 if len(shape) == 1 else 3)
+        self.register_buffer("floor", torch.full((), -torch.inf))
+        self.add_steps(step)
+
+    def add_layers(self, width: int, kernel: int) -> None:
+        """Make encoder, density and decoder for tensors of so many channels; the kernels' size is along each axis."""
         conv, transposed, norm = _CONVOLUTIONS[self.axes]
-        kernel = 1 if len(shape) == 1 else 3
         self.kernel_back = 5 if self.stride == 4 else kernel
         self.encoder = nn.Sequential(
             conv(width, width, kernel, self.stride, kernel // 2, groups=width, bias=False),
@@ -68,14 +73,16 @@ class TensorUnit(nn.Module):
             norm(self.channels),
             nn.ReLU(),
         )
-        self.density = Density(self.channels, _DENSITY_SCALE)
+        self.add_rate()
         self.widen = nn.Sequential(conv(self.channels, width, 1, bias=False), norm(width), nn.ReLU())
         self.grow = transposed(
             width, width, self.kernel_back, self.stride, self.kernel_back // 2, groups=width, bias=False
         )
         self.last = norm(width)
-        self.register_buffer("floor", torch.full((), -torch.inf))
-        self.add_steps(step)
+
+    def add_rate(self) -> None:
+        """Make what the rate is estimated by in training."""
+        self.density = Density(self.channels, _DENSITY_SCALE)
 
     def add_steps(self, step: float | Literal["learned"]) -> None:
         """Make the parameters of the quantizer's steps."""

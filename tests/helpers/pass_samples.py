@@ -8,6 +8,7 @@ import torch
 
 from splitbench.bench.evaluation import EvaluationInputs, describe, measure, prepare, score
 from splitbench.bench.run.planning.sources import Sources, open_backbone, open_dataset
+from splitbench.bench.split.new_head import new_sides
 from splitbench.bench.sweep.cells import expand
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.utils.plugins import METHODS
@@ -56,14 +57,18 @@ def inputs_of(task, device="cpu"):
         cell = cells[name]
         method = METHODS.get(cell.method)
         assert isinstance(method, LearningMethod)
-        context = Context(split.head, split.tail, split.specs, list, cell.seed)
+        context = Context(split.head, split.tail, split.specs, list, cell.seed, image=split.image)
         learning = method.learn(cell.settings.for_training(), context)
         pixels = built.together([built.pixels(calibration.image(i)).to(device) for i in range(2)])
         cut, _ = split.cut(split.head(pixels))
+        head, tail = (copy.deepcopy(side) if learning.train_backbone else side for side in split.sides)
+        if learning.new_head is not None:
+            learning.new_head.to(device).eval().requires_grad_(False).begin(cut)
+            head, tail = new_sides(split, learning.new_head, tail)
+            cut, _ = split.cut(head(pixels))
         unit = learning.unit.to(device).train()
         unit.begin(cut)
         unit.finish([cut])
-        head, tail = (copy.deepcopy(side) if learning.train_backbone else side for side in split.sides)
         return Learned(head, unit.eval().requires_grad_(False), tail)
 
     cells = {str(cell): cell for cell in expand(sweep)}

@@ -12,7 +12,9 @@ from splitbench.bench.backbones.detectors import protocol
 from splitbench.bench.backbones.trivial_splits import Found, sizes_of
 from splitbench.bench.split import SplitModel, split
 from splitbench.bench.split.detectors import default_images
+from splitbench.bench.split.points import network_input
 from splitbench.bench.split.tracing.facts import evaluating
+from splitbench.bench.split.trunk import graph_of
 
 _MOST = 100
 _NOISE = (3, 240, 320)
@@ -58,10 +60,24 @@ class _Head(nn.Module):
         self.training = head.training
 
 
-def _with_images(inner: SplitModel, head: _Head, tail: nn.Module, images: Sequence[Tensor]) -> SplitModel:
-    """Describe a split whose head takes images and sends their sizes, by the split of the network inside it."""
-    values = head(images)
-    return SplitModel.from_example(head, tail, values, at=inner.at, roles=inner.roles, how=inner.how, sends_sizes=True)
+def _with_images(
+    inner: SplitModel, sides: tuple[_Head, nn.Module], images: Sequence[Tensor], batch: Tensor
+) -> SplitModel:
+    """Describe a split whose head takes images and sends their sizes, by the split of the network inside it.
+
+    ``batch`` is what the network is given of the images, (B, C, h, w).
+    """
+    head, tail = sides
+    return SplitModel.from_example(
+        head,
+        tail,
+        head(images),
+        at=inner.at,
+        roles=inner.roles,
+        how=inner.how,
+        sends_sizes=True,
+        image=tuple(batch.shape[1:]) if graph_of(head) else None,
+    )
 
 
 class TorchvisionNetwork:
@@ -97,7 +113,7 @@ class TorchvisionNetwork:
         inner = split(self.model, at, _floats(images))
         head = _TorchvisionHead(inner.head, len(inner.specs))
         tail = _TorchvisionTail(inner.tail, cast(nn.Module, self.model.transform))
-        return _with_images(inner, head, tail, images)
+        return _with_images(inner, (head, tail), images, network_input(self.model, _floats(images)))
 
     def example(self, images: Sequence[Tensor]) -> list[Tensor]:
         """Return a list of images with values from 0 to 1."""
@@ -196,9 +212,10 @@ class UserNetwork:
 
     def split(self, at: str, images: Sequence[Tensor]) -> SplitModel:
         """Cut inside ``forward``."""
-        inner = split(self.model, at, protocol.prepared(self.model, images))
+        batch = protocol.prepared(self.model, images)
+        inner = split(self.model, at, batch)
         head = _UserHead(inner.head, len(inner.specs), self.model)
-        return _with_images(inner, head, _UserTail(inner.tail, self.model), images)
+        return _with_images(inner, (head, _UserTail(inner.tail, self.model)), images, batch)
 
     def example(self, images: Sequence[Tensor]) -> Tensor:
         """Prepared; images must come out of it in one shape."""

@@ -150,6 +150,7 @@ def _training_seconds(pass_: Pass, training: Training, parts: Seconds) -> float:
     learning: Learning = learning_of(training.cell, pass_.splits[training.cell.split])
     head, tail = parts[training.cell.split]
     images, epochs = len(pass_.train()), epochs_of(learning, anew=training.neighbour is None)
-    trained = head + tail if learning.train_backbone else tail
+    whole = learning.train_backbone or learning.new_head is not None  # a new head takes its images anew, too
+    trained = head + tail if whole else tail
     teacher = trained if learning.distortion == "distill" else 0.0
-    return images * (epochs * (_STEP * trained + teacher) + (0.0 if learning.train_backbone else head))
+    return images * (epochs * (_STEP * trained + teacher) + (0.0 if whole else head))

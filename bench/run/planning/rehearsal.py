@@ -20,6 +20,7 @@ from splitbench.bench.metrics import held
 from splitbench.bench.run.planning.plan import Pass, PlannedCell
 from splitbench.bench.run.planning.sources import first_readable
 from splitbench.bench.split import SplitModel
+from splitbench.bench.split.new_head import new_sides
 from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.training import Recipe
 from splitbench.bench.training.methods.planning import learning_of
@@ -88,6 +89,7 @@ class _Rehearsal:
             calibration=partial(self._cuts, split, _IMAGES),
             seed=cell.seed,
             learned=partial(self._untrained, cell, split),
+            image=split.image,
         )
         try:
             return deployed(cell, context)
@@ -136,9 +138,15 @@ class _Rehearsal:
         Recipe(**learning.recipe)
         (cut,) = split.cuts(self._sent(split))[0]
         twice = tuple(torch.cat([x, x]) for x in cut)  # no norm learns from one value a channel
+        head, tail = split.sides
+        if learning.new_head is not None:
+            learning.new_head.to(self.device).eval().requires_grad_(False).begin(twice)
+            head, tail = new_sides(split, learning.new_head, tail)
+            (cut,) = split.cuts(head(self._example()))[0]
+            twice = tuple(torch.cat([x, x]) for x in cut)
         unit = learning.unit.to(self.device).train()
         with torch.random.fork_rng(devices=[]):
             unit.begin(twice)
             unit(*twice)
             unit.finish([twice])
-        return Learned(split.head, unit.eval().requires_grad_(False), split.tail)
+        return Learned(head, unit.eval().requires_grad_(False), tail)

@@ -73,14 +73,30 @@ def deployed(
 
     Cuts are on ``device``; learning methods are trained for a few steps. Raises what the method raises.
     """
-    head, tail, cut = _place(at or places(method)[0])
-    head, tail, cut = head.to(device), tail.to(device), tuple(x.to(device) for x in cut)
-    specs = tuple(TensorSpec(tuple(x.shape[1:]), x.dtype, "role") for x in cut)
+    head, tail, pixels = _place(at or places(method)[0])
+    head, tail, pixels = head.to(device), tail.to(device), pixels.to(device)
+    with torch.no_grad():
+        cut: Cut = head(pixels)
     settings = method.Settings.model_validate({**chosen, method.knob: rate})
-    context = Context(head, tail, specs, lambda: [tuple(x.flip(-1) for x in cut)])
+    context = Context(
+        head=head,
+        tail=tail,
+        specs=_specs(cut),
+        calibration=lambda: [tuple(x.flip(-1) for x in cut)],
+        calibration_by=lambda other: [other(pixels.flip(-1))],
+        image=tuple(pixels.shape[1:]),
+    )
     if "train" in method.needs(settings):
-        context = replace(context, learned=lambda: _learned(method, settings, context, cut))
-    return Sample(returned.deployment(method, method.deploy(settings, context)), cut, specs)
+        context = replace(context, learned=lambda: _learned(method, settings, context, pixels))
+    with torch.no_grad():
+        deployment = returned.deployment(method, method.deploy(settings, context))
+        if deployment.head is not head and "train" in method.needs(settings):  # a new one, which sends something else
+            cut = deployment.head(pixels)
+    return Sample(deployment, cut, _specs(cut))
+
+
+def _specs(cut: Cut) -> Specs:
+    return tuple(TensorSpec(tuple(x.shape[1:]), x.dtype, "role") for x in cut)
 
 
 def places(method: Method) -> tuple[str, ...]:
@@ -133,8 +149,19 @@ def _random_boxes(pixels: Tensor) -> Cut:
     return boxes[: len(pixels)], labels[: len(pixels)], scores[: len(pixels)]
 
 
-def _place(at: str) -> tuple[nn.Module, nn.Module, Cut]:
-    """Return head, tail and cut of four images at ``input``, ``middle``, ``map``, ``output`` or ``boxes``.
+class _NewHead(nn.Module):
+    """A new encoder behind the network's normalization."""
+
+    def __init__(self, normalize: nn.Module, encoder: nn.Module) -> None:
+        super().__init__()
+        self.normalize, self.encoder = normalize, encoder
+
+    def forward(self, pixels: Tensor) -> Cut:
+        return (self.encoder(self.normalize(pixels)),)
+
+
+def _place(at: str) -> tuple["_Part", "_Part", Tensor]:
+    """Return head and tail at ``input``, ``middle``, ``map``, ``output`` or ``boxes``, and four images.
 
     Two tensors cross in the middle, and only the first of them at ``map``. At ``boxes``, a detector's output crosses:
     up to seven boxes per image, padded.
@@ -153,10 +180,7 @@ def _place(at: str) -> tuple[nn.Module, nn.Module, Cut]:
     head, tail = ends[at]
     smooth = torch.randint(0, 256, (IMAGES, 3, 6, 7), generator=torch.Generator().manual_seed(1)).float()
     pixels = nn.functional.interpolate(smooth, (37, 45), mode="bilinear").to(torch.uint8)
-    with torch.no_grad():
-        front, back = _Part(model, head, True), _Part(model, tail, False)
-        cut: Cut = front(pixels)
-        return front, back, cut
+    return _Part(model, head, True), _Part(model, tail, False), pixels
 
 
 def _names(annotation: Any) -> tuple[Any, ...]:
@@ -187,21 +211,33 @@ def _valid(method: Method, values: Mapping[str, Any]) -> bool:
     return True
 
 
-def _learned(method: Method, settings: Settings, context: Context, cut: Cut) -> Learned:
+def _learned(method: Method, settings: Settings, context: Context, pixels: Tensor) -> Learned:
     """Train for a few steps: enough to move statistics and tables away from their initial values."""
     if not isinstance(method, LearningMethod):
         raise MethodError("it needs training images, but has no `learn`")
-    unit = method.learn(settings.for_training(), context).unit.to(cut[0].device).train()
-    unit.begin(cut)
-    optimizer = torch.optim.Adam([p for p in unit.parameters() if p.requires_grad], 1e-2)
+    learning = method.learn(settings.for_training(), context)
+    unit, new = learning.unit.to(pixels.device).train(), learning.new_head
+    cut: Cut = context.head(pixels)
+    head, tail = context.head, context.tail
+    trained = nn.ModuleList([unit])
+    if new is not None:
+        trained.append(new.to(pixels.device).train())
+        new.begin(cut)
+        normalize: nn.Module = context.head.model.normalize  # type: ignore[union-attr,assignment]
+        head, tail = _NewHead(normalize, new.encoder), nn.Sequential(new.decoder, context.tail)
+    unit.begin(head(pixels))
+    optimizer = torch.optim.Adam([p for p in trained.parameters() if p.requires_grad], 1e-2)
     with torch.enable_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         for _ in range(_STEPS):
-            decoded, bits = unit(*cut)
+            decoded, bits = unit(*(cut if new is None else head(pixels)))
+            decoded = decoded if new is None else (new.decoder(*decoded),)
             errors = [nn.functional.mse_loss(x, y) for x, y in zip(decoded, cut, strict=True)]
             loss = bits.mean() / 1000 + torch.stack(errors).sum()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    unit.finish([cut])
-    return Learned(context.head, unit.requires_grad_(False), context.tail)
+    trained.eval().requires_grad_(False)
+    with torch.no_grad():
+        unit.finish([head(pixels)])
+    return Learned(head, unit, tail)

@@ -2,17 +2,18 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from splitbench.bench.split import SplitModel
+from splitbench.bench.split.new_head import new_sides
 from splitbench.bench.training import Measures
 from splitbench.bench.training.methods.losses import Loss, LossInputs, relative_error
 from splitbench.bench.training.recipe import ParameterGroups, parameter_groups
 from splitbench.bench.utils.errors import UserError
-from splitbench.methods.base import Learning, MethodError, VariableUnit
+from splitbench.methods.base import Cut, Learned, Learning, MethodError, VariableUnit
 
 HeadOutput = tuple[Any, ...]
 """What a head returns: the cut's tensors, then sizes that follow from the input's size."""
@@ -33,7 +34,8 @@ class Learner(nn.Module):
 
     Attributes:
         unit: The unit in training.
-        own: Copies of head and tail, where they are trained, too; the names of stored weights begin with ``own``.
+        own: What is trained besides: copies of head and tail, or a new head and perhaps a copy of the tail. The names
+            of stored weights begin with ``own``.
         frozen: The backbone's own head and tail, in a tuple that hides them from ``nn.Module``: they are in no state
             dict, and never leave evaluation mode.
         tensors: Number of tensors of the cut.
@@ -48,19 +50,69 @@ class Learner(nn.Module):
         self.loss = loss
         self.frozen = (split.head, split.tail)
         self.own = nn.ModuleDict()
+        if learning.new_head is not None:
+            self.own["new_head"] = learning.new_head
+        elif learning.train_backbone:
+            self.own["head"] = copy.deepcopy(split.head)
         if learning.train_backbone:
-            self.own.update({"head": copy.deepcopy(split.head), "tail": copy.deepcopy(split.tail)})
-            self.own.requires_grad_(True)
+            self.own["tail"] = copy.deepcopy(split.tail)
+        self.own.requires_grad_(True)
+        self._new_sides = () if learning.new_head is None else new_sides(split, learning.new_head, self._own_tail)
+        self._encoder_frozen = False
 
     @property
     def head(self) -> nn.Module:
         """The head of this rate point."""
-        return self.own["head"] if self.own else self.frozen[0]
+        if self._new_sides:
+            return self._new_sides[0]
+        return self.own["head"] if "head" in self.own else self.frozen[0]
 
     @property
     def tail(self) -> nn.Module:
-        """The tail of this rate point."""
-        return self.own["tail"] if self.own else self.frozen[1]
+        """The tail of this rate point; behind a new head it begins with the decoder."""
+        return self._new_sides[1] if self._new_sides else self._own_tail
+
+    @property
+    def has_frozen_head(self) -> bool:
+        """Whether the backbone's own head is this rate point's."""
+        return self.head is self.frozen[0]
+
+    @property
+    def _own_tail(self) -> nn.Module:
+        return self.own["tail"] if "tail" in self.own else self.frozen[1]
+
+    def learned(self) -> Learned:
+        """Return the modules of this rate point."""
+        return Learned(self.head, self.unit, self.tail)
+
+    def begin(self, inputs: Any, cut: Cut) -> None:
+        """Fit scales to a few training images and the cut that the frozen head makes of them."""
+        if self.learning.new_head is not None:
+            self.learning.new_head.begin(cut)
+            cut = tuple(self.head(inputs)[: self.tensors])
+        self.unit.begin(cut)
+
+    def coded(self, sent: HeadOutput) -> tuple[Cut, Tensor]:
+        """Return the backbone's cut that the server makes of what this rate point's head sent, and the bits, (B,)."""
+        decoded, bits = self.unit(*sent[: self.tensors])
+        if self.learning.new_head is not None:
+            decoded = tuple(self.learning.new_head.decoder(x) for x in decoded)
+        return decoded, bits
+
+    def freeze_encoder(self) -> None:
+        """Train no more of a new head than its decoder, nor its unit: what is sent stays as it is."""
+        if self.learning.new_head is not None:
+            self._encoder_frozen = True
+            self.learning.new_head.encoder.requires_grad_(False)
+            self.unit.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """See the base class; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        if self._encoder_frozen and self.learning.new_head is not None:
+            self.learning.new_head.encoder.eval()
+            self.unit.eval()
+        return self
 
     def forward(self, inputs: Any, targets: Callable[[], Any], sent: HeadOutput | None = None) -> Measures:
         """Return the measures of a batch.
@@ -76,7 +128,7 @@ class Learner(nn.Module):
                 out: HeadOutput = sent or self.frozen[0](inputs)
                 return out
 
-        values: HeadOutput = self.own["head"](inputs) if self.own else uncompressed()
+        values: HeadOutput = uncompressed() if self.has_frozen_head else self.head(inputs)
         images = len(values[0]) if self.training else None
         weights = rates(self.learning, images)
         several = [self._measure(lmbda, values, uncompressed, targets) for lmbda in weights]
@@ -91,15 +143,15 @@ class Learner(nn.Module):
         uncompressed: Callable[[], HeadOutput],
         targets: Callable[[], Any],
     ) -> Measures:
-        decoded, bits = self.unit(*values[: self.tensors])
+        decoded, bits = self.coded(values)
         rate = bits.mean() / self.pixels
         weighted = lmbda * rate if isinstance(lmbda, float) else (lmbda.to(bits) * bits).mean() / self.pixels
         measures = self.loss(
             LossInputs(
-                tail=self.tail,
+                tail=self._own_tail,
                 values=(*decoded, *values[self.tensors :]),
                 teacher=self.frozen[1],
-                teacher_values=uncompressed if self.own else lambda: values,
+                teacher_values=(lambda: values) if self.has_frozen_head else uncompressed,
                 targets=targets,
             )
         )
@@ -111,8 +163,11 @@ class Learner(nn.Module):
         groups = parameter_groups(
             self.unit.parameters(), weight_decay, without_decay=self.unit.parameters_without_decay()
         )
-        if self.own:
-            groups += parameter_groups(self.own.parameters(), weight_decay, lr_scale=self.learning.backbone_lr_scale)
+        if self.learning.new_head is not None:
+            groups += parameter_groups(self.learning.new_head.parameters(), weight_decay)
+        if self.learning.train_backbone:
+            backbone = [p for name, module in self.own.items() if name != "new_head" for p in module.parameters()]
+            groups += parameter_groups(backbone, weight_decay, lr_scale=self.learning.backbone_lr_scale)
         return groups
 
     def reset_backbone(self, untrained: SplitModel) -> None:

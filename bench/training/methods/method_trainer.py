@@ -104,7 +104,7 @@ class MethodTrainer:
         learner = self._learner(training.cell, split, pixels=1)
         learner.load_trained(self.trainings.weights(training.key), training.key)
         learner.eval().requires_grad_(False).to(self.device)
-        return Learned(learner.head, learner.unit, learner.tail)
+        return learner.learned()
 
     def _train(self, training: Training) -> None:
         data, cell, neighbour = self._training_data(), training.cell, training.neighbour
@@ -130,6 +130,7 @@ class MethodTrainer:
             checkpoint=self.trainings.checkpoint(training.key),
             key=training.key,
             new_unit=neighbour is None,
+            distance=LOSSES[self.inputs.task, "distill"],
             show_progress=self.show_progress,
             on_epoch=partial(self.on_epoch, training),
             say=lambda message: self.log(f"{message}: {cell}"),

@@ -16,7 +16,8 @@ def learning_of(cell: Cell, split: SplitModel) -> Learning:
     method = METHODS.get(cell.method)
     if not isinstance(method, LearningMethod):
         raise MethodError(f"{cell.method} asks for training images, but has nothing to learn")
-    return method.learn(cell.settings.for_training(), Context(split.head, split.tail, split.specs, seed=cell.seed))
+    context = Context(split.head, split.tail, split.specs, seed=cell.seed, image=split.image)
+    return method.learn(cell.settings.for_training(), context)
 
 
 def planned_learning(cell: Cell, split: SplitModel) -> Learning | None:

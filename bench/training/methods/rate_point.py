@@ -15,8 +15,10 @@ from splitbench.bench import training
 from splitbench.bench.metrics.macs import count_macs, count_step_macs
 from splitbench.bench.results import provenance
 from splitbench.bench.training import Measures, Recipe, Report, Step, distributed
+from splitbench.bench.training.methods.distillation import HeadDistillation
 from splitbench.bench.training.methods.examples import HOST_FIELDS, Examples, FrozenHead
 from splitbench.bench.training.methods.learner import Learner, WarmUp
+from splitbench.bench.training.methods.losses import Loss
 from splitbench.bench.training.methods.training_data import TrainingData
 from splitbench.methods.base import Cut
 
@@ -35,6 +37,7 @@ def train_rate_point(
     checkpoint: Path,
     key: str,
     new_unit: bool,
+    distance: Loss,
     show_progress: bool,
     say: Callable[[str], None],
     on_epoch: OnEpoch = lambda measures: None,
@@ -48,6 +51,7 @@ def train_rate_point(
         checkpoint: The file of the state, from which a killed training resumes.
         key: Of the training; a checkpoint of another is refused.
         new_unit: Whether the unit's scales are to be fitted, and the unit warmed up if the method asks for it.
+        distance: What a new head first learns to lessen, see :class:`HeadDistillation`.
         show_progress: Whether to draw bars.
         on_epoch: Called with each epoch's row of the learning curve, without the warm-up's.
         say: Called with a message where the training is resumed.
@@ -67,13 +71,15 @@ def train_rate_point(
         head = FrozenHead(learner.frozen[0], learner.tensors, sizes=len(sent) > learner.tensors)
         cut = sent[: learner.tensors]
         if new_unit:
-            learner.unit.begin(cut)
-    examples = data.pictures(learning.flip) if learning.train_backbone else data.cuts(head, cut, learning.flip)
+            learner.begin(data.example, cut)
+    has_new_head = learning.new_head is not None
+    examples = data.cuts(head, cut, learning.flip) if learner.has_frozen_head else data.pictures(learning.flip)
     macs, reports = 0, []
     if new_unit and learning.warm_up and not learning.from_scratch:
-        warm_up_examples = data.cuts(head, cut, learning.flip)  # even where the head is trained afterwards
+        # A new head needs images; all others cuts, even where the head is trained afterwards.
+        warm_up_examples = examples if has_new_head else data.cuts(head, cut, learning.flip)
         report, step_macs = _train(
-            WarmUp(learner),
+            HeadDistillation(learner, distance) if has_new_head else WarmUp(learner),
             warm_up_examples,
             data,
             head,
@@ -85,6 +91,7 @@ def train_rate_point(
         )
         macs += step_macs + (_head_macs(head, warm_up_examples, data) if warm_up_examples is not examples else 0)
         reports.append(report)
+        learner.freeze_encoder()
     seconds = time.perf_counter() - started - sum(report.seconds for report in reports)
 
     report, step_macs = _train(
@@ -122,7 +129,7 @@ def train_rate_point(
 
 
 def _train(
-    model: Learner | WarmUp,
+    model: Learner | WarmUp | HeadDistillation,
     examples: Examples,
     data: TrainingData,
     head: FrozenHead,

@@ -111,6 +111,8 @@ BUNDLED_METHODS = frozenset(
         "bottleneck",
         "bottleneck-variable",
         "boxes",
+        "channel-reduction",
+        "entropic-student",
         "feature-image",
         "image",
         "label-only",
