@@ -111,7 +111,7 @@ class CostMeter:
                 "decode_ms": median_ms(decode, sent, device),
             }
         return {
-            "cut": " + ".join("x".join(map(str, spec.shape)) for spec in split.specs),
+            "cut": " + ".join("x".join(map(str, spec.shape)) for spec in split.specs_of(cuts[0][0])),
             "split_by": split.how,
             "macs_head": macs_head,
             "macs_tail": macs_tail,

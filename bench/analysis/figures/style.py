@@ -34,8 +34,8 @@ _FIXED = {
     "low-rank": ("#0011FF", "8"),
     "bottleneck-variable": ("#AA9955", "h"),
     "retrained-variable": ("#773377", "d"),
-    "entropic-student": ("#117733", "*"),
-    "channel-reduction": ("#88CCEE", "4"),
+    "entropic-student": ("#5500BB", "$\u2726$"),
+    "channel-reduction": ("#443333", "$\u25a4$"),
 }
 # For methods that are not known here: colours of Tol's and ColorBrewer's that differ from one another and from the
 # known ones for the red- and green-blind, too, with markers that no known method has.
