@@ -89,6 +89,7 @@ class _Rehearsal:
             calibration=partial(self._cuts, split, _IMAGES),
             seed=cell.seed,
             learned=partial(self._untrained, cell, split),
+            calibration_by=partial(self._compute_cuts, split, _IMAGES),
             image=split.image,
         )
         try:
@@ -96,7 +97,11 @@ class _Rehearsal:
         except Exception:
             if "calibration" not in METHODS.get(cell.method).needs(cell.settings):
                 raise
-        return deployed(cell, replace(context, calibration=partial(self._cuts, split, _MORE_IMAGES)))
+        more = {
+            "calibration": partial(self._cuts, split, _MORE_IMAGES),
+            "calibration_by": partial(self._compute_cuts, split, _MORE_IMAGES),
+        }
+        return deployed(cell, replace(context, **more))
 
     def _code(self, deployment: Deployment, split: SplitModel) -> None:
         values = self._sent(split) if deployment.head is split.head else deployment.head(self._example())
@@ -119,16 +124,16 @@ class _Rehearsal:
 
     def _cuts(self, split: SplitModel, images: int) -> Iterable[Cut]:
         if (split.at, images) not in self.calibration:
-            self.calibration = {(split.at, images): list(self._compute_cuts(split, images))}
+            self.calibration = {(split.at, images): list(self._compute_cuts(split, images, split.head))}
         return self.calibration[split.at, images]
 
-    def _compute_cuts(self, split: SplitModel, images: int) -> Iterator[Cut]:
+    def _compute_cuts(self, split: SplitModel, images: int, head: torch.nn.Module) -> Iterator[Cut]:
         dataset = self.pass_.calibration()
         for batch in load(dataset, self.backbone, plan_batches(dataset, self.backbone, images, most=images)):
             if batch.unreadable and not self.pass_.skip_unreadable:
                 raise MethodError(f"calibration image {batch.unreadable[0]}")
             if batch.pixels is not None:
-                yield from split.cuts(split.head(to_device(batch.pixels, self.device)))[0]
+                yield from split.cuts(head(to_device(batch.pixels, self.device)))[0]
 
     def _untrained(self, cell: Cell, split: SplitModel) -> Learned:
         """Return the unit that the cell's training would begin with, its tables made of an image."""

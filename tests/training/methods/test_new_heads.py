@@ -1,17 +1,16 @@
 """New heads from sweep to table: what is trained in which stage, and what the ledger counts as whose."""
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from splitbench.bench.run.planning.plan import passes
+from splitbench.bench.run.planning.plan import plan_passes
 from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.training import TrainingError
-from splitbench.bench.training.methods import MethodTrainer, TrainingInputs, Trainings, rate_point
+from splitbench.bench.training.methods import MethodTrainer, Trainings, rate_point
 from tests.helpers.command_line import rows, splitbench
 
 SWEEP = """
@@ -46,16 +45,13 @@ def sweep(tmp_path: Path) -> Path:
 
 
 def planned(path: Path):
-    (item,) = passes(read(path), replace(Sources()))
+    (item,) = plan_passes(read(path), Sources())
     return item
 
 
 def trainer(pass_, folder: Path) -> MethodTrainer:
-    inputs = TrainingInputs(
-        task="classification", backbone=pass_.backbone(), untrained=pass_.untrained, images=pass_.train
-    )
     return MethodTrainer(
-        inputs=inputs,
+        inputs=pass_.training_inputs(),
         trainings=Trainings(folder, bundled=False),
         device=torch.device("cpu"),
         memory=2**28,
@@ -225,6 +221,14 @@ def test_detectors_are_cut_likewise(sweep, tmp_path):
     assert float(few["bytes_mean"]) == 2 * 24**2 + 4  # and the image's size
     # Kernels and GDN's matrices are rounded: 2 bytes each.
     assert float(few["storage_device_packed_bytes"]) < 0.7 * float(few["storage_device_bytes"])
+
+
+def test_validation_tries_them_untrained_with_every_coder(sweep, capsys):
+    text = SWEEP.replace("train: {limit: 40}", "train: {limit: 40}, calibration: {limit: 4}")
+    sweep.write_text(text.replace("lmbda: [0.1, 10]", "lmbda: [1], coder: [range, huffman, context, mixing]"))
+    assert splitbench("validate", sweep) == 0
+    # One for range, context and mixing, one for huffman, and two for channels.
+    assert "\n4 rate points are trained first" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
