@@ -97,7 +97,7 @@ def test_the_ledger_counts_the_new_head_and_not_the_backbones(sweep, tmp_path):
 def test_training_counts_both_stages(sweep, tmp_path):
     item = planned(sweep)
     here = trainer(item, tmp_path)
-    training = next(p.training for p in item.planned if p.cell.method == "channel-reduction")
+    training = next(p.training for p in item.cells if p.cell.method == "channel-reduction")
     here.run([training])
     report = here.trainings.report(training.key)
     # Of 40 images 4 are held out: two epochs, then one.
@@ -106,7 +106,7 @@ def test_training_counts_both_stages(sweep, tmp_path):
 
     first, rest = 3 * 25 * 16 * 48**2, CONVOLUTIONS - 3 * 25 * 16 * 48**2 + 8 * 2 * 12**2
     decoder = (9 * 2 * 96 + 96 * 48 + 9 * 48 * 48) * 12**2
-    head, tail = macs_of(item)
+    head, tail = backbones_macs()
     # A gradient costs a pass for the weights and a pass for the input, which the first convolution does not need, nor
     # the decoder's behind a frozen encoder; a frozen tail needs none for its weights.
     distilled = head + tail + (2 * first + 3 * rest) + 3 * decoder + 2 * tail
@@ -114,7 +114,7 @@ def test_training_counts_both_stages(sweep, tmp_path):
     assert report["train_macs"] == 36 * (2 * distilled + tuned)
 
 
-def macs_of(item):
+def backbones_macs():
     """Of the backbone's head and tail at layer2: by hand."""
     conv1, layer1 = 27 * 16 * 48**2, (9 * 16 * 24 + 9 * 24 * 24 + 16 * 24) * 24**2
     layer2 = (9 * 24 * 48 + 9 * 48 * 48 + 24 * 48) * 12**2
@@ -142,7 +142,7 @@ def test_the_first_stage_trains_the_encoder_and_the_second_only_what_is_behind_i
         seen.clear()
         split = item.splits["layer2"]
         before = {name: x.clone() for name, x in here.inputs.backbone.model.state_dict().items()}
-        here.run([next(p.training for p in item.planned if p.cell.method == method)])
+        here.run([next(p.training for p in item.cells if p.cell.method == method)])
         assert not here.failed
         assert all(torch.equal(x, before[name]) for name, x in here.inputs.backbone.model.state_dict().items())
         first, second = seen["HeadDistillation"], seen["Learner"]
@@ -152,14 +152,14 @@ def test_the_first_stage_trains_the_encoder_and_the_second_only_what_is_behind_i
             *(f"own.tail.{name}" for name in ("layer3", "layer4", "fc")),
         }
         assert any(name.startswith("unit.") for name in first) == (method == "entropic-student")
-        learned = here.learned(next(p.training for p in item.planned if p.cell.method == method), split)
+        learned = here.learned(next(p.training for p in item.cells if p.cell.method == method), split)
         assert learned.head is not split.head and learned.tail is not split.tail
 
 
 def test_frozen_is_the_tail_that_is_not_trained(sweep, tmp_path):
     item = planned(sweep)
     here = trainer(item, tmp_path)
-    training = next(p.training for p in item.planned if p.cell.method == "channel-reduction")
+    training = next(p.training for p in item.cells if p.cell.method == "channel-reduction")
     here.run([training])
     split = item.splits["layer2"]
     learned = here.learned(training, split)
@@ -172,7 +172,7 @@ def test_frozen_is_the_tail_that_is_not_trained(sweep, tmp_path):
 def test_a_killed_training_goes_on_in_its_stage_and_ends_in_the_same_weights(sweep, tmp_path, monkeypatch, killed_in):
     sweep.write_text(SWEEP.replace(" epochs: 1,", " epochs: 2,"))
     item = planned(sweep)
-    training = next(p.training for p in item.planned if p.cell.method == "entropic-student")
+    training = next(p.training for p in item.cells if p.cell.method == "entropic-student")
     uncut = trainer(item, tmp_path / "uncut")
     uncut.run([training])
 
