@@ -9,6 +9,8 @@ from torch import Tensor
 from splitbench.methods.base import Bitstream, BitstreamError, Codec, Cut, MethodError, Specs, Unit
 from splitbench.methods.coding.maps.packing import pack, packed_size, unpack
 
+_LEAST = 1e-6
+
 
 class LinearUnit(Unit):
     """Rounds values from 0 to the greatest one of training images to 2^bits levels."""
@@ -26,7 +28,8 @@ class LinearUnit(Unit):
     def forward(self, *cut: Tensor) -> tuple[Cut, Tensor]:
         """See the base class."""
         (x,) = cut
-        greatest = self.greatest if bool(self.greatest > 0) else x.detach().amax().clamp_min(1e-6)
+        fixed = self.greatest > 0  # on the device, which no step waits for
+        greatest = torch.where(fixed, self.greatest, x.detach().amax().clamp_min(_LEAST))
         step = greatest / (2**self.bits - 1)
         rounded = levels(x, step, self.bits) * step
         return (x + (rounded - x).detach(),), x.new_full((len(x),), float(self.bits * x[0].numel()))
@@ -37,7 +40,7 @@ class LinearUnit(Unit):
         found = [x.amax() for (x,) in cuts]
         if not found:
             raise MethodError("no training images to fit the quantizer's range to")
-        self.greatest.copy_(torch.stack(found).amax().clamp_min(1e-6))
+        self.greatest.copy_(torch.stack(found).amax().clamp_min(_LEAST))
 
     def reopen(self) -> None:
         """See the base class."""
@@ -82,4 +85,5 @@ class _Codec:
             raise BitstreamError(f"damaged bitstream: {wrong} bytes instead of {size}")
         images = [torch.from_numpy(unpack(data, count, self.bits, "packed")) for data in streams]
         symbols = torch.stack(images) if images else torch.zeros(0, count, dtype=torch.uint8)
-        return ((symbols * self.step.cpu()).to(spec.dtype).reshape(len(streams), *spec.shape),)
+        values = symbols.to(self.greatest.device) * self.step
+        return (values.to(spec.dtype).reshape(len(streams), *spec.shape),)

@@ -99,6 +99,8 @@ methods:
   - {name: bottleneck, lmbda: [0.1], epochs: 1, batch_size: 8, restore_epochs: 1}
   - {name: retrained, lmbda: [1], epochs: 1, batch_size: 8, restore_epochs: 0, ema: 0.9}
   - {name: retrained, lmbda: [2], epochs: 1, batch_size: 8, restore_epochs: 0, distortion: distill}
+  - {name: entropic-student, lmbda: [1], channels: 4, width: 8, distill_epochs: 1, epochs: 1, batch_size: 8}
+  - {name: channel-reduction, channels: [4], width: 8, distill_epochs: 1, epochs: 1, batch_size: 8}
 """,
     "detection": """
 task: detection
@@ -149,7 +151,7 @@ def test_methods_learn_there_what_they_learn_here(task, tmp_path, monkeypatch):
     if task == "classification":  # torchvision's losses for detection wait, whatever we do
         # The first step of a training is looked at, and behind its last comes validation.
         steps = [(item[1], two[1]) for item, two in pairwise(begun) if 0 < item[0] < two[0]]
-        assert len(steps) == 8 and all(item == two for item, two in steps), "a step waited for the device"
+        assert len(steps) == 16 and all(item == two for item, two in steps), "a step waited for the device"
 
 
 def test_all_measures_are_read_at_once():

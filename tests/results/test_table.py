@@ -243,7 +243,8 @@ def test_what_says_how_is_all_that_learning_methods_can_set_but_what_they_send()
     settings = {field for method in learning for field in method.Settings.model_fields}
     assert len(learning) >= 2
     assert settings - TRAINING_SETTINGS == {
-        *("lmbda", "least", "most", "channels", "stride", "step", "coder"),  # the knob, and what is sent
+        *("lmbda", "least", "most", "channels", "stride", "step", "coder", "bits"),  # the knob, and what is sent
+        "width",  # and what computes it
         "weights",  # and what is learned from
     }
     assert settings > TRAINING_SETTINGS

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -69,11 +70,16 @@ def cases(method: Method) -> list[Case]:
 def deployed(
     method: Method, chosen: Mapping[str, Any], rate: Any, device: torch.device | str = "cpu", at: str | None = None
 ) -> Sample:
-    """Deploy a rate point at a place of the network (see :func:`places`; by default the method's first).
+    """Deploy a rate point at a place of the network (see :func:`places`; by default the first that the method accepts).
 
     Cuts are on ``device``; learning methods are trained for a few steps. Raises what the method raises.
     """
-    head, tail, pixels = _place(at or places(method)[0])
+    if at is None:
+        *others, at = places(method)
+        for other in others:
+            with suppress(MethodError):
+                return deployed(method, chosen, rate, device, other)
+    head, tail, pixels = _place(at)
     head, tail, pixels = head.to(device), tail.to(device), pixels.to(device)
     with torch.no_grad():
         cut: Cut = head(pixels)
