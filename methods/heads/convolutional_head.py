@@ -49,6 +49,8 @@ class ConvolutionalHead(NewHead):
         MethodError: Several tensors cross, or whole numbers, or no layers run before the split point.
     """
 
+    decoder: "_Decoder"
+
     def __init__(
         self, context: Context, *, channels: int, width: int, stride: int, between: Between, back: Between
     ) -> None:
@@ -137,9 +139,9 @@ class _Decoder(nn.Module):
     def forward(self, sent: Tensor) -> Tensor:
         """(B, c, h, w) to (B, *shape)."""
         wide = self.first(sent)
-        size = [max(1, round(side * growth)) for side, growth in zip(sent.shape[2:], self.growth, strict=True)]
-        if size != list(wide.shape[2:]):
-            wide = F.adaptive_avg_pool2d(wide, size)
+        height, width = (max(1, round(side * by)) for side, by in zip(sent.shape[2:], self.growth, strict=True))
+        if wide.shape[2:] != (height, width):
+            wide = F.adaptive_avg_pool2d(wide, (height, width))
         values = self.then(wide)
         if self.axes < 3:
             values = values.flatten(2)

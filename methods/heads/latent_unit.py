@@ -17,7 +17,7 @@ class LatentTensorUnit(TensorUnit):
 
     def add_layers(self, width: int, kernel: int) -> None:
         """See the base class: only what the rate is estimated by."""
-        self.encoder = nn.Identity()
+        self.encoder = nn.Sequential()
         self.add_rate()
 
     def begin(self, x: Tensor) -> None:

@@ -68,7 +68,8 @@ class _Codec:
 
     @property
     def step(self) -> Tensor:
-        return self.greatest / (2**self.bits - 1)
+        step: Tensor = self.greatest / (2**self.bits - 1)
+        return step
 
     def encode(self, cut: Cut) -> list[Bitstream]:
         (x,) = cut

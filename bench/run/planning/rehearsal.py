@@ -97,11 +97,12 @@ class _Rehearsal:
         except Exception:
             if "calibration" not in METHODS.get(cell.method).needs(cell.settings):
                 raise
-        more = {
-            "calibration": partial(self._cuts, split, _MORE_IMAGES),
-            "calibration_by": partial(self._compute_cuts, split, _MORE_IMAGES),
-        }
-        return deployed(cell, replace(context, **more))
+        more = replace(
+            context,
+            calibration=partial(self._cuts, split, _MORE_IMAGES),
+            calibration_by=partial(self._compute_cuts, split, _MORE_IMAGES),
+        )
+        return deployed(cell, more)
 
     def _code(self, deployment: Deployment, split: SplitModel) -> None:
         values = self._sent(split) if deployment.head is split.head else deployment.head(self._example())

@@ -127,7 +127,7 @@ def test_the_first_stage_trains_the_encoder_and_the_second_only_what_is_behind_i
     sweep.write_text(SWEEP.replace("train_tail: false", "train_tail: true"))
     item = planned(sweep)
     here = trainer(item, tmp_path)
-    seen = {}
+    seen: dict[str, set[str]] = {}
     train = rate_point._train
 
     def noted(model, *args, **kwargs):
