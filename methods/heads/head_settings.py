@@ -24,7 +24,7 @@ class HeadSettings(base.Settings):
     ``half`` rounds what was trained to float16; the rest is the trainer's ``Recipe``.
     """
 
-    width: int = Field(default=48, ge=1)
+    width: int = Field(default=96, ge=1)
     stride: Literal[1, 2, 4] = 1
     distortion: Literal["task", "distill"] = "task"
     train_tail: bool = True
