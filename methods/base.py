@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 from pydantic_core import core_schema
 from torch import Tensor, nn
 
@@ -387,6 +387,14 @@ class Settings(BaseModel):
     """Base of every method's settings: unknown keys are refused, values are fixed once checked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    _before: ClassVar[dict[str, Any]] = {}
+    """Settings that a method got later, each with the value that leaves all as it was before: keys leave them out."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = serialize(self)
+        return {key: value for key, value in dumped.items() if (key, value) not in self._before.items()}
 
     def for_training(self) -> Self:
         """Return what a training follows from: these settings, with defaults for those that act only after training.

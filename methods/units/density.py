@@ -72,8 +72,7 @@ class Density(nn.Module):
         """
         above, below = (edge if scale is None else edge * scale for edge in (values + 0.5, values - 0.5))
         mass = torch.sigmoid(self.logits(above)) - torch.sigmoid(self.logits(below))
-        bounded: Tensor = _AtLeast.apply(mass, LEAST_LIKELIHOOD)
-        return bounded
+        return at_least(mass, LEAST_LIKELIHOOD)
 
     def logits(self, values: Tensor) -> Tensor:
         """Return the logit of the cumulative distribution c at values (C, 1, N), in the same shape."""
@@ -89,6 +88,12 @@ class Density(nn.Module):
         for name in _OF_COMPRESSAI:
             state_dict.pop(prefix + name, None)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def at_least(x: Tensor, bound: float) -> Tensor:
+    """Return max(x, bound), with the gradient of :class:`_AtLeast`."""
+    bounded: Tensor = _AtLeast.apply(x, bound)
+    return bounded
 
 
 class _AtLeast(torch.autograd.Function):

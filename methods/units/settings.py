@@ -1,18 +1,27 @@
 """Settings of methods that learn, what they ask the trainer for, and what they deploy."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from splitbench.methods import base
 from splitbench.methods.base import Context, Deployment, Learning, MethodError, Unit
 from splitbench.methods.units.coders import CODERS
+from splitbench.methods.units.hyper.hyper_unit import HyperCutUnit
+from splitbench.methods.units.hyper.hyperprior import EstimatedCutUnit
 from splitbench.methods.units.unit import CutUnit
 
 _RECIPE = ("epochs", "batch_size", "learning_rate", "weight_decay", "ema", "precision")
 """Settings that are fields of the trainer's ``Recipe``."""
+
+_UNITS: Mapping[tuple[str, str], Callable[..., Unit]] = {
+    ("plain", "density"): CutUnit,
+    ("plain", "estimator"): EstimatedCutUnit,
+    ("hyperprior", "density"): HyperCutUnit,
+}
+"""By the settings ``unit`` and ``rate``."""
 
 
 class Settings(base.Settings):
@@ -26,6 +35,10 @@ class Settings(base.Settings):
     (``context``) or adaptive mixing, which is slower (``mixing``). These two are fitted to calibration images after
     training: they code the symbols of the unit that is trained for ``range``.
 
+    ``rate``: how training estimates the rate, by a density per channel or by a scale hyperprior that is left out
+    afterwards (``estimator``). ``unit: hyperprior`` keeps it: symbols are range coded with tables by scale, and the
+    scales follow from a side latent that is sent (``methods/units/hyper``).
+
     Training: ``distortion`` is the task's loss or label-free distillation. ``start: neighbour`` begins with the weights
     of the rate point before this one in the sweep, and trains for ``next_epochs``. ``flip`` adds mirrored images.
     A unit that begins anew is first trained for ``restore_epochs``, at ``restore_rate``, to reproduce what the frozen
@@ -34,6 +47,8 @@ class Settings(base.Settings):
     """
 
     lmbda: float = Field(gt=0)
+    unit: Literal["plain", "hyperprior"] = "plain"
+    rate: Literal["density", "estimator"] = "density"
     channels: int | None = Field(default=None, ge=1)
     stride: Literal[1, 2, 4] = 2
     step: Annotated[float, Field(gt=0)] | Literal["learned"] = 1.0
@@ -54,6 +69,16 @@ class Settings(base.Settings):
     flip: bool = True
     half: bool = False
 
+    _before: ClassVar[dict[str, Any]] = {"unit": "plain", "rate": "density"}
+
+    @model_validator(mode="after")
+    def _one_model_of_symbols(self) -> Self:
+        if self.unit == "hyperprior" and self.coder != "range":
+            raise ValueError(f"`unit: hyperprior` has tables by scale: it goes without `coder: {self.coder}`")
+        if self.unit == "hyperprior" and self.rate == "estimator":
+            raise ValueError("`unit: hyperprior` estimates the rate by what it codes with: leave out `rate: estimator`")
+        return self
+
     def for_training(self) -> Self:
         """See the base class."""
         return self if CODERS[self.coder].fit is None else self.model_copy(update={"coder": "range"})
@@ -68,7 +93,7 @@ def needs(settings: Settings) -> frozenset[str]:
     return frozenset({"train"} if CODERS[settings.coder].fit is None else {"train", "calibration"})
 
 
-def learning(settings: Settings, context: Context, make: Callable[..., Unit] = CutUnit, **more: Any) -> Learning:
+def learning(settings: Settings, context: Context, make: Callable[..., Unit] | None = None, **more: Any) -> Learning:
     """Return the untrained unit for a context's cut and how to train it; ``more`` are further fields of ``Learning``.
 
     Raises:
@@ -76,7 +101,7 @@ def learning(settings: Settings, context: Context, make: Callable[..., Unit] = C
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(context.seed)
-        unit = make(
+        unit = (make or _UNITS[settings.unit, settings.rate])(
             context.specs,
             channels=settings.channels,
             stride=settings.stride,

@@ -45,6 +45,9 @@ class TensorUnit(nn.Module):
     on_server: ClassVar[tuple[str, ...]] = ("widen", "grow", "last", "floor", "log_step")
     """Of the state, what each side needs for coding."""
 
+    rate: ClassVar[str] = "density"
+    """The module that only training needs, for the rate."""
+
     floor: Tensor
 
     def __init__(self, spec: TensorSpec, channels: int | None, stride: int, step: float | Literal["learned"]) -> None:
@@ -84,6 +87,10 @@ class TensorUnit(nn.Module):
         """Make what the rate is estimated by in training."""
         self.density = Density(self.channels, _DENSITY_SCALE)
 
+    def add_rate(self) -> None:
+        """Make what the rate is estimated by in training."""
+        self.density = Density(self.channels, _DENSITY_SCALE)
+
     def add_steps(self, step: float | Literal["learned"]) -> None:
         """Make the parameters of the quantizer's steps."""
         first = 1.0 if step == "learned" else step
@@ -113,12 +120,16 @@ class TensorUnit(nn.Module):
         latent = self.latent(x)
         symbols = latent + (latent.round() - latent).detach()
         with torch.autocast(latent.device.type, enabled=False):  # half precision loses the tails of densities
-            likelihood = self.density(latent.float(), self.density_scale())
-        bits = -likelihood.log2().flatten(1).sum(1)
+            bits = self.bits(latent.float(), symbols.float())
+        return self.decoded(symbols, tuple(x.shape[1:])), bits
+
+    def bits(self, latent: Tensor, symbols: Tensor) -> Tensor:
+        """Return the estimated bits of each image, (B,), of latents (B, c, ...) and, with their gradient, symbols."""
+        bits: Tensor = -self.density(latent, self.density_scale()).log2().flatten(1).sum(1)
         if not self.training:  # no symbol is below 0, and the tables spend nothing on what the density has there
             below = self.masses(-_BELOW, -1).sum(1)
             bits = bits + (1 - below).log2().sum().float() * latent[0, 0].numel()
-        return self.decoded(symbols, tuple(x.shape[1:])), bits
+        return bits
 
     def density_scale(self) -> Tensor | None:
         """Return what latents are multiplied by before their density is looked up, (B or 1, c, ...); None is 1."""
@@ -128,10 +139,10 @@ class TensorUnit(nn.Module):
         """Return the values that symbols (B, c, *smaller) stand for."""
         return symbols * self.steps()
 
-    def without_density(self) -> "TensorUnit":
-        """Return what coding needs: the same modules and parameters, but the density, which only training needs."""
+    def without_rate(self) -> "TensorUnit":
+        """Return what coding needs: the same modules and parameters, but those of :meth:`add_rate`."""
         unit = copy.copy(self)
-        unit._modules = {name: module for name, module in self._modules.items() if name != "density"}
+        unit._modules = {name: module for name, module in self._modules.items() if name != self.rate}
         return unit
 
     def latent(self, x: Tensor) -> Tensor:

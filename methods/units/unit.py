@@ -133,7 +133,10 @@ class CutUnit(Unit):
         stored = self.tables.get()
         if len(stored) != len(self.units):
             raise MethodError("the unit has no coder's tables: its training never finished")
-        return _Codec([unit.without_density() for unit in self.units], self.coder.build(stored))
+        return self._codec(stored)
+
+    def _codec(self, stored: Sequence[Stored]) -> Codec:
+        return UnitCodec([unit.without_rate() for unit in self.units], self.coder.build(stored))
 
     def sides(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
         """Return the encoders for the device and the decoders for the server, and steps and tables for both."""
@@ -154,22 +157,30 @@ class CutUnit(Unit):
             yield from unit.parameters_without_decay()
 
 
-class _Codec:
+class UnitCodec:
+    """Codes the latents of units; what both sides hold, and nothing of training."""
+
     def __init__(self, units: Sequence[TensorUnit], coder: Coder) -> None:
         self.units = units
         self.coder = coder
 
     @torch.no_grad()
     def encode(self, cut: Cut) -> list[Bitstream]:
+        """See ``Codec``."""
         if not all(bool(torch.isfinite(x).all()) for x in cut):
             raise MethodError("a unit cannot code NaN or infinite values: the cut has some")
         if len(cut[0]) == 0:
             return []
         symbols = [_maps(unit, x) for unit, x in zip(self.units, cut, strict=True)]
-        return [Bitstream(self.coder.encode(image)) for image in zip(*symbols, strict=True)]
+        return [self.bitstream(image) for image in zip(*symbols, strict=True)]
+
+    def bitstream(self, symbols: Sequence[Maps]) -> Bitstream:
+        """Code one image's symbols."""
+        return Bitstream(self.coder.encode(symbols))
 
     @torch.no_grad()
     def decode(self, streams: Sequence[bytes], specs: Specs) -> Cut:
+        """See ``Codec``."""
         if not streams:
             return tuple(torch.zeros(0, *spec.shape, dtype=spec.dtype) for spec in specs)
         sizes = [unit.latent_sizes(spec.shape) for unit, spec in zip(self.units, specs, strict=True)]

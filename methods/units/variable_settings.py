@@ -22,6 +22,8 @@ class VariableSettings(units.Settings):
     least: float = Field(default=0.1, ge=1e-6, le=1e6)
     most: float = Field(default=30.0, ge=1e-6, le=1e6)
     step: Literal["learned"] = "learned"
+    unit: Literal["plain"] = "plain"
+    rate: Literal["density"] = "density"
     start: Literal["own"] = "own"
     epochs: int = Field(default=20, ge=1)
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods import BitstreamError, Context, Learned, MethodError, TensorSpec
 from splitbench.methods.coding.layout import channel_axis, channels_first, restored
+from splitbench.methods.units.coders import CODERS
 
 BOTTLENECK: Any = METHODS.get("bottleneck")
 
@@ -23,11 +24,11 @@ def context(*shapes):
     return Context(None, None, tuple(TensorSpec(shape, torch.float32) for shape in shapes), list)
 
 
-def fitted(shapes, steps=30, price=0.02, **chosen):
+def fitted(shapes, steps=30, price=0.02, cut=None, **chosen):
     """A unit after a few steps for cuts with many zeros, where a bit per element costs ``price``; and its codec."""
     choice = BOTTLENECK.Settings(**({"lmbda": 1.0, "stride": 1} | chosen))
     generator = torch.Generator().manual_seed(0)
-    cut = tuple(torch.randn(8, *shape, generator=generator).relu() for shape in shapes)
+    cut = cut or tuple(torch.randn(8, *shape, generator=generator).relu() for shape in shapes)
     unit = BOTTLENECK.learn(choice, context(*shapes)).unit.train()
     unit.begin(cut)
     optimizer = torch.optim.Adam([p for p in unit.parameters() if p.requires_grad], 1e-2)
@@ -101,7 +102,7 @@ def test_other_precisions_are_refused(dtype):
         BOTTLENECK.learn(BOTTLENECK.Settings(lmbda=1.0), other)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=18, deadline=None)
 @given(
     st.lists(
         st.one_of(
@@ -113,10 +114,10 @@ def test_other_precisions_are_refused(dtype):
         max_size=3,
     ),
     st.sampled_from([1, 2, 4]),
-    st.sampled_from(["range", "huffman", "context", "mixing"]),
+    st.sampled_from([*({"coder": coder} for coder in CODERS), {"rate": "estimator"}, {"unit": "hyperprior"}]),
 )
-def test_any_cut_comes_back_in_its_shape_and_as_the_unit_reported(shapes, stride, coder):
-    unit, deployment, cut, specs = fitted(shapes, steps=2, stride=stride, coder=coder)
+def test_any_cut_comes_back_in_its_shape_and_as_the_unit_reported(shapes, stride, chosen):
+    unit, deployment, cut, specs = fitted(shapes, steps=2, stride=stride, **chosen)
     streams = deployment.codec.encode(cut)
     decoded = deployment.codec.decode([stream.data for stream in streams], specs)
     printed, _ = unit(*cut)
@@ -255,9 +256,9 @@ from splitbench.methods import Context, TensorSpec
 
 method = METHODS.get("bottleneck")
 specs = (TensorSpec((8, 9, 7), torch.float32), TensorSpec((30, 6), torch.float32))
-for coder in sys.argv[2:]:
-    folder = sys.argv[1] + "/" + coder
-    unit = method.learn(method.Settings(lmbda=1.0, stride=1, coder=coder), Context(None, None, specs, list)).unit
+for name, chosen in json.loads(sys.argv[2]).items():
+    folder = sys.argv[1] + "/" + name
+    unit = method.learn(method.Settings(lmbda=1.0, stride=1, **chosen), Context(None, None, specs, list)).unit
     unit.load_state_dict(load_file(folder + "/unit.safetensors"))
     streams = [bytes.fromhex(row) for row in json.load(open(folder + "/streams.json"))]
     decoded = unit.eval().codec().decode(streams, specs)
@@ -266,17 +267,17 @@ for coder in sys.argv[2:]:
 
 
 def test_bytes_decode_in_another_process_from_saved_files(tmp_path):
-    coders = ("range", "huffman")
+    units = {"range": {}, "huffman": {"coder": "huffman"}, "hyper": {"unit": "hyperprior"}}
     expected = {}
-    for coder in coders:
-        unit, deployment, cut, specs = fitted([(8, 9, 7), (30, 6)], coder=coder)
+    for coder, chosen in units.items():
+        unit, deployment, cut, specs = fitted([(8, 9, 7), (30, 6)], **chosen)
         streams = [stream.data for stream in deployment.codec.encode(cut)]
         (tmp_path / coder).mkdir()
         save_file({name: x.clone() for name, x in unit.state_dict().items()}, tmp_path / coder / "unit.safetensors")
         (tmp_path / coder / "streams.json").write_text(json.dumps([data.hex() for data in streams]))
         expected[coder] = deployment.codec.decode(streams, specs)
-    subprocess.run([sys.executable, "-c", ELSEWHERE, str(tmp_path), *coders], check=True)  # noqa: S603 - our own
-    for coder in coders:
+    subprocess.run([sys.executable, "-c", ELSEWHERE, str(tmp_path), json.dumps(units)], check=True)  # noqa: S603
+    for coder in units:
         present = load_file(tmp_path / coder / "decoded.safetensors")
         for index, x in enumerate(expected[coder]):
             assert torch.equal(present[str(index)], x)

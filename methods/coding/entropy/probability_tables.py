@@ -86,6 +86,14 @@ class Tables:
         parts = np.split(self.frequencies.astype(np.int64), self.starts[1:])
         return [np.append(part, TOTAL - part.sum()) for part in parts]
 
+    def by_group(self) -> "list[Tables]":
+        """Return the tables of each group by themselves, in the same memory."""
+        ends = [*self.starts[1:], len(self.frequencies)]
+        return [
+            Tables(self.frequencies[start:end], self.lengths[i : i + 1], self.lowest[i : i + 1])
+            for i, (start, end) in enumerate(zip(self.starts, ends, strict=True))
+        ]
+
     def indices(self, symbols: Symbols) -> tuple[Symbols, npt.NDArray[np.int64]]:
         """Places (G, N) in each group's table, the escape's where a symbol is outside; and the escapes' distances.
 

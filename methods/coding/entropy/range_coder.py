@@ -85,14 +85,18 @@ class RangeCoder:
         Raises:
             MethodError: a tensor's groups are not its tables'.
         """
-        encoder = _queue.RangeEncoder()
+        encoder = range_encoder()
+        self.put(encoder, symbols)
+        return finished(encoder)
+
+    def put(self, encoder: Any, symbols: Sequence[Symbols]) -> None:
+        """Code symbols behind what a :func:`range_encoder` has coded; raises as :meth:`encode`."""
         for part, models, x in zip(self.tables, self._models, symbols, strict=True):
             indices, distances = part.indices(x)
             for row, model in zip(indices.reshape(len(models), -1), models, strict=True):
                 encoder.encode(row, model)
             if len(distances) > 0:
                 _encode_distances(encoder, distances)
-        return _finished(encoder)
 
     def decode(self, data: bytes | memoryview, shapes: Sequence[tuple[int, int]]) -> list[Symbols]:
         """Return all symbols of one image, of the given shapes (G, N); ``data`` is all that :meth:`encode` returned.
@@ -104,6 +108,12 @@ class RangeCoder:
                 encoder's do, or encode a symbol that is not an int32.
         """
         decoder = RangeDecoder(words_of(data))
+        symbols = self.take(decoder, shapes)
+        decoder.check_end()
+        return symbols
+
+    def take(self, decoder: RangeDecoder, shapes: Sequence[tuple[int, int]]) -> list[Symbols]:
+        """Return what :meth:`put` coded next; raises as :meth:`decode`, but for bytes behind."""
         symbols = []
         try:
             for part, ladder, shape in zip(self.tables, self._ladders, shapes, strict=True):
@@ -112,7 +122,6 @@ class RangeCoder:
                 symbols.append(part.symbols(indices, lambda escapes: _decode_distances(decoder, escapes)))
         except ValueError as error:  # the bytes point into the gap that rounding leaves
             raise BitstreamError("damaged bitstream: no range coder writes such bytes") from error
-        decoder.check_end()
         return symbols
 
     def bits(self, symbols: Sequence[Symbols]) -> float:
@@ -155,7 +164,13 @@ def _slices(k: _Integers) -> list[tuple[int, _Integers]]:
     return [(shift, (k - shift).clip(0, _SPLIT)) for shift in range(0, _CLASSES - 1, _SPLIT)]
 
 
-def _finished(encoder: Any) -> bytes:
+def range_encoder() -> Any:
+    """Return an encoder that has coded nothing yet, for :meth:`RangeCoder.put`."""
+    return _queue.RangeEncoder()
+
+
+def finished(encoder: Any) -> bytes:
+    """Return the bytes of all that an encoder has coded."""
     count, (low, size) = encoder.pos()
     # While a carry is possible, constriction holds words back, and carries in what it returns where its ending does.
     carried = (low + 2**32 - 1) >> 64
