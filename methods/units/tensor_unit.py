@@ -87,10 +87,6 @@ class TensorUnit(nn.Module):
         """Make what the rate is estimated by in training."""
         self.density = Density(self.channels, _DENSITY_SCALE)
 
-    def add_rate(self) -> None:
-        """Make what the rate is estimated by in training."""
-        self.density = Density(self.channels, _DENSITY_SCALE)
-
     def add_steps(self, step: float | Literal["learned"]) -> None:
         """Make the parameters of the quantizer's steps."""
         first = 1.0 if step == "learned" else step
