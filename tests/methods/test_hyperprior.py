@@ -17,7 +17,7 @@ from splitbench.methods.coding.entropy.range_coder import RangeCoder
 from splitbench.methods.units.hyper import scale_counts, scales
 from splitbench.methods.units.hyper.hyperprior import LEAST_SCALE, SCALES, SCALES_PER_E, masses
 from splitbench.methods.units.hyper.scales import Scales
-from tests.methods.test_units import BOTTLENECK, fitted
+from tests.helpers.unit_samples import BOTTLENECK, fitted
 
 HYPER = {"unit": "hyperprior"}
 ESTIMATOR = {"rate": "estimator"}
