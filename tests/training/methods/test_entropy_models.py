@@ -6,9 +6,9 @@ SWEEP = """
 datasets: [{name: synthetic, limit: 16, train: {limit: 32}}]
 backbones: [{name: splitbench/small_resnet, splits: [layer3]}]
 methods:
-  - {name: bottleneck, lmbda: [0.1, 1], epochs: 1, restore_epochs: 0, start: neighbour, next_epochs: 1}
-  - {name: bottleneck, lmbda: [0.1, 1], epochs: 1, restore_epochs: 0, start: neighbour, next_epochs: 1, rate: estimator}
-  - {name: bottleneck, lmbda: [0.1, 1], epochs: 1, restore_epochs: 0, start: neighbour, next_epochs: 1, unit: hyperprior}
+  - {name: bottleneck, lmbda: [0.1, 1], epochs: 1, next_epochs: 1, start: neighbour}
+  - {name: bottleneck, lmbda: [0.1, 1], epochs: 1, next_epochs: 1, start: neighbour, rate: estimator}
+  - {name: bottleneck, lmbda: [0.1, 1], epochs: 1, next_epochs: 1, start: neighbour, unit: hyperprior}
 batch: 8
 """
 
