@@ -5,10 +5,10 @@ from tests.helpers.command_line import rows, splitbench
 SWEEP = """
 datasets: [{name: synthetic, limit: 16, train: {limit: 32}}]
 backbones: [{name: splitbench/small_resnet, splits: [layer3]}]
-methods:
-  - {name: bottleneck, lmbda: [0.1, 1], epochs: 1, next_epochs: 1, start: neighbour}
-  - {name: bottleneck, lmbda: [0.1, 1], epochs: 1, next_epochs: 1, start: neighbour, rate: estimator}
-  - {name: bottleneck, lmbda: [0.1, 1], epochs: 1, next_epochs: 1, start: neighbour, unit: hyperprior}
+methods:  # a fine step: after one epoch a side latent of few symbols would be all zeros
+  - {name: bottleneck, lmbda: [0.1, 1], step: 0.02, epochs: 1, next_epochs: 1, start: neighbour}
+  - {name: bottleneck, lmbda: [0.1, 1], step: 0.02, epochs: 1, next_epochs: 1, start: neighbour, rate: estimator}
+  - {name: bottleneck, lmbda: [0.1, 1], step: 0.02, epochs: 1, next_epochs: 1, start: neighbour, unit: hyperprior}
 batch: 8
 """
 
