@@ -307,8 +307,8 @@ class Context:
     and ``calibration_by(head)`` cuts of the same calibration images by another head than the backbone's, such as a
     trained one. ``once(key, make)`` returns what ``make`` returns, which is called for the first of the method's rate
     points at this split point that asks with this key; it names all that the result follows from. ``image`` is the
-    shape (3, H, W) of an image as the head's layers take it, preprocessed, whose cut ``specs`` describe; None where no
-    layers run before the split point.
+    shape (3, H, W) of an image as the head's layers take it, preprocessed, whose cut ``specs`` describe; None where
+    the split point is not inside the network.
     """
 
     head: nn.Module

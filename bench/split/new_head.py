@@ -19,11 +19,11 @@ def new_sides(split: SplitModel, new: NewHead, tail: nn.Module) -> tuple[nn.Modu
         tail: Runs on what the decoder gives: the backbone's, or a copy of it.
 
     Raises:
-        MethodError: No layers run before the split point, or other than one tensor crosses there.
+        MethodError: The split point is not inside the network, or other than one tensor crosses there.
     """
     graph = graph_of(split.head)
     if split.image is None or graph is None:
-        raise MethodError(f"no layers run before {split.at}, which a new head could replace: split further in")
+        raise MethodError(f"a new head replaces layers in front of a split inside the network, which {split.at} is not")
     if _outputs(graph) != 1:
         raise MethodError(f"{_outputs(graph)} tensors and sizes cross at {split.at}: a new head needs a single tensor")
     return replaced(split.head, graph, _Encoding(new.encoder)), _DecodingTail(new.decoder, tail)

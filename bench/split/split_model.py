@@ -27,7 +27,8 @@ class SplitModel:
         sends_sizes: Images differ in size, and the tail needs the height and width of each one.
         image_by_image: Tensors differ in size even within a batch, so that each image is a separate cut.
         half_precision: Was split under autocast: codecs get float32, and the tail what the head computed in.
-        image: Shape (3, H, W) of the example as the head's layers take it, preprocessed; None where no layers run.
+        image: Shape (3, H, W) of the example as the head's layers take it, preprocessed; None where the split
+            point is not inside the network.
     """
 
     head: nn.Module

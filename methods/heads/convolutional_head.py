@@ -46,7 +46,7 @@ class ConvolutionalHead(NewHead):
         sent: What crosses, of one image.
 
     Raises:
-        MethodError: Several tensors cross, or whole numbers, or no layers run before the split point.
+        MethodError: Several tensors cross, or whole numbers, or the split point is not inside the network.
     """
 
     decoder: "_Decoder"
@@ -73,7 +73,7 @@ class ConvolutionalHead(NewHead):
 
 def _image_and_cut(context: Context) -> tuple[tuple[int, ...], TensorSpec]:
     if context.image is None:
-        raise MethodError("no layers run before this split point, which a new head could replace: split further in")
+        raise MethodError("a new head replaces layers in front of a split inside the network, which this is not")
     if len(context.specs) != 1:
         raise MethodError(
             f"a new head makes one tensor, and {len(context.specs)} cross here: split where a single one does"

@@ -74,7 +74,7 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_the_callers_numbers_alo
 @pytest.mark.parametrize(
     ("specs", "image", "said"),
     [
-        ((TensorSpec((8, 4, 6), torch.float32),), None, "no layers run before"),
+        ((TensorSpec((8, 4, 6), torch.float32),), None, "inside the network, which this is not"),
         ((TensorSpec((8, 4, 6), torch.float32), TensorSpec((8,), torch.float32)), (3, 32, 48), "2 cross here"),
         ((TensorSpec((3, 32, 48), torch.uint8),), (3, 32, 48), "uint8"),
     ],

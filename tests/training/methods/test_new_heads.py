@@ -234,8 +234,8 @@ def test_validation_tries_them_untrained_with_every_coder(sweep, capsys):
 @pytest.mark.parametrize(
     ("split", "said"),
     [
-        ("input", "no layers run before"),
-        ("output", "no layers run before"),
+        ("input", "inside the network, which this is not"),
+        ("output", "inside the network, which this is not"),
         ("layer3.conv1", "a new head makes one tensor"),
     ],
 )
