@@ -172,8 +172,9 @@ class Learner(nn.Module):
 
     def reset_backbone(self, untrained: SplitModel) -> None:
         """Begin with the weights of a backbone that was never trained, instead of the pretrained ones."""
-        self.own["head"].load_state_dict(untrained.head.state_dict())
-        self.own["tail"].load_state_dict(untrained.tail.state_dict())
+        for name, side in (("head", untrained.head), ("tail", untrained.tail)):
+            if name in self.own:
+                self.own[name].load_state_dict(side.state_dict())
 
     def trained_weights(self) -> dict[str, Tensor]:
         """Return a copy of what is stored of a finished training, kernels as float16 if the method asks."""

@@ -1,7 +1,9 @@
 """New heads from sweep to table: what is trained in which stage, and what the ledger counts as whose."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +13,8 @@ from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.training import TrainingError
 from splitbench.bench.training.methods import MethodTrainer, Trainings, rate_point
+from splitbench.bench.utils.plugins import METHODS
+from splitbench.methods import Context
 from tests.helpers.command_line import rows, splitbench
 
 SWEEP = """
@@ -166,6 +170,28 @@ def test_frozen_is_the_tail_that_is_not_trained(sweep, tmp_path):
     backbone = {x.data_ptr() for x in split.tail.parameters()}
     assert backbone <= {x.data_ptr() for x in learned.tail.parameters()}
     assert not {x.data_ptr() for x in split.head.parameters()} & {x.data_ptr() for x in learned.head.parameters()}
+
+
+@pytest.mark.parametrize("from_scratch", [False, True])
+def test_without_a_first_stage_all_is_trained_at_once(sweep, tmp_path, monkeypatch, from_scratch):
+    sweep.write_text(SWEEP.replace("train_tail: false", "train_tail: true"))
+    method: Any = METHODS.get("channel-reduction")
+    learn = method.learn
+    changes = {"from_scratch": True} if from_scratch else {"warm_up": None}
+    monkeypatch.setattr(method, "learn", lambda settings, context: replace(learn(settings, context), **changes))
+    item = planned(sweep)
+    here = trainer(item, tmp_path)
+    training = next(p.training for p in item.cells if p.cell.method == "channel-reduction")
+    here.run([training])
+    assert not here.failed and "warm_up" not in here.trainings.report(training.key)
+    weights = here.trainings.weights(training.key)
+    untrained = learn(training.cell.settings, Context(None, None, item.splits["layer2"].specs, image=(3, 96, 96)))
+    for name, x in untrained.new_head.named_parameters():
+        assert not torch.equal(weights[f"own.new_head.{name}"], x), name
+    last = "own.tail.fc.weight"
+    pretrained = here.inputs.backbone.model.state_dict()["fc.weight"]
+    assert last in weights and not torch.equal(weights[last], pretrained)
+    assert torch.allclose(weights[last], pretrained, atol=0.05) != from_scratch
 
 
 @pytest.mark.parametrize("killed_in", ["HeadDistillation", "Learner"])
