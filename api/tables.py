@@ -28,6 +28,7 @@ from splitbench.bench.sweep.reading import read as read_sweep
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.utils import devices
 from splitbench.bench.utils.errors import UserError, nearest
+from splitbench.bench.utils.progress import beside, displayed
 
 
 def validate(
@@ -92,7 +93,9 @@ def run(
     name, checked, sources = _open(sweep, data, weights, device)
     folder = Path(out or f"results/{name}")
     executor = open_executor(ExecutorOptions(workers=workers), device)
-    run_sweep(checked, sources, Store(folder), RunOptions(overwrite=overwrite, executor=executor), say=_say)
+    options = RunOptions(overwrite=overwrite, executor=executor)
+    with displayed() as progress:
+        run_sweep(checked, sources, Store(folder), options, say=beside(_say), progress=progress)
     return results(folder)
 
 

@@ -5,10 +5,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TextIO
+
+from tqdm import tqdm
 
 from splitbench.bench.utils import progress
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.log import LOG
+
+
+class _BesideProgress(logging.StreamHandler[TextIO]):
+    """Prints log records, and moves what is drawn in place out of their way."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with tqdm.external_write_mode():
+            super().emit(record)
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,7 @@ class Loudness:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Hide progress bars if quiet, and print log records if verbose, in the block."""
-        handler = logging.StreamHandler(sys.stderr)
+        handler = _BesideProgress(sys.stderr)
         if self.verbose:
             LOG.addHandler(handler)
         try:

@@ -4,9 +4,9 @@ import functools
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, ParamSpec, TypeVar
 
 import typer
 
@@ -14,7 +14,11 @@ from splitbench.bench.cli.loudness import Loudness
 from splitbench.bench.cli.printing import JsonOption, print_json
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import file_for, folder_for
+from splitbench.bench.utils.progress import Stages
 from splitbench.bench.utils.text import format_count
+
+if TYPE_CHECKING:
+    from splitbench.bench.analysis.compare.findings import Findings
 
 app = typer.Typer()
 
@@ -281,34 +285,62 @@ def columns(
         print(line)
 
 
+@dataclass(frozen=True)
+class Conclusion:
+    """What was made of a run that has ended: findings, figures, and the file of the report."""
+
+    findings: "Findings"
+    drawn: Sequence[Path]
+    report: Path
+
+
 @_strings_of_any_path
-def conclude(folder: Path, loudness: Loudness, failed: Sequence[tuple[str, str]]) -> None:
-    """Write a run's comparison, figures and report, and print how it ended; without a good cell there are none."""
-    from splitbench.bench.analysis.compare import as_screen_text, examine, write
+def conclude(folder: Path, say: Callable[[str], None], stages: Stages) -> Conclusion | UserError:
+    """Write a run's comparison, figures and report, and return them, or why there are none: no cell is good."""
+    from splitbench.bench.analysis.compare import examine, write
     from splitbench.bench.analysis.figures import draw_all, draw_learning
     from splitbench.bench.analysis.report import write_report
+    from splitbench.bench.run.runner import CONCLUSION
+
+    with stages.piece(CONCLUSION, ""), stages.show(3, "comparing", "", worth=1) as stage:
+        try:
+            findings = examine([folder])
+            write(findings, folder / "comparison")
+            stage.update()
+            stage.set_description("drawing figures")
+            drawn = draw_all(findings.frame, folder / "figures", say) + draw_learning(folder, folder / "figures")
+            stage.update()
+            stage.set_description("writing the report")
+            report = write_report(findings, folder / "report.html", drawn)
+        except UserError as error:
+            return error
+        stage.update()
+    return Conclusion(findings, drawn, report)
+
+
+@_strings_of_any_path
+def print_conclusion(
+    folder: Path, concluded: Conclusion | UserError, loudness: Loudness, failed: Sequence[tuple[str, str]]
+) -> None:
+    """Print how a run ended: what is best, and where all of it lies."""
+    from splitbench.bench.analysis.compare import as_screen_text
     from splitbench.bench.analysis.table_formats import as_rows
 
     ended = {"folder": str(folder), "failed": [{"cell": cell, "reason": reason} for cell, reason in failed]}
-    try:
-        findings = examine([folder])
-        write(findings, folder / "comparison")
-        drawn = draw_all(findings.frame, folder / "figures", loudness.say) + draw_learning(folder, folder / "figures")
-        report = write_report(findings, folder / "report.html", drawn)
-    except UserError as error:
-        print(f"nothing to compare: {error}", file=sys.stderr)
+    if isinstance(concluded, UserError):
+        print(f"nothing to compare: {concluded}", file=sys.stderr)
         if loudness.json:
             print_json(ended | {"summary": []})
         return
     if loudness.json:
-        print_json(ended | {"summary": as_rows(findings.tables["summary"])})
+        print_json(ended | {"summary": as_rows(concluded.findings.tables["summary"])})
         return
-    figures = sum(file.suffix == ".png" for file in drawn)
-    loudness.say(f"\n{as_screen_text(findings)}\n")
+    figures = sum(file.suffix == ".png" for file in concluded.drawn)
+    loudness.say(f"\n{as_screen_text(concluded.findings)}\n")
     loudness.say(f"table       {folder / 'cells.csv'}")
     loudness.say(f"comparison  {folder / 'comparison' / 'comparison.txt'} (long tables; as md, tex and csv beside it)")
     loudness.say(f"figures     {folder / 'figures'} ({format_count(figures, 'figure')}, SVG and PNG)")
-    loudness.say(f"report      {report}")
+    loudness.say(f"report      {concluded.report}")
 
 
 def _into(out: Path | None, runs: list[Path], name: str) -> Path:

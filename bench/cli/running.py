@@ -2,7 +2,7 @@
 
 import os
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -32,9 +32,12 @@ from splitbench.bench.cli.options import (
 )
 from splitbench.bench.cli.printing import JsonOption, print_json
 from splitbench.bench.sweep import renamed
+from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.progress import RunProgress, beside, displayed
 from splitbench.bench.utils.text import format_count
 
 if TYPE_CHECKING:
+    from splitbench.bench.cli.results import Conclusion
     from splitbench.bench.results.store import Store
     from splitbench.bench.run.loggers import Loggers
     from splitbench.bench.run.planning.sources import Sources
@@ -121,8 +124,8 @@ def run(
         sources = replace(sources, memory=int(memory * 2**30), naive=naive)
         with closing(_open_loggers(log_to, store, checked)) as loggers:
             options = replace(options, loggers=loggers)
-            result = _run(checked, sources, store, options, loudness)
-        _conclude(path, result, store, options, loudness)
+            ended = _run(checked, sources, store, options, loudness)
+        _print_end(path, *ended, store, options=options, loudness=loudness)
 
 
 ModelOption = Annotated[str, typer.Option(help="A backbone, as in `list backbones`, or your own by import path.")]
@@ -194,7 +197,8 @@ def bench(
             str(file), data=None, weights=None, device=device, only=None, method=None, overrides=None
         )
         options = RunOptions()
-        _conclude(path, _run(checked, sources, store, options, loudness), store, options, loudness)
+        ended = _run(checked, sources, store, options, loudness)
+        _print_end(path, *ended, store, options=options, loudness=loudness)
 
 
 @app.command(rich_help_panel="Run")
@@ -234,7 +238,17 @@ def train(
 
         sources, store = replace(sources, memory=int(memory * 2**30)), Store(out or Path("results") / path.stem)
         with closing(_open_loggers(log_to, store, checked)) as loggers:
-            result = train_all(checked, sources, store, retrain=retrain, say=loudness.say, loggers=loggers)
+            alone = int(os.environ.get("RANK", "0")) == 0  # the first of several processes shows for all
+            with displayed() if alone else nullcontext(RunProgress()) as progress:
+                result = train_all(
+                    checked,
+                    sources,
+                    store,
+                    retrain=retrain,
+                    say=beside(loudness.say),
+                    loggers=loggers,
+                    progress=progress,
+                )
     if int(os.environ.get("RANK", "0")) > 0:
         return  # the first of several processes speaks for all
     for reason in result.failed:
@@ -340,15 +354,31 @@ def _open_loggers(names: list[str] | None, store: "Store", sweep: "Sweep") -> "L
     return open_loggers(names, store.folder, as_yaml(sweep), lambda message: print(message, file=sys.stderr))
 
 
-def _run(checked: "Sweep", sources: "Sources", store: "Store", options: "RunOptions", loudness: Loudness) -> "Result":
+def _run(
+    checked: "Sweep", sources: "Sources", store: "Store", options: "RunOptions", loudness: Loudness
+) -> "tuple[Result, Conclusion | UserError]":
+    """Run a sweep, and write its comparison, figures and report, with one display for all of it."""
+    from splitbench.bench.run.runner import CONCLUSION
     from splitbench.bench.run.runner import run as run_sweep
 
-    with acknowledged():
-        return run_sweep(checked, sources, store, options, say=loudness.say)
+    say, options = beside(loudness.say), replace(options, concluded=True)
+    with acknowledged(), displayed() as progress:
+        result = run_sweep(checked, sources, store, options, say=say, progress=progress)
+        concluded = results_commands.conclude(store.folder, say, progress.stages)
+        progress.end(CONCLUSION)
+    return result, concluded
 
 
-def _conclude(path: Path, result: "Result", store: "Store", options: "RunOptions", loudness: Loudness) -> None:
-    """Write a run's tables, figures and report, and print how it ended. Raises SystemExit if cells failed."""
+def _print_end(
+    path: Path,
+    result: "Result",
+    concluded: "Conclusion | UserError",
+    store: "Store",
+    *,
+    options: "RunOptions",
+    loudness: Loudness,
+) -> None:
+    """Print how a run ended. Raises SystemExit if cells failed."""
     from splitbench.bench.sweep.configs import title
     from splitbench.bench.utils.log import FOLDER
 
@@ -356,7 +386,7 @@ def _conclude(path: Path, result: "Result", store: "Store", options: "RunOptions
         print(f"failed: {name}: {reason}", file=sys.stderr)
     if result.failed:
         print(f"tracebacks: {store.folder / FOLDER}", file=sys.stderr)
-    results_commands.conclude(store.folder, loudness, result.failed)
+    results_commands.print_conclusion(store.folder, concluded, loudness, result.failed)
     if earlier := store.left_out():
         kept = ", and keeps its rows of other backbones and methods" if options.keep_other_rows else ""
         left = format_count(earlier, "stored cell")

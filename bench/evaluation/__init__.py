@@ -18,12 +18,13 @@ bytes, and these are the bytes that were counted. Four steps, which may run in d
 
 from splitbench.bench.evaluation.costs import Description, describe
 from splitbench.bench.evaluation.inputs import EvaluationInputs
-from splitbench.bench.evaluation.measure import measure
+from splitbench.bench.evaluation.measure import Advance, measure
 from splitbench.bench.evaluation.prepare import Prepared, prepare
 from splitbench.bench.evaluation.score import CellResult, score
 from splitbench.bench.evaluation.shards import Shard, ShardError, joined
 
 __all__ = [
+    "Advance",
     "CellResult",
     "Description",
     "EvaluationInputs",

@@ -19,6 +19,7 @@ from splitbench.bench.split import SplitModel
 from splitbench.bench.utils import progress
 from splitbench.bench.utils.devices import to_device
 from splitbench.bench.utils.precision import codec_precision, network_precision
+from splitbench.bench.utils.progress import Show
 from splitbench.methods.base import Deployment, Specs
 
 _TIMED_IMAGES = 8
@@ -42,14 +43,14 @@ class Description:
 
 
 @torch.no_grad()
-def describe(prepared: Prepared, *, bars: bool = False) -> dict[str, Description]:
+def describe(prepared: Prepared, *, show: Show = progress.silent) -> dict[str, Description]:
     """Measure the costs of every cell on the first images. Heads and tails that cells share are measured once.
 
     A cell that fails here fails in ``prepared``, too.
 
     Args:
         prepared: The pass.
-        bars: Whether to show progress, a bar that counts cells.
+        show: Shows the loop over the cells.
     """
     started = time.perf_counter()
     costs: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
@@ -60,7 +61,7 @@ def describe(prepared: Prepared, *, bars: bool = False) -> dict[str, Description
         constant = {"precision": inputs.precision, "input": inputs.backbone.input}
         with network_precision(inputs.device, inputs.precision):
             alive = list(prepared.alive())
-            for candidate in progress.track(alive, "measuring costs", unit="cells", leave=False, disable=not bars):
+            for candidate in progress.track(alive, "", "cells", show=show, worth=len(alive)):
                 cells = {candidate.key: prepared.cells[candidate.key]}
                 with isolated(prepared.failed, cells, inputs.device):
                     columns = constant | meter.columns(candidate.split, candidate.deployment)

@@ -14,7 +14,7 @@ from splitbench.bench.evaluation.prepare import Prepared
 from splitbench.bench.evaluation.shards import Shard, ShardError
 from splitbench.bench.metrics.records import Records, concatenated
 
-Advance = Callable[[int], None]
+Advance = Callable[[int], object]
 
 
 def measure(prepared: Prepared, first: int = 0, last: int | None = None, advance: Advance = lambda _: None) -> Shard:

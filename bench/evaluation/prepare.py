@@ -17,10 +17,11 @@ from splitbench.bench.evaluation.pipeline.shared_heads import SharedHeads
 from splitbench.bench.metrics import held
 from splitbench.bench.split import SplitModel
 from splitbench.bench.sweep.cells import Cell
-from splitbench.bench.utils import devices
+from splitbench.bench.utils import devices, progress
 from splitbench.bench.utils.failure import Failure
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.bench.utils.precision import network_precision
+from splitbench.bench.utils.progress import Show
 from splitbench.methods.base import Context, Cut, Deployment, MethodError
 
 T = TypeVar("T")
@@ -101,10 +102,10 @@ class Prepared:
 
 
 @torch.no_grad()
-def prepare(cells: Mapping[str, Cell], inputs: EvaluationInputs) -> Prepared:
+def prepare(cells: Mapping[str, Cell], inputs: EvaluationInputs, show: Show = progress.silent) -> Prepared:
     """Make the cells of one dataset and backbone ready to be measured; they keep their keys in all that follows.
 
-    A cell that cannot be prepared fails, and the others go on.
+    A cell that cannot be prepared fails, and the others go on; ``show`` shows the loop over them.
     """
     started = time.perf_counter()
     prepared = Prepared(inputs, cells, batch=inputs.batch)
@@ -116,18 +117,19 @@ def prepare(cells: Mapping[str, Cell], inputs: EvaluationInputs) -> Prepared:
         if batch.pixels is not None:
             prepared.example, prepared.example_number = batch, number
             with network_precision(inputs.device, inputs.precision):
-                _deploy(prepared, inputs.to_device(batch.pixels[:1]))
+                _deploy(prepared, inputs.to_device(batch.pixels[:1]), show)
             break
     prepared.seconds = time.perf_counter() - started
     return prepared
 
 
-def _deploy(prepared: Prepared, example: object) -> None:
+def _deploy(prepared: Prepared, example: object, show: Show) -> None:
     inputs = prepared.inputs
     splits: dict[str, SplitModel] = {}
     calibrations: dict[str, _CalibrationCuts] = {}
     made = _Made()
-    for key, cell in prepared.cells.items():
+    cells = prepared.cells
+    for key, cell in progress.track(cells.items(), "", "cells", show=show, worth=len(cells)):
         with isolated(prepared.failed, {key: cell}, inputs.device):
             if cell.split not in splits:
                 splits[cell.split] = inputs.backbone.split(cell.split, example)

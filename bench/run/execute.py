@@ -1,10 +1,8 @@
 """Runs the tasks of all passes, shows progress, and finishes each pass when its last task has ended."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
-
-from tqdm import tqdm
 
 from splitbench.bench.results.store import Store
 from splitbench.bench.run.executors import Executor
@@ -12,13 +10,15 @@ from splitbench.bench.run.loggers import Loggers
 from splitbench.bench.run.partition import partition
 from splitbench.bench.run.planning import warn
 from splitbench.bench.run.planning.plan import Pass, PassSpec, PlannedCell, RunSpec
+from splitbench.bench.run.planning.work import PassWork
 from splitbench.bench.run.scheduler import Ended, run_tasks
 from splitbench.bench.run.score_and_store import score_and_store
-from splitbench.bench.run.tasks import DescribeTask, MeasureTask, ScoreTask, TrainTask
+from splitbench.bench.run.tasks import DescribeTask, MeasureTask, RunTask, ScoreTask, TrainTask
 from splitbench.bench.run.worker import Display, Worker
 from splitbench.bench.training import TrainingError
 from splitbench.bench.training.methods.trainings import write_learning_curve
-from splitbench.bench.utils import progress
+from splitbench.bench.utils.progress import Piece, RunProgress
+from splitbench.bench.utils.progress.relay import inbox
 
 
 @dataclass
@@ -28,6 +28,7 @@ class PassRun:
     Attributes:
         spec: What is to be done.
         pass_: The same, opened.
+        work: How long it should take.
         tasks_left: How many of its tasks have not ended.
         measured: Whether all of it could be measured so far.
         done: How many cells are stored.
@@ -35,65 +36,69 @@ class PassRun:
 
     spec: PassSpec
     pass_: Pass
+    work: PassWork
     tasks_left: int = 0
     measured: bool = True
     done: int = 0
 
 
 def execute(
-    runs: Sequence[PassRun], executor: Executor, store: Store, *, loggers: Loggers, say: Callable[[str], None]
+    runs: Sequence[PassRun],
+    executor: Executor,
+    store: Store,
+    *,
+    loggers: Loggers,
+    say: Callable[[str], None],
+    progress: RunProgress,
 ) -> int:
-    """Run all tasks of these passes, and return how many cells were run; ``say`` is called with each message.
+    """Run all tasks of these passes, and return how many cells were run.
 
     Trainings in this process are logged epoch by epoch, others when they have ended.
+
+    Args:
+        runs: The passes.
+        executor: Where tasks run.
+        store: Where results are.
+        loggers: What trainings and results are logged with, too.
+        say: Called with each message.
+        progress: It learns of all pieces of work, and how far they are.
 
     Raises:
         UserError: A task raised it, or a result cannot be written.
     """
-    pairs = sum(len(run.pass_.dataset) * len(run.spec.cells) for run in runs)
-    if pairs == 0:
-        return 0
-    with progress.bar(total=pairs, unit="image x cell", unit_scale=True, dynamic_ncols=True) as bar:
-        write = _beside(bar, say)
-        display = Display(
-            message=write,
-            advance=lambda pairs: _advance(bar, pairs),
-            bars=True,
-            on_epoch=lambda cell, measures: loggers.log_epoch(str(cell), measures),
+    display = Display(
+        message=say,
+        stages=progress.stages,
+        on_epoch=lambda cell, measures: loggers.log_epoch(str(cell), measures),
+    )
+    executor.start(Worker(display, {run.spec.partial.folder: run.pass_ for run in runs}))
+    specs, passes = [run.spec for run in runs], [run.pass_ for run in runs]
+    partitioned = partition(specs, passes, executor.workers, executor.in_process)
+    for run, tasks in zip(runs, partitioned, strict=True):
+        run.tasks_left = len(tasks)
+        progress.add(_pieces(run, tasks))
+    believed = executor.in_process and all(spec.device.type == "cpu" for spec in specs)
+    progress.begin(workers=executor.workers, believed=believed)
+    with ExitStack() as reports:
+        look = (
+            (lambda: None)
+            if executor.in_process or not specs
+            else reports.enter_context(inbox(specs[0].run.reports, progress)).look
         )
-        executor.start(Worker(display, {run.spec.partial.folder: run.pass_ for run in runs}))
-        specs, passes = [run.spec for run in runs], [run.pass_ for run in runs]
-        partitioned = partition(specs, passes, executor.workers, executor.in_process)
-        for run, tasks in zip(runs, partitioned, strict=True):
-            run.tasks_left = len(tasks)
-        tasks = [task for tasks in partitioned for task in tasks]
-        progress.skip(bar, pairs - sum(task.pairs for task in tasks))
-        trainings = 0 if executor.in_process else sum(len(task.keys) for task in tasks if isinstance(task, TrainTask))
-        with progress.bar(
-            trainings, "trainings", unit="training", disable=not trainings, dynamic_ncols=True
-        ) as trained:
-            for ended in run_tasks(tasks, executor):
-                run = runs[ended.task.pass_number]
-                _note(ended, run, store, loggers, write)
-                trained.update(len(ended.task.keys) if isinstance(ended.task, TrainTask) else 0)
-                bar.set_description(run.pass_.title)
-                if not executor.in_process:  # in this process the bar has followed every batch
-                    bar.update(ended.task.pairs)
+        for ended in run_tasks([task for tasks in partitioned for task in tasks], executor, look):
+            run = runs[ended.task.pass_number]
+            _note(ended, run, store, loggers, say)
+            cells = len(ended.task.keys) if isinstance(ended.task, ScoreTask) else 0
+            progress.end(*ended.task.pieces(run.work), cells=cells)
     return sum(run.done for run in runs)
 
 
-def _beside(bar: "tqdm[Any]", say: Callable[[str], None]) -> Callable[[str], None]:
-    """Return ``say`` for messages while the bar is drawn, which is moved out of their way."""
-
-    def write(message: str) -> None:
-        with bar.external_write_mode():
-            say(message)
-
-    return write
-
-
-def _advance(bar: "tqdm[Any]", pairs: int) -> None:
-    bar.update(pairs)
+def _pieces(run: PassRun, tasks: Sequence[RunTask]) -> dict[str, Piece]:
+    """Return a pass's pieces of work: those of its tasks, and what was measured of it before."""
+    pieces = {key: piece for task in tasks for key, piece in task.pieces(run.work).items()}
+    measured = len(run.pass_.dataset) - sum(task.images for task in tasks if isinstance(task, MeasureTask))
+    pieces[f"measured {run.spec.name}"] = Piece.stored("measuring", run.work.measuring(run.spec.cells, measured))
+    return pieces
 
 
 def _note(ended: Ended, run: PassRun, store: Store, loggers: Loggers, say: Callable[[str], None]) -> None:

@@ -16,15 +16,22 @@ from splitbench.bench.run.partial_results import PartialResults, clean_up, disca
 from splitbench.bench.run.planning import warn
 from splitbench.bench.run.planning.plan import Pass, PassSpec, PlannedCell, RunSpec, plan_passes
 from splitbench.bench.run.planning.sources import Sources
+from splitbench.bench.run.planning.work import PassWork, stored_pieces, work_of
 from splitbench.bench.run.resume import Overwrite, cells_to_retrain, missing_cells, needed_trainings
 from splitbench.bench.sweep.reading import as_yaml
 from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.training.methods import bundled
 from splitbench.bench.utils import log
+from splitbench.bench.utils.progress import Piece, RunProgress, Show
 from splitbench.bench.utils.text import format_count
 from splitbench.datasets.storage.stored_images import order_digest
 
 Say = Callable[[str], None]
+
+CONCLUSION = "conclusion"
+"""The key of a run's last piece of work."""
+_CONCLUDING = 5.0, 0.1
+"""Seconds that it takes, and more for each cell: a guess."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +47,8 @@ class RunOptions:
         time_limit: Seconds that one step of a cell may take (preparing it, or one batch); 0 sets no limit.
         loggers: What trainings and results are logged with, too.
         shard_seconds: Seconds after which measured batches are stored: as much work as a killed run loses.
+        concluded: Whether the caller makes a comparison, figures and a report afterwards, which is a part of the
+            progress then: the piece :data:`CONCLUSION`.
     """
 
     overwrite: Overwrite = "failed"
@@ -49,6 +58,7 @@ class RunOptions:
     loggers: Loggers = field(default_factory=Loggers)
     time_limit: float = 0.0
     shard_seconds: float = 5.0
+    concluded: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,7 @@ def run(
     store: Store,
     options: RunOptions | None = None,
     say: Say = lambda message: None,
+    progress: RunProgress | None = None,
 ) -> Result:
     """Run all cells of a sweep that are not stored yet.
 
@@ -78,15 +89,16 @@ def run(
         store: Where the results go.
         options: How to run it.
         say: Called with each message for the user.
+        progress: It learns how far the run is.
 
     Raises:
         UserError, DataError: The input is wrong; nothing that was stored is lost.
     """
-    options = options or RunOptions()
+    options, progress = options or RunOptions(), progress or RunProgress()
     store.open()
     with store.held() as token, log.log_to(store.folder):
         started = time.perf_counter()
-        passes = _plan(sweep, sources, options.executor, say)
+        passes, works = _plan(sweep, sources, options.executor, say, progress.stages.show)
         if _is_of_earlier_version(passes, store):
             say(
                 f"none of the results in {store.folder} is of this sweep as it is named now: if an earlier version "
@@ -125,8 +137,12 @@ def run(
         discard(store.folder, missing_keys if options.overwrite == "all" else missing_keys & retrained)
         planning_ended = time.perf_counter()
         try:
-            pass_runs = _pass_runs(passes, missing, run_spec)
-            done = execute(pass_runs, options.executor, store, loggers=options.loggers, say=say)
+            _add_stored(passes, missing, works, run_spec, progress)
+            if options.concluded:
+                seconds, more = _CONCLUDING
+                progress.add({CONCLUSION: Piece("concluding", seconds + more * progress.cells)})
+            runs = _pass_runs(passes, missing, works, run_spec)
+            done = execute(runs, options.executor, store, loggers=options.loggers, say=say, progress=progress)
         finally:
             options.executor.close()
             store.collect()
@@ -160,17 +176,21 @@ def _backbones_to_train(
     }
 
 
-def _plan(sweep: Sweep, sources: Sources, executor: Executor, say: Say) -> list[Pass]:
-    """Open and check all passes."""
+def _plan(
+    sweep: Sweep, sources: Sources, executor: Executor, say: Say, show: Show
+) -> tuple[list[Pass], list[PassWork]]:
+    """Open and check all passes, and estimate the work of each."""
     if not executor.in_process:  # the devices are the workers'
         sources = replace(sources, device=torch.device("cpu"))
-    passes = []
+    sources = replace(sources, show=show)
+    passes, works = [], []
     for pass_ in plan_passes(sweep, sources):
-        passes.append(replace(pass_, splits={}))  # they hold the backbone
+        works.append(work_of(pass_, sources.device))
+        passes.append(replace(pass_, splits={}, example=None))  # they hold the backbone
         images, cells = format_count(len(pass_.dataset), "image"), format_count(len(pass_.cells), "cell")
         say(f"checked {pass_.title}: {images}, {cells}")
         warn.say_all(pass_.title, pass_.warnings, say)
-    return passes
+    return passes, works
 
 
 def _is_of_earlier_version(passes: Sequence[Pass], store: Store) -> bool:
@@ -197,10 +217,32 @@ def _store_plan(passes: Sequence[Pass], store: Store, keep_other_rows: bool) -> 
         store.put_images(pass_.fingerprint, pass_.dataset.ids)
 
 
-def _pass_runs(passes: Sequence[Pass], missing: Sequence[tuple[PlannedCell, ...]], run_spec: RunSpec) -> list[PassRun]:
+def _add_stored(
+    passes: Sequence[Pass],
+    missing: Sequence[tuple[PlannedCell, ...]],
+    works: Sequence[PassWork],
+    run_spec: RunSpec,
+    progress: RunProgress,
+) -> None:
+    """Let the progress know of what is stored, and how many cells there are."""
+    trained_here = replace(run_spec.trainings, bundled=False)
+    for pass_, cells, work in zip(passes, missing, works, strict=True):
+        progress.add(
+            stored_pieces(pass_, cells, work, trained_here),
+            cells=len(pass_.cells),
+            stored=len(pass_.cells) - len(cells),
+        )
+
+
+def _pass_runs(
+    passes: Sequence[Pass],
+    missing: Sequence[tuple[PlannedCell, ...]],
+    works: Sequence[PassWork],
+    run_spec: RunSpec,
+) -> list[PassRun]:
     """Return what is to be done of each pass, leaving out those that are done."""
     runs: list[PassRun] = []
-    for pass_, cells in zip(passes, missing, strict=True):
+    for pass_, cells, work in zip(passes, missing, works, strict=True):
         if cells:
             keys = [cell.key for cell in cells]
             in_use = {run.spec.partial.folder for run in runs}
@@ -217,7 +259,7 @@ def _pass_runs(passes: Sequence[Pass], missing: Sequence[tuple[PlannedCell, ...]
                     run_spec.folder, keys, run_spec.batch, in_use, order=order_digest(pass_.dataset)
                 ),
             )
-            runs.append(PassRun(spec, pass_))
+            runs.append(PassRun(spec, pass_, work))
     return runs
 
 

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -25,8 +25,12 @@ class Ended:
     failure: Failure | None = None
 
 
-def run_tasks(tasks: Sequence[RunTask], executor: Executor) -> Iterator[Ended]:
+def run_tasks(
+    tasks: Sequence[RunTask], executor: Executor, waiting: Callable[[], None] = lambda: None
+) -> Iterator[Ended]:
     """Run all tasks, each when what it requires is there, and yield them as they end.
+
+    ``waiting`` is called at least twice a second while other processes work.
 
     Raises:
         UserError: A task raised it: it concerns the whole run.
@@ -46,7 +50,9 @@ def run_tasks(tasks: Sequence[RunTask], executor: Executor) -> Iterator[Ended]:
             tries[task] += 1
             missing = {resource: failures[resource] for resource in task.requires if resource in failures}
             running[executor.submit(task, missing)] = task
-        for future in wait(running, _POLL, FIRST_COMPLETED).done:
+        done = wait(running, _POLL, FIRST_COMPLETED).done
+        waiting()
+        for future in done:
             task = running.pop(future)
             if isinstance(future.exception(), LostError) and tries[task] < _TRIES:
                 heapq.heappush(ready, entries[task])

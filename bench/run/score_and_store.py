@@ -12,14 +12,18 @@ from splitbench.bench.run.planning.plan import Pass, PassSpec, PlannedCell
 from splitbench.bench.utils import progress
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.failure import Failure
+from splitbench.bench.utils.progress import Show
 
 _TRAINING_COLUMNS = ("train_macs", "train_images", "train_seconds")
-_BAR_AFTER = 5.0
-"""Seconds after which progress is worth a bar."""
 
 
 def score_and_store(
-    cells: Collection[PlannedCell], spec: PassSpec, pass_: Pass, *, failure: Failure | None = None, bars: bool = True
+    cells: Collection[PlannedCell],
+    spec: PassSpec,
+    pass_: Pass,
+    *,
+    failure: Failure | None = None,
+    show: Show = progress.silent,
 ) -> None:
     """Score cells from their pass's shards, and store them.
 
@@ -28,7 +32,7 @@ def score_and_store(
         spec: Their pass.
         pass_: The same, opened.
         failure: Why the pass could not be measured: all cells fail for this reason.
-        bars: Whether to show progress.
+        show: Shows the loop over the cells.
 
     Raises:
         UserError: A result cannot be written.
@@ -44,8 +48,7 @@ def score_and_store(
         shard = spec.partial.of_cells(left).whole()
         named = {key: planned.cell for key, planned in left.items()}
         outcomes = score(named, shard, descriptions, pass_.dataset, skip_unreadable=pass_.skip_unreadable)
-        settings = {"total": len(named), "leave": False, "delay": _BAR_AFTER, "disable": not bars}
-        for key, outcome in progress.track(outcomes, "scoring", unit="cells", **settings):
+        for key, outcome in progress.track(outcomes, "", "cells", total=len(named), show=show, worth=len(named)):
             _put(left.pop(key), outcome, measured_on, spec, pass_)
     except UserError:
         raise

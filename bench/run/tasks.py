@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from splitbench.bench.evaluation import describe, measure, time_limit
+from splitbench.bench.evaluation import Advance, Prepared, describe, measure, time_limit
 from splitbench.bench.results import provenance
-from splitbench.bench.run.planning.plan import PassSpec
+from splitbench.bench.run.planning.plan import PassSpec, PlannedCell
+from splitbench.bench.run.planning.work import PassWork
 from splitbench.bench.run.score_and_store import score_and_store
 from splitbench.bench.run.worker import OpenedPass, Worker
 from splitbench.bench.utils.failure import Failure
+from splitbench.bench.utils.progress import Piece
 
 
 class Trained(NamedTuple):
@@ -76,10 +78,9 @@ class RunTask(ABC):
         """What is there, if only as failed, when the task has ended."""
         return ()
 
-    @property
-    def pairs(self) -> int:
-        """How many (image, cell) pairs it measures."""
-        return 0
+    @abstractmethod
+    def pieces(self, work: PassWork) -> dict[str, Piece]:
+        """Return the pieces of work that it is, by key, with the time that they should take."""
 
     def run(self, worker: Worker, failures: Failures) -> TaskResult:
         """Do the task in this process.
@@ -117,6 +118,10 @@ class TrainTask(RunTask):
         """Their weights."""
         return tuple(Trained(key) for key in self.keys)
 
+    def pieces(self, work: PassWork) -> dict[str, Piece]:
+        """One for each training."""
+        return {key: Piece("training", work.trainings[key]) for key in self.keys}
+
     def _run(self, opened: OpenedPass, failures: Failures) -> TaskResult:
         trainings = {training.key: training for training in self.spec.trainings}
         opened.trainer.run([trainings[key] for key in self.keys])
@@ -133,10 +138,19 @@ class DescribeTask(RunTask):
         """The descriptions."""
         return (Described(self.pass_number),)
 
+    def pieces(self, work: PassWork) -> dict[str, Piece]:
+        """Preparing the cells, and measuring what they cost."""
+        cells, name = self.spec.cells, self.spec.name
+        return {
+            f"prepare {name}": Piece("preparing", work.preparing(cells)),
+            f"describe {name}": Piece("describing", work.describing(cells)),
+        }
+
     def _run(self, opened: OpenedPass, failures: Failures) -> TaskResult:
-        self.spec.partial.put_descriptions(
-            describe(opened.prepared, bars=opened.display.bars), provenance.columns(self.spec.device)
-        )
+        prepared, stages, title = opened.prepared, opened.display.stages, f"measuring costs of {self.spec.title}"
+        with stages.piece(f"describe {self.spec.name}", title, len(self.spec.cells)):
+            descriptions = describe(prepared, show=stages.show)
+        self.spec.partial.put_descriptions(descriptions, provenance.columns(self.spec.device))
         return TaskResult()
 
 
@@ -153,23 +167,34 @@ class MeasureTask(RunTask):
         """The shards."""
         return (Measured(self.pass_number, self.first),)
 
-    @property
-    def pairs(self) -> int:
-        """Every image with every cell."""
-        return self.images * len(self.spec.cells)
+    def pieces(self, work: PassWork) -> dict[str, Piece]:
+        """Preparing the cells, and measuring them."""
+        cells, name = self.spec.cells, self.spec.name
+        return {
+            f"prepare {name}": Piece("preparing", work.preparing(cells)),
+            f"measure {name} {self.first}": Piece("measuring", work.measuring(cells, self.images)),
+        }
 
     def _run(self, opened: OpenedPass, failures: Failures) -> TaskResult:
+        prepared, stages, images = opened.prepared, opened.display.stages, self.images
+        with (
+            stages.piece(f"measure {self.spec.name} {self.first}", f"measuring {self.spec.title}", images),
+            stages.show(images, "", "images", worth=images) as stage,
+        ):
+            self._measure(prepared, lambda pairs: stage.update(pairs / len(prepared.cells)))
+        return TaskResult()
+
+    def _measure(self, prepared: Prepared, advance: Advance) -> None:
         partial, target = self.spec.partial, self.spec.run.shard_seconds
         for first, last in list(partial.gaps(self.first, self.last)):
             size = 1
             while first < last:
                 started = time.perf_counter()
-                shard = measure(opened.prepared, first, min(first + size, last), opened.display.advance)
+                shard = measure(prepared, first, min(first + size, last), advance)
                 partial.put(shard)
                 seconds = time.perf_counter() - started
                 first = shard.last
                 size = max(1, min(4 * size, round(size * target / max(seconds, 1e-3))))
-        return TaskResult()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -184,8 +209,21 @@ class ScoreTask(RunTask):
         """The pass's trainings, descriptions and shards."""
         return super().requires | frozenset(self.measured)
 
+    def pieces(self, work: PassWork) -> dict[str, Piece]:
+        """Scoring the cells."""
+        return {self._piece: Piece("scoring", work.scoring(self._cells))}
+
     def _run(self, opened: OpenedPass, failures: Failures) -> TaskResult:
         failure = next((failures[resource] for resource in self.measured if resource in failures), None)
-        cells = [planned for planned in self.spec.cells if planned.key in self.keys]
-        score_and_store(cells, self.spec, opened.pass_, failure=failure, bars=opened.display.bars)
+        stages, cells = opened.display.stages, self._cells
+        with stages.piece(self._piece, f"scoring {self.spec.title}", len(cells)):
+            score_and_store(cells, self.spec, opened.pass_, failure=failure, show=stages.show)
         return TaskResult()
+
+    @property
+    def _piece(self) -> str:
+        return f"score {self.spec.name} {self.keys[0]}"
+
+    @property
+    def _cells(self) -> list[PlannedCell]:
+        return [planned for planned in self.spec.cells if planned.key in self.keys]

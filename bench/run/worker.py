@@ -16,23 +16,23 @@ from splitbench.bench.training.methods import MethodTrainer
 from splitbench.bench.utils import devices, log
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.failure import Failure
+from splitbench.bench.utils.progress import Stages
+from splitbench.bench.utils.progress.relay import Outbox
 from splitbench.methods.base import Learned, nothing_learned
 
 
 @dataclass(frozen=True, kw_only=True)
 class Display:
-    """What a worker shows. By default, for a process without a terminal, it logs messages and shows no progress.
+    """Where a worker's messages and its progress go. By default, it logs messages and shows no progress.
 
     Attributes:
         message: Called with each message.
-        advance: Called with the number of (image, cell) pairs measured since the last call.
-        bars: Whether to draw progress bars.
+        stages: What it works on, and how far that is.
         on_epoch: Called with a training's cell and the row of its learning curve, after each epoch.
     """
 
     message: Callable[[str], None] = log.LOG.info
-    advance: Callable[[int], None] = lambda pairs: None
-    bars: bool = False
+    stages: Stages = field(default_factory=Stages)
     on_epoch: Callable[[Cell, Mapping[str, float]], None] = lambda cell, measures: None
 
 
@@ -60,7 +60,7 @@ class OpenedPass:
             trainings=self.spec.run.trainings,
             device=self.spec.device,
             memory=self.spec.run.sources.memory,
-            show_progress=self.display.bars,
+            stages=self.display.stages,
             log=self.display.message,
             on_epoch=lambda training, measures: self.display.on_epoch(training.cell, measures),
             failed=self.failed_trainings,
@@ -82,7 +82,9 @@ class OpenedPass:
             naive=sources.naive,
             precision=cells[0].ingredients["precision"],
         )
-        return prepare({planned.key: planned.cell for planned in cells}, inputs)
+        stages = self.display.stages
+        with stages.piece(f"prepare {self.spec.name}", f"preparing {self.spec.title}", len(cells)):
+            return prepare({planned.key: planned.cell for planned in cells}, inputs, stages.show)
 
     def _learned(self, key: str, split: SplitModel) -> Learned:
         """Return what was trained for a cell. Raises MethodError if nothing was, UserError if its file is wrong."""
@@ -94,12 +96,12 @@ class Worker:
     """Opens passes for tasks, one at a time.
 
     Args:
-        display: Displays progress.
+        display: Where messages and progress go; by default, into the log and to the process that runs the sweep.
         opened: Passes that this process has opened already, by the folder of their partial results.
     """
 
     def __init__(self, display: Display | None = None, opened: Mapping[Path, Pass] | None = None) -> None:
-        self._display = display or Display()
+        self._display = display
         self._opened = opened or {}
         self._current: OpenedPass | None = None
         self._log = ExitStack()
@@ -111,7 +113,8 @@ class Worker:
             current = None  # else it would be alive while its memory is freed
             self.close()
             pass_ = self._opened.get(spec.partial.folder) or self._arrive(spec)
-            self._current = current = OpenedPass(spec, pass_, self._display)
+            display = self._display or Display(stages=Stages(Outbox(spec.run.reports)))
+            self._current = current = OpenedPass(spec, pass_, display)
         return current
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ from splitbench.bench.training.state import TrainingState, rank_seed
 from splitbench.bench.training.weights import copy_weights, load_weights
 from splitbench.bench.utils import progress
 from splitbench.bench.utils.log import LOG
+from splitbench.bench.utils.progress import Show, Stage
 
 _LOG_INTERVAL = 10
 """Steps between looks at the measures where a look is expensive: it waits for a GPU, or for other processes."""
@@ -42,7 +43,7 @@ def train(
     host_fields: int = 0,
     checkpoint: Path | None = None,
     identity: Mapping[str, Any] | None = None,
-    show_progress: bool = True,
+    show: Show = progress.bar,
     on_epoch: Callable[[Mapping[str, float]], None] = lambda measures: None,
     say: Callable[[str], None] = LOG.info,
 ) -> Report:
@@ -68,7 +69,7 @@ def train(
         checkpoint: A file for the state, written at the start and after every epoch.
         identity: What else distinguishes this training from others: backbone, split, rate point, initial weights. A
             checkpoint with another identity is refused.
-        show_progress: Whether to draw a bar, with the epoch's means so far and the time left.
+        show: Shows the loop over all steps, in process 0, with the epoch's means so far.
         on_epoch: Called in process 0 with each epoch's row of the report.
         say: Called with a message where a training is resumed.
 
@@ -107,16 +108,12 @@ def train(
         if epochs_done < recipe.epochs:
             loop.try_validation()
 
-        with progress.bar(
-            total=loop.total_steps,
-            initial=epochs_done * len(loop.batches),
-            unit="step",
-            disable=not show_progress or distributed.rank() > 0,
-            dynamic_ncols=True,
-        ) as bar:
+        with (show if distributed.rank() == 0 else progress.silent)(
+            loop.total_steps, "training", "steps", initial=epochs_done * len(loop.batches), worth=recipe.epochs
+        ) as stage:
             for epoch in range(epochs_done, recipe.epochs):
-                bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}")
-                trained = loop.train_epoch(epoch, bar)
+                stage.set_description(f"epoch {epoch + 1}/{recipe.epochs}")
+                trained = loop.train_epoch(epoch, stage)
                 measured = loop.validate()
                 state.report.seconds = seconds_before + time.perf_counter() - started
                 state.report.add_epoch(trained, measured)
@@ -178,7 +175,7 @@ class _Loop:
                 f"add {' and '.join(sorted(missing))}"
             )
 
-    def train_epoch(self, epoch: int, bar: "tqdm[Any]") -> dict[str, float]:
+    def train_epoch(self, epoch: int, stage: Stage) -> dict[str, float]:
         """Take the steps of an epoch; return its last learning rate, and the measures' means as ``train_<name>``."""
         self.net.train()
         means = Means()
@@ -190,8 +187,8 @@ class _Loop:
                 current = means.local()
                 if distributed.all_reduce(torch.tensor(float(not math.isfinite(current["loss"])))):
                     raise self._diverged(number, f"the loss is {current['loss']}")
-                bar.set_postfix({name: f"{value:.3g}" for name, value in current.items()}, refresh=False)
-            bar.update()
+                stage.set_postfix({name: f"{value:.3g}" for name, value in current.items()}, refresh=False)
+            stage.update()
         means_of_all = means.all_processes()
         return {"learning_rate": learning_rate} | {f"train_{name}": value for name, value in means_of_all.items()}
 

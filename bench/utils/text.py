@@ -28,3 +28,15 @@ def format_duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def format_rough_duration(seconds: float) -> str:
+    """Format a time that is an estimate: in seconds, minutes, or hours and minutes.
+
+    >>> [format_rough_duration(time) for time in (0.4, 59, 95, 3599, 8000)]
+    ['1 s', '59 s', '2 min', '1 h 0 min', '2 h 13 min']
+    """
+    if seconds < 59.5:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

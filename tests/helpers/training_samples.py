@@ -11,6 +11,7 @@ from torch.utils.data import TensorDataset
 
 from splitbench.bench import training
 from splitbench.bench.training import Recipe
+from splitbench.bench.utils import progress
 
 
 def blobs(count: int = 256, seed: int = 0) -> TensorDataset:
@@ -44,7 +45,7 @@ def fit(model: Any = None, step: Any = None, images: int = 256, options: Any = N
     """Train a network on blobs; gives it and the report."""
     model = model or network()
     step = step or training.classify()
-    options = {"show_progress": False} | (options or {})
+    options = {"show": progress.silent} | (options or {})
     return model, training.train(model, step, blobs(images), blobs(seed=1), recipe(**changes), **options)
 
 

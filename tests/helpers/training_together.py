@@ -12,6 +12,7 @@ import torch
 
 from splitbench.bench import training
 from splitbench.bench.training import TrainingError, distributed
+from splitbench.bench.utils import progress
 from tests.helpers.training_samples import blobs, fit, full_disk, jitter, network
 
 IMAGES = 257
@@ -21,7 +22,7 @@ IMAGES = 257
 def exact(batch_size: int, model: Any = None) -> Any:
     """A training that is the same in any number of processes: its norms hold no statistics."""
     return fit(
-        model or network(norm=False), images=IMAGES, batch_size=batch_size, ema=0.9, options={"show_progress": True}
+        model or network(norm=False), images=IMAGES, batch_size=batch_size, ema=0.9, options={"show": progress.bar}
     )
 
 

@@ -51,7 +51,7 @@ def alone(sweep, tmp_path_factory) -> Path:
 def test_two_processes_give_the_same_rows(sweep, alone, tmp_path, capsys):
     out = tmp_path / "out"
     assert splitbench("run", sweep, "--device", "cpu", "--out", out, "--workers", 2) == 0
-    assert "trainings: 100%" in capsys.readouterr().err
+    assert "100 %, 10/10 cells, done" in capsys.readouterr().err
     assert sum(path.read_text().count("epoch 1 of 1") for path in (out / "log").iterdir()) == 4
     assert difference(out, alone) == []
     assert not (out / "unfinished").exists()

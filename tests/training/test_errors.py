@@ -7,6 +7,7 @@ from torch import nn
 
 from splitbench.bench import training
 from splitbench.bench.training import TrainingError
+from splitbench.bench.utils import progress
 from tests.helpers.training_samples import blobs, fit, network, recipe, same
 
 
@@ -58,7 +59,7 @@ def test_a_loss_that_explodes_in_validation_is_an_error_too():
 )
 def test_no_data_is_an_error(data, held_out, what):
     with pytest.raises(TrainingError, match=what):
-        training.train(network(), training.classify(), data, held_out, recipe(), show_progress=False)
+        training.train(network(), training.classify(), data, held_out, recipe(), show=progress.silent)
 
 
 def test_nothing_to_train_is_an_error():

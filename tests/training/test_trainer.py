@@ -9,6 +9,7 @@ from torch import nn
 
 from splitbench.bench import training
 from splitbench.bench.training.weights import MovingAverage
+from splitbench.bench.utils import progress
 from tests.helpers.training_samples import blobs, fit, jitter, network, same
 
 
@@ -52,7 +53,7 @@ def test_the_same_seed_gives_the_same_weights_whatever_came_before_and_whoever_w
     changes = {"ema": 0.9, "options": {"augment": jitter}}
     entry, _ = fit(seed=3, **changes)
     torch.rand(5)
-    watched, _ = fit(seed=3, ema=0.9, options={"augment": jitter, "show_progress": True})
+    watched, _ = fit(seed=3, ema=0.9, options={"augment": jitter, "show": progress.bar})
     other, _ = fit(seed=4, **changes)
     assert same(entry, watched)
     assert not same(entry, other)
@@ -178,7 +179,7 @@ def test_training_on_a_gpu_in_every_precision_learns_and_resumes(precision, tmp_
 
 
 def test_the_bar_shows_measures_and_time_left(capfd):
-    fit(options={"show_progress": True})
+    fit(options={"show": progress.bar})
     displayed = capfd.readouterr().err
     assert "epoch 4/4" in displayed
     assert "loss=" in displayed and "accuracy=" in displayed

@@ -12,20 +12,13 @@ from splitbench.bench.metrics.macs import count_macs
 from splitbench.bench.run.planning.faults import Faults
 from splitbench.bench.run.planning.plan import Pass, plan_passes
 from splitbench.bench.run.planning.rehearsal import rehearse
-from splitbench.bench.run.planning.sources import Sources, first_readable
+from splitbench.bench.run.planning.sources import Sources
+from splitbench.bench.run.planning.work import Seconds, training_seconds
 from splitbench.bench.sweep.schema import Sweep
-from splitbench.bench.training.methods import Training, bundled
-from splitbench.bench.training.methods.planning import epochs_of, learning_of
+from splitbench.bench.training.methods import bundled
 from splitbench.bench.utils.text import format_count, format_duration
-from splitbench.methods.base import Learning
 
 _TRIES = 3
-
-_STEP = 3.0
-"""A training step as a multiple of a forward pass: forward, and backward to activations and to weights."""
-
-Seconds = Mapping[str, tuple[float, float]]
-"""The time that one image takes in head and tail, by split point."""
 
 
 @dataclass(frozen=True)
@@ -121,15 +114,15 @@ def _estimated(pass_: Pass, sources: Sources, faults: Faults) -> PassEstimate:
         warnings=pass_.warnings,
         macs=macs * len(pass_.dataset),
         seconds=(whole + heads + tails) * len(pass_.dataset),
-        trainings={key: _training_seconds(pass_, training, parts) for key, training in missing.items()},
+        trainings={key: training_seconds(pass_, training, parts) for key, training in missing.items()},
         bundled=len(pass_.trainings) - len(missing),
     )
 
 
 def _work(pass_: Pass, backbone: Backbone, sources: Sources) -> tuple[float, float, Seconds]:
     """Return what one image takes: MACs in all heads and tails, seconds of the whole backbone and of each part."""
-    pixels = backbone.together([backbone.pixels(first_readable(pass_.dataset)).to(sources.device)])
-    macs, parts = 0.0, {}
+    pixels, macs = pass_.example, 0.0
+    parts: dict[str, tuple[float, float]] = {}
 
     def measured(module: torch.nn.Module, inputs: tuple[Any, ...], times: int) -> float:
         nonlocal macs
@@ -143,14 +136,3 @@ def _work(pass_: Pass, backbone: Backbone, sources: Sources) -> tuple[float, flo
             head = measured(split.head, (pixels,), 1)
             parts[at] = head, measured(split.tail, tuple(split.head(pixels)), tails)
     return macs, whole, parts
-
-
-def _training_seconds(pass_: Pass, training: Training, parts: Seconds) -> float:
-    """Estimate a training: of a frozen backbone, the head runs once and only the tail in every step."""
-    learning: Learning = learning_of(training.cell, pass_.splits[training.cell.split])
-    head, tail = parts[training.cell.split]
-    images, epochs = len(pass_.train()), epochs_of(learning, anew=training.neighbour is None)
-    whole = learning.train_backbone or learning.new_head is not None  # a new head takes its images anew, too
-    trained = head + tail if whole else tail
-    teacher = trained if learning.distortion == "distill" else 0.0
-    return images * (epochs * (_STEP * trained + teacher) + (0.0 if whole else head))

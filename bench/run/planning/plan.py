@@ -12,7 +12,7 @@ import torch
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.evaluation import tasks
 from splitbench.bench.evaluation.checks import backbone_checks
-from splitbench.bench.run.partial_results import PartialResults
+from splitbench.bench.run.partial_results import FOLDER, PartialResults
 from splitbench.bench.run.planning import warn
 from splitbench.bench.run.planning.faults import Tried
 from splitbench.bench.run.planning.keys import cell_ingredients, key_of, training_of
@@ -60,6 +60,7 @@ class Pass:
         warnings: What may mislead about the images and the backbone, a sentence each.
         category_names: The detector's categories, by whose ids the images' boxes are numbered.
         splits: The backbone split at every split point; only while the sweep is planned.
+        example: An image as the backbone takes it, likewise.
         cells: The cells.
     """
 
@@ -76,6 +77,7 @@ class Pass:
     warnings: tuple[str, ...] = ()
     category_names: Mapping[int, str] = field(default_factory=dict)
     splits: dict[str, SplitModel] = field(default_factory=dict)
+    example: Any = None
     cells: tuple[PlannedCell, ...] = ()
 
     def numbered_for(self, names: Mapping[int, str]) -> "Pass":
@@ -139,6 +141,11 @@ class RunSpec:
     shard_seconds: float
 
     @property
+    def reports(self) -> Path:
+        """The folder by which workers in other processes report how far they are."""
+        return self.folder / FOLDER / f"reports-{self.token.stem}"
+
+    @property
     def trainings(self) -> Trainings:
         """The run's trainings."""
         return Trainings(self.folder / "trainings", bundled=not self.retrain)
@@ -174,6 +181,11 @@ class PassSpec:
     def title(self) -> str:
         """Dataset and backbone, as progress shows them."""
         return _title(self.cells)
+
+    @property
+    def name(self) -> str:
+        """A word that no other pass of the run has."""
+        return self.partial.folder.name
 
     @property
     def device(self) -> torch.device:
@@ -224,8 +236,9 @@ def _plan_pass(subsets: Subsets, spec: BackboneSpec, cells: list[Cell], precisio
     backbone = open_backbone(spec, subsets.spec, subsets.sources)
     pass_ = _open(subsets, spec)
     pass_ = pass_.numbered_for(backbone.category_names)
-    splits = _check_splits(pass_, backbone, cells, subsets.sources.device, tried=tried)
-    planner = _CellPlanner(replace(pass_, splits=splits), subsets, backbone, precision)
+    example = backbone.together([backbone.pixels(first_readable(pass_.dataset)).to(subsets.sources.device)])
+    splits = _check_splits(pass_, backbone, cells, example, tried=tried)
+    planner = _CellPlanner(replace(pass_, splits=splits, example=example), subsets, backbone, precision)
     planned = []
     for cell in cells:
         with tried(""):
@@ -294,10 +307,9 @@ def _numbering(dataset: Dataset) -> dict[str, Any]:
 
 @torch.no_grad()
 def _check_splits(
-    pass_: Pass, backbone: Backbone, cells: list[Cell], device: torch.device, *, tried: Tried
+    pass_: Pass, backbone: Backbone, cells: list[Cell], example: Any, *, tried: Tried
 ) -> dict[str, SplitModel]:
-    """Check the backbone, and split it at every split point, on the first image that can be read."""
-    example = backbone.together([backbone.pixels(first_readable(pass_.dataset)).to(device)])
+    """Check the backbone, and split it at every split point, on an image."""
     task = tasks.get(pass_.dataset.task)
     reason = task.mismatch(pass_.dataset, backbone, example)
     if reason:

@@ -50,8 +50,8 @@ def rehearse(pass_: Pass, backbone: Backbone, device: torch.device) -> Mapping[s
     """
     rehearsal = _Rehearsal(pass_, backbone, device)
     failures: dict[str, Failure] = {}
-    when: dict[str, Any] = {"delay": _BAR_AFTER, "leave": False}
-    for planned in progress.track(pass_.cells, f"preparing {pass_.title}", "cells", **when):
+    show = partial(progress.bar, delay=_BAR_AFTER, leave=False)
+    for planned in progress.track(pass_.cells, f"preparing {pass_.title}", "cells", show=show):
         with isolated(failures, {planned.key: planned.cell}, device):
             rehearsal.attempt(planned)
     cells = {planned.key: planned.cell for planned in pass_.cells}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,12 +14,19 @@ from splitbench.bench.backbones import registry
 from splitbench.bench.backbones.preprocessing import Preprocessing
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, Sweep, WeightsFile
+from splitbench.bench.utils import progress
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import DATASETS
+from splitbench.bench.utils.progress import Show
 from splitbench.bench.utils.validation_errors import format_validation_error
 from splitbench.datasets.base import DataError, Dataset, Subset, UnknownIdsError
 from splitbench.datasets.storage.cache import Cache
 from splitbench.datasets.storage.manifest import Manifest
+
+_BAR_AFTER = 3.0
+"""Seconds after which reading is worth a bar."""
+
+_late_bar = partial(progress.bar, delay=_BAR_AFTER)
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class Sources:
         cache: Folder in which digests of images are kept; None for the user's.
         reread: Whether to read all images anew, whatever digests are kept.
         trust_names: Whether images are taken by their names and labels, and not read before they are used.
+        show: Shows the loops that read all images.
     """
 
     data: Path | None = None
@@ -44,6 +53,7 @@ class Sources:
     cache: Path | None = None
     reread: bool = False
     trust_names: bool = False
+    show: Show = _late_bar
 
     def __post_init__(self) -> None:
         for name in ("data", "weights", "cache"):  # a shell leaves the ~ of --data=~/x as it is

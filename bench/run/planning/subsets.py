@@ -13,8 +13,6 @@ from splitbench.datasets.storage.manifest import Along, ImageDigests
 from splitbench.datasets.storage.stored_images import StoredDataset
 
 T = TypeVar("T")
-_MANY = 20_000
-"""Reading that many images is worth a progress bar."""
 
 _ADJECTIVES: dict[Subset, str] = {"evaluation": "evaluation", "calibration": "calibration", "train": "training"}
 
@@ -127,4 +125,4 @@ class Subsets:
 
     def _track(self, count: int, subset: Subset) -> Along:
         title = f"{self.label}: reading {_ADJECTIVES[subset]} images"
-        return lambda items: progress.track(items, title, unit="images", total=count, disable=count < _MANY)
+        return lambda items: progress.track(items, title, "images", total=count, show=self.sources.show)

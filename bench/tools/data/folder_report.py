@@ -119,7 +119,8 @@ def decode_images(dataset: Dataset, full: bool) -> tuple[str, list[str]]:
     if not full and count > SAMPLE:
         indices = sorted(random.Random(0).sample(range(count), SAMPLE))
     indices, damaged = list(indices), []
-    for index in progress.track(indices, "decoding", unit="images", disable=len(indices) <= SAMPLE):
+    show = progress.silent if len(indices) <= SAMPLE else progress.bar
+    for index in progress.track(indices, "decoding", "images", show=show):
         try:
             dataset.image(index)
         except ImageError as error:

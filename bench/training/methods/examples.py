@@ -19,6 +19,7 @@ from splitbench.bench.training import Augment, TrainingError
 from splitbench.bench.training.batches import Collate
 from splitbench.bench.utils import progress
 from splitbench.bench.utils.devices import decoding_thread_count, to_device
+from splitbench.bench.utils.progress import Show
 from splitbench.datasets.base import Dataset, ImageError
 
 HOST_FIELDS = 2
@@ -96,7 +97,7 @@ class Pictures(TorchDataset[tuple[Tensor, int, int]]):
         with ThreadPoolExecutor(decoding_thread_count()) as pool:
             return list(pool.map(self.__getitem__, indices))
 
-    def in_memory(self, limit: int, show_progress: bool) -> TensorDataset | None:
+    def in_memory(self, limit: int, show: Show) -> TensorDataset | None:
         """Return all images as tensors, or None where they differ in size or take more than ``limit`` bytes.
 
         Raises:
@@ -110,9 +111,7 @@ class Pictures(TorchDataset[tuple[Tensor, int, int]]):
         indices: list[int] = []
         with ThreadPoolExecutor(decoding_thread_count()) as pool:
             rows = pool.map(self.__getitem__, range(len(self)))
-            for image, index, _ in progress.track(
-                rows, "training images", "images", total=len(self), disable=not show_progress, leave=False
-            ):
+            for image, index, _ in progress.track(rows, "reading", "images", total=len(self), show=show):
                 if image.shape != first.shape:
                     pool.shutdown(cancel_futures=True)
                     return None

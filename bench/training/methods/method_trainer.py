@@ -13,13 +13,14 @@ from splitbench.bench.sweep.cells import Cell
 from splitbench.bench.training import Recipe, TrainingError, distributed
 from splitbench.bench.training.methods.learner import Learner
 from splitbench.bench.training.methods.losses import LOSSES
-from splitbench.bench.training.methods.planning import learning_of
+from splitbench.bench.training.methods.planning import epochs_of, learning_of
 from splitbench.bench.training.methods.rate_point import train_rate_point
 from splitbench.bench.training.methods.training_data import TrainingData
 from splitbench.bench.training.methods.trainings import Training, Trainings
 from splitbench.bench.utils import devices
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.failure import Failure
+from splitbench.bench.utils.progress import Stages
 from splitbench.datasets.base import Dataset
 from splitbench.methods.base import Learned, MethodError
 
@@ -52,7 +53,7 @@ class MethodTrainer:
         trainings: Where they are stored.
         device: Where they run.
         memory: Bytes that training examples may take.
-        show_progress: Whether to draw bars.
+        stages: Each training is a piece of work in them, under its key.
         log: Called with a line for each training that begins.
         on_epoch: Called with a training and the row of its learning curve, after each epoch.
         failed: Those that failed, here or before, by key.
@@ -62,7 +63,7 @@ class MethodTrainer:
     trainings: Trainings
     device: torch.device
     memory: int
-    show_progress: bool = True
+    stages: Stages = field(default_factory=Stages)
     log: Callable[[str], None] = lambda _: None
     on_epoch: Callable[[Training, Mapping[str, float]], None] = lambda training, measures: None
     failed: dict[str, Failure] = field(default_factory=dict)
@@ -123,18 +124,19 @@ class MethodTrainer:
             learner.load_trained(self.trainings.weights(neighbour), neighbour)
             learner.unit.reopen()
             recipe = replace(recipe, epochs=learning.neighbour_epochs)
-        report = train_rate_point(
-            learner,
-            data,
-            recipe,
-            checkpoint=self.trainings.checkpoint(training.key),
-            key=training.key,
-            new_unit=neighbour is None,
-            distance=LOSSES[self.inputs.task, "distill"],
-            show_progress=self.show_progress,
-            on_epoch=partial(self.on_epoch, training),
-            say=lambda message: self.log(f"{message}: {cell}"),
-        )
+        with self.stages.piece(training.key, _title(cell), epochs_of(learning, anew=neighbour is None)):
+            report = train_rate_point(
+                learner,
+                data,
+                recipe,
+                checkpoint=self.trainings.checkpoint(training.key),
+                key=training.key,
+                new_unit=neighbour is None,
+                distance=LOSSES[self.inputs.task, "distill"],
+                show=self.stages.show,
+                on_epoch=partial(self.on_epoch, training),
+                say=lambda message: self.log(f"{message}: {cell}"),
+            )
         identity = {"cell": str(cell), "ingredients": training.ingredients, "neighbour": neighbour}
         self._save(training.key, learner, identity | report)
 
@@ -145,7 +147,7 @@ class MethodTrainer:
                 self.inputs.backbone,
                 device=self.device,
                 memory=self.memory,
-                show_progress=self.show_progress,
+                show=self.stages.show,
                 skip_unreadable=self.inputs.skip_unreadable,
             )
         return self._data
@@ -164,6 +166,12 @@ class MethodTrainer:
     def _learner(self, cell: Cell, split: SplitModel, pixels: float) -> Learner:
         learning = learning_of(cell, split)
         return Learner(learning, split, pixels, LOSSES[self.inputs.task, learning.distortion])
+
+
+def _title(cell: Cell) -> str:
+    """Name a training for the display: what is trained, where, of which backbone."""
+    words = (cell.method, f"{cell.knob}={cell.value}", f"seed={cell.seed}" if cell.seed else "", cell.split)
+    return f"training {' '.join(filter(None, words))} of {cell.backbone_label.rpartition('/')[2]}"
 
 
 def _per_process(recipe: Recipe) -> Recipe:

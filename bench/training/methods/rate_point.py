@@ -20,6 +20,7 @@ from splitbench.bench.training.methods.examples import HOST_FIELDS, Examples, Fr
 from splitbench.bench.training.methods.learner import Learner, WarmUp
 from splitbench.bench.training.methods.losses import Loss
 from splitbench.bench.training.methods.training_data import TrainingData
+from splitbench.bench.utils.progress import Show
 from splitbench.methods.base import Cut
 
 OnEpoch = Callable[[Mapping[str, float]], None]
@@ -38,7 +39,7 @@ def train_rate_point(
     key: str,
     new_unit: bool,
     distance: Loss,
-    show_progress: bool,
+    show: Show,
     say: Callable[[str], None],
     on_epoch: OnEpoch = lambda measures: None,
 ) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def train_rate_point(
         key: Of the training; a checkpoint of another is refused.
         new_unit: Whether the unit's scales are to be fitted, and the unit warmed up if the method asks for it.
         distance: What a new head first learns to lessen, see :class:`HeadDistillation`.
-        show_progress: Whether to draw bars.
+        show: Shows the loop over all steps, and that of a warm-up.
         on_epoch: Called with each epoch's row of the learning curve, without the warm-up's.
         say: Called with a message where the training is resumed.
 
@@ -86,7 +87,7 @@ def train_rate_point(
             replace(recipe, **learning.warm_up),
             checkpoint=checkpoint.with_name(f"{checkpoint.stem}.warm-up{checkpoint.suffix}"),
             identity={"training": key, "stage": "warm-up"},
-            show_progress=show_progress,
+            show=show,
             say=lambda message: say(f"warm-up {message}"),
         )
         macs += step_macs + (_head_macs(head, warm_up_examples, data) if warm_up_examples is not examples else 0)
@@ -102,7 +103,7 @@ def train_rate_point(
         recipe,
         checkpoint=checkpoint,
         identity={"training": key},
-        show_progress=show_progress,
+        show=show,
         on_epoch=on_epoch,
         say=say,
     )
@@ -137,7 +138,7 @@ def _train(
     *,
     checkpoint: Path,
     identity: Mapping[str, str],
-    show_progress: bool,
+    show: Show,
     say: Callable[[str], None],
     on_epoch: OnEpoch = lambda measures: None,
 ) -> tuple[Report, int]:
@@ -157,7 +158,7 @@ def _train(
         host_fields=HOST_FIELDS,
         checkpoint=checkpoint,
         identity=identity,
-        show_progress=show_progress,
+        show=show,
         on_epoch=on_epoch,
         say=say,
     )

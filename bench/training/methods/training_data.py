@@ -11,7 +11,9 @@ from torch.utils.data import Dataset as TorchDataset
 from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.training import TrainingError
 from splitbench.bench.training.methods.examples import HOST_FIELDS, Examples, FrozenHead, Pictures, of_cuts, of_pictures
+from splitbench.bench.utils import progress
 from splitbench.bench.utils.devices import to_device
+from splitbench.bench.utils.progress import Show
 from splitbench.datasets.base import Dataset
 from splitbench.datasets.formats.detection_dataset import DetectionDataset
 
@@ -27,7 +29,7 @@ class TrainingData:
         backbone: Makes pixels and batches of them.
         device: Where models run.
         memory: Bytes that images may take, and examples of a split point again.
-        show_progress: Whether decoding draws a bar.
+        show: Shows the loop that decodes images.
         skip_unreadable: Whether another image stands for one that cannot be read.
 
     Attributes:
@@ -47,14 +49,14 @@ class TrainingData:
         *,
         device: torch.device,
         memory: int,
-        show_progress: bool = True,
+        show: Show = progress.bar,
         skip_unreadable: bool = False,
     ) -> None:
         if len(images) < 2:
             raise TrainingError(f"{len(images)} training images: at least two are needed")
         self.images, self.backbone, self.device, self.memory = images, backbone, device, memory
         pictures = Pictures(images, backbone, skip_unreadable)
-        in_memory = pictures.in_memory(memory, show_progress)
+        in_memory = pictures.in_memory(memory, show)
         self._pictures: TorchDataset[Any] = pictures if in_memory is None else in_memory
         first = self._pictures[0][0]
         most = max(2, _EXAMPLE_PIXELS // (first.shape[-1] * first.shape[-2]))

@@ -17,6 +17,7 @@ from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.training.methods import MethodTrainer, Trainings
 from splitbench.bench.utils import files
+from splitbench.bench.utils.progress import Report, Stages
 from tests.helpers.closeness import WEIGHTS, close
 from tests.helpers.command_line import rows, splitbench
 
@@ -43,14 +44,28 @@ def planned(path: Path, **changes):
     return item
 
 
-def trainer(pass_, folder: Path, memory: int = 2**28) -> MethodTrainer:
+def trainer(pass_, folder: Path, memory: int = 2**28, stages: Stages | None = None) -> MethodTrainer:
     return MethodTrainer(
         inputs=pass_.training_inputs(),
         trainings=Trainings(folder, bundled=False),
         device=torch.device("cpu"),
         memory=memory,
-        show_progress=False,
+        stages=stages or Stages(),
     )
+
+
+def test_a_training_is_done_in_parts_of_its_epochs(sweep, tmp_path):
+    """Warm-up epochs count, too, and a unit that begins with a neighbour's has fewer."""
+    pass_ = planned(sweep)
+    reports: list[Report] = []
+    first, second, _ = pass_.trainings.values()
+    trainer(pass_, tmp_path, stages=Stages(reports.append)).run([first, second])
+    done = {
+        (report.key, report.text.partition(", ")[2].partition(",")[0]): report.done for report in reports if report.text
+    }
+    assert done[first.key, "epoch 1/1"] == pytest.approx(1 / 3)  # of restore_epochs
+    assert done[first.key, "epoch 1/2"] == pytest.approx(2 / 3)
+    assert done[first.key, "epoch 2/2"] == done[second.key, "epoch 1/1"] == pytest.approx(1)
 
 
 def test_a_run_trains_once_and_says_what_it_cost(sweep, tmp_path, capsys, request):

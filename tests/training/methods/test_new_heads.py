@@ -59,7 +59,6 @@ def trainer(pass_, folder: Path) -> MethodTrainer:
         trainings=Trainings(folder, bundled=False),
         device=torch.device("cpu"),
         memory=2**28,
-        show_progress=False,
     )
 
 

@@ -1,13 +1,15 @@
-"""Progress bars with an estimate of the remaining time: drawn in place on a terminal, a few lines in a log file."""
+"""A bar for one loop, with an estimate of the time left: drawn in place on a terminal, a few lines in a log file."""
 
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
+
+from splitbench.bench.utils.progress.stages import Show
 
 _VARIABLE = "SPLITBENCH_PROGRESS"
 _EVERY = 30.0  # seconds between two lines
@@ -15,23 +17,30 @@ _ALONE = {"leave": None}  # one that ends within another is wiped, or it would b
 _T = TypeVar("_T")
 
 
-def bar(total: float, desc: str | None = None, **settings: Any) -> "tqdm[Any]":
-    """Return a tqdm bar to be used in a ``with`` statement; a few lines where standard error is not a terminal."""
-    return tqdm(total=total, desc=desc, **(_ALONE | settings | _output()))
+def bar(
+    total: float, desc: str, unit: str = "it", *, initial: float = 0, worth: float = 0, **settings: Any
+) -> "tqdm[Any]":
+    """Return a tqdm bar to be used in a ``with`` statement; a few lines where standard error is not a terminal.
+
+    It is a :class:`splitbench.bench.utils.progress.stages.Show`; ``settings`` are tqdm's.
+    """
+    return tqdm(total=total, desc=desc, unit=unit, initial=initial, **(_ALONE | settings | _output()))
 
 
-def track(items: Iterable[_T], desc: str, unit: str, **settings: Any) -> "tqdm[_T]":
-    """Iterate over ``items`` with a bar as :func:`bar` shows it."""
-    return tqdm(items, desc, unit=unit, **(_ALONE | settings | _output()))
+def silent(total: float, desc: str, unit: str = "it", *, initial: float = 0, worth: float = 0) -> "tqdm[Any]":
+    """Return a bar that is not drawn."""
+    return tqdm(total=total, disable=True)
 
 
-def skip(bar: "tqdm[Any]", count: float) -> None:
-    """Advance a bar by work done before this run, which does not predict how long the rest takes."""
-    if bar.disable:
-        return
-    bar.initial += count
-    bar.n += count
-    bar.refresh()
+def track(
+    items: Iterable[_T], desc: str, unit: str, *, total: int | None = None, show: Show = bar, worth: float = 0
+) -> Iterator[_T]:
+    """Iterate over ``items``, of which there are ``total`` if that is not their length, and show how far it is."""
+    count = len(items) if total is None and isinstance(items, Sized) else total or 0
+    with show(count, desc, unit, worth=worth) as stage:
+        for item in items:
+            yield item
+            stage.update()
 
 
 @contextmanager
