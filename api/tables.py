@@ -19,7 +19,7 @@ from splitbench.bench.results.store import Store
 from splitbench.bench.results.table import read
 from splitbench.bench.run.executors import ExecutorOptions, open_executor
 from splitbench.bench.run.planning.estimate import estimate
-from splitbench.bench.run.planning.sources import Sources, check_data
+from splitbench.bench.run.planning.sources import Sources, check_folders
 from splitbench.bench.run.runner import RunOptions
 from splitbench.bench.run.runner import run as run_sweep
 from splitbench.bench.sweep.configs import SWEEPS
@@ -29,8 +29,10 @@ from splitbench.bench.sweep.schema import Sweep
 from splitbench.bench.utils import devices
 from splitbench.bench.utils.errors import UserError, nearest
 from splitbench.bench.utils.progress import beside, displayed
+from splitbench.spoken import in_python
 
 
+@in_python
 def validate(
     sweep: Mapping[str, Any] | Path | str,
     *,
@@ -60,6 +62,7 @@ def _say(message: str) -> None:
     sys.stderr.write(f"{message}\n")  # as tqdm does with its bars
 
 
+@in_python
 def run(
     sweep: Mapping[str, Any] | Path | str,
     out: Path | str | None = None,
@@ -111,10 +114,11 @@ def _open(
     sources = Sources(
         None if data is None else Path(data), None if weights is None else Path(weights), devices.select(device)
     )
-    check_data(checked, sources)
+    check_folders(checked, sources)
     return name, checked, sources
 
 
+@in_python
 def results(*folders: Path | str, allow_mixed: bool = False) -> pd.DataFrame:
     """Read and merge the tables of runs.
 
@@ -132,6 +136,7 @@ def results(*folders: Path | str, allow_mixed: bool = False) -> pd.DataFrame:
     return read(folders, allow_mixed)
 
 
+@in_python
 def compare(
     table: pd.DataFrame, anchor: str | None = None, *, all_pairs: bool = False, factor: float = 1.25
 ) -> dict[str, pd.DataFrame]:
@@ -153,6 +158,7 @@ def compare(
     return examine_table(table, ComparisonOptions(anchor=anchor, all_pairs=all_pairs, factor=factor)).tables
 
 
+@in_python
 def what_if(
     table: pd.DataFrame,
     *,
@@ -203,6 +209,7 @@ def columns(table: str = "cells.csv") -> pd.DataFrame:
     return pd.DataFrame(described)
 
 
+@in_python
 def plot(
     table: pd.DataFrame, kind: str = "rate-drop", *, dataset: str | None = None, backbone: str | None = None
 ) -> Figure:
@@ -219,17 +226,21 @@ def plot(
     """
     rows = table
     for column, value in (("dataset", dataset), ("backbone", backbone)):
-        rows = rows if value is None else rows[rows[column] == value]
         names = sorted(set(rows[column]))
-        if len(names) != 1:
-            choices = f"there are {', '.join(names)}" if names else f"there is none called {value!r}"
-            raise UserError(f"one figure shows one {column}, and {choices}: choose one by {column}=...")
+        if value is not None and value not in names:
+            there = f"there are {', '.join(names)}" if names else "the table has no rows"
+            raise UserError(f"there is no {column} {value!r}{nearest(value, names)} ({there})")
+        if value is None and len(names) != 1:
+            there = f"there are {', '.join(names)}: choose one by {column}=..." if names else "the table has no rows"
+            raise UserError(f"one figure shows one {column}, and {there}")
+        rows = rows if value is None else rows[rows[column] == value]
     reasons: list[str] = []
     with drawing():
         pages = {page.name.partition("_")[0]: page.figure for page in figures.pages(rows, reasons.append)}
         if kind not in pages:
             why = f" ({'; '.join(reasons)})" if reasons else ""
-            raise UserError(f"no figure {kind!r} can be drawn of this table{why}: there are {', '.join(pages)}")
+            close = nearest(kind, pages)
+            raise UserError(f"no figure {kind!r} can be drawn of this table{why}{close} (there are {', '.join(pages)})")
         lay_out(pages[kind])
     _let_notebooks_show_figures()
     return pages[kind]
@@ -243,6 +254,7 @@ def _let_notebooks_show_figures() -> None:
         select_figure_formats(shell, {"png"})
 
 
+@in_python
 def report(table: pd.DataFrame, file: Path | str = "report.html") -> Path:
     """Write one self-contained HTML file on a table: findings, figures, tables, what was run. Return the file.
 

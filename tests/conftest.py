@@ -53,6 +53,7 @@ def small(tmp_path: Path) -> Path:
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs end without comparison and figures, which are most of a small run's time."""
     monkeypatch.setattr(results, "conclude", lambda *_: None)
+    monkeypatch.setattr(results, "print_conclusion", lambda *_: None)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from splitbench.bench.utils.errors import UserError, nearest
+from splitbench.bench.utils.errors import UserError, close_names, did_you_mean, nearest
 from splitbench.bench.utils.plugins import user_code
 from splitbench.datasets.base import Task
 
@@ -36,9 +36,10 @@ def check(name: str) -> None:
         return
     source, _, model = name.partition("/")
     if source not in _SOURCES:
+        sources = ", ".join(f"{known}/" for known in _SOURCES)
         raise UserError(
-            f"unknown backbone {name!r}: names begin with {', '.join(f'{known}/' for known in _SOURCES)} as in "
-            "torchvision/resnet50, or are import paths as in my_package.my_module:factory"
+            f"unknown backbone {name!r}{_nearest(name)} (names begin with {sources} as in torchvision/resnet50, or are "
+            "import paths as in my_package.my_module:factory)"
         )
     model = model.partition(".")[0] if source == "timm" else model  # timm/NAME.TAG: weights' tag
     if f"{source}/{model}" not in tasks():
@@ -47,10 +48,20 @@ def check(name: str) -> None:
         raise UserError(f"unknown backbone of {source} {model!r}{nearest(model, known)} ({listed})")
 
 
+def _nearest(name: str) -> str:
+    """Return which backbones a name without a source, or with one that there is not, may mean."""
+    by_model: dict[str, list[str]] = {}
+    for known in tasks():
+        by_model.setdefault(known.partition("/")[2], []).append(known)
+    model = name.rpartition("/")[2].partition(".")[0]
+    close = [model] if model in by_model else close_names(model, by_model)[:1]
+    return did_you_mean([known for one in close for known in by_model[one]])
+
+
 def task_of(name: str) -> Task | None:
-    """Return the task of a bundled network; None for others, which must be built to know it."""
+    """Return the task of a bundled network; None for others, which must be built to know it, and for unknown names."""
     source, _, short = name.partition("/")
-    return BUNDLED[short] if source == "splitbench" else None
+    return BUNDLED.get(short) if source == "splitbench" else None
 
 
 @cache

@@ -1,5 +1,6 @@
 """Pretrained weights by name: which file in a folder stands for them, and what torchvision knows of its weights."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import torchvision
 
 from splitbench.bench.utils import weight_files
 from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.files import missing_path
 
 DEFAULT = "default"
 
@@ -31,7 +33,7 @@ def file_of(name: str, short: str, weights: str, folder: Path | None) -> Path | 
     if folder is None:
         return None
     if not folder.is_dir():
-        raise UserError(f"weights folder not found: {folder}")
+        raise UserError(missing_path(folder, "weights folder"))
     return next((folder / file for file in file_names(name, short, weights) if (folder / file).is_file()), None)
 
 
@@ -46,6 +48,8 @@ def unknown(name: str, weights: str, instead: str) -> UserError:
     """Return what to raise for weights that a backbone does not have; ``instead`` says what to give."""
     if Path(weights).is_dir():
         return UserError(f"{name}: weights {weights!r} is a folder: name a file in it")
+    if {"/", os.sep, "~"} & set(weights):
+        return UserError(f"{name}: {missing_path(Path(weights), 'weights')}")
     return UserError(f"{name} has no weights {weights!r}: {instead}")
 
 

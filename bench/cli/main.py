@@ -11,7 +11,7 @@ from splitbench.bench.cli import info, list_commands, running, upkeep
 from splitbench.bench.cli import results as results_commands
 from splitbench.bench.cli.console import tolerate_any_encoding
 from splitbench.bench.sweep.renamed import RenamedWarning, current
-from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.errors import FaultsError, UserError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -82,8 +82,9 @@ def _formatted(
 
 
 def _fail(error: Exception) -> None:
-    for line in str(error).splitlines():
-        print(f"error: {line}", file=sys.stderr)
+    for lines in error.lines() if isinstance(error, FaultsError) else [str(error)]:
+        for line in lines.splitlines():
+            print(f"error: {line}", file=sys.stderr, flush=True)
     raise SystemExit(2) from None
 
 

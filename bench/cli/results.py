@@ -13,7 +13,7 @@ import typer
 from splitbench.bench.cli.loudness import Loudness
 from splitbench.bench.cli.printing import JsonOption, print_json
 from splitbench.bench.utils.errors import UserError
-from splitbench.bench.utils.files import file_for, folder_for
+from splitbench.bench.utils.files import check_replaceable, file_for, folder_for
 from splitbench.bench.utils.progress import Stages
 from splitbench.bench.utils.text import format_count
 
@@ -30,6 +30,7 @@ PairsOption = Annotated[
     bool, typer.Option("--all-pairs", help="Test every two curves, not just the fronts of every two methods.")
 ]
 FactorOption = Annotated[float, typer.Option(help="Largest ratio of the bytes of tested rate points.", min=1.0)]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace files that are no earlier ones of this command.")]
 
 
 P = ParamSpec("P")
@@ -58,6 +59,7 @@ def compare(
     allow_mixed: MixedOption = False,
     all_pairs: PairsOption = False,
     factor: FactorOption = 1.25,
+    force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
     """Compare methods from the tables of one or more runs: fronts, bytes for a drop, BD-rate, costs, paired tests.
@@ -66,6 +68,7 @@ def compare(
     """
     folder = None if out is None else folder_for(out, "--out")
     from splitbench.bench.analysis.compare import ComparisonOptions, as_terminal_text, examine, write
+    from splitbench.bench.analysis.compare.output import FIRST_LINE, file_names
     from splitbench.bench.analysis.table_formats import as_rows
 
     options = ComparisonOptions(anchor=anchor, allow_mixed=allow_mixed, all_pairs=all_pairs, factor=factor)
@@ -76,6 +79,8 @@ def compare(
     else:
         print(as_terminal_text(findings))
     if folder is not None:
+        if not force:
+            check_replaceable([folder / name for name in file_names(findings)], FIRST_LINE)
         _list(write(findings, folder).files, quiet=json)
 
 
@@ -148,16 +153,19 @@ def what_if(
     answer: Annotated[Literal["device", "server"], typer.Option(help="Where the answer is wanted.")] = "device",
     offload: Annotated[bool, typer.Option("--offload", help="Leave out running everything on the device.")] = False,
     out: FilesOutOption = None,
+    force: ForceOption = False,
     allow_mixed: MixedOption = False,
 ) -> None:
     """Print and draw which split, method and rate has the least end-to-end latency at which link speed.
 
-    Covers speeds of 0.1 to 100 Mbit/s, and those of --mbps. An earlier answer in the same folder is replaced.
+    Covers speeds of 0.1 to 100 Mbit/s, and those of --mbps. An earlier answer in the same folder is replaced; other
+    files are not, without --force.
 
     Example: splitbench what-if results/a --drop 1 --rtt 20 --mbps 5
     """
     from splitbench.bench.analysis.latency import PROFILES, Question, read_profile
     from splitbench.bench.analysis.latency import what_if as answer_what_if
+    from splitbench.bench.analysis.latency.what_if import FILES, FIRST_LINE
 
     for name, given in (("--drop", drop), ("--rtt", rtt), ("--mbps", mbps)):
         if not all(map(math.isfinite, given or ())):
@@ -171,7 +179,10 @@ def what_if(
         offload=offload,
         mbps=tuple(mbps or ()),
     )
-    result = answer_what_if(runs, question, _into(out, runs, "what-if"), allow_mixed=allow_mixed, report=print)
+    folder = _into(out, runs, "what-if")
+    if not force:
+        check_replaceable([folder / name for name in FILES], FIRST_LINE)
+    result = answer_what_if(runs, question, folder, allow_mixed=allow_mixed, report=print)
     print(result.text)
     _list(result.files)
 
@@ -186,6 +197,7 @@ def report(
     all_pairs: PairsOption = False,
     factor: FactorOption = 1.25,
     published: PublishedOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Write one self-contained HTML file on one or more runs: findings, figures, tables, what was run.
 
@@ -194,9 +206,11 @@ def report(
     from splitbench.bench.analysis.compare import ComparisonOptions, examine
     from splitbench.bench.analysis.figures.published import add
     from splitbench.bench.analysis.figures.published import read as read_published
-    from splitbench.bench.analysis.report import write_report
+    from splitbench.bench.analysis.report import MARK, write_report
 
     file = _beside(runs, "report.html") if out is None else file_for(out, "--out", "report.html")
+    if not force:
+        check_replaceable([file], MARK)
     options = ComparisonOptions(anchor=anchor, allow_mixed=allow_mixed, all_pairs=all_pairs, factor=factor)
     others = None if published is None else read_published(published)
     findings = examine(runs, options)

@@ -19,6 +19,7 @@ from splitbench.bench.cli.options import (
     LogOption,
     MemoryOption,
     MethodOption,
+    NoLimitOption,
     OnlyOption,
     OutOption,
     QuietOption,
@@ -59,6 +60,7 @@ def run(
     only: OnlyOption = None,
     method: MethodOption = None,
     set_: SetOption = None,
+    limit: NoLimitOption = None,
     cache: CacheOption = None,
     reread: RereadOption = False,
     trust_names: TrustOption = False,
@@ -211,6 +213,7 @@ def train(
     only: OnlyOption = None,
     method: MethodOption = None,
     set_: SetOption = None,
+    limit: NoLimitOption = None,
     cache: CacheOption = None,
     reread: RereadOption = False,
     trust_names: TrustOption = False,
@@ -296,6 +299,7 @@ def validate(
     only: OnlyOption = None,
     method: MethodOption = None,
     set_: SetOption = None,
+    limit: NoLimitOption = None,
     cache: CacheOption = None,
     reread: RereadOption = False,
     trust_names: TrustOption = False,
@@ -336,11 +340,11 @@ def _open_sweep(
 
     path = SWEEPS.get(sweep)
     checked = read(path, overrides or ()).only(only or (), method or ())
-    from splitbench.bench.run.planning.sources import Sources, check_data
+    from splitbench.bench.run.planning.sources import Sources, check_folders
     from splitbench.bench.utils import devices
 
     sources = Sources(data, weights, devices.select(device))
-    check_data(checked, sources)
+    check_folders(checked, sources)
     return path, checked, sources
 
 

@@ -3,11 +3,14 @@
 import json
 import os
 import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.errors import UserError, close_names, did_you_mean
 
+_BEGINNING = 2000  # characters
 _FORMULA = tuple("=+-@\t\r\n")
 
 
@@ -93,6 +96,25 @@ def file_word(word: str) -> str:
     )
 
 
+def missing_path(path: Path, what: str) -> str:
+    """Return what to tell the user of a folder, or of a file or folder, that is not there: what else is there.
+
+    Args:
+        path: What was given.
+        what: What it should be, such as ``weights folder``.
+    """
+    if path.is_file():
+        return f"{path} is a file, and a {what} is wanted: did you mean {path.parent}?"
+    present = next((folder for folder in path.parents if folder.is_dir()), Path())
+    lacking = present / path.relative_to(present).parts[0]
+    try:
+        names = [entry.name for entry in present.iterdir() if entry.is_dir() or not what.endswith("folder")]
+    except OSError:
+        names = []
+    others = [str(present / name) for name in close_names(lacking.name, names)]
+    return f"{what} not found: {path}{did_you_mean(others) or f' (there is no {lacking})' * (lacking != path)}"
+
+
 def folder_for(path: Path, option: str) -> Path:
     """Return ``path``, given by an option, if it is a folder or can become one, with a ``~`` at its start expanded.
 
@@ -117,6 +139,25 @@ def file_for(path: Path, option: str, example: str) -> Path:
         raise UserError(f"{path} is a folder: {option} takes a file, as in {path / example}")
     folder_for(path.parent, option)
     return path
+
+
+def check_replaceable(files: Iterable[Path], mark: str) -> None:
+    """Raise UserError if one of these files is there, unless the beginning of the first says that it is ours.
+
+    Args:
+        files: What a command writes, one of its texts first: an earlier one stands for all files beside it.
+        mark: What stands at its beginning.
+    """
+    first, *others = files
+    present = next((file for file in (first, *others) if file.exists()), None)
+    with suppress(OSError, UnicodeDecodeError), first.open(encoding="utf-8") as stream:
+        if mark in stream.read(_BEGINNING):
+            return
+    if present is not None:
+        raise UserError(
+            f"{present} is there already, and nothing says that this command wrote it: name another place by --out, or "
+            "replace it by --force"
+        )
 
 
 def no_formula(text: str) -> str:

@@ -7,6 +7,7 @@ from splitbench.bench import training
 from splitbench.bench.analysis.figures import draw_learning, learning_curves
 from splitbench.bench.training import Report
 from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.files import file_word
 from tests.helpers import csv_samples as samples
 from tests.helpers.training_samples import fit
 
@@ -87,4 +88,26 @@ def test_learning_curves_are_called_by_the_names_in_the_table(tmp_path):
     files = draw_learning(tmp_path, tmp_path / "figures")
     assert [file.name for file in files] == [
         f"learning_val_mypkg.nets-3a-MyNet_layer2_tiny-ae.{kind}" for kind in ("svg", "png")
+    ]
+
+
+def test_variants_of_a_method_are_told_apart_in_words(tmp_path, monkeypatch):
+    samples.save(tmp_path / "cells.csv", samples.curve([1000, 2000], [70.0, 75.0], method="bottleneck", knob="lmbda"))
+    row = samples.curve([1000, 2000], [70.0, 75.0], method="bottleneck", knob="lmbda")[0]
+    place = [file_word(str(row[name])) for name in ("dataset", "backbone", "split", "method")]
+    for variant in ("default", "stride=2+float16=True"):
+        folder = tmp_path.joinpath("learning", *place, variant)
+        folder.mkdir(parents=True)
+        (folder / "lmbda=0.1.csv").write_text("epoch,images,loss\n1,10,2.0\n2,20,1.0\n")
+    titles: list[str] = []
+
+    def draw(curves, out, name, title):
+        titles.append(title)
+        return []
+
+    monkeypatch.setattr(learning_curves, "draw", draw)
+    draw_learning(tmp_path, tmp_path / "figures")
+    assert [title.splitlines()[0] for title in titles] == [
+        "Learning: bottleneck",
+        "Learning: bottleneck, stride 2, float16",
     ]

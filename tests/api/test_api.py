@@ -182,7 +182,7 @@ def test_mistakes_are_said_in_a_sentence(tmp_path, table):
         splitbench.run({"datasets": []}, tmp_path)
     with pytest.raises(UserError, match="no figure 'pie' can be drawn"):
         splitbench.plot(table, "pie")
-    with pytest.raises(UserError, match="there is none called 'other'"):
+    with pytest.raises(UserError, match="there is no backbone 'other'"):
         splitbench.plot(table, backbone="other")
     two = pd.concat([table, table.assign(backbone="other")])
     with pytest.raises(UserError, match="one figure shows one backbone, and there are other, splitbench/small_resnet"):
@@ -194,3 +194,46 @@ def test_a_models_points_are_a_table():
     assert result.index.name == "split" and list(result.index) == ["0", "1"]
     assert np.all(np.diff(result["macs_head"]) >= 0)
     assert set(result["macs_head"] + result["macs_tail"]) == {14 * 14 * 8 * 27 + 8 * 14 * 14 * 5}
+
+
+def test_messages_speak_of_parameters(table, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sweep = {
+        "datasets": [{"name": "synthetic", "limit": 2}],
+        "backbones": [{"name": "splitbench/small_resnet", "splits": ["layer2"]}],
+        "methods": [{"name": "raw"}],
+    }
+    for call in (splitbench.validate, lambda sweep, **given: splitbench.run(sweep, tmp_path / "run", **given)):
+        with pytest.raises(UserError, match=r"^device cuda:7, but PyTorch sees "):
+            call(sweep, device="cuda:7")
+        with pytest.raises(UserError, match=f"^data {tmp_path} would not be read"):
+            call(sweep, data=tmp_path)
+    with pytest.raises(UserError, match=r"^workers 2 on one device"):
+        splitbench.run(sweep, tmp_path / "run", workers=2, device="cpu:0")
+    (tmp_path / "file").touch()
+    other = tmp_path / "other"
+    splitbench.run(sweep | {"datasets": [{"name": "synthetic", "limit": 3}]}, other)
+    splitbench.run(sweep, tmp_path / "run")
+    with pytest.raises(UserError, match="allow_mixed=True puts them side by side"):
+        splitbench.results(other, tmp_path / "run")
+
+
+def test_options_without_a_parameter_are_said_to_be_the_commands():
+    from splitbench.spoken import in_python
+
+    @in_python
+    def run(out: str, allow_mixed: bool = False) -> None:
+        raise UserError("choose by --out or --allow-mixed, not by --time-limit; a--b stays")
+
+    with pytest.raises(UserError) as error:
+        run("x")
+    assert str(error.value) == (
+        "choose by out or allow_mixed=True, not by --time-limit (of `splitbench run`); a--b stays"
+    )
+
+
+def test_what_a_plot_is_asked_for_by_a_wrong_name_is_found(table):
+    wrong = {"kind": ("rate-dorp", "rate-drop"), "backbone": ("small_resnt", "splitbench/small_resnet")}
+    for name, (given, meant) in (wrong | {"dataset": ("synthetik", "synthetic")}).items():
+        with pytest.raises(UserError, match=f"no .*'{given}'.*; did you mean {meant}"):
+            splitbench.plot(table, **{name: given})

@@ -71,3 +71,39 @@ def test_bench_keeps_a_sweep_that_was_edited(tmp_path, capsys):
     refusal = capsys.readouterr().err
     assert f"{out / 'bench.yaml'} is there already" in refusal and "--force" in refusal
     assert (out / "bench.yaml").read_text() == "mine\n"
+
+
+@pytest.fixture
+def timed(tmp_path: Path) -> Path:
+    """A folder with a run's table, with times."""
+    folder = tmp_path / "timed"
+    folder.mkdir()
+    times = dict.fromkeys(("head_ms", "encode_ms", "decode_ms", "tail_ms"), 1.0)
+    samples.save(folder / "cells.csv", samples.curve([1000, 2000], [99.5, 99.9], method="a", baseline=100.0, **times))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "theirs"), [("compare", "costs.csv"), ("compare", "comparison.md"), ("what-if", "regions.csv")]
+)
+def test_a_command_keeps_files_in_its_folder_that_it_did_not_write(timed, tmp_path, capsys, command, theirs):
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / theirs).write_text("mine")
+    assert splitbench(command, timed, "--out", out) == 2
+    refusal = capsys.readouterr().err
+    assert f"{out / theirs} is there already" in refusal and "--force" in refusal and refusal.count("\n") == 1
+    assert [file.read_text() for file in out.iterdir()] == ["mine"]
+    assert splitbench(command, timed, "--out", out, "--force") == 0
+    (out / "notes.txt").write_text("mine")
+    assert splitbench(command, timed, "--out", out) == 0  # an earlier answer
+    assert (out / "notes.txt").read_text() == "mine" and (out / theirs).read_text() != "mine"
+
+
+def test_report_keeps_a_page_that_is_no_report(run, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    page.write_text("<!DOCTYPE html>\n<title>Mine</title>")
+    assert splitbench("report", run, "--out", page) == 2
+    assert f"{page} is there already" in capsys.readouterr().err and "Mine" in page.read_text()
+    assert splitbench("report", run, "--out", page, "--force") == 0
+    assert splitbench("report", run, "--out", page) == 0

@@ -171,8 +171,8 @@ def test_all_names_and_settings_are_reported_at_once(here, error):
         "datasets.0.name",
         "backbones.0.name",
         "methods.1.name",
+        "methods.0 (image)",
     ]
-    # What needs the files behind these names comes when they are right.
     methods = ("[{name: quantize-rle", "[{name: image, qualty: 3}, {name: quantize-rle, bitz: 3")
     lines = validated(here, error, methods)
     assert _places(lines) == ["methods.0 (image)", "methods.1 (quantize-rle)"]
@@ -210,7 +210,7 @@ def test_values_of_a_sweep_are_set_on_the_command_line(here, capsys):
     assert "3 images, 2 cells" in out and "bits=2" in out and "bits=5" in out and "bits=4" not in out
 
 
-def test_misspelt_keys_and_names_are_found_before_torch_is_loaded(here):
+def test_misspelt_keys_and_names_are_reported_before_torch_is_loaded(here):
     text = (here / "sweep.yaml").read_text()
     for old, new in (
         ("splits:", "splitz:"),
@@ -223,9 +223,14 @@ def test_misspelt_keys_and_names_are_found_before_torch_is_loaded(here):
         code = (
             "import sys; sys.argv = ['splitbench', 'run', 'wrong.yaml']\n"
             "from splitbench.bench.cli.main import main\n"
+            "write, loaded = sys.stderr.write, []\n"
+            "def noted(text):\n"
+            "    if new in text:\n        loaded.append(sorted({'torch', 'timm'} & set(sys.modules)))\n"
+            "    return write(text)\n"
+            "sys.stderr.write = noted\n"
             "try:\n    main()\n"
-            "except SystemExit as stop:\n    print(stop.code, sorted({'torch', 'timm'} & set(sys.modules)))"
-        )
+            "except SystemExit as stop:\n    print(stop.code, *loaded)"
+        ).replace("new in", f"{new.rpartition(' ')[2].rstrip(':')!r} in")
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=here, check=True)  # noqa: S603
         assert done.stdout.splitlines()[-1] == "2 []", done.stderr
 
@@ -278,3 +283,55 @@ def test_one_is_not_several(here, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "synthetic splitbench/small_resnet: 1 image, 1 cell"
     assert printed[-1].startswith("1 cell, 1 (image, cell) pairs, ")
+
+
+def test_all_faults_of_a_file_are_listed_at_once(here, error):
+    wrong = (
+        ("synthetic, limit: 4", "synthetik, limit: 4"),
+        (
+            "{name: splitbench/small_resnet, splits: [layer2]}",
+            "{name: timm/resnet81, splits: [a]}, {name: splitbench/small_resnet}",
+        ),
+        ("bits: [4]}", "bits: [99]}, {name: quantise, bits: [4]}, {name: image, quality: [10], size: 3}"),
+        ("methods", "batch: 0\nmethods"),
+    )
+    places = [line.split(": ")[1].partition(" ")[0] for line in validated(here, error, *wrong).splitlines()]
+    assert places == [
+        *("backbones.1.splits", "batch"),
+        *("datasets.0.name", "backbones.0.name", "methods.1.name"),
+        *("methods.0", "methods.2"),
+    ]
+
+
+def test_backbones_without_a_source_are_found(error, here):
+    network = ("splits", "squezenet1_1")
+    assert "; did you mean torchvision/squeezenet1_1? (names begin with torchvision/, " in error(*network)
+    assert "did you mean timm/resnet50 or torchvision/resnet50?" in error("splits", "resnet50")
+    assert "did you mean timm/resnet50 or torchvision/resnet50?" in error("splits", "torchvison/resnet50")
+
+
+def test_folders_that_are_not_there(here, error):
+    (here / "weights").mkdir()
+    (here / "weights" / "a.pth").touch()
+    assert error("validate", "sweep.yaml", "--weights", "wieghts") == (
+        "weights folder not found: wieghts; did you mean weights?"
+    )
+    assert error("validate", "sweep.yaml", "--weights", "weights/of/all") == (
+        "weights folder not found: weights/of/all (there is no weights/of)"
+    )
+    assert error("validate", "sweep.yaml", "--weights", "weights/a.pth") == (
+        "weights/a.pth is a file, and a weights folder is wanted: did you mean weights?"
+    )
+    changes = ("splitbench/small_resnet", "torchvision/resnet18, weights: ./wieghts")
+    assert validated(here, error, changes) == "torchvision/resnet18: weights not found: wieghts; did you mean weights?"
+    (here / "photos").mkdir()
+    model = ("bench", "--model", "splitbench/small_resnet", "--data")
+    assert error(*model, here / "photoes") == f"data folder not found: {here}/photoes; did you mean {here}/photos?"
+    assert error("data", "check", "imagenet", "photoes") == "data folder not found: photoes; did you mean photos?"
+
+
+def test_an_option_of_bench_is_no_option_of_run(error, here):
+    for command in ("run", "validate", "train"):
+        assert "a sweep says how many images it takes, here --set datasets.0.limit=7" in error(
+            command, "sweep.yaml", "--limit", 7
+        )

@@ -158,6 +158,9 @@ class Noting(RunTask):
     def _run(self, opened, failures):
         raise AssertionError("run does it")
 
+    def pieces(self, work):
+        return {}
+
 
 def noting(name, order, priority=0, **settings):
     return Noting(

@@ -111,7 +111,8 @@ def test_what_failed_is_done_and_predicts_nothing():
 
 
 def test_only_what_counts_takes_the_time_of_a_piece():
-    clock, reports = Clock(), []
+    clock = Clock()
+    reports: list[Report] = []
     stages = Stages(reports.append, clock)
     with stages.piece("a", "training unit", 6):
         clock.now += 100  # building it
@@ -182,6 +183,23 @@ def test_a_terminal_gets_one_line_that_is_drawn_over_itself(monkeypatch):
     assert terminal.getvalue().count("\n") == 2  # the message's, and the last
 
 
+class Notebook(io.StringIO):
+    """Standard error in a notebook: no terminal, but a carriage return begins its last line again."""
+
+    __module__ = "ipykernel.iostream"
+
+
+def test_a_notebook_gets_a_line_that_is_drawn_over_itself_too(monkeypatch):
+    cell = Notebook()
+    monkeypatch.setattr("sys.stderr", cell)
+    with progress.displayed() as run:
+        run.add({"a": Piece("training", 90.0)}, cells=1)
+        run.begin(workers=1, believed=True)
+        run.end("a", cells=1)
+    assert "\r" in cell.getvalue() and cell.getvalue().count("\n") == 1
+    assert max(map(len, re.split(r"[\r\n]", cell.getvalue()))) <= 100 and "\x1b" not in cell.getvalue()
+
+
 def test_quiet_is_quiet(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
@@ -215,4 +233,7 @@ def test_reports_of_other_processes_arrive_and_what_is_no_report_is_left_out(tmp
         assert run.fraction == pytest.approx(0.45) and run.text == "training a, epoch 1/2"
         run.note(Report("b", "training b"))
         assert run.text == "training a, epoch 1/2 (and 1 more)"
+        run.end("a")
+        run.note(report)  # late
+        assert run.text == "training b" and run.fraction == 0.9
     assert not folder.exists()

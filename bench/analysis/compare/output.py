@@ -23,6 +23,15 @@ class Comparison(NamedTuple):
     files: list[Path]
 
 
+FIRST_LINE = "# Comparison"
+"""How comparison.md begins."""
+
+
+def file_names(findings: Findings) -> list[str]:
+    """Return the names of what :func:`write` writes, the one with :data:`FIRST_LINE` first."""
+    return [*(f"comparison.{kind}" for kind in ("md", "txt", "tex")), *(f"{name}.csv" for name in findings.tables)]
+
+
 def write(findings: Findings, out: Path) -> Comparison:
     """Write a comparison into a folder.
 
@@ -41,7 +50,7 @@ def write(findings: Findings, out: Path) -> Comparison:
     remarks = format_remarks(
         {title: [line.replace("<", "&lt;") for line in lines] for title, lines in findings.remarks.items()}
     )
-    files.append(write_text(out / "comparison.md", "\n\n".join(["# Comparison", *markdown, *remarks])))
+    files.append(write_text(out / "comparison.md", "\n\n".join([FIRST_LINE, *markdown, *remarks])))
     files.append(write_text(out / "comparison.tex", "\n\n".join(latex)))
     return Comparison(text, findings.tables, files)
 

@@ -16,10 +16,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from splitbench.bench.analysis.figures.panels.axes import format_tick
+from splitbench.bench.analysis.figures.panels.fitting import fit
 from splitbench.bench.analysis.figures.panels.page import COLUMN, save
-from splitbench.bench.analysis.figures.style import GREY, drawing
+from splitbench.bench.analysis.figures.style import GREY, RC, drawing
 from splitbench.bench.results import archive
-from splitbench.bench.results.names import without_module
+from splitbench.bench.results.names import curve_name, setting_name, without_module
 from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.files import file_word
 
@@ -66,7 +67,10 @@ def draw_learning(run: Path, out: Path) -> list[Path]:
                 place = method.parts[-4:]
                 dataset, backbone, split, name = (without_module(names.get(word, word)) for word in place)
                 words = [*place, *([variant.name] if len(variants) > 1 else [])]
-                title = f"Learning: {name}\n{backbone} on {dataset}\nafter {split}"
+                settings = variant.name.split("+") if len(variants) > 1 and variant.name != "default" else []
+                curve = curve_name(name, ", ".join(map(setting_name, settings)))
+                title = "\n".join(fit(f"Learning: {curve}", COLUMN, RC["figure.titlesize"]))
+                title += f"\n{backbone} on {dataset}\nafter {split}"
                 curves = {path.stem.replace("+", " "): path for path in tables}
                 files += draw(curves, out, "_".join(("learning", *words)), title)
     return files

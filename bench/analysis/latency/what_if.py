@@ -14,6 +14,12 @@ from splitbench.bench.results.names import CURVE, curve_name
 from splitbench.bench.results.table import read
 from splitbench.bench.utils.files import remove, write_text
 
+FIRST_LINE = "# What if the link were another"
+"""How what-if.md begins."""
+_TABLES = ("regions.csv", "by-speed.csv", "regions-without-device.csv", "by-split.csv")
+FILES = ("what-if.md", "what-if.txt", "what-if.tex", *_TABLES)
+"""The texts and tables that are written, the one with :data:`FIRST_LINE` first."""
+
 _UNCUT = {"input": "send the picture", "output": "all on the device"}
 
 
@@ -59,7 +65,7 @@ def what_if(
     regions = readable_regions(result.regions)
     per_split = [(f"{place}: {title}", table) for place, title, table in _per_split(result)]
     captioned = [(f"The least latency by link speed: {notes[0]}", regions)]
-    markdown = ["# What if the link were another", as_markdown(regions)]
+    markdown = [FIRST_LINE, as_markdown(regions)]
     if sent is not None:
         captioned.append((WITHOUT_DEVICE, readable_regions(sent.regions)))
         markdown.append(f"## {WITHOUT_DEVICE}\n\n{as_markdown(readable_regions(sent.regions))}")

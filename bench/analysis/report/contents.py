@@ -43,6 +43,10 @@ _PROVENANCE = {
     "versions": "versions",
 }
 
+_TITLE = "Split computing compared"
+MARK = f"<title>{_TITLE}"
+"""It stands at the beginning of each report."""
+
 
 def write_report(findings: Findings, file: Path, figures: Sequence[Path] | None = None) -> Path:
     """Write the report of a comparison.
@@ -167,7 +171,7 @@ def _is_learning(figure: Path) -> bool:
 def _title(cells: pd.DataFrame) -> str:
     backbones = sorted(set(cells["backbone"]))
     named = ", ".join(backbones) if len(backbones) <= 3 else f"{len(backbones)} backbones"
-    return f"Split computing compared: {cells['method'].nunique()} methods, {named}"
+    return f"{_TITLE}: {cells['method'].nunique()} methods, {named}"
 
 
 def _source(frame: pd.DataFrame) -> str:

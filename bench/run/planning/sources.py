@@ -16,6 +16,7 @@ from splitbench.bench.backbones.registry import Backbone
 from splitbench.bench.sweep.schema import BackboneSpec, DatasetSpec, Sweep, WeightsFile
 from splitbench.bench.utils import progress
 from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.files import missing_path
 from splitbench.bench.utils.plugins import DATASETS
 from splitbench.bench.utils.progress import Show
 from splitbench.bench.utils.validation_errors import format_validation_error
@@ -66,14 +67,15 @@ class Sources:
         return Manifest(Cache() if self.cache is None else Cache(self.cache), self.reread)
 
 
-def check_data(sweep: Sweep, sources: Sources) -> None:
-    """Check that the data folder exists, and that some dataset of the sweep reads it.
+def check_folders(sweep: Sweep, sources: Sources) -> None:
+    """Check that the folders of data and weights exist, and that some dataset of the sweep reads the data.
 
     Raises:
-        UserError: The folder does not exist, or would not be read.
+        UserError: A folder does not exist, or would not be read.
     """
-    if sources.data is not None and not sources.data.is_dir():
-        raise UserError(f"data folder not found: {sources.data}")
+    for folder, what in ((sources.data, "data folder"), (sources.weights, "weights folder")):
+        if folder is not None and not folder.is_dir():
+            raise UserError(missing_path(folder, what))
     names = {spec.source(subset) for spec in sweep.datasets for subset in get_args(Subset)}
     if sources.data is not None and not any(map(reads_folder, names)):
         others = [name for name in _loadable() if DATASETS.get(name).task == sweep.task and reads_folder(name)]

@@ -22,6 +22,7 @@ from splitbench.bench.tools.data.folder_report import (
     total_size,
 )
 from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.files import missing_path
 from splitbench.datasets import coco, imagenet
 from splitbench.datasets.base import DataError, Subset
 from splitbench.datasets.formats.labelled_archives import has_archives
@@ -56,7 +57,7 @@ def check(
         UserError: No such folder, or annotations for a dataset other than COCO.
     """
     if not folder.is_dir():
-        raise UserError(f"data folder not found: {folder}")
+        raise UserError(missing_path(folder, "data folder"))
     if annotations is not None and name != "coco":
         raise UserError(f"--annotations names a file of boxes: {name} has none")
     try:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import cast
 
 from splitbench.bench.utils.errors import UserError
+from splitbench.bench.utils.files import missing_path
 from splitbench.bench.utils.plugins import DATASETS
 from splitbench.bench.utils.text import format_count
 from splitbench.datasets.base import DataError, Dataset, DatasetKind, Subset, Task, named
@@ -54,7 +55,7 @@ def recognize(folder: Path, task: Task | None = None) -> FoundData:
     """
     folder = folder.expanduser().absolute()
     if not folder.is_dir():
-        raise UserError(f"data folder not found: {folder}")
+        raise UserError(missing_path(folder, "data folder"))
     found, faults = _opened(folder)
     fitting = [data for data in found if task in (None, data.task)]
     if fitting:

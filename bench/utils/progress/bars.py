@@ -9,7 +9,7 @@ from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
 
-from splitbench.bench.utils.progress.stages import Show
+from splitbench.bench.utils.progress.stage_reports import Show
 
 _VARIABLE = "SPLITBENCH_PROGRESS"
 _EVERY = 30.0  # seconds between two lines
@@ -22,7 +22,7 @@ def bar(
 ) -> "tqdm[Any]":
     """Return a tqdm bar to be used in a ``with`` statement; a few lines where standard error is not a terminal.
 
-    It is a :class:`splitbench.bench.utils.progress.stages.Show`; ``settings`` are tqdm's.
+    It is a :class:`splitbench.bench.utils.progress.stage_reports.Show`; ``settings`` are tqdm's.
     """
     return tqdm(total=total, desc=desc, unit=unit, initial=initial, **(_ALONE | settings | _output()))
 

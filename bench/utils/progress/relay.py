@@ -16,7 +16,7 @@ from pathlib import Path
 
 from splitbench.bench.utils.files import read_json
 from splitbench.bench.utils.progress.run_progress import RunProgress
-from splitbench.bench.utils.progress.stages import Report
+from splitbench.bench.utils.progress.stage_reports import Report
 
 _EVERY = 1.0  # seconds
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from splitbench.bench.utils.progress.stages import Report, Stages
+from splitbench.bench.utils.progress.stage_reports import Report, Stages
 
 _PRIOR = 3.0
 """Seconds of estimated work that have to be measured until what was measured counts as much as what is expected."""
@@ -55,6 +55,7 @@ class RunProgress:
         self._pieces: dict[str, Piece] = {}
         self._workers, self._believed = 1, True
         self._running: dict[str, str] = {}
+        self._ended: set[str] = set()  # what a worker said of them last may arrive later
         self.stages = Stages(self.note)
         self.is_planned = False
         self.cells, self.cells_done = 0, 0
@@ -85,15 +86,17 @@ class RunProgress:
     def note(self, report: Report) -> None:
         """Take note of a report: by the work in this process, or brought from another."""
         self._running.pop("", None)
-        self._running[report.key] = report.text
-        if not report.text:
-            self._running.pop(report.key)
+        if report.text and report.key not in self._ended:
+            self._running[report.key] = report.text
+        else:
+            self._running.pop(report.key, None)
         if (piece := self._pieces.get(report.key)) is not None and report.done >= piece.done:
             piece.done, piece.skipped, piece.seconds = min(1.0, report.done), report.skipped, report.seconds
         self._changed(self)
 
     def end(self, *keys: str, cells: int = 0) -> None:
         """Take note that these pieces have ended, whatever is left of them, and with them so many cells."""
+        self._ended.update(keys)
         for key in keys:
             self._running.pop(key, None)
             if (piece := self._pieces.get(key)) is not None:
