@@ -73,7 +73,7 @@ def measure(
                 meter = CostMeter(model, images, inputs.device)
                 columns = meter.columns(parts, deployment) | ledger.over_rate_points([meter.stored(deployment)])
             targets = labels.cpu().numpy().astype(np.int64)
-            recorded, baseline = _measure_batch(model, *deployed, inputs, targets)
+            recorded, baseline = _measure_batch(model, *deployed, inputs=inputs, targets=targets)
             records.append(recorded)
             baselines.append(baseline)
     if not records:
@@ -86,7 +86,7 @@ def measure(
 
 
 def _measure_batch(
-    model: nn.Module, split: SplitModel, deployment: Deployment, inputs: Tensor, targets: "np.ndarray[Any, Any]"
+    model: nn.Module, split: SplitModel, deployment: Deployment, *, inputs: Tensor, targets: "np.ndarray[Any, Any]"
 ) -> tuple[Records, Records]:
     """Return a batch's records, and those of the uncompressed model."""
     streams, arguments = transmit(split, deployment.codec, deployment.head(inputs))

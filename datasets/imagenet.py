@@ -191,6 +191,7 @@ class _Layout:
         labels: Sequence[int],
         folder: Path,
         classes: int,
+        *,
         class_names: tuple[str, ...] = (),
         others: Sequence[str] = (),
     ) -> "_Layout":
@@ -275,7 +276,7 @@ def _from_folders(classes: list[Path], subsets: list[Path], folder: Path) -> _La
         images += files
         labels += [index[path.name]] * sum(len(names) for _, names in files)
         ignored += names_of_others
-    return _Layout.of_files(images, labels, folder, max(index.values()) + 1, names, ignored)
+    return _Layout.of_files(images, labels, folder, max(index.values()) + 1, class_names=names, others=ignored)
 
 
 def _from_csv(table: Path, folder: Path) -> _Layout:

@@ -102,7 +102,9 @@ def splits(
     from splitbench.bench.sweep import renamed
     from splitbench.bench.tools.splits.listing import format_splits
 
-    for line in format_splits(renamed.current("backbone", backbone), weights, image or [], plot, preprocessing):
+    for line in format_splits(
+        renamed.current("backbone", backbone), weights, image or [], plot, preprocessing=preprocessing
+    ):
         print(line)
 
 

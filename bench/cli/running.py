@@ -78,8 +78,6 @@ def run(
     ] = 3600,
     patience: Annotated[float | None, typer.Option(hidden=True, min=0)] = None,
     naive: Annotated[bool, typer.Option("--naive", help="Each cell by itself, nothing shared: slow; a check.")] = False,
-    keep_images: Annotated[Path | None, typer.Option(hidden=True)] = None,
-    keep_gib: Annotated[float | None, typer.Option(hidden=True)] = None,
     log_to: LogOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, and what is stored.")] = False,
     quiet: QuietOption = False,
@@ -114,8 +112,6 @@ def run(
             previewed = preview(checked, sources, store, overwrite=overwrite, retrain=retrain)
             print_json(previewed.as_json()) if json else print("\n".join(previewed.lines()))
             return
-        if keep_images is not None or keep_gib is not None:
-            typer.echo("note: --keep-images is gone, since decoding takes next to no time: leave it out", err=True)
         options = RunOptions(
             overwrite=overwrite,
             keep_other_rows=bool(only or method),

@@ -69,7 +69,7 @@ def score(
         if not outcome.reason:
             failures: dict[str, Failure] = {}
             with isolated(failures, {key: cell}, torch.device("cpu")):
-                _complete(outcome, shard.cells[key], baseline, targets, task)
+                _complete(outcome, shard.cells[key], baseline, targets=targets, task=task)
                 outcome.columns |= {
                     "images_unreadable": len(shard.unreadable),
                     "batch": shard.batch,
@@ -95,7 +95,7 @@ def _reason(key: str, shard: Shard, description: Description, skip_unreadable: b
 
 
 def _complete(
-    outcome: CellResult, measured: Records, baseline: Scored, targets: Sequence[Any], task: EvaluationTask
+    outcome: CellResult, measured: Records, baseline: Scored, *, targets: Sequence[Any], task: EvaluationTask
 ) -> None:
     scored = task.score(joined([measured], task.ragged), targets)
     records = scored.records

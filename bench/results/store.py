@@ -120,6 +120,7 @@ class Store:
         key: str,
         settings: Mapping[str, Any],
         columns: Mapping[str, Any],
+        *,
         stored: Mapping[str, Any],
         records: Records,
     ) -> None:

@@ -83,4 +83,4 @@ def _put(
         **(measured_on or provenance.columns(spec.device)),
         "date": provenance.now(),
     }
-    Store(spec.run.folder).put(planned.key, planned.ingredients, row, outcome.stored, outcome.records)
+    Store(spec.run.folder).put(planned.key, planned.ingredients, row, stored=outcome.stored, records=outcome.records)

@@ -38,19 +38,6 @@ def cut_module(model: nn.Module, at: str, example: Tensor, prefix: str = "") -> 
         traced.scrub()
 
 
-class _WholeHead(nn.Module):
-    """The head of a model that is not cut: all of it, or nothing."""
-
-    def __init__(self, model: nn.Module | None) -> None:
-        super().__init__()
-        self.model = model
-        self.training = self.training if model is None else model.training
-
-    def forward(self, x: Any) -> tuple[Any]:
-        """Return ``(model(x),)`` or ``(x,)``."""
-        return (x if self.model is None else self.model(x),)
-
-
 class _WholeTail(nn.Module):
     """The tail of a model that is not cut: all of it, or nothing."""
 
@@ -62,6 +49,14 @@ class _WholeTail(nn.Module):
     def forward(self, x: Any) -> Any:
         """Return ``model(x)`` or ``x``."""
         return x if self.model is None else self.model(x)
+
+
+class _WholeHead(_WholeTail):
+    """The head of a model that is not cut, likewise."""
+
+    def forward(self, x: Any) -> tuple[Any]:
+        """Return ``(model(x),)`` or ``(x,)``."""
+        return (super().forward(x),)
 
 
 def whole(model: nn.Module, at: str) -> Sides:

@@ -59,7 +59,7 @@ def test_a_file_makes_the_model_that_the_hub_makes(name, hub, tmp_path):
     file = tmp_path / get_model_weights(name)["COCO_V1"].url.rpartition("/")[2]
     torch.save(old_names(state) if name in FAST else state, file)
     assert name != FAST[0] or set(old_names(state)) != set(state)
-    ours = registry.build(f"torchvision/{name}", {}, "COCO_V1", {}, tmp_path).model
+    ours = registry.build(f"torchvision/{name}", {}, "COCO_V1", {}, folder=tmp_path).model
 
     assert same(ours.state_dict(), state)
     norms = [
@@ -83,7 +83,7 @@ def test_weights_of_ones_own_keep_the_norms_that_they_were_trained_with(tmp_path
             state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
         for prefix in ("", "module."):  # as it is, and out of DataParallel
             save_file({prefix + key: value for key, value in state.items()}, tmp_path / "mine.safetensors")
-            model = registry.build(f"torchvision/{FAST[1]}", args, "mine.safetensors", {}, tmp_path).model
+            model = registry.build(f"torchvision/{FAST[1]}", args, "mine.safetensors", {}, folder=tmp_path).model
             norms = [module for module in model.modules() if isinstance(module, NORMS)]
             assert {type(norm) for norm in norms} == {kind} and {norm.eps for norm in norms} == {1e-5}
             assert model.categories == (1, 2, 3)
@@ -93,16 +93,18 @@ def test_a_folder_serves_weights_by_name(tmp_path):
     """As the sweeps that ship name them: a file that is called as the model is, or as the hub calls it."""
     state = get_model(SMALL, weights=None, weights_backbone=None).state_dict()
     save_file(state, tmp_path / f"{SMALL}.safetensors")
-    build = {w: registry.build(f"torchvision/{SMALL}", {}, w, {}, tmp_path) for w in ("COCO_V1", "default")}
+    build = {w: registry.build(f"torchvision/{SMALL}", {}, w, {}, folder=tmp_path) for w in ("COCO_V1", "default")}
     assert build["COCO_V1"].weights == build["default"].weights
     changed = {key: value + 1 for key, value in state.items()}
     torch.save(changed, tmp_path / get_model_weights(SMALL)["COCO_V1"].url.rpartition("/")[2])
-    named, default = (registry.build(f"torchvision/{SMALL}", {}, w, {}, tmp_path) for w in ("COCO_V1", "default"))
+    named, default = (
+        registry.build(f"torchvision/{SMALL}", {}, w, {}, folder=tmp_path) for w in ("COCO_V1", "default")
+    )
     assert default.weights == build["default"].weights != named.weights
     with pytest.raises(UserError, match="no weights 'COCO_V9': there are COCO_V1"):
-        registry.build(f"torchvision/{SMALL}", {}, "COCO_V9", {}, tmp_path)
+        registry.build(f"torchvision/{SMALL}", {}, "COCO_V9", {}, folder=tmp_path)
     with pytest.raises(UserError, match="weights folder not found"):
-        registry.build(f"torchvision/{SMALL}", {}, "COCO_V1", {}, tmp_path / "nowhere")
+        registry.build(f"torchvision/{SMALL}", {}, "COCO_V1", {}, folder=tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
@@ -133,13 +135,13 @@ def test_weights_of_another_detector_are_refused(tmp_path):
     with pytest.raises(
         UserError, match=r"of another model than torchvision/fasterrcnn.*size mismatch for backbone\.fpn"
     ):
-        registry.build(f"torchvision/{FAST[1]}", {}, "old.pth", {}, tmp_path)
+        registry.build(f"torchvision/{FAST[1]}", {}, "old.pth", {}, folder=tmp_path)
 
 
 def test_the_preprocessing_is_that_of_the_weights_which_a_file_stands_for(tmp_path):
     save_file(torchvision.models.mobilenet_v2(weights=None).state_dict(), tmp_path / "mobilenet_v2.safetensors")
     first, second = (
-        registry.build("torchvision/mobilenet_v2", {}, weights, {}, tmp_path).recipe
+        registry.build("torchvision/mobilenet_v2", {}, weights, {}, folder=tmp_path).recipe
         for weights in ("IMAGENET1K_V1", "IMAGENET1K_V2")
     )
     assert first["resize"] == 256 and second["resize"] == 232

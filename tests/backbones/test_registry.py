@@ -17,7 +17,7 @@ from tests.helpers.photographs import picture
 
 
 def build(name, weights="none", folder=None, **overrides):
-    return registry.build(name, {}, weights, overrides, folder)
+    return registry.build(name, {}, weights, overrides, folder=folder)
 
 
 def inputs(backbone, image):

@@ -92,7 +92,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def build(name, weights="none", folder=None, args=None, **overrides):
-    return registry.build(name, args or {}, weights, overrides, folder)
+    return registry.build(name, args or {}, weights, overrides, folder=folder)
 
 
 def test_a_factory_in_the_current_folder_makes_a_backbone(folder):

@@ -93,7 +93,7 @@ def test_inputs_are_bgr(name):
 def test_suppression_is_within_a_class():
     boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [0, 0, 10, 9], [-5, 20, 10, 60]])
     scores, labels = torch.tensor([0.5, 0.9, 0.7, 0.6]), torch.tensor([0, 0, 11, 0])
-    result = chosen(boxes, scores, labels, 0.6, (50, 40), CATEGORIES)
+    result = chosen(boxes, scores, labels, overlap=0.6, size=(50, 40), categories=CATEGORIES)
     assert result["labels"].tolist() == [1, 13, 1]  # category 12 does not exist
     assert result["scores"].tolist() == pytest.approx([0.9, 0.7, 0.6])
     assert result["boxes"].tolist() == [[0, 0, 10, 9], [0, 0, 10, 9], [0, 20, 10, 50]]
@@ -102,7 +102,8 @@ def test_suppression_is_within_a_class():
 def test_no_more_boxes_than_coco_counts():
     left = torch.arange(150.0)[:, None] * 20
     boxes = torch.cat((left, torch.zeros_like(left), left + 10, left + 10 - left), 1)
-    result = chosen(boxes, torch.linspace(0, 1, 150), torch.zeros(150, dtype=torch.int64), 0.5, (10, 9000), CATEGORIES)
+    labels = torch.zeros(150, dtype=torch.int64)
+    result = chosen(boxes, torch.linspace(0, 1, 150), labels, overlap=0.5, size=(10, 9000), categories=CATEGORIES)
     assert len(result["scores"]) == MOST and result["scores"].min() == pytest.approx(50 / 149)
 
 

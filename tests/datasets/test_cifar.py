@@ -251,7 +251,7 @@ def test_the_resnets_depth_is_checked_and_its_shortcut_has_no_parameters():
 @torch.no_grad()
 def test_the_packs_scores(pack, file, top1):
     """As in the pack's PROVENANCE.md."""
-    backbone = registry.build(RESNET, {}, "cifar10_resnet20.safetensors", {}, pack / "weights")
+    backbone = registry.build(RESNET, {}, "cifar10_resnet20.safetensors", {}, folder=pack / "weights")
     whole, dataset, hits = backbone.whole(), load(pack / "cifar10", test_file=file), 0
     for start in range(0, len(dataset), 250):
         pixels = torch.stack([backbone.pixels(dataset.image(i)) for i in range(start, start + 250)])

@@ -51,18 +51,16 @@ def untimed(folder):
     return rows, {name: {k: v.tolist() for k, v in values.items()} for name, values in records.items()}
 
 
-def test_naive_runs_give_the_same(sweep, photographs, tmp_path, monkeypatch, capsys):
+def test_naive_runs_give_the_same(sweep, photographs, tmp_path, monkeypatch):
     monkeypatch.setattr(results, "conclude", lambda *_: None)  # figures are not what this is about
     monkeypatch.setattr(results, "print_conclusion", lambda *_: None)
-    ways = {"one-pass": ("--keep-images", tmp_path / "gone"), "naive": ("--naive",)}  # the former is gone by now
+    ways = {"one-pass": (), "naive": ("--naive",)}
     result = {}
     for name, words in ways.items():
         out = tmp_path / name
         command = ("run", sweep, "--data", photographs, "--out", out, "--device", "cpu", *words)
         assert splitbench(*command, monkeypatch=monkeypatch) == 0
         result[name] = untimed(out)
-        assert ("note: --keep-images is gone" in capsys.readouterr().err) == (name == "one-pass")
-    assert not (tmp_path / "gone").exists()
     assert all(item == result["one-pass"] for item in result.values())
     rows, _ = result["one-pass"]
     assert len(rows) == 5 and {row["status"] for row in rows} == {"ok"}

@@ -133,7 +133,8 @@ def _stored(path: Path, run: Path, workload: Workload) -> Path:
             before = f"{number - 1:02}" if neighbour else None
             (run / "trainings" / f"{key}.json").write_text(json.dumps({"neighbour": before}))
             (run / "trainings" / f"{key}.safetensors").touch()
-        store.put(key, about, columns, {side: {"backbone": 1, "own": {}} for side in ("device", "server")}, {})
+        stored = {side: {"backbone": 1, "own": {}} for side in ("device", "server")}
+        store.put(key, about, columns, stored=stored, records={})
     return run
 
 

@@ -42,7 +42,7 @@ def plan_pass(dataset: Dataset, backbone: Backbone, size: int) -> list[list[int]
 
 
 def plan_batches(
-    dataset: Dataset, backbone: Backbone, size: int, most: int | None = None, order: Sequence[int] | None = None
+    dataset: Dataset, backbone: Backbone, size: int, *, most: int | None = None, order: Sequence[int] | None = None
 ) -> list[list[int]]:
     """Divide all images, or the first few, into batches, so that inputs of different shapes never share a batch.
 

@@ -289,7 +289,7 @@ class _CellPlanner:
     def _check_loss(self, cell: Cell, learning: Learning | None) -> None:
         if learning is not None and learning.distortion == "task":
             pass_ = self.pass_
-            reason = task_loss_problem(cell, self.backbone, pass_.dataset, pass_.train, pass_.labelled)
+            reason = task_loss_problem(cell, self.backbone, pass_.dataset, pass_.train, labelled=pass_.labelled)
             if reason:
                 raise UserError(f"{cell}: {reason}")
             self.used["train"] = pass_.train()  # its labels are used, and what is said of them is

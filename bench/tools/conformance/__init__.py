@@ -94,7 +94,9 @@ def check(method: Method, case: Case) -> None:
         _hold(_shapes(decoded) == _expected(specs, len(data)), _other_shapes(decoded, specs, len(data)))
         _hold(not bool(torch.isnan(sample.deployment.tail(*decoded)).any()), "the tail gives NaN for the decoded cut")
         # An image's bytes do not depend on the others of its batch, and decoding needs nothing but bytes and tables.
-        _check_alone(deployed(method, case.chosen, rate, at=at).deployment.codec, cut, specs, data, decoded)
+        _check_alone(
+            deployed(method, case.chosen, rate, at=at).deployment.codec, cut, specs, data=data, decoded=decoded
+        )
         _check_nan(codec, cut, specs)
         nothing = tuple(x[:0] for x in cut)
         _hold(codec.encode(nothing) == [], "encode gives bitstreams for no image")
@@ -147,7 +149,7 @@ def _first_place(method: Method, case: Case, rate: object) -> tuple[str, Sample]
     return last, deployed(method, case.chosen, rate, at=last)
 
 
-def _check_alone(codec: Codec, cut: Cut, specs: Specs, data: Sequence[bytes], decoded: Cut) -> None:
+def _check_alone(codec: Codec, cut: Cut, specs: Specs, *, data: Sequence[bytes], decoded: Cut) -> None:
     for index in range(len(data)):
         alone = tuple(x[index : index + 1] for x in cut)
         _hold(codec.encode(alone)[0].data == data[index], "an image's bytes depend on the others of its batch")

@@ -68,7 +68,7 @@ def cases(method: Method) -> list[Case]:
 
 
 def deployed(
-    method: Method, chosen: Mapping[str, Any], rate: Any, device: torch.device | str = "cpu", at: str | None = None
+    method: Method, chosen: Mapping[str, Any], rate: Any, device: torch.device | str = "cpu", *, at: str | None = None
 ) -> Sample:
     """Deploy a rate point at a place of the network (see :func:`places`; by default the first that the method accepts).
 

@@ -41,6 +41,7 @@ def check(
     name: Checkable,
     folder: Path,
     subsets: Sequence[Subset] = SUBSETS,
+    *,
     full: bool = False,
     annotations: Path | None = None,
 ) -> FolderReport:

@@ -62,7 +62,7 @@ def download(url: str, file: Path, size: int, *, wait: float = 2.0, block: int =
     with progress.bar(total=size, desc=file.name, unit="B", unit_scale=True) as bar:
         while _length(part) != size:
             try:
-                _resume(url, part, size, block, bar)
+                _resume(url, part, size, block=block, bar=bar)
                 reason: Exception = http.client.IncompleteRead(b"")
             except urllib.error.HTTPError as error:
                 if error.code < 500:
@@ -89,7 +89,7 @@ class _BrokenError(Exception):
     """The connection broke during the transfer."""
 
 
-def _resume(url: str, part: Path, size: int, block: int, bar: Any) -> None:
+def _resume(url: str, part: Path, size: int, *, block: int, bar: Any) -> None:
     start = _length(part)
     if start > size:
         start = 0

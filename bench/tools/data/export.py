@@ -21,7 +21,7 @@ FOLDERS: dict[Subset, str] = {"evaluation": "val", "calibration": "train", "trai
 """Where ImageNet's and COCO's loaders search for each subset."""
 
 
-def export(out: Path, task: Task, subset: Subset, limit: int | None = None, seed: int = 0) -> list[Path]:
+def export(out: Path, task: Task, subset: Subset, limit: int | None = None, *, seed: int = 0) -> list[Path]:
     """Write a subset of the synthetic dataset below ``out``.
 
     Args:

@@ -24,7 +24,7 @@ _FIGURES = (".png", ".svg", ".pdf")
 
 
 def format_splits(
-    name: str, weights: str, images: Sequence[Path], figure: Path | None, preprocessing: str = "{}"
+    name: str, weights: str, images: Sequence[Path], figure: Path | None, *, preprocessing: str = "{}"
 ) -> Iterator[str]:
     """Format a backbone's split points, and draw them.
 

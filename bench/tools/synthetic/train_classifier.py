@@ -51,6 +51,7 @@ def train_small_resnet(
     seed: int = 0,
     epochs: int | None = None,
     limit: int | None = None,
+    *,
     evaluate: int | None = None,
 ) -> dict[str, Any]:
     """Train ``splitbench/small_resnet`` and write its weights to ``out``, and a report beside them.

@@ -125,6 +125,7 @@ def train_small_detector(
     seed: int = 0,
     epochs: int | None = None,
     limit: int | None = None,
+    *,
     evaluate: int | None = None,
     begin: Path | None = None,
 ) -> dict[str, Any]:

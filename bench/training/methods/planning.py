@@ -37,7 +37,7 @@ def epochs_of(learning: Learning, *, anew: bool) -> int:
 
 
 def task_loss_problem(
-    cell: Cell, backbone: Backbone, evaluation: Dataset, train: Callable[[], Dataset], labelled: bool
+    cell: Cell, backbone: Backbone, evaluation: Dataset, train: Callable[[], Dataset], *, labelled: bool
 ) -> str:
     """Return why a cell cannot be trained by the task's loss and what to do, or "" where it can.
 

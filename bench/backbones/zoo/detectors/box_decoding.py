@@ -29,7 +29,7 @@ def cells(maps: Sequence[Tensor], strides: Sequence[int]) -> tuple[Tensor, Tenso
 
 
 def chosen(
-    boxes: Tensor, scores: Tensor, labels: Tensor, overlap: float, size: tuple[int, int], categories: Sequence[int]
+    boxes: Tensor, scores: Tensor, labels: Tensor, *, overlap: float, size: tuple[int, int], categories: Sequence[int]
 ) -> dict[str, Tensor]:
     """Non-maximum suppression within each class, then the ``MOST`` likeliest boxes, likeliest first.
 

@@ -181,7 +181,16 @@ class FastestDet(nn.Module):
             half = cell[:, 3:5].sigmoid() / 2
             boxes = torch.cat((centre - half, centre + half), 1) * cell.new_tensor([size[1], size[0]]).repeat(2)
             likely = scores > self.score
-            results.append(chosen(boxes[likely], scores[likely], labels[likely], self.overlap, size, self.categories))
+            results.append(
+                chosen(
+                    boxes[likely],
+                    scores[likely],
+                    labels[likely],
+                    overlap=self.overlap,
+                    size=size,
+                    categories=self.categories,
+                )
+            )
         return results
 
 

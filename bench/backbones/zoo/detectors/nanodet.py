@@ -160,7 +160,16 @@ class NanoDet(nn.Module):
             boxes = placement(*size, self.image_size, centred=True).back(corners)
             scores = cell[:, :classes].sigmoid()
             which, labels = (scores > self.score).nonzero(as_tuple=True)
-            results.append(chosen(boxes[which], scores[which, labels], labels, self.overlap, size, self.categories))
+            results.append(
+                chosen(
+                    boxes[which],
+                    scores[which, labels],
+                    labels,
+                    overlap=self.overlap,
+                    size=size,
+                    categories=self.categories,
+                )
+            )
         return results
 
 

@@ -186,7 +186,16 @@ class YoloxNano(nn.Module):
             centre, half = (cell[:, :2] + places) * strides, cell[:, 2:4].clamp(max=_LARGEST).exp() * strides / 2
             boxes = placement(*size, self.image_size, centred=False).back(torch.cat((centre - half, centre + half), 1))
             likely = scores > self.score
-            results.append(chosen(boxes[likely], scores[likely], labels[likely], self.overlap, size, self.categories))
+            results.append(
+                chosen(
+                    boxes[likely],
+                    scores[likely],
+                    labels[likely],
+                    overlap=self.overlap,
+                    size=size,
+                    categories=self.categories,
+                )
+            )
         return results
 
 
