@@ -22,13 +22,10 @@ from splitbench.bench.analysis.table_formats import (
     format_number,
     format_percent,
 )
-from splitbench.bench.results.table import points, read
+from splitbench.bench.results.table import points
 from splitbench.bench.utils.errors import UserError
 from tests.helpers import csv_samples as samples
-
-
-def table(tmp_path: Path, rows: list[samples.Row], name: str = "run") -> pd.DataFrame:
-    return read([samples.save(tmp_path / name / "cells.csv", rows)])
+from tests.helpers.csv_samples import table
 
 
 def bd_of(tmp_path: Path, anchor: list[samples.Row], test: list[samples.Row], name: str = "a") -> "pd.Series":

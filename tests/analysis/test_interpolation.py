@@ -1,7 +1,5 @@
 """Bytes and accuracies read off curves, and fronts, on cases small enough to work out by hand."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,12 +23,9 @@ from splitbench.bench.analysis.compare.curves.interpolation import (
     read_bytes,
     read_drop,
 )
-from splitbench.bench.results.table import points, read
+from splitbench.bench.results.table import points
 from tests.helpers import csv_samples as samples
-
-
-def table(tmp_path: Path, rows: list[samples.Row], name: str = "run") -> pd.DataFrame:
-    return read([samples.save(tmp_path / name / "cells.csv", rows)])
+from tests.helpers.csv_samples import table
 
 
 def test_the_envelope_drops_what_costs_more_and_gains_nothing():
@@ -139,11 +134,11 @@ def test_no_reading_lies_outside_its_interval(drawn, tolerated, budget):
         ends |= {"accuracy_low": row["accuracy"] - below / 2, "accuracy_high": row["accuracy"] + above / 2}
         rows.append(row | ends)
     frame = pd.DataFrame(rows).assign(source="")
-    for table, name in (
+    for filled, name in (
         (bytes_at_drops(frame, [tolerated]), "bytes"),
         (accuracy_at_budgets(frame, [budget]), "accuracy"),
     ):
-        low, middle, high = (table[f"{name}{end}"].item() for end in ("_low", "", "_high"))
+        low, middle, high = (filled[f"{name}{end}"].item() for end in ("_low", "", "_high"))
         assert not low > middle * (1 + 1e-9)
         assert not high < middle * (1 - 1e-9)
 

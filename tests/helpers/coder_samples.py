@@ -1,8 +1,11 @@
 """Symbols and tables of every kind, for the tests of the entropy coders."""
 
+from contextlib import suppress
+
 import numpy as np
 from hypothesis import strategies as st
 
+from splitbench.methods.base import BitstreamError
 from splitbench.methods.coding.entropy.probability_tables import Tables
 
 EXTREMES = [-(2**31), -(2**31) + 1, 2**31 - 1, 2**20, -1, 0]
@@ -43,6 +46,17 @@ def tensors(draw, groups=None):
 def cuts(groups=None):
     """The tensors of one cut: none, one or several."""
     return st.lists(tensors(groups), max_size=3)
+
+
+def assert_damage_is_refused_or_decodes(coder, cut, rng):
+    """Flip, cut off or make up bytes of what a coder sends: it refuses them, or decodes as many symbols."""
+    _, symbols, shapes = split(cut)
+    data = bytearray(coder.encode(symbols))
+    for _ in range(rng.randint(0, 3) if data else 0):
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    damaged = rng.choice([bytes(data[: rng.randint(0, len(data))]), bytes(data), rng.randbytes(rng.randint(0, 40))])
+    with suppress(BitstreamError):
+        assert [x.shape for x in coder.decode(damaged, shapes)] == shapes
 
 
 def split(cut):

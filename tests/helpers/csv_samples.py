@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from splitbench.bench.results.columns import NAMES
+from splitbench.bench.results.table import read
 
 Row = dict[str, Any]
 
@@ -176,6 +177,11 @@ def _references(common: Row, base: float, total: float, measured: Callable[[floa
                 )
             )
     return rows
+
+
+def table(folder: Path, rows: Sequence[Row], name: str = "run") -> pd.DataFrame:
+    """The table of a run of that name, read back from its file."""
+    return read([save(folder / name / "cells.csv", rows)])
 
 
 def save(path: Path, rows: Sequence[Row]) -> Path:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods import Context, MethodError, TensorSpec
+from tests.helpers.cut_samples import tensors
 
 BOTH = {name: METHODS.get(name) for name in ("quantize-entropy", "quantize-rle")}
 CHOICES = st.fixed_dictionaries(
@@ -36,20 +37,10 @@ def coded(name, cut, calibration, **chosen):
     return streams, codec.decode([stream.data for stream in streams], specs_of(cut))
 
 
-@st.composite
-def cuts(draw):
-    """One or two tensors of any shape and sparsity, signed or not, for 1 to 3 images, and others to calibrate on."""
-    images = draw(st.integers(1, 3))
-    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-    tensors = []
-    for _ in range(draw(st.integers(1, 2))):
-        shape = draw(st.lists(st.integers(1, 9), min_size=0, max_size=3))
-        x = torch.randn(images + 2, *shape, generator=generator) * 10 ** draw(st.integers(-6, 6))
-        keep = torch.rand(x.shape, generator=generator) >= draw(st.sampled_from([0.0, 0.5, 0.95, 1.0]))
-        kind = draw(st.sampled_from(["signed", "relu", "negative", "constant"]))
-        x = {"signed": x, "relu": x.relu(), "negative": -x.relu(), "constant": torch.ones_like(x)}[kind]
-        tensors.append(x * keep if kind != "constant" else x)
-    return tuple(x[2:] for x in tensors), tuple(x[:2] for x in tensors)
+def cuts():
+    """For 1 to 3 images, and for 2 others to calibrate on."""
+    both = st.integers(3, 5).flatmap(tensors)
+    return both.map(lambda cut: (tuple(x[2:] for x in cut), tuple(x[:2] for x in cut)))
 
 
 @given(cuts(), CHOICES, st.sampled_from(["range", "huffman"]))

@@ -12,6 +12,7 @@ from splitbench.methods import Context, MethodError, TensorSpec
 from splitbench.methods.base import BitstreamError
 from splitbench.methods.coding.quantization import linear, ranges
 from splitbench.methods.quantize_rle import QuantizeRLE, Settings
+from tests.helpers.cut_samples import tensors
 
 METHOD = METHODS.get("quantize-rle")
 VARIANTS = [
@@ -34,20 +35,9 @@ def codec(cut, calibration=(), **chosen):
     return METHOD.deploy(QuantizeRLE.Settings(**chosen), context).codec
 
 
-@st.composite
-def cuts(draw):
-    """One or two tensors of any shape and sparsity, signed or not, for 0 to 3 images."""
-    images = draw(st.integers(0, 3))
-    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-    tensors = []
-    for _ in range(draw(st.integers(1, 2))):
-        shape = draw(st.lists(st.integers(1, 9), min_size=0, max_size=3))
-        x = torch.randn(images, *shape, generator=generator) * 10 ** draw(st.integers(-6, 6))
-        keep = torch.rand(x.shape, generator=generator) >= draw(st.sampled_from([0.0, 0.5, 0.95, 1.0]))
-        kind = draw(st.sampled_from(["signed", "relu", "negative", "constant"]))
-        x = {"signed": x, "relu": x.relu(), "negative": -x.relu(), "constant": torch.ones_like(x)}[kind]
-        tensors.append(x * keep if kind != "constant" else x)
-    return tuple(tensors)
+def cuts():
+    """For 0 to 3 images."""
+    return st.integers(0, 3).flatmap(tensors)
 
 
 @given(cuts(), BITS, st.sampled_from(VARIANTS))

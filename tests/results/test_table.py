@@ -12,10 +12,7 @@ from splitbench.bench.utils.errors import UserError
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods.base import LearningMethod
 from tests.helpers import csv_samples as samples
-
-
-def table(tmp_path: Path, rows: list[samples.Row], name: str = "run") -> pd.DataFrame:
-    return read([samples.save(tmp_path / name / "cells.csv", rows)])
+from tests.helpers.csv_samples import table
 
 
 def test_a_run_is_read_by_its_folder_or_its_file(tmp_path):
