@@ -26,7 +26,7 @@ def export(
     """
     from splitbench.bench.tools.data.export import export as write
 
-    for path in write(out, task, part, limit, seed):
+    for path in write(out, task, part, limit, seed=seed):
         print(f"wrote {path}")
 
 
@@ -47,7 +47,7 @@ def check(
     from splitbench.bench.tools.data.check import SUBSETS
     from splitbench.bench.tools.data.check import check as check_folder
 
-    report = check_folder(dataset, folder, SUBSETS if part is None else (part,), full, annotations=annotations)
+    report = check_folder(dataset, folder, SUBSETS if part is None else (part,), full=full, annotations=annotations)
     for line in report.lines():
         print(line)
     if not report.usable:
