@@ -78,7 +78,7 @@ def deployed(
         *others, at = places(method)
         for other in others:
             with suppress(MethodError):
-                return deployed(method, chosen, rate, device, other)
+                return deployed(method, chosen, rate, device, at=other)
     head, tail, pixels = _place(at)
     head, tail, pixels = head.to(device), tail.to(device), pixels.to(device)
     with torch.no_grad():
