@@ -219,7 +219,7 @@ def test_messages_speak_of_parameters(table, tmp_path, monkeypatch):
 
 
 def test_options_without_a_parameter_are_said_to_be_the_commands():
-    from splitbench.spoken import in_python
+    from splitbench.tables import in_python
 
     @in_python
     def run(out: str, allow_mixed: bool = False) -> None:
