@@ -127,7 +127,7 @@ def _deploy(prepared: Prepared, example: object, show: Show) -> None:
     inputs = prepared.inputs
     splits: dict[str, SplitModel] = {}
     calibrations: dict[str, _CalibrationCuts] = {}
-    made = _Made()
+    once = _Once()
     cells = prepared.cells
     for key, cell in progress.track(cells.items(), "", "cells", show=show, worth=len(cells)):
         with isolated(prepared.failed, {key: cell}, inputs.device):
@@ -135,7 +135,7 @@ def _deploy(prepared: Prepared, example: object, show: Show) -> None:
                 splits[cell.split] = inputs.backbone.split(cell.split, example)
             split = splits[cell.split]
             if cell.split not in calibrations:  # cuts of one split at a time
-                calibrations, made = {cell.split: _CalibrationCuts(split, inputs)}, _Made()
+                calibrations, once = {cell.split: _CalibrationCuts(split, inputs)}, _Once()
             calibration = calibrations[cell.split]
             context = Context(
                 head=split.head,
@@ -145,7 +145,7 @@ def _deploy(prepared: Prepared, example: object, show: Show) -> None:
                 seed=cell.seed,
                 learned=partial(inputs.learned, key, split),
                 calibration_by=calibration.by,
-                once=partial(made.once, (cell.method, cell.seed)),
+                once=partial(once, (cell.method, cell.seed)),
                 image=split.image,
             )
             deployment = calibration.fitting(partial(deployed, cell, context))
@@ -160,13 +160,13 @@ def deployed(cell: Cell, context: Context) -> Deployment:
     return deployment
 
 
-class _Made:
-    """What rate points share that a method deploys at one split point."""
+class _Once:
+    """What rate points share at one split point is made for the first of them."""
 
     def __init__(self) -> None:
         self._made: dict[Hashable, Any] = {}
 
-    def once(self, owner: Hashable, key: Hashable, make: Callable[[], T]) -> T:
+    def __call__(self, owner: Hashable, key: Hashable, make: Callable[[], T]) -> T:
         if (owner, key) not in self._made:
             self._made[owner, key] = make()
         made: T = self._made[owner, key]
