@@ -7,13 +7,14 @@ Cohen, Choi and Bajic ("Lightweight compression of neural network feature tensor
 
 so that thresholds lie nearer to levels that take more bits; values become the means of what they stand for, bits follow
 from how often levels come, and so on in turns (Lloyd's algorithm). It starts from as many even levels of the same
-range, whose step ``step`` is. The level of 0 stays 0.
+range, whose step ``step`` is. The level of 0 stays 0, and 0 stays at it, however rare it is.
 
 Means are nearer to 0 than what they stand for, which networks take worse than the error itself: at the end values are
-scaled so that their mean square is the calibration images', within the range. (The authors keep the outermost ones at
-the limits.)
+scaled so that the mean square is the calibration images', within the range: what becomes 0 is made up for, too. (The
+authors keep the outermost ones at the limits.) Even levels stay where the design would gain nothing over them.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -27,10 +28,12 @@ from splitbench.methods.coding.quantization import quantizer
 from splitbench.methods.coding.quantization.linear import Granularity, Range, grouped
 from splitbench.methods.coding.quantization.quantizer import Quantizer
 
+_REVISION = 1  # of what is designed, in the keys of cells
 _RATE_WEIGHT = 0.1
 _BINS = 4096  # of a range, in which values are counted
 _ROUNDS = 20
 _RAREST = 1e-9  # share of what never comes
+_BELOW = 1e-37  # the nearest threshold below 0, a normal number in float32
 
 
 class Settings(quantizer.Settings):
@@ -51,6 +54,10 @@ class Settings(quantizer.Settings):
         if self.levels == "even" and self.rate_weight != _RATE_WEIGHT:
             raise ValueError("`rate_weight` is for `levels: designed`")
         return self
+
+    def coding_revision(self) -> int:
+        """See the base class."""
+        return _REVISION if self.levels == "designed" else 0
 
     @model_serializer(mode="wrap")
     def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -130,37 +137,76 @@ def _width(ends: Range) -> Tensor:
 
 def _design(ends: Range, counted: Tensor, settings: Settings) -> DesignedRange:
     """Return the levels of one tensor. All is done on the CPU, whose sums do not depend on any order."""
-    low, counts = ends.low[0].cpu().double(), counted.cpu().double()
-    points = low[:, None] + (torch.arange(_BINS) + 0.5) * _width(ends)[0].cpu().double()[:, None]
-    step, zero = (x[0].cpu().double() for x in ends.steps(settings.top))
-    values = (torch.arange(settings.top + 1) - zero[:, None]) * step[:, None]
-    weight = settings.rate_weight * step.square()[:, None]
-    bits = torch.zeros_like(values)
+    of_groups = (ends.low, ends.high, _width(ends), *ends.steps(settings.top))
+    low, high, width, step, level_of_0 = (x[0].cpu().double()[:, None] for x in of_groups)
+    counts, zero = counted.cpu().double(), level_of_0.long()
+    points = low + (torch.arange(_BINS) + 0.5) * width
+    even = (torch.arange(settings.top + 1) - zero) * step
+    side = torch.sign(torch.arange(_BINS) - torch.floor(-low / width))  # of 0, by bins: 0 for the one with it
+    weight = settings.rate_weight * step.square()
+    values, bits = even, torch.zeros_like(even)
     for _ in range(_ROUNDS):
-        places = _cheapest(points, values, weight * bits)
+        places = _cheapest(points, values, weight * bits, side, zero)
         mass = torch.zeros_like(values).scatter_add_(1, places, counts)
         sums = torch.zeros_like(values).scatter_add_(1, places, counts * points)
         bits = -torch.log2((mass / mass.sum(1, keepdim=True).clamp_min(1)).clamp_min(_RAREST))
-        values = torch.where(mass > 0, sums / mass.clamp_min(1), values)
-        values.scatter_(1, zero.long()[:, None], 0)
-    used = (mass > 0).scatter_(1, zero.long()[:, None], True)
-    thresholds = _thresholds(values, weight * bits, used)
-    energy, kept = (counts * points.square()).sum(1), (mass * values.square()).sum(1)
-    values *= torch.where(kept > 0, energy / kept.clamp_min(1e-300), torch.ones_like(kept)).sqrt()[:, None]
-    values = values.clamp(
-        low[:, None], ends.high[0].cpu().double()[:, None]
-    )  # few large values may stand for many small
+        used = (mass > 0).scatter_(1, zero, True)
+        values = torch.where(mass > 0, sums / mass.clamp_min(1), values).scatter_(1, zero, 0)
+        values = _in_order(values, used)
+    thresholds = _around_zero(_thresholds(values, weight * bits, used), zero)
+    places = torch.searchsorted(thresholds, points)
+    scaled = (values * _scale(values, points, places, counts)).clamp(low, high)
+
+    halves = _around_zero((even[:, 1:] + even[:, :-1]) / 2, zero)
+    even_error, even_bits = _measured(even, points, torch.searchsorted(halves, points), counts)
+    error, rate = _measured(values, points, places, counts)
+    scaled_error, _ = _measured(scaled, points, places, counts)
+    worse = error + weight * rate > even_error + weight * even_bits
+    worse |= (scaled_error > even_error) & (rate > even_bits)
+    scaled = torch.where(worse, even.clamp(low, high), scaled)
+    thresholds = torch.where(worse, halves, thresholds)
     device = ends.low.device
-    return DesignedRange(ends.low, ends.high, values.float().to(device), thresholds.float().to(device))
+    return DesignedRange(ends.low, ends.high, scaled.float().to(device), thresholds.float().to(device))
 
 
-def _cheapest(points: Tensor, values: Tensor, costs: Tensor) -> Tensor:
-    """Return for each point (G, bins) the level with the least squared error and cost, one level after another."""
-    least, places = torch.full_like(points, torch.inf), torch.zeros_like(points, dtype=torch.int64)
+def _scale(values: Tensor, points: Tensor, places: Tensor, counts: Tensor) -> Tensor:
+    """Return what values (G, N) are scaled by, (G, 1), so that the mean square of the points is kept."""
+    energy = (counts * points.square()).sum(1, keepdim=True)
+    kept = (counts * values.gather(1, places).square()).sum(1, keepdim=True)
+    return torch.where(kept > 0, energy / kept.clamp_min(1e-300), torch.ones_like(kept)).sqrt()
+
+
+def _measured(values: Tensor, points: Tensor, places: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum of squared errors and the entropy in bits of points at their places, each (G, 1)."""
+    error = (counts * (points - values.gather(1, places)).square()).sum(1, keepdim=True)
+    mass = torch.zeros_like(values).scatter_add_(1, places, counts)
+    return error, torch.xlogy(mass, mass.sum(1, keepdim=True) / mass.clamp_min(1)).sum(1, keepdim=True) / math.log(2)
+
+
+def _in_order(values: Tensor, used: Tensor) -> Tensor:
+    """Move levels that nothing falls to between the used ones beside them: only these have kept their order."""
+    least = torch.where(used, values, -torch.inf).cummax(1).values
+    most = torch.where(used, values, torch.inf).flip(1).cummin(1).values.flip(1)
+    return torch.minimum(torch.maximum(values, least), most).cummax(1).values
+
+
+def _around_zero(thresholds: Tensor, zero: Tensor) -> Tensor:
+    """Return thresholds (G, N - 1) between which 0 falls to its level."""
+    below = torch.arange(thresholds.shape[1]) < zero
+    return torch.where(below, thresholds.clamp_max(-_BELOW), thresholds.clamp_min(0)).contiguous()
+
+
+def _cheapest(points: Tensor, values: Tensor, costs: Tensor, side: Tensor, zero: Tensor) -> Tensor:
+    """Return for each point (G, bins) the level on its side of 0 with the least squared error and cost.
+
+    A point whose ``side`` is 0 has that of ``zero`` (G, 1) alone.
+    """
+    least, places = torch.full_like(points, torch.inf), zero.expand(points.shape)
     for level in range(values.shape[1]):
         cost = (points - values[:, level, None]).square() + costs[:, level, None]
-        places = torch.where(cost < least, level, places)
-        least = torch.minimum(least, cost)
+        better = (cost < least) & (((level - zero) * side > 0) | (level == zero))
+        places = torch.where(better, level, places)
+        least = torch.where(better, cost, least)
     return places
 
 

@@ -8,7 +8,8 @@ from torch import nn
 
 from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods.base import Context, TensorSpec
-from splitbench.methods.coding.quantization.designed_levels import _design, _thresholds
+from splitbench.methods.coding.quantization import designed_levels
+from splitbench.methods.coding.quantization.designed_levels import _counts, _design, _thresholds, fit
 from splitbench.methods.coding.quantization.linear import Range
 
 ENTROPY, CONTEXT = METHODS.get("quantize-entropy"), METHODS.get("quantize-context")
@@ -118,3 +119,62 @@ def test_no_level_is_beyond_the_range_where_nearly_all_values_fall_to_0(bits):
 def test_a_weight_of_infinity_is_refused():
     with pytest.raises(ValidationError, match="rate_weight"):
         ENTROPY.Settings(bits=3, levels="designed", rate_weight=float("inf"))
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "channel"])
+@pytest.mark.parametrize("seed", range(40))
+def test_any_design_keeps_0_the_order_and_the_range_and_costs_no_more_than_even_levels(seed, granularity, monkeypatch):
+    generator = torch.Generator().manual_seed(seed)
+    normal = torch.randn(2, 2, 40, 50, generator=generator)
+    shift, share = (float(x) for x in torch.rand(2, generator=generator))
+    x = [
+        normal + 5 * shift,
+        torch.where(torch.rand(normal.shape, generator=generator) < share, normal * 0.1 + 3, normal * 0.1 - shift),
+        normal**3,
+        (normal.abs().log() * shift).clamp_max(0),
+        (normal * 3).round(),
+        normal * (torch.rand(normal.shape, generator=generator) < 0.05 * share),
+        torch.full_like(normal, 4 * shift - 2),
+        (normal - 2 * shift).relu(),
+    ][seed % 8]
+    bits, weight = [1, 1.6, 2, 3, 4][seed % 5], [1e-6, 0.1, 1, 30][seed // 8 % 4]
+    quantizer, even = (
+        fit(
+            ENTROPY.Settings(bits=bits, granularity=granularity, **chosen),
+            Context(nn.Identity(), nn.Identity(), (TensorSpec(tuple(x.shape[1:]), x.dtype),), lambda: [(x,)]),
+        )
+        for chosen in ({"levels": "designed", "rate_weight": weight}, {"range": "calibrated"})
+    )
+    ends, spec = quantizer.fitted[0], TensorSpec(tuple(x.shape[1:]), x.dtype)
+    zeros = torch.zeros_like(x)
+    assert (quantizer.values(quantizer.levels(zeros, ends), ends, spec) == 0).all()
+    assert (ends.values.diff(dim=1) >= 0).all() and (ends.thresholds[:, 1:] >= ends.thresholds[:, :-1]).all()
+    assert (ends.values >= ends.low[0, :, None]).all() and (ends.values <= ends.high[0, :, None]).all()
+
+    # Before scaling, on the points that the design has: bins' middles.
+    monkeypatch.setattr(designed_levels, "_scale", lambda values, *_: torch.ones_like(values[:, :1]))
+    counts = _counts(lambda: [(x,)], even.fitted, granularity)[0]
+    designed = _design(even.fitted[0], counts, quantizer.settings)
+    width = ((designed.high - designed.low) / 4096).clamp_min(1e-37)[0, :, None]
+    points = designed.low[0, :, None] + (torch.arange(4096) + 0.5) * width
+    step, zero = (each[0, :, None] for each in designed.steps(quantizer.settings.top))
+    nearest = (torch.round(points / step) + zero).clamp(0, quantizer.settings.top).long()
+    even_values = (torch.arange(quantizer.settings.top + 1) - zero) * step
+
+    def cost(values, places):
+        mass = torch.zeros(values.shape, dtype=torch.double).scatter_add_(1, places, counts.double())
+        bits = torch.special.entr(mass / mass.sum(1, keepdim=True)).sum(1) / np.log(2) * mass.sum(1)
+        error = (counts * (points - values.gather(1, places)).double().square()).sum(1)
+        return error / step[:, 0].square() + weight * bits
+
+    best = cost(even_values, nearest)
+    slack = 1e-3 * best + 1e-6 * counts.sum(1)  # ties and float32
+    assert (cost(designed.values, torch.searchsorted(designed.thresholds, points)) <= best + slack).all()
+
+
+def test_no_more_error_and_bits_than_even_levels_where_nearly_all_values_fall_to_0():
+    x = laplacian(4, 64, 4, 32, 32)
+    rate, decoded, _ = coded(x, bits=2, levels="designed")
+    even_rate, even, _ = coded(x, bits=2, range="calibrated")
+    assert rate <= 1.01 * even_rate or (decoded - x).square().mean() <= (even - x).square().mean()
+    assert (decoded - x).square().mean() < x.square().mean()  # all zeros
