@@ -12,7 +12,7 @@ from splitbench.bench.analysis.compare import examine, write
 from splitbench.bench.analysis.compare.curves.bd import bd_table
 from splitbench.bench.analysis.compare.curves.bd_matrix import as_matrix, bd_matrix
 from splitbench.bench.analysis.compare.curves.interpolation import accuracy_at_budgets
-from splitbench.bench.analysis.compare.remarks import deep_split_remarks, on_device_remarks
+from splitbench.bench.analysis.compare.remarks import deep_split_remarks, no_bytes_remarks, on_device_remarks
 from splitbench.bench.analysis.compare.summary import summary, telling_budgets
 from splitbench.bench.analysis.table_formats import (
     as_csv,
@@ -303,6 +303,16 @@ def test_deep_splits_and_running_on_the_device_are_reported(tmp_path):
     assert "label-only" in on_device_remarks(frame)[0]
     (line,) = deep_split_remarks(frame)
     assert "before layer4" in line and "sending the label" in line
+
+
+def test_what_sends_no_bytes_is_named_since_no_table_of_bytes_has_it(tmp_path):
+    silent = samples.point(0, 12, value=1, method="unit", split="layer2")
+    frame = table(tmp_path, [*samples.curve([100, 200], [70, 75]), silent])
+    assert "unit" not in set(summary(frame, drops=[100], budgets=[])["best"])
+    text = compare([tmp_path / "run"], tmp_path / "out").text
+    (line,) = [line for line in text.splitlines() if "sends 0 bytes" in line]
+    assert "layer2 unit" in line and "at 12.00 % top1" in line
+    assert no_bytes_remarks(table(tmp_path, samples.run(), "sending")) == []
 
 
 def test_of_the_boxes_those_are_reported_that_lose_next_to_nothing(tmp_path):

@@ -1,11 +1,11 @@
-"""Remarks on a comparison, as sentences: means over seeds, running on the device, deep splits, paired tests."""
+"""Remarks on a comparison: means over seeds, running on the device, deep splits, cells of no bytes, paired tests."""
 
 import numpy as np
 import pandas as pd
 
 from splitbench.bench.analysis.compare.curves.front import splits_in_order
 from splitbench.bench.analysis.table_formats import format_percent
-from splitbench.bench.results.names import CURVE, curve_name
+from splitbench.bench.results.names import CURVE, cell_name, curve_name
 from splitbench.bench.results.table import over_seeds, points
 from splitbench.bench.results.warnings_text import split_warnings
 from splitbench.bench.utils.text import format_macs
@@ -39,6 +39,7 @@ def remarks_on(frame: pd.DataFrame, tests: pd.DataFrame, factor: float) -> list[
         *seed_remarks(frame),
         *on_device_remarks(frame),
         *deep_split_remarks(frame),
+        *no_bytes_remarks(frame),
         *paired_test_remarks(tests, factor),
         *tests.attrs["untested"],
     ]
@@ -123,6 +124,15 @@ def deep_split_remarks(frame: pd.DataFrame) -> list[str]:
                     f"{_INSTEAD_OF_DEEP[first['task']]}"
                 )
     return lines
+
+
+def no_bytes_remarks(frame: pd.DataFrame) -> list[str]:
+    """Name the cells that send nothing: tables of bytes, their ratios and their logarithms have no place for them."""
+    silent = frame[(frame["status"] == "ok") & (frame["bytes_mean"] == 0)]
+    return [
+        f"{cell_name(row)} sends 0 bytes, at {row['accuracy']:.2f} % {row['metric']}; no table shows it"
+        for _, row in silent.iterrows()
+    ]
 
 
 def paired_test_remarks(tests: pd.DataFrame, factor: float) -> list[str]:
