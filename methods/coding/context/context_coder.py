@@ -16,14 +16,15 @@ from splitbench.methods.base import BitstreamError, MethodError
 from splitbench.methods.coding.context.context_tables import ContextTables
 from splitbench.methods.coding.context.neighbours import LARGEST, Maps, activity, magnitude
 from splitbench.methods.coding.entropy.adaptive_range_coder import (
+    LEAST,
     State,
     decoder,
     encoder,
     finished,
-    put,
     put_numbers,
-    take,
+    read,
     take_numbers,
+    written,
 )
 from splitbench.methods.coding.entropy.probability_tables import PRECISION, escaped_symbols
 from splitbench.methods.coding.entropy.range_decoder import Ladder
@@ -96,7 +97,7 @@ class ContextCoder:
         decoded = [
             self._decode(tensor, words, state, shape) for tensor, shape in zip(self._tensors, shapes, strict=True)
         ]
-        check_end(words, int(state[3]))
+        check_end(words, state)
         return decoded
 
     def _decode(self, tensor: _Tensor, words: Words, state: State, shape: tuple[int, int, int]) -> Maps:
@@ -133,7 +134,8 @@ def _encode(maps, words, state, rows, classes, weights, ends, starts, lowest, le
     low, size, count = state[0], state[1], state[2]
     above, here = np.zeros(maps.shape[2] + 2, np.int64), np.zeros(maps.shape[2] + 2, np.int64)
     previous = np.zeros(maps.shape[1:], np.int64)  # the channel before, in magnitudes
-    crossed = weights[4] > 0
+    chosen = weights[0], weights[1], weights[2], weights[3], weights[4]
+    crossed = chosen[4] > 0
     distances = np.empty(16, np.int64)
     escapes = 0
     for c in range(maps.shape[0]):
@@ -141,7 +143,8 @@ def _encode(maps, words, state, rows, classes, weights, ends, starts, lowest, le
         row = rows[c]
         for i in range(maps.shape[1]):
             for j in range(maps.shape[2]):
-                table = row[classes[activity(above, here, previous[i, j] if crossed else 0, j, weights)]]
+                before = previous[i, j] if crossed else 0
+                table = row[classes[activity(here[j], above[j + 1], above[j], above[j + 2], before, chosen)]]
                 symbol = np.int64(maps[c, i, j])
                 place = symbol - lowest[table]
                 seen = magnitude(symbol)
@@ -158,7 +161,11 @@ def _encode(maps, words, state, rows, classes, weights, ends, starts, lowest, le
                 at = starts[table] + place
                 left = np.uint64(ends[at])
                 share = np.uint64(ends[at + 1]) - left
-                low, size, count = put(low, size, count, words, size >> np.uint64(PRECISION), left, share)
+                start, scale = low, size >> np.uint64(PRECISION)
+                low += scale * left
+                size = scale * share
+                if low < start or size < LEAST:
+                    low, size, count = written(low < start, low, size, count, words)
             above, here = here, above
     state[0], state[1], state[2] = low, size, count
     return distances[:escapes]
@@ -170,7 +177,8 @@ def _decode(maps, words, state, rows, classes, weights, ends, starts, guesses, l
     low, size, window, count = state[0], state[1], state[2], state[3]
     above, here = np.zeros(maps.shape[2] + 2, np.int64), np.zeros(maps.shape[2] + 2, np.int64)
     previous = np.zeros(maps.shape[1:], np.int64)
-    crossed = weights[4] > 0
+    chosen = weights[0], weights[1], weights[2], weights[3], weights[4]
+    crossed = chosen[4] > 0
     places = np.empty((16, 2), np.int64)
     escapes = 0
     for c in range(maps.shape[0]):
@@ -178,7 +186,8 @@ def _decode(maps, words, state, rows, classes, weights, ends, starts, guesses, l
         row = rows[c]
         for i in range(maps.shape[1]):
             for j in range(maps.shape[2]):
-                table = row[classes[activity(above, here, previous[i, j] if crossed else 0, j, weights)]]
+                before = previous[i, j] if crossed else 0
+                table = row[classes[activity(here[j], above[j + 1], above[j], above[j + 2], before, chosen)]]
                 scale = size >> np.uint64(PRECISION)
                 quantile = (window - low) // scale
                 if quantile >= np.uint64(1 << PRECISION):
@@ -189,7 +198,10 @@ def _decode(maps, words, state, rows, classes, weights, ends, starts, guesses, l
                     at += 1
                 left = np.uint64(ends[at])
                 share = np.uint64(ends[at + 1]) - left
-                low, size, window, count = take(low, size, window, count, words, scale, left, share)
+                low += scale * left
+                size = scale * share
+                if size < LEAST:
+                    low, size, window, count = read(low, size, window, count, words)
                 place = at - first
                 if place < lengths[table]:
                     symbol = place + lowest[table]

@@ -47,13 +47,9 @@ def magnitude(symbol):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, inline="always")
-def activity(above, here, before, j, weights):  # type: ignore[no-untyped-def]
-    """The activity at column ``j``.
-
-    ``above`` and ``here`` hold the magnitudes of the row above and of this one as far as it is decoded, (W + 2,), with
-    a zero at both ends; ``before`` is the magnitude at the same place of the channel before.
-    """
-    row = weights[0] * here[j] + weights[1] * above[j + 1] + weights[2] * above[j] + weights[3] * above[j + 2]
+def activity(west, north, north_west, north_east, before, weights):  # type: ignore[no-untyped-def]
+    """The activity of a place from the neighbours' magnitudes; weights are a tuple."""
+    row = weights[0] * west + weights[1] * north + weights[2] * north_west + weights[3] * north_east
     return row + weights[4] * before
 
 
@@ -62,12 +58,13 @@ def activities(maps, weights):  # type: ignore[no-untyped-def]
     """The activity at every place of maps (C, H, W), int32."""
     result = np.empty(maps.shape, np.int32)
     above, here = np.zeros(maps.shape[2] + 2, np.int64), np.zeros(maps.shape[2] + 2, np.int64)
+    chosen = weights[0], weights[1], weights[2], weights[3], weights[4]
     for c in range(maps.shape[0]):
         above[:] = 0
         for i in range(maps.shape[1]):
             for j in range(maps.shape[2]):
                 before = magnitude(maps[c - 1, i, j]) if c > 0 and weights[4] > 0 else 0
-                result[c, i, j] = activity(above, here, before, j, weights)
+                result[c, i, j] = activity(here[j], above[j + 1], above[j], above[j + 2], before, chosen)
                 here[j + 1] = magnitude(maps[c, i, j])
             above, here = here, above
     return result

@@ -18,6 +18,9 @@ State = npt.NDArray[np.uint64]
 
 _WORD = 32
 
+LEAST = np.uint64(1 << 32)
+"""A range below is moved on."""
+
 
 def encoder() -> State:
     """Return the state before the first symbol."""
@@ -35,14 +38,26 @@ def put(low, size, count, words, scale, left, share):  # type: ignore[no-untyped
     """Narrow the interval to ``share`` from ``left`` on, in units of ``scale``. Returns low, size and count."""
     before = low
     low = low + scale * left
-    if low < before:  # a carry into the words that were written
+    size = scale * share
+    if low < before or size < LEAST:
+        low, size, count = written(low < before, low, size, count, words)
+    return low, size, count
+
+
+@njit(nogil=True, cache=True)
+def written(carried, low, size, count, words):  # type: ignore[no-untyped-def]
+    """Write what is known of the stream. Returns low, size and count.
+
+    It is called for few symbols, and by the busiest loops directly: arrays that are handed to a function for every
+    symbol take longer than all else (numba counts references, with atomic instructions).
+    """
+    if carried:
         at = count - np.uint64(1)
         while words[at] == np.uint32(0xFFFFFFFF):
             words[at] = 0
             at -= np.uint64(1)
         words[at] += np.uint32(1)
-    size = scale * share
-    if size < np.uint64(1 << 32):
+    if size < LEAST:
         words[count] = np.uint32(low >> np.uint64(32))
         count += np.uint64(1)
         low <<= np.uint64(32)
@@ -55,13 +70,20 @@ def take(low, size, window, count, words, scale, left, share):  # type: ignore[n
     """The decoder's side of :func:`put`. Returns low, size, window and count."""
     low = low + scale * left
     size = scale * share
-    if size < np.uint64(1 << 32):
-        low <<= np.uint64(32)
-        size <<= np.uint64(32)
-        window <<= np.uint64(32)
-        if count < np.uint64(len(words)):
-            window |= np.uint64(words[count])
-        count += np.uint64(1)
+    if size < LEAST:
+        low, size, window, count = read(low, size, window, count, words)
+    return low, size, window, count
+
+
+@njit(nogil=True, cache=True)
+def read(low, size, window, count, words):  # type: ignore[no-untyped-def]
+    """The decoder's side of :func:`written`. Returns low, size, window and count."""
+    low <<= np.uint64(32)
+    size <<= np.uint64(32)
+    window <<= np.uint64(32)
+    if count < np.uint64(len(words)):
+        window |= np.uint64(words[count])
+    count += np.uint64(1)
     return low, size, window, count
 
 

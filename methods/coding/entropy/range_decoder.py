@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from splitbench.methods.coding.entropy.adaptive_range_coder import decoder, take
+from splitbench.methods.coding.entropy.adaptive_range_coder import LEAST, decoder, read
 from splitbench.methods.coding.entropy.range_stream import check_end
 
 PRECISION = 24
@@ -32,7 +32,10 @@ def _read(state, words, ends, starts, guesses, shift, symbols):  # type: ignore[
                 at += 1
             left = np.uint64(ends[at])
             share = np.uint64(ends[at + 1]) - left
-            low, size, window, count = take(low, size, window, count, words, scale, left, share)
+            low += scale * left
+            size = scale * share
+            if size < LEAST:
+                low, size, window, count = read(low, size, window, count, words)
             symbols[group, i] = at - first
     state[0], state[1], state[2], state[3] = low, size, window, count
     return True
@@ -52,7 +55,10 @@ def _read_uniform(state, words, sizes, symbols):  # type: ignore[no-untyped-def]
         symbol = min(quantile // share, last)
         left = symbol * share
         share = share if symbol < last else np.uint64(1 << PRECISION) - left
-        low, size, window, count = take(low, size, window, count, words, scale, left, share)
+        low += scale * left
+        size = scale * share
+        if size < LEAST:
+            low, size, window, count = read(low, size, window, count, words)
         symbols[i] = symbol
     state[0], state[1], state[2], state[3] = low, size, window, count
     return True
@@ -97,8 +103,8 @@ class RangeDecoder:
         return decoded
 
     def check_end(self) -> None:
-        """Raise BitstreamError where words are left that no symbol was read from."""
-        check_end(self.words, int(self.state[3]))
+        """Raise BitstreamError where the stream does not end as an encoder ends it."""
+        check_end(self.words, self.state)
 
     @staticmethod
     def _check(good: Any) -> None:

@@ -19,13 +19,18 @@ def shortest(words: npt.NDArray[Any], low: int, size: int) -> bytes:
     Any number of the final interval will do: that with the most zeros behind is 2 bytes shorter on average than whole
     words, and takes nothing where all that was coded is probable.
     """
-    lowest = (int.from_bytes(words.astype(">u4").tobytes(), "big") << 64) + low
-    highest = lowest + size - 1
+    before = int.from_bytes(words.astype(">u4").tobytes(), "big") << 64
+    return _shortest(before + low, size, 4 * len(words) + 8)
+
+
+def _shortest(lowest: int, size: int, length: int) -> bytes:
+    """Return a number of ``length`` bytes in ``[lowest, lowest + size)`` without the zeros at its end."""
     if lowest == 0:
         return b""
+    highest = lowest + size - 1
     free = ((lowest - 1) ^ highest).bit_length() - 1
     number = (highest >> free) << free
-    return number.to_bytes(4 * len(words) + 8, "big").rstrip(b"\0")
+    return number.to_bytes(length, "big").rstrip(b"\0")
 
 
 def words_of(data: bytes | memoryview) -> Words:
@@ -40,7 +45,18 @@ def words_of(data: bytes | memoryview) -> Words:
     return np.frombuffer(padded, ">u4").astype(np.uint32)
 
 
-def check_end(words: Words, read: int) -> None:
-    """Raise BitstreamError where a stream has more words than its decoder has read for the last symbol."""
-    if len(words) > read:
+def check_end(words: Words, state: npt.NDArray[np.uint64]) -> None:
+    """Check that a stream ends as :func:`shortest` ends it: one of other bytes decodes to the same symbols.
+
+    Args:
+        words: The stream.
+        state: The decoder's behind the last symbol: low, size, window and the number of words read.
+
+    Raises:
+        BitstreamError: it does not.
+    """
+    low, size, window, read = (int(x) for x in state)
+    sent = words.astype(">u4").tobytes().ljust(4 * read, b"\0")
+    number = int.from_bytes(sent, "big")
+    if len(words) > read or sent.rstrip(b"\0") != _shortest(number - (window - low) % 2**64, size, 4 * read):
         raise BitstreamError("damaged bitstream: it goes on behind its last symbol")

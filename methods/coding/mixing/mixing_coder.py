@@ -67,7 +67,7 @@ class MixingCoder:
             if not run(maps, words, state, model.copy(), DECODE):
                 raise BitstreamError("damaged bitstream: no mixing coder writes such bytes")
             decoded.append(maps)
-        check_end(words, int(state[3]))
+        check_end(words, state)
         return decoded
 
 
