@@ -55,13 +55,10 @@ def test_what_is_accepted_is_what_the_encoder_writes(fit, seed):
     stream = coder.encode([symbols])
     assert np.array_equal(coder.decode(stream, [shape])[0], symbols)
     longer = [stream + rng.bytes(count) for count in range(1, 9) for _ in range(10)]
-    refused = 0
     for data in [*longer, *(stream[:end] for end in range(len(stream)))]:
         try:
             (decoded,) = coder.decode(data, [shape])
         except BitstreamError:
-            refused += 1
-        else:
-            assert coder.encode([decoded]) == data
-            assert not np.array_equal(decoded, symbols)
-    assert refused > 0
+            continue
+        assert coder.encode([decoded]) == data
+        assert not np.array_equal(decoded, symbols)
