@@ -309,8 +309,8 @@ def test_what_sends_no_bytes_is_named_since_no_table_of_bytes_has_it(tmp_path):
     silent = samples.point(0, 12, value=1, method="unit", split="layer2")
     frame = table(tmp_path, [*samples.curve([100, 200], [70, 75]), silent])
     assert "unit" not in set(summary(frame, drops=[100], budgets=[])["best"])
-    text = compare([tmp_path / "run"], tmp_path / "out").text
-    (line,) = [line for line in text.splitlines() if "sends 0 bytes" in line]
+    findings = examine([tmp_path / "run"])
+    (line,) = [text for text in findings.remarks["What else to know"] if "sends 0 bytes" in text]
     assert "layer2 unit" in line and "at 12.00 % top1" in line
     assert no_bytes_remarks(table(tmp_path, samples.run(), "sending")) == []
 
