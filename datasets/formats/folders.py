@@ -14,6 +14,7 @@ SUFFIXES = frozenset(
 )  # fmt: skip
 """Endings of images, in lower case: those that torchvision and timm read, ``.jfif`` and ``.gif``."""
 
+_ENDINGS = tuple(SUFFIXES)
 
 FolderOfImages = tuple[str, list[str]]
 """A folder, and the names of images in it."""
@@ -48,8 +49,7 @@ class PassedOver:
 
 def is_image(name: str) -> bool:
     """Return whether a file is an image by its name; hidden ones are not, as macOS leaves ``._a.png``."""
-    stem, _, ending = name.rpartition(".")
-    return bool(stem) and stem[0] != "." and f".{ending.lower()}" in SUFFIXES
+    return name.lower().endswith(_ENDINGS) and not name.startswith(".")
 
 
 def list_images(folder: Path, deep: bool = True) -> tuple[list[FolderOfImages], list[str]]:
@@ -82,13 +82,27 @@ def has_images(folder: Path, deep: bool = True) -> bool:
 
 def _files(folder: Path, deep: bool) -> Iterator[tuple[str, list[str]]]:
     """Every folder with the names of its files. Folders that a link leads back to are visited once."""
-    seen = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
+    seen, waiting = set[str](), [str(folder)]
+    while waiting:
+        place = waiting.pop()
         real = os.path.realpath(place)
-        folders[:] = [] if not deep or real in seen else sorted(name for name in folders if not name.startswith("."))
-        if real not in seen:
-            yield place, files
+        if real in seen:
+            continue
         seen.add(real)
+        folders, files = _entries(place)
+        yield place, files
+        if deep:
+            waiting += [os.path.join(place, name) for name in sorted(folders, reverse=True) if name[0] != "."]  # noqa: PTH118
+
+
+def _entries(folder: str) -> tuple[list[str], list[str]]:
+    """Return the names of folders in one and those of files, as os.walk does in twice the time; none if unreadable."""
+    folders: list[str] = []
+    files: list[str] = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            (folders if entry.is_dir() else files).append(entry.name)
+    return folders, files
 
 
 def unique_names(folders: Sequence[FolderOfImages], root: str) -> list[str]:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitbench.datasets.base import ImageError
-from splitbench.datasets.storage.cache import Cache, CacheWarning, packed, unpacked
+from splitbench.datasets.storage.cache import Cache, CacheWarning, packed
+from splitbench.datasets.storage.digests import ContainerDigests, ImageDigests, TakenDigests, split_names
 from splitbench.datasets.storage.stored_images import Container, StoredDataset, short_truth
 
 SAMPLE = 256
@@ -24,18 +25,11 @@ SAMPLE = 256
 _KIND = "digests"
 _AT_ONCE = 32  # images that a thread is given at once
 _THREADS = 16  # more than cores: on a network disk, threads wait
+_LOCAL_SECONDS = 5e-5  # what a look at a file takes at most where it waits for no network
 _STORE_EVERY = 10.0  # seconds of reading that a killed run loses
 
 Along = Callable[[Iterable[tuple[str, str]]], Iterable[tuple[str, str]]]
 """Passes on what is read, and may show how much it was."""
-
-
-@dataclass
-class ImageDigests:
-    """Of all images of a dataset, in its order: of the contents alone, and of contents and targets."""
-
-    contents: list[str]
-    digests: list[str]
 
 
 @dataclass(frozen=True)
@@ -60,34 +54,36 @@ class Manifest:
         Raises:
             ImageError: An image cannot be read.
         """
-        groups = _groups(dataset)
-        found = ImageDigests([""] * len(dataset), [""] * len(dataset))
+        groups, taken = _groups(dataset), TakenDigests(len(dataset))
         if len(dataset) > SAMPLE and not self.reread:
-            for group in groups:
-                group.fill(found, _ContainerDigests.load(self.cache, group.container))
-            if changed := _changed(dataset, found):
+            self._fill(taken, groups)
+            if changed := _changed(dataset, taken):
                 warnings.warn(
                     f"{changed} has changed, though neither its size nor its time did: all {len(dataset):,} images "
                     "are read again",
                     CacheWarning,
                     stacklevel=1,
                 )
-                found = ImageDigests([""] * len(dataset), [""] * len(dataset))
-        missing = [(group, group.missing(found)) for group in groups]
-        self._read(dataset, found, [(group, indices) for group, indices in missing if len(indices)], along)
-        return found
+                taken = TakenDigests(len(dataset))
+        missing = [(group, group.indices[~taken.known[group.indices]]) for group in groups]
+        self._read(dataset, taken, [(group, indices) for group, indices in missing if len(indices)], along)
+        return taken.columns()
 
-    def known(self, dataset: StoredDataset) -> list[str]:
+    def known(self, dataset: StoredDataset) -> Sequence[str]:
         """Return the contents of all images as far as they are known without reading; empty texts for the others."""
-        found = ImageDigests([""] * len(dataset), [""] * len(dataset))
-        for group in _groups(dataset):
-            group.fill(found, _ContainerDigests.load(self.cache, group.container))
-        return found.contents
+        taken = TakenDigests(len(dataset))
+        self._fill(taken, _groups(dataset))
+        return taken.columns().contents
+
+    def _fill(self, taken: TakenDigests, groups: Iterable["_Group"]) -> None:
+        for group in groups:
+            if (entry := self._load(group.container)) is not None:
+                taken.enter(*group.unchanged(entry))
 
     def _read(
         self,
         dataset: StoredDataset,
-        found: ImageDigests,
+        taken: TakenDigests,
         missing: Sequence[tuple["_Group", NDArray[np.int64]]],
         along: Callable[[int], Along],
     ) -> None:
@@ -96,25 +92,22 @@ class Manifest:
         stored = time.monotonic()
         for group, indices in missing:
             try:
-                for index in indices:
-                    found.contents[index], found.digests[index] = next(results)
+                for index in indices.tolist():
+                    taken.enter_one(index, *next(results))
                     if time.monotonic() > stored + _STORE_EVERY:
-                        self._store(group, found)
+                        self._store(group, taken)
                         stored = time.monotonic()
             finally:
-                self._store(group, found)
+                self._store(group, taken)
         next(results, None)  # ends what follows the reading
 
-    def _store(self, group: "_Group", found: ImageDigests) -> None:
-        if len(found.contents) > SAMPLE:
-            before = _ContainerDigests.load(self.cache, group.container)
-            group.entry(found, before).store(self.cache, group.container)
+    def _load(self, container: Container) -> ContainerDigests | None:
+        return ContainerDigests.of_arrays(self.cache.load(_KIND, container.path))
 
-
-def _groups(dataset: StoredDataset) -> "list[_Group]":
-    """Return all images by container, as they are now; on a network disk, threads wait for it together."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return [*pool.map(lambda group: _Group(group[0], group[1], dataset), dataset.stored.by_container())]
+    def _store(self, group: "_Group", taken: TakenDigests) -> None:
+        if len(taken.known) > SAMPLE and taken.known[group.indices].any():
+            entry = group.entry(taken).with_others_of(self._load(group.container))
+            self.cache.store(_KIND, group.container.path, entry.arrays())
 
 
 class _Group:
@@ -122,91 +115,44 @@ class _Group:
 
     def __init__(self, container: Container, indices: NDArray[np.int64], dataset: StoredDataset) -> None:
         self.container, self.indices = container, indices
-        names, rows = dataset.stored.names, indices.tolist()
-        self.names = [names[i] for i in rows]
-        self.truths = [short_truth(dataset.truth(i)) for i in rows]
-        self.identities = container.identities(self.names)
+        rows = indices.tolist()
+        names = [dataset.stored.names[i] for i in rows]
+        self.texts = packed(names + [short_truth(dataset.truth(i)) for i in rows])
+        self.identities = container.identities(names)
 
-    def fill(self, found: ImageDigests, entry: "_ContainerDigests | None") -> None:
-        """Enter the digests of images that are the same as when this entry was stored."""
-        if entry is None:
-            return
-        rows: Sequence[int] = range(len(entry.names))
-        if entry.names != self.names:
-            at = {name: row for row, name in enumerate(entry.names)}
-            rows = [at.get(name, -1) for name in self.names]
-        same = (entry.identities[rows] == self.identities).all(1) & (self.identities[:, 0] >= 0)
-        for index, row, truth, fits in zip(self.indices.tolist(), rows, self.truths, same.tolist(), strict=True):
-            if fits and row >= 0 and entry.truths[row] == truth:
-                found.contents[index], found.digests[index] = entry.contents[row], entry.digests[row]
+    def unchanged(self, entry: ContainerDigests) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Return the indices of images that are the same as when this entry was stored, and their digests."""
+        rows = entry.rows_of(self.texts, len(self.indices))
+        same = (entry.identities[rows] == self.identities).all(1) & (self.identities[:, 0] >= 0) & (rows >= 0)
+        return self.indices[same], entry.values[rows[same]]
 
-    def missing(self, found: ImageDigests) -> NDArray[np.int64]:
-        """Return the indices of images whose digests are not known."""
-        return np.array([index for index in self.indices.tolist() if not found.digests[index]], np.int64)
-
-    def entry(self, found: ImageDigests, before: "_ContainerDigests | None") -> "_ContainerDigests":
-        """Return what is to be stored: what is known of these images, and what was stored of others."""
-        columns = self.names, self.identities.tolist(), self.truths, self.indices.tolist()
-        rows = {
-            name: (identity, truth, found.contents[index], found.digests[index])
-            for name, identity, truth, index in zip(*columns, strict=True)
-            if found.digests[index]
-        }
-        if before is not None:
-            others = zip(before.identities.tolist(), before.truths, before.contents, before.digests, strict=True)
-            rows |= {name: row for name, row in zip(before.names, others, strict=True) if name not in rows}
-        identities, *texts = zip(*rows.values(), strict=True) if rows else ((), (), (), ())
-        return _ContainerDigests([*rows], np.array(identities, np.int64).reshape(-1, 3), *map(list, texts))
+    def entry(self, taken: TakenDigests) -> ContainerDigests:
+        """Return what is known of these images."""
+        rows = np.flatnonzero(taken.known[self.indices])
+        texts = [column[row] for column in split_names(self.texts, len(self.indices)) for row in rows.tolist()]
+        return ContainerDigests(packed(texts), self.identities[rows], taken.values[self.indices[rows]])
 
 
-@dataclass(frozen=True)
-class _ContainerDigests:
-    """What the cache holds of one container: of each image its name, identity, truth and digests."""
+def _groups(dataset: StoredDataset) -> list[_Group]:
+    """Return all images by container, as they are now.
 
-    names: list[str]
-    identities: NDArray[np.int64]
-    truths: list[str]
-    contents: list[str]
-    digests: list[str]
-
-    @classmethod
-    def load(cls, cache: Cache, container: Container) -> "_ContainerDigests | None":
-        """Return a container's entry; None where it is missing or damaged."""
-        arrays = cache.load(_KIND, container.path)
-        if arrays is None:
-            return None
-        try:
-            numbers = arrays["numbers"].astype(np.int64)
-            count = len(numbers)
-            texts = unpacked(arrays["texts"])
-            if numbers.shape != (count, 5) or len(texts) != 2 * count:
-                return None
-            return cls(texts[:count], numbers[:, :3], texts[count:], _hex(numbers[:, 3]), _hex(numbers[:, 4]))
-        except (KeyError, ValueError, TypeError):
-            return None
-
-    def store(self, cache: Cache, container: Container) -> None:
-        """Store the entry in place of the one before: two arrays, since each takes its time to load."""
-        if self.names:
-            digests = [
-                np.array([int(digest, 16) for digest in column], np.uint64).view(np.int64)
-                for column in (self.contents, self.digests)
-            ]
-            numbers = np.column_stack([self.identities, *digests])
-            cache.store(_KIND, container.path, {"texts": packed(self.names + self.truths), "numbers": numbers})
+    On a local disk, threads would only wait for one another; on a network disk they wait for it together.
+    """
+    containers = [*dataset.stored.by_container()]
+    begun = time.monotonic()
+    groups = [_Group(*first, dataset) for first in containers[:1]]
+    slow = time.monotonic() - begun > _LOCAL_SECONDS * sum(len(group.indices) for group in groups)
+    with ThreadPoolExecutor(_THREADS if slow else 1) as pool:
+        return [*groups, *pool.map(lambda pair: _Group(*pair, dataset), containers[1:])]
 
 
-def _hex(values: NDArray[np.int64]) -> list[str]:
-    text = values.astype(">i8").tobytes().hex()
-    return [text[i : i + 16] for i in range(0, len(text), 16)]
-
-
-def _changed(dataset: StoredDataset, found: ImageDigests) -> str:
+def _changed(dataset: StoredDataset, taken: TakenDigests) -> str:
     """Return where an image lies that is not what its digests say, by a sample; an empty text for none."""
-    known = [index for index, digest in enumerate(found.digests) if digest]
+    known = np.flatnonzero(taken.known).tolist()
     sample = random.SystemRandom().sample(known, min(SAMPLE, len(known)))
+    columns = taken.columns()
     for index, digests in zip(sample, _read_all(dataset, sample), strict=True):
-        if digests != (found.contents[index], found.digests[index]):
+        if digests != (columns.contents[index], columns.digests[index]):
             return dataset.stored.place(index)
     return ""
 

@@ -43,7 +43,7 @@ class Reader:
         dataset = self.dataset
         manifest = Manifest(Cache(self.root.parent / "cache"), **options)
         found = manifest.digests(dataset, lambda count: lambda items: items)
-        assert [dataset.content(i) for i in range(len(dataset))] == found.contents
+        assert [dataset.content(i) for i in range(len(dataset))] == [*found.contents]
         return fingerprint_of(dataset.ids, found.digests)
 
 

@@ -9,7 +9,8 @@ from splitbench.bench.sweep.schema import DatasetSpec
 from splitbench.bench.utils import progress
 from splitbench.bench.utils.errors import UserError
 from splitbench.datasets.base import DataError, Dataset, Subset, each, fingerprint_of, named
-from splitbench.datasets.storage.manifest import Along, ImageDigests
+from splitbench.datasets.storage.digests import ImageDigests
+from splitbench.datasets.storage.manifest import Along
 from splitbench.datasets.storage.stored_images import StoredDataset
 
 T = TypeVar("T")
