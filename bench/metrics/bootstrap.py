@@ -9,6 +9,8 @@ from splitbench.bench.metrics.records import Records
 SAMPLES = 1000
 """Bootstrap samples of the images."""
 
+_DRAWS_AT_ONCE = 2**22
+
 REQUIRED = ("detections", "labels", "scores", "matched", "ignored", "truths", "truth_labels")
 """The records that average precision follows from."""
 
@@ -21,6 +23,17 @@ def average_precisions(records: Records) -> npt.NDArray[np.float64]:
     images = len(records["detections"])
     draws = np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), SAMPLES)
     return 100 * average_precision(matches_in(records), draws)
+
+
+def image_draws(images: int) -> npt.NDArray[np.uint8]:
+    """Return how often each image is in each bootstrap sample, (images, SAMPLES): those of average precision."""
+    rng, shares = np.random.default_rng(0), np.full(images, 1 / images)
+    draws = np.empty((images, SAMPLES), np.uint8)  # as narrow as can be: 50 MB for 50,000 images
+    at_once = max(1, _DRAWS_AT_ONCE // images)
+    for first in range(0, SAMPLES, at_once):
+        count = min(at_once, SAMPLES - first)
+        draws[:, first : first + count] = rng.multinomial(images, shares, count).T
+    return draws
 
 
 def matches_in(records: Records) -> Matches:

@@ -9,6 +9,7 @@ from scipy.stats import binomtest
 
 from splitbench.bench.analysis.compare.paired.paired_answers import PairedAnswers, fewer_bytes, more_accurate
 from splitbench.bench.analysis.compare.summary import summary
+from splitbench.bench.metrics import bootstrap
 from splitbench.bench.results.table import points, read
 from tests.helpers import csv_samples as samples
 
@@ -57,6 +58,23 @@ def test_bytes_for_a_drop_are_compared_in_every_sample(tmp_path):
     # The other loses other images: which of both takes fewer bytes depends on the images drawn.
     others = [(1.02 * size, {390 - image for image in wrong}) for size, wrong in curve]
     assert clear(tmp_path / "near", stored(tmp_path / "near", {"a": curve, "b": others}), fewer_bytes(2)) is False
+
+
+def test_draws_are_those_of_average_precision_however_many_are_made_at_once(monkeypatch):
+    images = 37
+    expected = np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), bootstrap.SAMPLES)
+    assert np.array_equal(bootstrap.image_draws(images).T, expected)
+    monkeypatch.setattr(bootstrap, "_DRAWS_AT_ONCE", 10 * images)
+    assert np.array_equal(bootstrap.image_draws(images).T, expected)
+
+
+def test_images_are_drawn_once_for_all_rate_points(tmp_path, monkeypatch):
+    calls = []
+    whole = bootstrap.image_draws
+    monkeypatch.setattr(bootstrap, "image_draws", lambda images: calls.append(images) or whole(images))
+    curves = {name: [(1000 + lost, {*range(lost)}) for lost in (5, 10, 20)] for name in "ab"}
+    assert clear(tmp_path, stored(tmp_path, curves)) is False
+    assert calls == [IMAGES]
 
 
 def test_a_bound_of_the_other_makes_nothing_clear(tmp_path):

@@ -7,6 +7,7 @@ index leads to the target, which distillation never asks for. Index and version 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ HOST_FIELDS = 2
 HELD_OUT_FRACTION, MOST_HELD_OUT = 10, 1000
 """A tenth of the training images, at most a thousand, is not trained on: it chooses the best epoch."""
 _HEAD_BATCH = 64
+_DECODED_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +109,15 @@ class Pictures(TorchDataset[tuple[Tensor, int, int]]):
         first = self[0][0]
         if first.nbytes * len(self) > limit:
             return None
-        pixels: list[Tensor] = []
-        indices: list[int] = []
-        with ThreadPoolExecutor(decoding_thread_count()) as pool:
-            rows = pool.map(self.__getitem__, range(len(self)))
-            for image, index, _ in progress.track(rows, "reading", "images", total=len(self), show=show):
-                if image.shape != first.shape:
-                    pool.shutdown(cancel_futures=True)
-                    return None
-                pixels.append(image)
-                indices.append(index)
-        return TensorDataset(torch.stack(pixels), torch.tensor(indices), torch.zeros(len(self), dtype=torch.long))
+        pixels = first.new_empty((len(self), *first.shape))
+        indices = torch.empty(len(self), dtype=torch.long)
+        parts = (self.__getitems__(part) for part in _parts(range(len(self)), _DECODED_AT_ONCE))
+        rows = progress.track(chain.from_iterable(parts), "reading", "images", total=len(self), show=show)
+        for row, (image, index, _) in enumerate(rows):
+            if image.shape != first.shape:
+                return None
+            pixels[row], indices[row] = image, index
+        return TensorDataset(pixels, indices, torch.zeros(len(self), dtype=torch.long))
 
 
 def of_pictures(data: TorchDataset[Any], flip: bool) -> Examples:
@@ -147,8 +147,8 @@ def of_cuts(
     train, held_out = _split(len(data))  # type: ignore[arg-type]
 
     def outputs(indices: Sequence[int], versions: int) -> Iterator[list[Tensor]]:
-        for start in range(0, len(indices), _HEAD_BATCH):
-            chosen = Subset(data, indices[start : start + _HEAD_BATCH])
+        for part in _parts(indices, _HEAD_BATCH):
+            chosen = Subset(data, part)
             rows = chosen.__getitems__([*range(len(chosen))])
             pixels = to_device([pixels for pixels, *_ in rows], device)
             views = [pixels] + [[x.flip(-1) for x in pixels]] * (versions - 1)
@@ -157,7 +157,13 @@ def of_cuts(
             yield [*(torch.stack(values, 1).cpu() for values in zip(*cuts, strict=True)), index]
 
     def cuts(indices: Sequence[int], versions: int) -> TensorDataset:
-        columns = [torch.cat(column) for column in zip(*outputs(indices, versions), strict=True)]
+        columns: list[Tensor] = []
+        row = 0
+        for values in outputs(indices, versions):
+            columns = columns or [x.new_empty((len(indices), *x.shape[1:])) for x in values]
+            for column, x in zip(columns, values, strict=True):
+                column[row : row + len(x)] = x
+            row += len(values[-1])
         if versions == 1:
             columns = [*(x[:, 0] for x in columns[:-1]), columns[-1]]
         return TensorDataset(*columns, torch.zeros(len(indices), dtype=torch.long))
@@ -169,6 +175,10 @@ def of_cuts(
         augment=_choose_version if flip else None,
         head_runs=len(train) * versions + len(held_out),
     )
+
+
+def _parts(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (indices[start : start + size] for start in range(0, len(indices), size))
 
 
 def _split(count: int) -> tuple[list[int], list[int]]:

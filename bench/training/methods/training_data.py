@@ -131,7 +131,7 @@ class TrainingData:
 
 
 class _Targets:
-    """Targets by index; each is asked of the data set once."""
+    """Targets by index; boxes are asked of the data set once."""
 
     def __init__(self, images: Dataset) -> None:
         self.images = images
@@ -145,11 +145,11 @@ class _Targets:
     def _target(self, index: int) -> Any:
         if index not in self._known:
             target = self.images.target(index)
-            if isinstance(target, dict):
-                boxes = torch.as_tensor(target["boxes"], dtype=torch.float32).reshape(-1, 4)
-                _, width = cast(DetectionDataset, self.images).size(index)
-                target = boxes, torch.as_tensor(target["labels"]), width
-            self._known[index] = target
+            if not isinstance(target, dict):
+                return target
+            boxes = torch.as_tensor(target["boxes"], dtype=torch.float32).reshape(-1, 4)
+            _, width = cast(DetectionDataset, self.images).size(index)
+            self._known[index] = boxes, torch.as_tensor(target["labels"]), width
         return self._known[index]
 
 

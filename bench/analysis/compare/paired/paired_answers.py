@@ -20,8 +20,6 @@ from splitbench.bench.results.table import points
 SHARE = 0.975
 """The share of samples in which the best must be ahead: one side of a 95 % interval of the difference."""
 
-_CHUNK = 2**24  # draws of images held at once
-
 Better = Callable[[Numbers, Numbers, Numbers, Numbers], bool]
 """Whether the first curve's answer, from (bytes, drops) of its rate points, is better than the second curve's."""
 
@@ -62,6 +60,7 @@ class PairedAnswers:
         self._cells = {tuple(map(str, name)): rows for name, rows in cells.groupby(CURVE, sort=False)}
         self._drops: dict[tuple[str, ...], NDArray[np.float64] | None] = {}
         self._baselines: dict[tuple[str, ...], NDArray[np.float64] | None] = {}
+        self._draws: dict[int, NDArray[np.uint8]] = {}
         self._smoothed = bool((frame["task"] == "classification").all())
 
     def clear(self, best: Row, other: Row, better: Better) -> bool | None:
@@ -112,7 +111,19 @@ class PairedAnswers:
         return np.asarray(np.mean(known, axis=0)) if len(known) == len(drops) else None
 
     def _cell_drops(self, cell: Row) -> NDArray[np.float64] | None:
-        return _hit_drops(cell) if cell["task"] == "classification" else self._ap_drops(cell)
+        return self._hit_drops(cell) if cell["task"] == "classification" else self._ap_drops(cell)
+
+    def _hit_drops(self, cell: Row) -> NDArray[np.float64] | None:
+        """Return a classifier's drop in points; equal numbers of images draw equal samples."""
+        records = read_records(cell, ("top1", "baseline_top1"))
+        if records is None:
+            return None
+        lost = (records["baseline_top1"] == 1).astype(np.float32) - (records["top1"] == 1)
+        images, changed = len(lost), np.flatnonzero(lost)
+        if images not in self._draws:
+            self._draws[images] = bootstrap.image_draws(images)
+        whole = lost[changed] @ self._draws[images][changed]  # of whole numbers: exact in single precision
+        return 100 * whole.astype(np.float64) / images
 
     def _ap_drops(self, cell: Row) -> NDArray[np.float64] | None:
         place = tuple(str(cell[column]) for column in ("source", "fingerprint", "backbone"))
@@ -126,18 +137,3 @@ class PairedAnswers:
 
 def _average_precisions(records: Records) -> NDArray[np.float64]:
     return bootstrap.average_precisions({name.removeprefix("baseline_"): value for name, value in records.items()})
-
-
-def _hit_drops(cell: Row) -> NDArray[np.float64] | None:
-    """Return a classifier's drop in bootstrap samples, in points; equal numbers of images draw equal samples."""
-    records = read_records(cell, ("top1", "baseline_top1"))
-    if records is None:
-        return None
-    lost = (records["baseline_top1"] == 1).astype(np.float64) - (records["top1"] == 1).astype(np.float64)
-    images, rng = len(lost), np.random.default_rng(0)
-    rows = max(1, _CHUNK // images)
-    parts: list[NDArray[np.float64]] = []
-    for first in range(0, bootstrap.SAMPLES, rows):
-        count = min(rows, bootstrap.SAMPLES - first)
-        parts.append(rng.multinomial(images, np.full(images, 1 / images), count) @ lost)
-    return 100 * np.concatenate(parts) / images
