@@ -19,7 +19,7 @@ def benchmark(
     part: Annotated[
         list[str] | None,
         typer.Option(
-            help="sweep, profile, quantize-rle, codecs, range, split, memory, intervals or drawing; repeatable."
+            help="sweep, profile, quantize-rle, codecs, range, split, memory, intervals, loading, drawing; repeatable."
         ),
     ] = None,
     device: DeviceOption = "auto",

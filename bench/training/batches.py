@@ -1,6 +1,8 @@
 """Batches of a data set on a device, and each process's share of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import torch
@@ -8,6 +10,8 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Sampler, Subset, TensorDataset
 
 from splitbench.bench.utils.devices import to_device
+
+_BATCHES_AHEAD = 2
 
 Collate = Callable[[list[Any]], Any]
 """Makes a batch of a list of items."""
@@ -34,7 +38,7 @@ class Batches:
     """The batches of one epoch after the other, in the same order of images however many processes there are.
 
     Data in memory is indexed by whole batches, which is much faster than item by item: a ``TensorDataset``, and a
-    ``Subset`` of one.
+    ``Subset`` of one. Other data that is read by whole batches is read by threads, two batches ahead.
 
     Args:
         data: A map-style data set, not empty.
@@ -64,24 +68,41 @@ class Batches:
         self.images: int = len(data)  # type: ignore[arg-type]
         self.size, self.device, self.rank, self.world_size = size, device, rank, world_size
         self.transform, self.host_fields = transform, host_fields
-        indices = range(self.images)
-        whole = BatchSampler(RandomSampler(indices, generator=order) if order else indices, size * world_size, False)
-        sampler = _Shares(whole, rank, world_size)
+        self._order, sampler = order, self._sampler(order)
         # A loader draws a seed for workers, though it has none, and must not take it from the caller's random numbers.
         generator = order or torch.Generator()
         self._stacked = collate is None
+        self._ahead: _Ahead | None = None
         self._loader: DataLoader[Any]
         if collate is None and type(_unwrapped(data)) is TensorDataset:
             self._loader = DataLoader(_Rows(data), None, sampler=sampler, collate_fn=_identity, generator=generator)
         else:
+            if hasattr(_unwrapped(data), "__getitems__"):  # a batch at once, as images are decoded
+                data = self._ahead = _Ahead(data)
             self._loader = DataLoader(data, batch_sampler=sampler, collate_fn=collate, generator=generator)
+
+    def _sampler(self, order: torch.Generator | None) -> "_Shares":
+        indices = range(self.images)
+        images = RandomSampler(indices, generator=order) if order else indices
+        return _Shares(BatchSampler(images, self.size * self.world_size, False), self.rank, self.world_size)
 
     def __len__(self) -> int:
         return -(-self.images // (self.size * self.world_size))
 
     def __iter__(self) -> Iterator[BatchShare]:
+        batches = iter(self._loader)  # has drawn its seed
+        if self._ahead is None:
+            yield from self._shares(batches)
+            return
+        self._ahead.begin(self._sampler(None if self._order is None else self._order.clone_state()))
+        try:
+            yield from self._shares(batches)
+        finally:
+            self._ahead.end()
+
+    def _shares(self, batches: Iterator[Any]) -> Iterator[BatchShare]:
         left = self.images
-        for batch in self._loader:
+        for batch in batches:
             batch_images = min(left, self.size * self.world_size)
             left -= batch_images
             content = tuple(batch) if self._stacked and isinstance(batch, list) else batch
@@ -89,6 +110,53 @@ class Batches:
                 content = self.transform(content)
             images = len(range(self.rank, batch_images, self.world_size))
             yield BatchShare(to_device(content, self.device, self.host_fields), images, batch_images)
+
+
+class _Ahead(Dataset[Any]):
+    """A data set whose next batches are read by threads while the one before is in use.
+
+    What is read ahead follows from a copy of the order's random numbers: that order is used up as if nothing were.
+    """
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+        self._coming: Iterator[list[int]] = iter(())
+        self._pending: deque[tuple[list[int], Future[list[Any]]]] = deque()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def begin(self, batches: Iterable[list[int]]) -> None:
+        """Begin to read the batches of an epoch."""
+        self.end()
+        self._coming, self._pool = iter(batches), ThreadPoolExecutor(_BATCHES_AHEAD)
+        for _ in range(_BATCHES_AHEAD):
+            self._read_next(self._pool)
+
+    def end(self) -> None:
+        """Give up what was read and not asked for."""
+        self._pending.clear()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        while self._pending and self._pool is not None:
+            expected, reading = self._pending.popleft()
+            self._read_next(self._pool)
+            if expected == indices:
+                return reading.result()
+        return self._read(indices)
+
+    def _read(self, indices: list[int]) -> list[Any]:
+        items: list[Any] = self.data.__getitems__(indices)
+        return items
+
+    def _read_next(self, pool: ThreadPoolExecutor) -> None:
+        indices = next(self._coming, None)
+        if indices is not None:
+            self._pending.append((indices, pool.submit(self._read, indices)))
 
 
 class _Shares(Sampler[list[int]]):

@@ -1,5 +1,6 @@
 """Batches: the order, the shares of several processes, and data in memory."""
 
+import threading
 from typing import Any, NamedTuple
 
 import pytest
@@ -71,6 +72,63 @@ def test_data_in_memory_is_read_in_whole_batches():
         list(Batches(tensors(10), 4, CPU))
     batches = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert reads.rows == [rows for rows in batches for _ in range(2)]  # inputs and targets
+
+
+class WholeBatches(NumberedItems):
+    """Gives a batch of items at once, as images are decoded; ``begun`` has those that were asked for."""
+
+    def __init__(self, count, slow=None):
+        super().__init__(count)
+        self.begun, self.slow = [], slow
+
+    def __getitems__(self, indices):
+        self.begun.append(indices)
+        if self.slow is not None:
+            self.slow(indices)
+        return [self[index] for index in indices]
+
+
+def stacked(items):
+    points, numbers = zip(*items, strict=True)
+    return torch.stack(points), torch.tensor(numbers)
+
+
+@pytest.mark.parametrize("count", [12, 13])
+@pytest.mark.parametrize("world", [1, 2])
+def test_reading_ahead_changes_neither_order_nor_random_numbers(count, world):
+    def varied(data):
+        order = torch.Generator().manual_seed(5)
+
+        def vary(batch):
+            return *batch, torch.rand(3, generator=order)
+
+        batches = Batches(data, 4, CPU, collate=stacked, order=order, transform=vary, rank=world - 1, world_size=world)
+        return [[x.tolist() for x in share.content] for _ in range(3) for share in batches], order.get_state().tolist()
+
+    ahead = WholeBatches(count)
+    assert varied(ahead) == varied(NumberedItems(count))
+    assert len(ahead.begun) == 3 * len(Batches(ahead, 4, CPU, collate=stacked, world_size=world))  # each is read once
+
+
+def test_the_next_batches_are_read_while_one_is_in_use():
+    third = threading.Event()
+    data = WholeBatches(40, slow=lambda indices: third.set() if 8 in indices else None)
+    batches = iter(Batches(data, 4, CPU, collate=stacked))
+    assert next(batches).content[1].tolist() == [0, 1, 2, 3]
+    assert third.wait(10)  # nobody has asked for the second
+    batches.close()
+    assert len(data.begun) <= 4
+
+
+def test_what_fails_while_it_is_read_ahead_fails_where_it_is_used():
+    def fail(indices):
+        if 4 in indices:
+            raise ValueError("no image")
+
+    batches = iter(Batches(WholeBatches(12, slow=fail), 4, CPU, collate=stacked))
+    assert next(batches).content[1].tolist() == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match="no image"):
+        next(batches)
 
 
 @pytest.mark.parametrize("count", [12, 13, 15])

@@ -8,6 +8,7 @@ range          range coding against CompressAI's with the same tables
 split          head and tail against the whole model, and the time to split it
 memory         peak memory of a sweep with many rate points against one with few
 intervals      the bootstrap interval of a detection cell with as many images as COCO's validation set
+loading        images per second for training, against torchvision's and timm's loaders
 drawing        rendering the images of the synthetic datasets
 """
 
@@ -20,7 +21,17 @@ from pathlib import Path
 import torch
 
 from splitbench.bench.results import provenance
-from splitbench.bench.tools.speed import codecs, drawing, intervals, memory, splits, stages, sweep, symbol_coders
+from splitbench.bench.tools.speed import (
+    codecs,
+    drawing,
+    intervals,
+    loading,
+    memory,
+    splits,
+    stages,
+    sweep,
+    symbol_coders,
+)
 from splitbench.bench.tools.speed.measurement import Measurement, UnavailableError
 from splitbench.bench.utils import devices
 from splitbench.bench.utils.files import write_file
@@ -38,6 +49,7 @@ class BenchmarkSize:
     splits: tuple[str, ...]
     images: int
     drawn: int
+    loaded: int
 
 
 FULL = BenchmarkSize(
@@ -49,6 +61,7 @@ FULL = BenchmarkSize(
     splits=splits.FULL,
     images=5000,
     drawn=200,
+    loaded=512,
 )
 QUICK = BenchmarkSize(
     rounds=2,
@@ -59,9 +72,10 @@ QUICK = BenchmarkSize(
     splits=splits.QUICK,
     images=100,
     drawn=20,
+    loaded=20,
 )
 
-PARTS = ("sweep", "profile", "quantize-rle", "codecs", "range", "split", "memory", "intervals", "drawing")
+PARTS = ("sweep", "profile", "quantize-rle", "codecs", "range", "split", "memory", "intervals", "loading", "drawing")
 
 
 def run_benchmark(
@@ -87,6 +101,7 @@ def run_benchmark(
         "split": lambda: splits.measure_splits(size.splits, size.rounds, device),
         "memory": lambda: memory.measure_memory(size.memory, device),
         "intervals": lambda: intervals.measure_intervals(size.images, size.rounds),
+        "loading": lambda: loading.measure_loading(size.loaded, size.rounds),
         "drawing": lambda: drawing.measure_drawing(size.drawn, size.rounds),
     }
     measurements: list[Measurement] = []
