@@ -140,10 +140,10 @@ def _groups(dataset: StoredDataset) -> list[_Group]:
     """
     containers = [*dataset.stored.by_container()]
     begun = time.monotonic()
-    groups = [_Group(*first, dataset) for first in containers[:1]]
+    groups = [_Group(container, indices, dataset) for container, indices in containers[:1]]
     slow = time.monotonic() - begun > _LOCAL_SECONDS * sum(len(group.indices) for group in groups)
     with ThreadPoolExecutor(_THREADS if slow else 1) as pool:
-        return [*groups, *pool.map(lambda pair: _Group(*pair, dataset), containers[1:])]
+        return [*groups, *pool.map(lambda pair: _Group(pair[0], pair[1], dataset), containers[1:])]
 
 
 def _changed(dataset: StoredDataset, taken: TakenDigests) -> str:

@@ -69,9 +69,13 @@ def test_draws_are_those_of_average_precision_however_many_are_made_at_once(monk
 
 
 def test_images_are_drawn_once_for_all_rate_points(tmp_path, monkeypatch):
-    calls = []
-    whole = bootstrap.image_draws
-    monkeypatch.setattr(bootstrap, "image_draws", lambda images: calls.append(images) or whole(images))
+    calls, whole = list[int](), bootstrap.image_draws
+
+    def counted(images):
+        calls.append(images)
+        return whole(images)
+
+    monkeypatch.setattr(bootstrap, "image_draws", counted)
     curves = {name: [(1000 + lost, {*range(lost)}) for lost in (5, 10, 20)] for name in "ab"}
     assert clear(tmp_path, stored(tmp_path, curves)) is False
     assert calls == [IMAGES]

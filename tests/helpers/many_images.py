@@ -38,7 +38,7 @@ def repeat_images(run: Path, out: Path, images: int, detections: int = 0) -> Pat
         with np.load(file) as stored:
             records = _repeated(dict(stored), images, detections)
         sizes[file.stem] = float(records["bytes"].mean())
-        np.savez_compressed(out / "records" / file.name, **records)  # type: ignore[arg-type]
+        np.savez_compressed(out / "records" / file.name, **records)
     for row in rows:
         row |= {"images": str(images), "bytes_mean": f"{sizes[row['key']]:.7g}"} if row["key"] in sizes else {}
     with (out / "cells.csv").open("w", newline="") as stream:

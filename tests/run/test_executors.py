@@ -18,8 +18,10 @@ from splitbench.bench.run.executors import ExecutorOptions, Here, LostError, Pro
 from splitbench.bench.run.partition import chains
 from splitbench.bench.run.scheduler import run_tasks
 from splitbench.bench.run.tasks import RunTask, TaskResult, Trained
+from splitbench.bench.tools.scaling.stand_in import make_stand_in
 from splitbench.bench.utils.errors import UserError
 from tests.helpers.command_line import splitbench
+from tests.helpers.imagenet_archives import write_shards
 from tests.helpers.results_samples import difference
 
 SWEEP = """
@@ -107,6 +109,42 @@ def test_a_ray_cluster_that_loses_a_machine_in_mid_sweep_gives_the_same_rows(swe
         cluster.shutdown()
     assert difference(out, alone) == []
     assert not (out / "unfinished").exists()
+
+
+SHARDS = """
+datasets: [{name: imagenet, limit: 400, calibration: {limit: 16}}]
+backbones: [{name: "splitbench.bench.tools.scaling.small_network:SmallNetwork", weights: none, splits: [first]}]
+methods:
+  - {name: quantize-rle, bits: [2, 4], range: [calibrated]}
+  - {name: bottleneck, lmbda: [0.3, 1], epochs: 2, restore_epochs: 0, distortion: distill}
+batch: 16
+"""
+
+
+@pytest.mark.slow
+def test_two_machines_read_shards_with_one_manifest_and_one_dies(tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+    write_shards(make_stand_in(tmp_path / "folders", 1100), tmp_path / "shards")
+    sweep, out, cache = tmp_path / "shards.yaml", tmp_path / "out", tmp_path / "cache"
+    sweep.write_text(SHARDS)
+    words = ("--device", "cpu", "--data", tmp_path / "shards", "--cache", cache)
+    assert splitbench("run", sweep, "--out", tmp_path / "alone", *words) == 0
+    entries = {path: path.stat().st_mtime_ns for path in cache.rglob("*.npz")}
+    assert entries
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        second = cluster.add_node(num_cpus=1)
+        watch = killer(out, lambda: cluster.remove_node(second, allow_graceful=False), training)
+        assert splitbench("run", sweep, "--out", out, *words, "--executor", "ray", "--address", cluster.address) == 0
+        watch.join(1)
+        assert not watch.is_alive()
+    finally:
+        cluster.shutdown()
+    assert difference(out, tmp_path / "alone") == []
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.npz")} == entries  # nothing was read again
 
 
 def test_without_ray_one_sentence_says_what_to_install(sweep, tmp_path, monkeypatch, capsys):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
 from splitbench.bench.backbones import registry
 from splitbench.bench.tools.scaling.stand_in import make_stand_in
@@ -12,7 +13,7 @@ from splitbench.datasets import fingerprint
 
 def test_the_stand_in_is_an_imagenet_of_different_files(tmp_path):
     root = make_stand_in(tmp_path, 1100)
-    kind = DATASETS.get("imagenet")
+    kind: Any = DATASETS.get("imagenet")
     train, evaluation = (kind.load(kind.Options(root=root), subset) for subset in ("train", "evaluation"))
     assert (len(train), len(evaluation), train.classes) == (1100, 1000, 1000)
     assert train.global_ids and evaluation.global_ids and {*evaluation.labels} == {*range(1000)}

@@ -113,7 +113,7 @@ def test_reading_ahead_changes_neither_order_nor_random_numbers(count, world):
 def test_the_next_batches_are_read_while_one_is_in_use():
     third = threading.Event()
     data = WholeBatches(40, slow=lambda indices: third.set() if 8 in indices else None)
-    batches = iter(Batches(data, 4, CPU, collate=stacked))
+    batches: Any = iter(Batches(data, 4, CPU, collate=stacked))
     assert next(batches).content[1].tolist() == [0, 1, 2, 3]
     assert third.wait(10)  # nobody has asked for the second
     batches.close()

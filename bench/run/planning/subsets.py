@@ -1,6 +1,6 @@
 """The evaluation, calibration and training images of a dataset; each subset is opened and read once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeGuard, TypeVar
 
@@ -108,7 +108,8 @@ class Subsets:
     def _refuse_evaluation_images(self, dataset: Dataset, subset: Subset) -> None:
         evaluation = self.get("evaluation")
         names = set(evaluation.ids) if dataset.global_ids and evaluation.global_ids else set()
-        contents, of_evaluation = [""] * len(dataset), set[str]()
+        contents: Sequence[str] = [""] * len(dataset)
+        of_evaluation = set[str]()
         if not self.trusts_names(dataset) and not self.trusts_names(evaluation):
             contents = self._take(dataset, subset).contents
             of_evaluation = {*self.digests("evaluation").contents}

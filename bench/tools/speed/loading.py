@@ -62,7 +62,7 @@ def _write_images(folder: Path, count: int) -> None:
 
 
 def _ours(root: Path) -> Load:
-    kind = DATASETS.get("imagenet")
+    kind: Any = DATASETS.get("imagenet")
     overrides = {"resize": _RESIZE, "crop": _CROP, "mean": list(_MEAN), "std": list(_STD)}
     backbone = registry.build("torchvision/squeezenet1_1", {}, "none", overrides)
     pictures = Pictures(kind.load(kind.Options(root=root), "evaluation"), backbone)

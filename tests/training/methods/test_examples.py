@@ -2,6 +2,7 @@
 
 import threading
 import weakref
+from typing import Any
 
 import torch
 
@@ -56,7 +57,7 @@ def test_the_outputs_of_a_head_fill_one_tensor_each(monkeypatch):
             assert len(held) <= 8
             return (out,)
 
-    found = of_cuts(
+    found: Any = of_cuts(
         Pictures(images, images), images, FrozenHead(Head(), 1, False), flip=True, device=torch.device("cpu")
     )
     cut, index, _ = found.train.tensors

@@ -122,8 +122,8 @@ class PairedAnswers:
         images, changed = len(lost), np.flatnonzero(lost)
         if images not in self._draws:
             self._draws[images] = bootstrap.image_draws(images)
-        whole = lost[changed] @ self._draws[images][changed]  # of whole numbers: exact in single precision
-        return 100 * whole.astype(np.float64) / images
+        whole = np.asarray(lost[changed] @ self._draws[images][changed], np.float64)  # exact in single precision, too
+        return 100 * whole / images
 
     def _ap_drops(self, cell: Row) -> NDArray[np.float64] | None:
         place = tuple(str(cell[column]) for column in ("source", "fingerprint", "backbone"))
