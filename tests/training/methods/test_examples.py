@@ -8,6 +8,7 @@ import torch
 
 from splitbench.bench.training.methods import examples
 from splitbench.bench.training.methods.examples import FrozenHead, Pictures, of_cuts
+from splitbench.bench.utils import progress
 
 IMAGES = 200
 
@@ -39,7 +40,7 @@ class Images:
 def test_images_are_decoded_into_one_tensor_and_not_held_one_by_one(monkeypatch):
     monkeypatch.setattr(examples, "_DECODED_AT_ONCE", 8, raising=False)
     images = Images()
-    kept = Pictures(images, images).in_memory(2**20, show=False)
+    kept = Pictures(images, images).in_memory(2**20, progress.silent)
     pixels, indices, versions = kept.tensors
     assert indices.tolist() == [*range(IMAGES)] and not versions.any()
     assert torch.equal(pixels, torch.arange(IMAGES, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 4, 4))
