@@ -55,6 +55,16 @@ def test_a_webp_file_is_refused_before_memory_is_taken_for_what_it_tells(monkeyp
             deployment.codec.decode([bytes(data)], specs)
 
 
+@pytest.mark.parametrize("kind", ["png", "webp", "avif"])
+def test_bytes_behind_the_end_of_a_picture_are_refused(kind):
+    deployment, cut, specs = deployed("image", {"format": kind}, 20)
+    for stream in deployment.codec.encode(cut):
+        deployment.codec.decode([stream.data], specs)
+        for more in (b"\0", b"\xff\xd9", bytes(8), stream.data[-12:], stream.data):
+            with pytest.raises(BitstreamError, match="damaged bitstream"):
+                deployment.codec.decode([stream.data + more], specs)
+
+
 def test_running_out_of_memory_is_not_taken_for_damage(monkeypatch):
     deployment, cut, specs = deployed("image", {}, 20)
     data = [stream.data for stream in deployment.codec.encode(cut)]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, features
 
 from splitbench.methods.base import BitstreamError
-from splitbench.methods.coding.image.image_sizes import Size, avif_size, jpeg_xl_size, webp_size
+from splitbench.methods.coding.image.image_sizes import Size, avif_size, jpeg_xl_size, png_size, webp_size
 
 Format = Literal["jpeg", "webp", "png", "avif", "jpeg-xl"]
 Pixels = npt.NDArray[np.uint8]
@@ -22,6 +22,7 @@ Pixels = npt.NDArray[np.uint8]
 JPEG_END = b"\xff\xd9"
 _PILLOWS_NAMES: Mapping[str, str] = {"jpeg": "JPEG", "webp": "WEBP", "png": "PNG", "avif": "AVIF", "jpeg-xl": "JXL"}
 _SIZES: Mapping[str, tuple[str, Callable[[bytes], Size]]] = {
+    "png": ("PNG", png_size),
     "webp": ("WebP", webp_size),
     "avif": ("AVIF", avif_size),
     "jpeg-xl": ("JPEG XL", jpeg_xl_size),

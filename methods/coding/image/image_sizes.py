@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 Size = tuple[int, int] | None
 
+_PNG_BEGINNING = bytes.fromhex("89504e470d0a1a0a 0000000d 49484452")  # signature, and the header's length and name
+_PNG_END = bytes.fromhex("00000000 49454e44 ae426082")
 _VP8_KEY_FRAME = b"\x9d\x01\x2a"
 _VP8L = 0x2F
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # of JPEG XL's sizes, width to height
@@ -20,6 +22,8 @@ def webp_size(data: bytes) -> Size:
     """Of a WebP file of one chunk, lossy or lossless (RFC 9649, 2.5 and 3.4; RFC 6386, 9.1)."""
     if len(data) < 30 or data[:4] != b"RIFF" or data[8:12] != b"WEBP":
         return None
+    if int.from_bytes(data[4:8], "little") != len(data) - 8:
+        return None
     if data[12:16] == b"VP8 " and data[23:26] == _VP8_KEY_FRAME:
         width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28))
         return width, height
@@ -27,6 +31,17 @@ def webp_size(data: bytes) -> Size:
         both = int.from_bytes(data[21:25], "little")
         return (both & 0x3FFF) + 1, (both >> 14 & 0x3FFF) + 1
     return None
+
+
+def png_size(data: bytes) -> Size:
+    """Of a PNG file that ends with its last chunk (ISO/IEC 15948, 5 and 11.2)."""
+    if data[:16] != _PNG_BEGINNING:
+        return None
+    at = 8
+    while at < len(data) and data[at : at + 12] != _PNG_END:
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    width, height = (int.from_bytes(data[place : place + 4], "big") for place in (16, 20))
+    return (width, height) if len(data) == at + 12 else None
 
 
 def jpeg_xl_size(data: bytes) -> Size:
