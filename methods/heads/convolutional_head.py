@@ -27,8 +27,6 @@ Between = Callable[[int], nn.Module]
 """Makes what stands between two convolutions of so many channels."""
 
 _MOST_HALVINGS = 5
-_FIRST_DEVIATION = 3.0
-"""Of what the encoder sends, in steps of a quantizer: enough to learn from before the rate is brought down."""
 
 
 class ConvolutionalHead(NewHead):
@@ -102,9 +100,7 @@ def _encoder(inputs: int, width: int, channels: int, halvings: int, between: Bet
         outputs = width if number == 0 else max(1, width // 2)
         layers += [nn.Conv2d(inputs, outputs, 5, 2, 2, bias=False), between(outputs)]
         inputs = outputs
-    last = nn.BatchNorm2d(channels)
-    nn.init.constant_(last.weight, _FIRST_DEVIATION)
-    return nn.Sequential(*layers, nn.Conv2d(inputs, channels, 1, bias=False), last, nn.ReLU())
+    return nn.Sequential(*layers, nn.Conv2d(inputs, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
 
 
 class _Decoder(nn.Module):
