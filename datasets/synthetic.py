@@ -1,11 +1,12 @@
 """The synthetic dataset: scenes that the project draws itself, for machines without any other.
 
-Twelve classes of silhouettes (arrow to star) of any colour, texture, size and direction lie among clutter on grounds of
-1/f noise, partly hidden, lit from somewhere, and photographed with blur, noise and JPEG's artefacts. Image ``index`` of
-a subset is drawn from (seed, subset, index) alone, with integer arithmetic alone: every machine draws the same pixels.
+Twelve silhouettes (arrow to star) of any colour, texture, size and direction lie among clutter on grounds of 1/f noise,
+partly hidden, lit from somewhere, and photographed with blur, noise and JPEG's artefacts. Image ``index`` of a subset is
+drawn from (seed, subset, index) alone, with integer arithmetic alone: every machine draws the same pixels.
 
-This file is the classification view: the largest thing of a scene, close by. ``synthetic_detection`` sees the same
-scenes whole, with a box around every labelled thing.
+This file is the classification view: the largest thing of a scene, close by, under one to three more pieces of clutter,
+as one of eighteen kinds of silhouettes. ``synthetic_detection`` sees the same scenes whole, with a box around every
+labelled thing.
 """
 
 import hashlib
@@ -18,9 +19,9 @@ from pydantic import Field
 
 from splitbench.datasets import base
 from splitbench.datasets.base import Subset
-from splitbench.datasets.drawing.render import CLOSE, draw
-from splitbench.datasets.drawing.scene import VERSION, compose
-from splitbench.datasets.drawing.shapes import CLASSES
+from splitbench.datasets.drawing.kinds import KINDS, kind
+from splitbench.datasets.drawing.render import CLOSE, CLOSE_VERSION, draw
+from splitbench.datasets.drawing.scene import compose
 
 SIDE = CLOSE
 """Pixels along each side of an image."""
@@ -43,8 +44,7 @@ class Scenes:
     """What both views share: names, and digests of what determines the drawing."""
 
     task: str
-    classes = len(CLASSES)
-    class_names: Sequence[str] = tuple(CLASSES)
+    version: int
 
     def __init__(self, options: Options, subset: Subset) -> None:
         self.seed = options.seed
@@ -68,14 +68,17 @@ class Scenes:
     def digest(self, index: int) -> str:
         """Return a digest of the numbers that image and target are drawn from, which takes no drawing."""
         # The dataset's first name, which every stored fingerprint and key follows from.
-        key = f"embedded {self.task} {VERSION} {self.seed} {self.subset} {index}"
+        key = f"embedded {self.task} {self.version} {self.seed} {self.subset} {index}"
         return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
 class SyntheticClassification(Scenes):
-    """Images of SIDE x SIDE pixels, each with one of twelve classes."""
+    """Images of SIDE x SIDE pixels, each with one of eighteen classes."""
 
     task = "classification"
+    version = CLOSE_VERSION
+    classes = len(KINDS)
+    class_names: Sequence[str] = KINDS
 
     def image(self, index: int) -> Image.Image:
         """Return the drawn image, RGB, SIDE x SIDE."""
@@ -83,7 +86,8 @@ class SyntheticClassification(Scenes):
 
     def target(self, index: int) -> int:
         """Return the class index, which takes no drawing."""
-        return compose(self.seed, SUBSETS[self.subset], index).label
+        scene = compose(self.seed, SUBSETS[self.subset], index)
+        return kind(scene.label, scene.main.key)
 
 
 class SyntheticClasses:

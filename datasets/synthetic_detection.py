@@ -11,7 +11,7 @@ from PIL import Image
 from splitbench.datasets import base
 from splitbench.datasets.base import Subset
 from splitbench.datasets.drawing.render import Rendering, draw
-from splitbench.datasets.drawing.scene import SCENE
+from splitbench.datasets.drawing.scene import SCENE, VERSION
 from splitbench.datasets.drawing.shapes import CLASSES
 from splitbench.datasets.formats.detection_dataset import Box, Target, target_of
 from splitbench.datasets.synthetic import SUBSETS, Options, Scenes
@@ -33,6 +33,9 @@ class SyntheticDetection(Scenes):
     """Images of SIDE x SIDE pixels with boxes around one to six things of twelve classes."""
 
     task = "detection"
+    version = VERSION
+    classes = len(CLASSES)
+    class_names: Sequence[str] = tuple(CLASSES)
     categories: Sequence[int] = range(1, len(CLASSES) + 1)
     category_names: Mapping[int, str] = dict(enumerate(CLASSES, 1))
 

@@ -1,4 +1,4 @@
-"""From a scene's description to pixels, as one of two cameras sees it."""
+"""From a scene's description to pixels, as one of two cameras sees it: the whole scene, or its main thing close by."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 from splitbench.datasets.drawing import camera, jpeg, raster, surface, textures
 from splitbench.datasets.drawing.raster import SUB, Bounds
 from splitbench.datasets.drawing.rng import SplitMix64
-from splitbench.datasets.drawing.scene import SCENE, VERSION, WORLD, Look, Scene, Surface, Thing, compose, look
+from splitbench.datasets.drawing.scene import SCENE, VERSION, WORLD, Look, Scene, Surface, Thing, compose, hide, look
 from splitbench.datasets.drawing.shapes import ONE, Points, cosine, sine
 from splitbench.datasets.drawing.surface import Canvas, Window
 
 CLOSE = 96
 """Pixels along each side of the classification view."""
+CLOSE_VERSION = 2
+"""Raised with every change that changes a pixel or a class of that view: it names the classification dataset."""
 
 _FLAT = (0, 0, 0)
 _EVERYWHERE = {side: np.full((side, side), 255, dtype=np.uint8) for side in (CLOSE, SCENE)}
@@ -36,6 +38,17 @@ class View:
         reach, size = thing.radius * 3 // 2, self.side * WORLD * 4096 // self.zoom
         across, down = thing.x - self.left, thing.y - self.top
         return -reach < across < size + reach and -reach < down < size + reach
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """What a lens and a sensor may do: passes of blur, all equally likely, and noise up to ``noise`` / 16 grey level."""
+
+    blurs: tuple[int, ...]
+    noise: int
+
+
+_FAR, _NEAR = Camera((0, 0, 1, 1, 2), 110), Camera((0, 0, 1, 1, 2), 150)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +89,10 @@ def close_view(scene: Scene, rng: SplitMix64) -> View:
 
 def draw(seed: int, part: int, index: int, close: bool) -> Rendering:
     """Draw a scene, close by for classification or whole for detection; the same on every machine."""
-    rng = SplitMix64(VERSION, seed, part, index, 1 if close else 2)
+    rng = SplitMix64(CLOSE_VERSION if close else VERSION, seed, part, index, 1 if close else 2)
     scene = compose(seed, part, index)
+    if close:
+        scene = hide(scene, rng)
     view = close_view(scene, rng) if close else whole_view()
     canvas = np.zeros((3, view.side, view.side), dtype=np.int32)
     mask = np.empty((view.side, view.side), dtype=np.uint8)
@@ -97,7 +112,7 @@ def draw(seed: int, part: int, index: int, close: bool) -> Rendering:
             owner = len(sights) + 1
             sights.append(Sight(owner, thing.label, raster.claim(owners, mask, bounds, owner)))
         _lay(canvas, mask, bounds, points=points, thing=thing, seen=seen, sun=scene.sun, view=view)
-    _photograph(canvas, scene, rng)
+    _photograph(canvas, scene, rng, _NEAR if close else _FAR)
     pixels = np.empty((view.side, view.side, 3), dtype=np.uint8)
     quality = rng.between(45, 95)
     jpeg.develop(canvas, jpeg.jpeg_tables(quality), jpeg.BASIS, pixels)
@@ -181,11 +196,11 @@ def _texels(window: tuple[int, int, int, int], view: View) -> Window:
     )
 
 
-def _photograph(canvas: Canvas, scene: Scene, rng: SplitMix64) -> None:
+def _photograph(canvas: Canvas, scene: Scene, rng: SplitMix64, taken_by: Camera) -> None:
     """Light, an unsharp lens now and then, and noise."""
     side = canvas.shape[1]
     slope = [scene.slope * turn // (ONE * side) for turn in (cosine(scene.sun), sine(scene.sun))]
     camera.expose(canvas, np.array(scene.gains, dtype=np.int64), np.array(slope, dtype=np.int64))
-    camera.blur(canvas, rng.pick((0, 0, 1, 1, 2)))
-    noise = rng.between(0, 110)
+    camera.blur(canvas, rng.pick(taken_by.blurs))
+    noise = rng.between(0, taken_by.noise)
     camera.grain(canvas, rng.bits() >> 2, noise, noise * rng.between(20, 70) // 100)

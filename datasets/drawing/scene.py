@@ -1,6 +1,6 @@
 """What is in a scene: a description in integers, from (seed, part, index) alone, before anything is drawn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import numpy as np
@@ -12,7 +12,7 @@ from splitbench.datasets.drawing.shapes import CLASSES, ONE, TURN, UNIT, Points
 from splitbench.datasets.drawing.surface import SIDE, Colour
 
 VERSION = 1
-"""Raised with every change that changes a pixel: it names the dataset."""
+"""Raised with every change that changes a pixel of the scene seen whole: it names the detection dataset."""
 
 SCENE = 192
 """Pixels along each side of a scene seen whole."""
@@ -122,11 +122,7 @@ def compose(seed: int, part: int, index: int) -> Scene:
 
     main = labelled[0]
     things += labelled
-    for _ in range(max(0, rng.between(-2, 2))):
-        size = main.radius * rng.between(25, 50) // 100
-        angle, reach = rng.between(0, TURN - 1), main.radius * rng.between(50, 110) // 100
-        x, y = main.x + reach * shapes.cosine(angle) // ONE, main.y + reach * shapes.sine(angle) // ONE
-        things.append(_clutter(rng, x, y, size))
+    things += (_over(rng, main, (25, 50), (50, 110)) for _ in range(max(0, rng.between(-2, 2))))
 
     exposure = rng.between(52, 78)
     gains = [exposure * rng.between(90, 110) * 65536 // 6500 for _ in range(3)]
@@ -140,6 +136,12 @@ def compose(seed: int, part: int, index: int) -> Scene:
         slope=rng.between(0, 30000),
         gains=(gains[0], gains[1], gains[2]),
     )
+
+
+def hide(scene: Scene, rng: SplitMix64) -> Scene:
+    """Lay one to three pieces of clutter over the main thing: close by, parts of it are to be guessed."""
+    over = [_over(rng, scene.main, (30, 60), (20, 110)) for _ in range(rng.between(1, 3))]
+    return replace(scene, things=(*scene.things, *over))
 
 
 def look(thing: Thing) -> Look:
@@ -202,6 +204,14 @@ def _free_spot(rng: SplitMix64, size: int, things: list[Thing]) -> tuple[int, in
 
 def _clutter(rng: SplitMix64, x: int, y: int, size: int) -> Thing:
     return Thing(None, x, y, size, rng.bits())
+
+
+def _over(rng: SplitMix64, main: Thing, sizes: tuple[int, int], reaches: tuple[int, int]) -> Thing:
+    """Return clutter over a thing, its size and its distance from the middle in percent of the thing's radius."""
+    size = main.radius * rng.between(*sizes) // 100
+    angle, reach = rng.between(0, TURN - 1), main.radius * rng.between(*reaches) // 100
+    x, y = main.x + reach * shapes.cosine(angle) // ONE, main.y + reach * shapes.sine(angle) // ONE
+    return _clutter(rng, x, y, size)
 
 
 def _surface(rng: SplitMix64, stops: Stops, relief: int) -> Surface:

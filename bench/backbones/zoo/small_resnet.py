@@ -66,6 +66,6 @@ class SmallResNet(nn.Module):
         return logits
 
 
-def small_resnet(num_classes: int = 12, stem: int = 16, widths: tuple[int, int, int, int] = WIDTHS) -> SmallResNet:
+def small_resnet(num_classes: int = 18, stem: int = 16, widths: tuple[int, int, int, int] = WIDTHS) -> SmallResNet:
     """Return a network with random weights, drawn from torch's generator; ``stem`` is conv1's number of channels."""
     return SmallResNet(num_classes, stem, widths)
