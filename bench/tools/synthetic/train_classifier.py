@@ -19,7 +19,7 @@ from splitbench.datasets import synthetic
 from splitbench.datasets.base import Dataset, Subset
 
 NAME = "small_resnet"
-EPOCHS = 40
+EPOCHS = 60
 
 
 def load_images(subset: Subset, limit: int | None = None, workers: int = 0) -> TensorDataset:
