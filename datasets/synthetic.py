@@ -1,8 +1,8 @@
 """The synthetic dataset: scenes that the project draws itself, for machines without any other.
 
 Twelve silhouettes (arrow to star) of any colour, texture, size and direction lie among clutter on grounds of 1/f noise,
-partly hidden, lit from somewhere, and photographed with blur, noise and JPEG's artefacts. Image ``index`` of a subset is
-drawn from (seed, subset, index) alone, with integer arithmetic alone: every machine draws the same pixels.
+partly hidden, lit from somewhere, and photographed with blur, noise and JPEG's artefacts. Image ``index`` of a subset
+is drawn from (seed, subset, index) alone, with integer arithmetic alone: every machine draws the same pixels.
 
 This file is the classification view: the largest thing of a scene, close by, under one to three more pieces of clutter,
 as one of eighteen kinds of silhouettes. ``synthetic_detection`` sees the same scenes whole, with a box around every

@@ -12,7 +12,7 @@ from splitbench.datasets.drawing.shapes import CLASSES
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """How one silhouette divides: its first number, ``low`` to ``high``, is below the first limit for the first name."""
+    """How one silhouette divides: by the limits that its first number, from ``low`` to ``high``, reaches."""
 
     low: int
     high: int

@@ -42,7 +42,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """What a lens and a sensor may do: passes of blur, all equally likely, and noise up to ``noise`` / 16 grey level."""
+    """What lens and sensor may do: passes of blur, all equally likely, and noise up to ``noise`` / 16 grey levels."""
 
     blurs: tuple[int, ...]
     noise: int

@@ -39,7 +39,8 @@ def checksum(images):
 
 
 def test_the_pixels_are_those_that_every_machine_draws():
-    # A change here is another dataset: raise scene.VERSION or render.CLOSE_VERSION, train the shipped weights anew, and pin the new value.
+    # A change here is another dataset: raise scene.VERSION or render.CLOSE_VERSION, train the bundled weights anew,
+    # and pin the new value.
     views = classification(), detection()
     assert [checksum(view.image(index) for index in range(8)) for view in views] == PINNED
 

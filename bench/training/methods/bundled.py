@@ -1,4 +1,4 @@
-"""Trained rate points that come with the project, compressed, which saves a seventh of their float16 weights.
+"""Trained rate points that come with the project, compressed as differences from the bundled network's weights.
 
 A clone has them. Of wheels they are a distribution of their own, ``splitbench-trained``, since they are five times as
 large as the rest.
@@ -7,13 +7,18 @@ large as the rest.
 of two runs.
 """
 
+import json
 import lzma
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from safetensors.torch import load, load_file, save
+from torch import Tensor
+
 from splitbench.bench.backbones.zoo import NETWORKS, WEIGHTS
+from splitbench.bench.training.methods import differences
 
 FOLDER = WEIGHTS / "trained"
 SUFFIX = ".safetensors.xz"
@@ -22,15 +27,25 @@ _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lp": 1
 """For values of two bytes."""
 
 
-def read(path: Path) -> bytes:
-    """Return a safetensors file's content, decompressed if bundled. Raises LZMAError or EOFError for a damaged file."""
-    content = path.read_bytes()
-    return lzma.decompress(content) if path.name.endswith(SUFFIX) else content
+def read(path: Path) -> dict[str, Tensor]:
+    """Return a bundled training's tensors. Raises LZMAError, EOFError, SafetensorError or KeyError where damaged."""
+    return differences.add(load(lzma.decompress(path.read_bytes())), _beginning(path.with_name(f"{_key(path)}.json")))
+
+
+def _key(path: Path) -> str:
+    return path.name.removesuffix(SUFFIX)
+
+
+def _beginning(report: Path) -> dict[str, Tensor]:
+    """Return the weights of the bundled network that a training began with."""
+    name = json.loads(report.read_bytes())["ingredients"]["backbone"].removeprefix("splitbench/")
+    weights = NETWORKS[name].weights
+    return load_file(weights) if weights else {}
 
 
 def keys() -> set[str]:
     """Return the keys of the bundled trainings."""
-    return {path.name.removesuffix(SUFFIX) for path in FOLDER.glob(f"*{SUFFIX}")}
+    return {_key(path) for path in FOLDER.glob(f"*{SUFFIX}")}
 
 
 def missing_note(backbones: Iterable[str]) -> str | None:
@@ -52,8 +67,9 @@ def bundle(runs: Sequence[Path]) -> None:
     for path in FOLDER.iterdir():
         path.unlink()
     for path in trained:
-        (FOLDER / f"{path.stem}{SUFFIX}").write_bytes(lzma.compress(path.read_bytes(), filters=_FILTERS))
-        shutil.copy(path.with_suffix(".json"), FOLDER)
+        report = Path(shutil.copy(path.with_suffix(".json"), FOLDER))
+        packed = save(differences.subtract(load_file(path), _beginning(report)))
+        (FOLDER / f"{path.stem}{SUFFIX}").write_bytes(lzma.compress(packed, filters=_FILTERS))
 
 
 if __name__ == "__main__":
