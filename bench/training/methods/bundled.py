@@ -1,4 +1,4 @@
-"""Trained rate points that come with the project, compressed as differences from the bundled network's weights.
+"""Trained rate points that come with the project, compressed as differences from the weights they began with.
 
 A clone has them. Of wheels they are a distribution of their own, ``splitbench-trained``, since they are five times as
 large as the rest.
@@ -11,8 +11,9 @@ import json
 import lzma
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load, load_file, save
 from torch import Tensor
@@ -29,17 +30,20 @@ _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lp": 1
 
 def read(path: Path) -> dict[str, Tensor]:
     """Return a bundled training's tensors. Raises LZMAError, EOFError, SafetensorError or KeyError where damaged."""
-    return differences.add(load(lzma.decompress(path.read_bytes())), _beginning(path.with_name(f"{_key(path)}.json")))
+    report = json.loads(path.with_name(f"{_key(path)}.json").read_bytes())
+    beginning = _beginning(report, lambda key: read(path.with_name(f"{key}{SUFFIX}")))
+    return differences.add(load(lzma.decompress(path.read_bytes())), beginning)
 
 
 def _key(path: Path) -> str:
     return path.name.removesuffix(SUFFIX)
 
 
-def _beginning(report: Path) -> dict[str, Tensor]:
-    """Return the weights of the bundled network that a training began with."""
-    name = json.loads(report.read_bytes())["ingredients"]["backbone"].removeprefix("splitbench/")
-    weights = NETWORKS[name].weights
+def _beginning(report: Mapping[str, Any], weights_of: Callable[[str], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the weights that a training began with: those of another training, or the bundled network's."""
+    if report["neighbour"] is not None:
+        return weights_of(report["neighbour"])
+    weights = NETWORKS[report["ingredients"]["backbone"].removeprefix("splitbench/")].weights
     return load_file(weights) if weights else {}
 
 
@@ -66,10 +70,12 @@ def bundle(runs: Sequence[Path]) -> None:
         sys.exit("no trained weights there: run `splitbench train SWEEP --retrain --out RUN` first")
     for path in FOLDER.iterdir():
         path.unlink()
-    for path in trained:
-        report = Path(shutil.copy(path.with_suffix(".json"), FOLDER))
-        packed = save(differences.subtract(load_file(path), _beginning(report)))
-        (FOLDER / f"{path.stem}{SUFFIX}").write_bytes(lzma.compress(packed, filters=_FILTERS))
+    files = {path.stem: path for path in trained}
+    for key, path in files.items():
+        report = json.loads(Path(shutil.copy(path.with_suffix(".json"), FOLDER)).read_bytes())
+        beginning = _beginning(report, lambda neighbour: load_file(files[neighbour]))
+        packed = save(differences.subtract(load_file(path), beginning))
+        (FOLDER / f"{key}{SUFFIX}").write_bytes(lzma.compress(packed, filters=_FILTERS))
 
 
 if __name__ == "__main__":
