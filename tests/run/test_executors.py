@@ -127,6 +127,7 @@ def test_two_machines_read_shards_with_one_manifest_and_one_dies(tmp_path, monke
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_worker_niceness", "0")
+    monkeypatch.setenv("SPLITBENCH_TRUST", "splitbench")
     write_shards(make_stand_in(tmp_path / "folders", 1100), tmp_path / "shards")
     sweep, out, cache = tmp_path / "shards.yaml", tmp_path / "out", tmp_path / "cache"
     sweep.write_text(SHARDS)
