@@ -25,7 +25,8 @@ def test_the_stand_in_is_an_imagenet_of_different_files(tmp_path):
 
 def test_each_stage_is_a_process_whose_costs_are_measured(tmp_path, monkeypatch):
     (tmp_path / "waste.py").write_text(
-        "import os, sys, time\nassert os.environ['SPLITBENCH_TRUST'] == 'splitbench'\nheld = bytearray(int(sys.argv[1]) << 20)\nwhile time.process_time() < 1: pass\n"
+        "import os, sys, time\nassert os.environ['SPLITBENCH_TRUST'] == 'splitbench'\n"
+        "held = bytearray(int(sys.argv[1]) << 20)\nwhile time.process_time() < 1: pass\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     code = (
