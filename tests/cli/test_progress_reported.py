@@ -38,7 +38,7 @@ def test_a_run_says_which_stage_it_is_in_and_how_far_the_whole_is(tmp_path, caps
     assert all(LINE.fullmatch(line) for line in states), states
     stages = [line.partition(": ")[2] for line in states]
     for stage in (
-        "training bottleneck lmbda=1.0 layer3 of small_resnet, epoch 2/2, loss",
+        "training bottleneck lmbda=1.0 layer3, epoch 2/2, loss",
         "preparing synthetic splitbench/small_resnet, 1/2 cells",
         "measuring costs of synthetic splitbench/small_resnet, 2/2 cells",
         "measuring synthetic splitbench/small_resnet, 8/8 images",

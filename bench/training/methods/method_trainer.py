@@ -169,9 +169,9 @@ class MethodTrainer:
 
 
 def _title(cell: Cell) -> str:
-    """Name a training for the display: what is trained, where, of which backbone."""
+    """Name a training for the display, in few words: the message that it begins says the rest."""
     words = (cell.method, f"{cell.knob}={cell.value}", f"seed={cell.seed}" if cell.seed else "", cell.split)
-    return f"training {' '.join(filter(None, words))} of {cell.backbone_label.rpartition('/')[2]}"
+    return f"training {' '.join(filter(None, words))}"
 
 
 def _per_process(recipe: Recipe) -> Recipe:

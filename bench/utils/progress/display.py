@@ -68,7 +68,7 @@ class _Line:
             text or ": ".join(filter(None, (_state(progress), progress.text))),
         )
         self._bar.n = progress.fraction
-        self._bar.bar_format = f"{percent:3d} %|{{bar:16}}| " + state.replace("{", "{{").replace("}", "}}")
+        self._bar.bar_format = f"{percent:3d} %|{{bar:8}}| " + state.replace("{", "{{").replace("}", "}}")
         self._bar.refresh()
 
 
