@@ -89,7 +89,7 @@ def execute(
             run = runs[ended.task.pass_number]
             _note(ended, run, store, loggers, say)
             cells = len(ended.task.keys) if isinstance(ended.task, ScoreTask) else 0
-            progress.end(*ended.task.pieces(run.work), cells=cells)
+            progress.end(*_keys(ended.task, run), cells=cells)
     return sum(run.done for run in runs)
 
 
@@ -99,6 +99,11 @@ def _pieces(run: PassRun, tasks: Sequence[RunTask]) -> dict[str, Piece]:
     measured = len(run.pass_.dataset) - sum(task.images for task in tasks if isinstance(task, MeasureTask))
     pieces[f"measured {run.spec.name}"] = Piece.stored("measuring", run.work.measuring(run.spec.cells, measured))
     return pieces
+
+
+def _keys(task: RunTask, run: PassRun) -> list[str]:
+    """Return the keys of a task's pieces of work, those of trainings that have been finished included."""
+    return [*task.pieces(run.work), *(task.keys if isinstance(task, TrainTask) else ())]
 
 
 def _note(ended: Ended, run: PassRun, store: Store, loggers: Loggers, say: Callable[[str], None]) -> None:

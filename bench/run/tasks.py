@@ -119,8 +119,9 @@ class TrainTask(RunTask):
         return tuple(Trained(key) for key in self.keys)
 
     def pieces(self, work: PassWork) -> dict[str, Piece]:
-        """One for each training."""
-        return {key: Piece("training", work.trainings[key]) for key in self.keys}
+        """One for each training that is not finished: bundled ones are no work."""
+        has = self.spec.run.trainings.has
+        return {key: Piece("training", work.trainings[key]) for key in self.keys if not has(key)}
 
     def _run(self, opened: OpenedPass, failures: Failures) -> TaskResult:
         trainings = {training.key: training for training in self.spec.trainings}

@@ -2,11 +2,14 @@
 
 import json
 import re
+from unittest import mock
 
 import pytest
 
 import splitbench as api
-from splitbench.bench.utils.progress import display
+from splitbench.bench.run.planning.work import PassWork
+from splitbench.bench.run.tasks import TrainTask
+from splitbench.bench.utils.progress import Piece, display
 from tests.helpers.command_line import splitbench
 from tests.helpers.small_sweep import SMALL
 
@@ -60,6 +63,15 @@ def test_what_is_stored_counts_as_done(tmp_path, capsys, every_change):
     assert splitbench("run", sweep, "--out", out, "--set", "methods.0.bits=[2,3]") == 0
     planned = next(line for line in capsys.readouterr().err.splitlines() if "%" in line)
     assert int(planned.partition(" %")[0]) > 3 and "2/3 cells" in planned
+
+
+def test_what_is_bundled_is_no_work():
+    """Neither the first estimate nor the fraction holds a training that comes with the project."""
+    spec = mock.Mock()
+    spec.run.trainings.has = {"bundled"}.__contains__
+    task = TrainTask(spec=spec, pass_number=0, priority=(0,), keys=("bundled", "new"))
+    work = PassWork(images=1, trainings={"bundled": 3600.0, "new": 60.0})
+    assert task.pieces(work) == {"new": Piece("training", 60.0)}
 
 
 def test_a_run_that_is_quiet_or_json_keeps_standard_output_clean(tmp_path, capsys, every_change):
