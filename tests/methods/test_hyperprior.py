@@ -14,7 +14,7 @@ from splitbench.bench.utils.plugins import METHODS
 from splitbench.methods.coding.entropy.counts import Counts
 from splitbench.methods.coding.entropy.probability_tables import Tables
 from splitbench.methods.coding.entropy.range_coder import RangeCoder
-from splitbench.methods.units.hyper import scale_counts, scales
+from splitbench.methods.units.hyper import scale_counts
 from splitbench.methods.units.hyper.hyperprior import LEAST_SCALE, SCALES, SCALES_PER_E, masses
 from splitbench.methods.units.hyper.scales import Scales
 from tests.helpers.unit_samples import BOTTLENECK, fitted
@@ -83,8 +83,8 @@ def other_machine(monkeypatch):
 
         return call
 
-    monkeypatch.setattr(scales.F, "conv2d", perturbed(torch.nn.functional.conv2d, True))
-    monkeypatch.setattr(scales.F, "conv_transpose2d", perturbed(torch.nn.functional.conv_transpose2d, False))
+    monkeypatch.setattr(torch.nn.functional, "conv2d", perturbed(torch.nn.functional.conv2d, True))
+    monkeypatch.setattr(torch.nn.functional, "conv_transpose2d", perturbed(torch.nn.functional.conv_transpose2d, False))
 
 
 def test_a_decoder_with_other_arithmetic_decodes_the_same(monkeypatch):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib as mpl
 import pandas as pd
@@ -49,7 +49,8 @@ _DASHES: tuple[tuple[float, ...], ...] = (
     (5, 1.2, 1, 1.2, 1, 1.2),
 )
 _DARKER = (1.0, 0.65, 0.42)
-_FILLS = ("full", "none", "left", "bottom")
+_Fill = Literal["full", "none", "left", "bottom"]
+_FILLS: tuple[_Fill, ...] = ("full", "none", "left", "bottom")
 _POINTS = ("raw", "label-only")
 
 GREY = "#6b6b6b"
@@ -101,7 +102,7 @@ class Style(NamedTuple):
     colour: str
     marker: str
     dashes: tuple[float, ...]
-    fill: str
+    fill: _Fill
     joined: bool
     band: str
 

@@ -56,7 +56,7 @@ class RefinementCoder:
         for q, x, laid_out in zip(coarse, fine, self._laid_out, strict=True):
             if not _decode(q, x, rows(q), words, state, *laid_out):
                 raise BitstreamError("damaged bitstream: no range coder writes such bytes")
-        check_end(words, int(state[3]))
+        check_end(words, state)
         return fine
 
 

@@ -53,7 +53,8 @@ def test_a_marker_that_is_a_glyph_is_drawn_without_the_dollars_around_it():
     for look in glyphs:
         with drawing():
             line = Line2D([], [], **look.line)
-        assert len(line._marker.get_path()) == len(MarkerStyle(look.marker).get_path())
+            marker = look.line["marker"]
+        assert len(marker.get_path()) == len(MarkerStyle(look.marker).get_path())
         assert line.get_fillstyle() == look.fill
 
 
