@@ -27,6 +27,8 @@ Between = Callable[[int], nn.Module]
 """Makes what stands between two convolutions of so many channels."""
 
 _MOST_HALVINGS = 5
+_PADDED = 32
+"""Detectors pad images that differ in size to multiples of so many pixels."""
 
 
 class ConvolutionalHead(NewHead):
@@ -44,7 +46,8 @@ class ConvolutionalHead(NewHead):
         sent: What crosses, of one image.
 
     Raises:
-        MethodError: Several tensors cross, or whole numbers, or the split point is not inside the network.
+        MethodError: Several tensors cross, or whole numbers, or the split point is not inside the network; or images
+            differ in size, and the cut's size would not follow from that of what is sent.
     """
 
     decoder: "_Decoder"
@@ -57,6 +60,11 @@ class ConvolutionalHead(NewHead):
         places = _places(spec, image)
         halvings = min(round(math.log2(math.sqrt(math.prod(image[1:]) / math.prod(places)))), _MOST_HALVINGS)
         halvings = max(0, halvings) + int(math.log2(stride))
+        if spec.axis is not None and stride > 1 and 2**halvings > _PADDED:
+            raise MethodError(
+                f"images may differ in size here, and {2**halvings} pixels to one of what is sent would not say how "
+                "large the cut was: choose a smaller `stride`, or split earlier"
+            )
         self.encoder = _encoder(image[0], width, channels, halvings, between)
         shape = (channels, *(-(-side // 2**halvings) for side in image[1:]))
         self.sent = TensorSpec(shape, torch.float32, "latent", axis=0)

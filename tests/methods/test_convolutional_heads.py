@@ -61,6 +61,16 @@ def test_images_of_another_size_are_cut_in_proportion():
     assert head.decoder(head.encoder(torch.randn(2, 3, 64, 32))).shape == (2, 8, 16, 8)
 
 
+def test_a_stride_that_loses_the_cuts_size_is_refused_where_sizes_vary():
+    cut, image = (8, 20, 32), (3, 320, 512)
+    for stride in (1, 2):
+        head = learned(cut, image, axis=0, stride=stride).new_head
+        assert head.decoder(head.encoder(torch.randn(2, 3, 320, 352))).shape == (2, 8, 20, 22)
+    with pytest.raises(MethodError, match=r"64 pixels to one of what is sent.*smaller `stride`"):
+        learned(cut, image, axis=0, stride=4)
+    assert learned(cut, image, stride=4).new_head.sent.shape == (5, 5, 8)
+
+
 def test_the_same_seed_gives_the_same_weights_and_leaves_the_callers_numbers_alone():
     torch.manual_seed(3)
     expected = torch.rand(1)
