@@ -77,6 +77,7 @@ def train_rate_point(
     examples = data.cuts(head, cut, learning.flip) if learner.has_frozen_head else data.pictures(learning.flip)
     macs, reports = 0, []
     if new_unit and learning.warm_up and not learning.from_scratch:
+        _try_step(learner, examples, data, head, recipe.batch_size)
         # A new head needs images; all others cuts, even where the head is trained afterwards.
         warm_up_examples = examples if has_new_head else data.cuts(head, cut, learning.flip)
         report, step_macs = _train(
@@ -144,8 +145,7 @@ def _train(
 ) -> tuple[Report, int]:
     """Train a learner or its unit; return the report, and the MACs of all steps."""
     step = _cut_step(data, head) if examples.are_cuts else _picture_step(data)
-    batch = next(data.batches(examples, min(data.example_images, recipe.batch_size)))
-    macs_per_image = count_step_macs(model, lambda: step(model, batch)["loss"]) // len(batch[-1])
+    macs_per_image = _try_step(model, examples, data, head, recipe.batch_size)
     report = training.train(
         model,
         step,
@@ -163,6 +163,15 @@ def _train(
         say=say,
     )
     return report, macs_per_image * report.images
+
+
+def _try_step(
+    model: Learner | WarmUp | HeadDistillation, examples: Examples, data: TrainingData, head: FrozenHead, size: int
+) -> int:
+    """Take a step that changes nothing, so that a later stage's mistake shows at once; return its MACs per image."""
+    step = _cut_step(data, head) if examples.are_cuts else _picture_step(data)
+    batch = next(data.batches(examples, min(data.example_images, size)))
+    return count_step_macs(model, lambda: step(model, batch)["loss"]) // len(batch[-1])
 
 
 def _cut_step(data: TrainingData, head: FrozenHead) -> Step:

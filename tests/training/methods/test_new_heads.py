@@ -13,8 +13,9 @@ from splitbench.bench.run.planning.sources import Sources
 from splitbench.bench.sweep.reading import read
 from splitbench.bench.training import TrainingError
 from splitbench.bench.training.methods import MethodTrainer, Trainings, rate_point
+from splitbench.bench.training.methods.learner import Learner
 from splitbench.bench.utils.plugins import METHODS
-from splitbench.methods import Context
+from splitbench.methods import Context, MethodError
 from tests.helpers.command_line import rows, splitbench
 
 SWEEP = """
@@ -123,7 +124,7 @@ def backbones_macs():
     layer2 = (9 * 24 * 48 + 9 * 48 * 48 + 24 * 48) * 12**2
     layer3 = (9 * 48 * 96 + 9 * 96 * 96 + 48 * 96) * 6**2
     layer4 = (9 * 96 * 128 + 9 * 128 * 128 + 96 * 128) * 3**2
-    return conv1 + layer1 + layer2, layer3 + layer4 + 128 * 12
+    return conv1 + layer1 + layer2, layer3 + layer4 + 128 * 18
 
 
 def test_the_first_stage_trains_the_encoder_and_the_second_only_what_is_behind_it(sweep, tmp_path, monkeypatch):
@@ -223,6 +224,19 @@ def test_a_killed_training_goes_on_in_its_stage_and_ends_in_the_same_weights(swe
     assert expected.keys() == weights.keys() and all(torch.equal(x, weights[name]) for name, x in expected.items())
     assert not list((tmp_path / "cut").glob("*.checkpoint"))
     shutil.rmtree(tmp_path / "cut")
+
+
+def test_what_fails_in_the_second_stage_fails_before_the_first(sweep, tmp_path, monkeypatch):
+    def refuse(self, *args):
+        raise MethodError("not by this loss")
+
+    monkeypatch.setattr(Learner, "_measure", refuse)
+    monkeypatch.setattr(rate_point, "_train", lambda *args, **kwargs: pytest.fail("it was trained"))
+    item = planned(sweep)
+    here = trainer(item, tmp_path)
+    training = next(p.training for p in item.cells if p.cell.method == "channel-reduction")
+    here.run([training])
+    assert here.failed[training.key].reason == "not by this loss"
 
 
 DETECTION = """
