@@ -190,6 +190,9 @@ class Unit(nn.Module, ABC):
     def sides(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
         """Return the tensors that the device and the server store, without those that only training needs."""
 
+    def freeze(self, cuts: Iterable[Cut]) -> None:
+        """Fix, to cuts of training images, what followed from each batch; called before a decoder alone is trained."""
+
     def parameters_without_decay(self) -> Iterable[nn.Parameter]:
         """Return matrices and kernels that weight decay must spare, as it spares all norms and biases."""
         return ()

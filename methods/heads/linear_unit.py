@@ -23,7 +23,7 @@ class LinearUnit(Unit):
         self.register_buffer("greatest", torch.zeros(()))
 
     def begin(self, cut: Cut) -> None:
-        """See the base class: a batch's own greatest value counts until the end of training."""
+        """See the base class: a batch's own greatest value counts until the unit is frozen or finished."""
 
     def forward(self, *cut: Tensor) -> tuple[Cut, Tensor]:
         """See the base class."""
@@ -41,6 +41,10 @@ class LinearUnit(Unit):
         if not found:
             raise MethodError("no training images to fit the quantizer's range to")
         self.greatest.copy_(torch.stack(found).amax().clamp_min(_LEAST))
+
+    def freeze(self, cuts: Iterable[Cut]) -> None:
+        """See the base class: the decoder then learns what will be sent."""
+        self.finish(cuts)
 
     def reopen(self) -> None:
         """See the base class."""

@@ -93,7 +93,10 @@ def train_rate_point(
         )
         macs += step_macs + (_head_macs(head, warm_up_examples, data) if warm_up_examples is not examples else 0)
         reports.append(report)
-        learner.freeze_encoder()
+        if has_new_head:
+            learner.freeze_encoder()
+            with torch.no_grad():
+                learner.eval().unit.freeze(_cuts(learner, examples, data, recipe.batch_size))
     seconds = time.perf_counter() - started - sum(report.seconds for report in reports)
 
     report, step_macs = _train(

@@ -226,6 +226,22 @@ def test_a_killed_training_goes_on_in_its_stage_and_ends_in_the_same_weights(swe
     shutil.rmtree(tmp_path / "cut")
 
 
+def test_the_second_stage_decodes_by_the_range_that_is_deployed(sweep, tmp_path, monkeypatch):
+    item = planned(sweep)
+    here = trainer(item, tmp_path)
+    ranges = []
+    train = rate_point._train
+
+    def noted(model, *args, **kwargs):
+        ranges.append(float(model.unit.greatest))
+        return train(model, *args, **kwargs)
+
+    monkeypatch.setattr(rate_point, "_train", noted)
+    training = next(p.training for p in item.cells if p.cell.method == "channel-reduction")
+    here.run([training])
+    assert ranges == [0, float(here.trainings.weights(training.key)["unit.greatest"])]
+
+
 def test_what_fails_in_the_second_stage_fails_before_the_first(sweep, tmp_path, monkeypatch):
     def refuse(self, *args):
         raise MethodError("not by this loss")
