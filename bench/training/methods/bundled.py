@@ -68,14 +68,19 @@ def bundle(runs: Sequence[Path]) -> None:
     trained = sorted(path for run in runs for path in run.glob("trainings/*.safetensors"))
     if not trained:
         sys.exit("no trained weights there: run `splitbench train SWEEP --retrain --out RUN` first")
+    files = {path.stem: path for path in trained}
+    packed = {key: _packed(path, files) for key, path in files.items()}  # before anything is removed
     for path in FOLDER.iterdir():
         path.unlink()
-    files = {path.stem: path for path in trained}
     for key, path in files.items():
-        report = json.loads(Path(shutil.copy(path.with_suffix(".json"), FOLDER)).read_bytes())
-        beginning = _beginning(report, lambda neighbour: load_file(files[neighbour]))
-        packed = save(differences.subtract(load_file(path), beginning))
-        (FOLDER / f"{key}{SUFFIX}").write_bytes(lzma.compress(packed, filters=_FILTERS))
+        shutil.copy(path.with_suffix(".json"), FOLDER)
+        (FOLDER / f"{key}{SUFFIX}").write_bytes(packed[key])
+
+
+def _packed(path: Path, files: Mapping[str, Path]) -> bytes:
+    report = json.loads(path.with_suffix(".json").read_bytes())
+    beginning = _beginning(report, lambda neighbour: load_file(files[neighbour]))
+    return lzma.compress(save(differences.subtract(load_file(path), beginning)), filters=_FILTERS)
 
 
 if __name__ == "__main__":
