@@ -1,6 +1,7 @@
 """The progress of a whole run: never backwards, 100 % in the end, and the time left is what is left of every piece."""
 
 import io
+import os
 import random
 import re
 
@@ -164,6 +165,22 @@ def test_a_log_gets_a_line_every_half_minute_and_the_last_state():
 class Terminal(io.StringIO):
     def isatty(self):
         return True
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals")
+@pytest.mark.parametrize("size", [(0, 0), (0, 100), (30, 100)])
+def test_a_terminal_that_does_not_say_its_size_gets_the_line_too(size, monkeypatch):
+    termios = pytest.importorskip("termios")
+    mine, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, size)
+    with os.fdopen(mine, "rb", 0) as screen, os.fdopen(theirs, "w", encoding="utf-8") as terminal:
+        monkeypatch.setattr("sys.stderr", terminal)
+        with progress.displayed() as run:
+            run.add({"a": Piece("training", 1.0)}, cells=1)
+            run.begin(workers=1, believed=True)
+            run.end("a", cells=1)
+        terminal.flush()
+        assert "1/1 cells, done" in screen.read(10_000).decode()
 
 
 def test_a_terminal_gets_one_line_that_is_drawn_over_itself(monkeypatch):

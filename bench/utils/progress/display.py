@@ -1,9 +1,11 @@
 """Draws the progress of a run: a line in place on a terminal or in a notebook, else a plain line now and then."""
 
+import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -49,9 +51,8 @@ class _Line:
     """A line that is drawn over itself."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        width: dict[str, Any] = {"dynamic_ncols": True} if stream.isatty() else {"ncols": _NOTEBOOK_WIDTH}
         self._clock, self._next, self._started = clock, 0.0, clock()
-        self._bar: tqdm[Any] = tqdm(total=1.0, file=stream, bar_format="planning", leave=True, **width)
+        self._bar: tqdm[Any] = tqdm(total=1.0, file=stream, bar_format="planning", leave=True, **_size(stream))
 
     def changed(self, progress: RunProgress) -> None:
         if self._clock() >= self._next:
@@ -106,6 +107,17 @@ def _state(progress: RunProgress) -> str:
 def _ended(progress: RunProgress, seconds: float) -> str:
     word = "done" if progress.fraction == 1.0 else "stopped"
     return f"{progress.cells_done}/{progress.cells} cells, {word} after {format_rough_duration(seconds)}"
+
+
+def _size(stream: TextIO) -> dict[str, Any]:
+    """Return tqdm's settings; it draws nothing on a terminal of 0 rows, which those of containers and `script` have."""
+    if not stream.isatty():
+        return {"ncols": _NOTEBOOK_WIDTH}
+    with suppress(OSError):  # it has no file descriptor
+        if not all(os.get_terminal_size(stream.fileno())):
+            columns, rows = shutil.get_terminal_size()
+            return {"ncols": columns - 1, "nrows": rows}
+    return {"dynamic_ncols": True}
 
 
 def _redraws(stream: TextIO) -> bool:
