@@ -15,13 +15,14 @@ from splitbench.bench.results.names import Row
 _ROUNDED = 1e-6
 """Tables hold numbers to seven digits."""
 _MOST_BYTES = 2**31
+_ONE_PER_IMAGE = frozenset({"image", "bytes", "top1", "baseline_top1"})
 
 
 def read_records(row: Row, names: Iterable[str]) -> Records | None:
     """Read some of a cell's records.
 
-    None where its run's folder lacks any of them (the CSV was moved, say), or has those of another result: their bytes
-    have another mean than the row.
+    None where its run's folder lacks any of them (the CSV was moved, say), where they are damaged, or where they are of
+    another result: their bytes have another mean than the row.
 
     Args:
         row: a row of :func:`splitbench.bench.results.table.read`.
@@ -31,9 +32,11 @@ def read_records(row: Row, names: Iterable[str]) -> Records | None:
         with np.load(_file(row), allow_pickle=False) as stored:
             if "bytes" in stored and not np.isclose(stored["bytes"].mean(), row["bytes_mean"], rtol=_ROUNDED):
                 return None
-            return {name: stored[name] for name in names}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            records = {name: stored[name] for name in names}
+    except Exception:  # a damaged file makes a dozen kinds of error: of zipfile, zlib and numpy
         return None
+    shapes = {values.shape for name, values in records.items() if name in _ONE_PER_IMAGE}
+    return records if len(shapes) <= 1 and all(len(shape) == 1 for shape in shapes) else None
 
 
 def tables_without_records(frame: pd.DataFrame) -> list[str]:

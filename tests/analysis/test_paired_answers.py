@@ -125,3 +125,19 @@ def test_records_of_another_result_are_not_taken_for_the_rows(tmp_path):
         file = tmp_path / "records" / f"{row['key']}.npz"
         np.savez(file, **dict(np.load(file)) | {"bytes": np.full(IMAGES, mean)})
     assert clear(tmp_path, rows) is None
+
+
+def test_damaged_records_are_left_out(tmp_path):
+    rows = stored(tmp_path, {"a": [(1000, set())], "b": [(1000, set(range(12)))]})
+    file = tmp_path / "records" / f"{rows[0]['key']}.npz"
+    arrays = dict(np.load(file))
+    for damaged in (arrays["top1"][:8], np.stack([arrays["top1"]] * 2), np.array(1)):
+        np.savez(file, **arrays | {"top1": damaged})
+        assert clear(tmp_path, rows) is None
+    np.savez_compressed(file, **arrays)
+    assert clear(tmp_path, rows) is True
+    content = bytearray(file.read_bytes())
+    start = 30 + content[26] + content[28]  # behind the first array's header: no block of Deflate begins so
+    content[start : start + 12] = b"\xff" * 12
+    file.write_bytes(content)
+    assert clear(tmp_path, rows) is None
