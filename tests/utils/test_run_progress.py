@@ -167,20 +167,33 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals")
-@pytest.mark.parametrize("size", [(0, 0), (0, 100), (30, 100)])
+@pytest.mark.parametrize("size", [(0, 0), (100, 0), (100, 30)])
 def test_a_terminal_that_does_not_say_its_size_gets_the_line_too(size, monkeypatch):
-    termios = pytest.importorskip("termios")
-    mine, theirs = os.openpty()
-    termios.tcsetwinsize(theirs, size)
-    with os.fdopen(mine, "rb", 0) as screen, os.fdopen(theirs, "w", encoding="utf-8") as terminal:
-        monkeypatch.setattr("sys.stderr", terminal)
-        with progress.displayed() as run:
-            run.add({"a": Piece("training", 1.0)}, cells=1)
-            run.begin(workers=1, believed=True)
-            run.end("a", cells=1)
-        terminal.flush()
-        assert "1/1 cells, done" in screen.read(10_000).decode()
+    terminal = Terminal()
+    terminal.fileno = lambda: 2
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setattr(os, "get_terminal_size", lambda descriptor=1: os.terminal_size(size))
+    with progress.displayed() as run:
+        run.add({"a": Piece("training", 1.0)}, cells=1)
+        run.begin(workers=1, believed=True)
+        run.end("a", cells=1)
+    assert "1/1 cells, done" in terminal.getvalue()
+
+
+def test_a_new_stage_is_shown_however_soon_it_comes(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setattr(display, "_REDRAWN", 1e9)
+    with progress.displayed() as run:
+        run.add({"a": Piece("concluding", 1.0)})
+        run.begin(workers=1, believed=True)
+        with run.stages.piece("a", ""), run.stages.show(9, "comparing", "", worth=1) as stage:
+            stage.update()
+            stage.set_description("drawing figures")
+            assert "11 %" in terminal.getvalue() and terminal.getvalue().rstrip().endswith("drawing figures")
+            drawn = len(terminal.getvalue())
+            stage.update()
+            assert len(terminal.getvalue()) == drawn
 
 
 def test_a_terminal_gets_one_line_that_is_drawn_over_itself(monkeypatch):

@@ -1,6 +1,7 @@
 """Draws the progress of a run: a line in place on a terminal or in a notebook, else a plain line now and then."""
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -52,12 +53,14 @@ class _Line:
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._next, self._started = clock, 0.0, clock()
+        self._shown = ""
         self._bar: tqdm[Any] = tqdm(total=1.0, file=stream, bar_format="planning", leave=True, **_size(stream))
 
     def changed(self, progress: RunProgress) -> None:
-        if self._clock() >= self._next:
+        shown = re.sub(r"\d", "", progress.text)  # nothing may come for long behind what is said of a new stage
+        if self._clock() >= self._next or shown != self._shown:
             self._draw(progress)
-            self._next = self._clock() + _REDRAWN
+            self._next, self._shown = self._clock() + _REDRAWN, shown
 
     def close(self, progress: RunProgress) -> None:
         self._draw(progress, _ended(progress, self._clock() - self._started))
