@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, get_args
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -23,6 +23,7 @@ from splitbench.bench.results.table import read
 from splitbench.bench.run.executors import ExecutorOptions, open_executor
 from splitbench.bench.run.planning.estimate import estimate
 from splitbench.bench.run.planning.sources import Sources, check_folders
+from splitbench.bench.run.resume import Overwrite
 from splitbench.bench.run.runner import RunOptions
 from splitbench.bench.run.runner import run as run_sweep
 from splitbench.bench.sweep.configs import SWEEPS
@@ -105,7 +106,7 @@ def run(
     weights: Path | str | None = None,
     device: str = "auto",
     workers: int | None = None,
-    overwrite: Literal["never", "failed", "all"] = "failed",
+    overwrite: Overwrite = "failed",
 ) -> pd.DataFrame:
     """Run a sweep: all of its cells that are not stored yet.
 
@@ -127,6 +128,10 @@ def run(
     """
     if isinstance(sweep, Mapping) and out is None:
         raise UserError("a sweep that is no file has no name: say where its results go, as by out='results/mine'")
+    if overwrite not in get_args(Overwrite):
+        raise UserError(f"overwrite is one of {', '.join(get_args(Overwrite))}, and not {overwrite!r}")
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise UserError(f"workers is a whole number from 1 on, and not {workers!r}")
     name, checked, sources = _open(sweep, data, weights, device)
     folder = Path(out or f"results/{name}")
     executor = open_executor(ExecutorOptions(workers=workers), device)

@@ -180,6 +180,11 @@ def test_mistakes_are_said_in_a_sentence(tmp_path, table):
         splitbench.run({"datasets": []})
     with pytest.raises(UserError, match="the sweep"):
         splitbench.run({"datasets": []}, tmp_path)
+    with pytest.raises(UserError, match="overwrite is one of never, failed, all, and not 'some'"):
+        splitbench.run({"datasets": []}, tmp_path, overwrite="some")
+    for workers in (0, "2", 1.5):
+        with pytest.raises(UserError, match="workers is a whole number from 1 on"):
+            splitbench.run({"datasets": []}, tmp_path, workers=workers)
     with pytest.raises(UserError, match="no figure 'pie' can be drawn"):
         splitbench.plot(table, "pie")
     with pytest.raises(UserError, match="there is no backbone 'other'"):
