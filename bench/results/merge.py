@@ -8,7 +8,7 @@ TRAINING_SETTINGS = frozenset(
     [
         *("start", "epochs", "next_epochs", "restore_epochs", "restore_rate", "batch_size", "learning_rate"),
         *("backbone_lr_scale", "weight_decay", "schedule", "ema", "precision", "compile", "flip", "half", "distortion"),
-        *("distill_epochs", "distill_rate", "train_tail"),
+        *("distill_epochs", "distill_rate", "train_tail", "rate"),
     ]
 )
 """Settings of how something is trained, which a name need not repeat where all of a method's curves share them."""

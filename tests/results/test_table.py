@@ -241,7 +241,7 @@ def test_what_says_how_is_all_that_learning_methods_can_set_but_what_they_send()
     assert len(learning) >= 2
     assert settings - TRAINING_SETTINGS == {
         *("lmbda", "least", "most", "channels", "stride", "step", "coder", "bits"),  # the knob, and what is sent
-        "width",  # and what computes it
+        *("unit", "width"),  # and what computes it
         "weights",  # and what is learned from
     }
     assert settings > TRAINING_SETTINGS
