@@ -53,6 +53,9 @@ def collect(
 
     store = Store(run)
     print(f"wrote {store.collect(every)}")
+    if damaged := store.damaged():
+        cells = f"{format_count(len(damaged), 'cell')} left out, whose files are damaged ({', '.join(damaged[:3])})"
+        print(f"warning: {cells}: run the sweep again, which repeats what is missing")
     if not every and (earlier := store.left_out()):
         print(f"{format_count(earlier, 'stored cell')} of earlier sweeps left out: --all takes them in")
 

@@ -108,6 +108,11 @@ class Store:
         content = read_json(self.folder / "cells" / f"{key}.json")
         return content if is_result(content) else None
 
+    def damaged(self) -> list[str]:
+        """Return the keys of the plan's cells whose files hold no result: they are left out of tables."""
+        keys = (entry["key"] for entry in self._plan() or ())
+        return [key for key in keys if (self.folder / "cells" / f"{key}.json").exists() and self.cell(key) is None]
+
     def cells(self) -> Iterator[dict[str, Any]]:
         """Yield all stored results, of any sweep."""
         for path in sorted((self.folder / "cells").glob("*.json")):

@@ -1,5 +1,6 @@
 """The table that comparisons and figures are made from: one or more runs' ``cells.csv``, read and merged."""
 
+import csv
 import io
 from collections.abc import Iterable
 from pathlib import Path
@@ -126,7 +127,9 @@ def _file(path: Path) -> Path:
 
 def _read_file(file: Path) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(_table_in(file), dtype=str, keep_default_na=False)
+        content = _content(file)
+        frame = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+        _check_rows(content.decode(), file)
     except pd.errors.EmptyDataError:
         raise UserError(f"{file} is empty") from None
     except (pd.errors.ParserError, UnicodeDecodeError):
@@ -147,12 +150,23 @@ def _read_file(file: Path) -> pd.DataFrame:
     return frame
 
 
-def _table_in(file: Path) -> Path | io.BytesIO:
-    """Return what to read: the file, or the table in an archive, which is verified."""
+def _content(file: Path) -> bytes:
+    """Return the content of the file, or of the table in an archive, which is verified."""
     if not archive.is_archive(file):
-        return file
+        return file.read_bytes()
     archive.verify(file)
-    return io.BytesIO(archive.read(file, archive.TABLE) or b"")
+    return archive.read(file, archive.TABLE) or b""
+
+
+def _check_rows(text: str, file: Path) -> None:
+    """Refuse a table with a row that ends too early: pandas would fill it up with nothing."""
+    header, *rows = csv.reader(io.StringIO(text, newline=""))
+    for number, row in enumerate(rows, 2):
+        if row and len(row) < len(header):
+            raise UserError(
+                f"{file}: row {number} has {len(row)} of {len(header)} values: the file was cut off or changed. "
+                "`splitbench collect FOLDER` writes a run's table anew"
+            )
 
 
 def _numbers(column: "pd.Series[str]", file: Path) -> "pd.Series[float]":

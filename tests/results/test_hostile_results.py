@@ -96,8 +96,17 @@ def test_a_file_that_is_no_result_counts_as_missing(what, run):
     path.write_text(NO_RESULT[what](before))
     assert path.read_text() != before
     assert Store(folder).status(path.stem) is None
+    assert Store(folder).damaged() == [path.stem]
     with (Store(folder).collect()).open(newline="") as stream:
         assert len(list(csv.DictReader(stream))) == 2
+
+
+def test_collect_names_what_it_leaves_out(run, capsys):
+    _, folder = run
+    path = min((folder / "cells").glob("*.json"))
+    path.write_text(path.read_text()[:100])
+    assert splitbench("collect", folder) == 0
+    assert f"1 cell left out, whose files are damaged ({path.stem}): run the sweep again" in capsys.readouterr().out
 
 
 def test_what_counts_as_missing_is_run_again(tmp_path):

@@ -173,6 +173,16 @@ def test_files_that_are_no_run(tmp_path, content, sentence):
         read([file])
 
 
+@pytest.mark.parametrize("cut", [40, 100])
+def test_a_table_that_is_cut_off_within_a_row_is_refused(tmp_path, cut):
+    samples.save(tmp_path / "cells.csv", samples.curve([1, 2], [1, 2]))
+    content = (tmp_path / "cells.csv").read_bytes()
+    row = content.rindex(b"\n", 0, -1) + 1
+    (tmp_path / "cells.csv").write_bytes(content[: row + cut])
+    with pytest.raises(UserError, match=r"row 3 has \d+ of \d+ values: the file was cut off"):
+        read([tmp_path])
+
+
 def test_a_header_without_rows(tmp_path):
     assert "has a header but no rows" in bad(tmp_path, [])
 
