@@ -246,9 +246,12 @@ def test_bad_input_is_one_sentence_and_code_2(sweep, photographs, tmp_path, caps
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_folder_of_weights_is_looked_at_only_where_weights_are_wanted(sweep, photographs, tmp_path):
+def test_a_folder_of_weights_that_is_not_there_is_named_even_where_no_weights_are_wanted(
+    sweep, photographs, tmp_path, capsys
+):
     options = ("--data", photographs, "--out", tmp_path / "out", "--device", "cpu", "--weights", "/nonexistent")
-    assert splitbench("run", sweep, *options) == 0
+    assert splitbench("run", sweep, *options) == 2
+    assert "weights folder not found: /nonexistent" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -302,7 +305,7 @@ def test_an_interrupted_run_keeps_finished_passes(sweep, photographs, tmp_path, 
 def test_patience_is_taken_for_time_limit_and_the_new_name_is_reported(sweep, photographs, tmp_path, monkeypatch):
     limits = []
 
-    def noted(checked, sources, store, options, say):
+    def noted(checked, sources, store, options, say, **more):
         limits.append(options.time_limit)
         return runner.Result(0, 0, ())
 

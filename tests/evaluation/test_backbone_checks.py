@@ -339,7 +339,7 @@ datasets: [{name: synthetic, limit: 4}]
 backbones:
   - name: torchvision/squeezenet1_1
     weights: none
-    args: {num_classes: 12}
+    args: {num_classes: 18}
     preprocessing: {resize: 64, crop: 64}
     splits: [features.5]
 methods: [{name: METHOD}]

@@ -19,7 +19,6 @@ from splitbench.bench.tools.speed import QUICK, stages, sweep
 from splitbench.bench.training import Recipe
 from splitbench.bench.training.methods import MethodTrainer, Trainings
 from splitbench.bench.training.metrics import Means
-from splitbench.bench.utils import progress
 from splitbench.bench.utils.errors import UserError
 from splitbench.methods.coding.quantization import linear
 from tests.helpers import cuda_support, training_samples
@@ -125,7 +124,6 @@ def trained(task, folder, device):
         trainings=store,
         device=device,
         memory=2**28,
-        show=progress.silent,
     )
     trainings = [cell.training for cell in item.cells if cell.training is not None]
     assert trainer.run(trainings) == len(item.cells)

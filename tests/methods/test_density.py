@@ -1,19 +1,15 @@
 """The learned density: that of the paper, as CompressAI has it where it is installed, and a density in any case."""
 
-import lzma
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from splitbench.bench.training.methods import bundled
 from splitbench.methods.units.density import LEAST_LIKELIHOOD, Density
-
-BUNDLED = Path(__file__).parents[2] / "bench" / "backbones" / "weights" / "trained"
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +79,10 @@ def test_trainings_that_compressai_stored_load(compressai):
 
 def test_bundled_trainings_load():
     """All of them were stored with CompressAI's names for what is left out by now."""
-    bundled = sorted(BUNDLED.glob("*.safetensors.xz"))
-    assert bundled
-    for file in bundled[:4]:
-        stored = safetensors.torch.load(lzma.decompress(file.read_bytes()))
+    files = sorted(bundled.FOLDER.glob(f"*{bundled.SUFFIX}"))
+    assert files
+    for file in files[:4]:
+        stored = bundled.read(file)
         prefix = "unit.parts.0.density."
         own = {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
         result = Density(len(own["matrices.0"])).load_state_dict(own, strict=False)

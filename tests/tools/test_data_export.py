@@ -27,7 +27,7 @@ def test_class_folders_read_back_pixel_by_pixel(tmp_path, part):
         again = read.ids.index(name)
         assert read.target(again) == drawn.target(index)
         assert np.array_equal(np.array(read.image(again)), np.array(drawn.image(index)))
-    assert names.read_text().splitlines()[3] == "03 cross"
+    assert names.read_text().splitlines()[3] == "03 thin cross"
 
 
 @pytest.mark.parametrize("part", ["evaluation", "train"])

@@ -58,8 +58,8 @@ def test_the_shipped_classifier_is_as_good_as_its_report_says():
     whole = registry.build("splitbench/small_resnet", {}, "default", {}).whole().eval()
     images = train_classifier.load_images("evaluation", limit=300)
     accuracy = training.validate(whole, training.classify(), images)["accuracy"]
-    assert 98 <= report["evaluation_top1"] < 100
-    assert abs(accuracy - report["evaluation_top1"]) < 2
+    assert 80 <= report["evaluation_top1"] <= 92  # hard enough to tell methods apart, and learned
+    assert abs(accuracy - report["evaluation_top1"]) < 4  # of 300 images, twice the standard deviation is 3.5
 
 
 def test_training_the_bundled_classifier_end_to_end(tmp_path):

@@ -84,8 +84,8 @@ def test_what_goes_wrong_in_one_process_ends_all_with_a_sentence(two):
 
 def test_one_process_draws_progress(two):
     assert two[3].count("epoch 4/4") > 0
-    # A bar's first image, before it has a description, is drawn once; its last may be drawn twice.
-    assert len(re.findall(r"^ *0%\|", two[3], re.MULTILINE)) == 1
+    # A bar's first image, before it has an epoch, is drawn once; its last may be drawn twice.
+    assert len(re.findall(r"^training: +0%\|", two[3], re.MULTILINE)) == 1
 
 
 def test_the_checkpoint_of_two_processes_is_not_that_of_one(two):

@@ -82,7 +82,7 @@ def deployed(
     head, tail, pixels = _place(at)
     head, tail, pixels = head.to(device), tail.to(device), pixels.to(device)
     with torch.no_grad():
-        cut: Cut = head(pixels)
+        cut: Cut = tuple(x.to(device) for x in head(pixels))
     settings = method.Settings.model_validate({**chosen, method.knob: rate})
     context = Context(
         head=head,
