@@ -170,7 +170,7 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize("size", [(0, 0), (100, 0), (100, 30)])
 def test_a_terminal_that_does_not_say_its_size_gets_the_line_too(size, monkeypatch):
     terminal = Terminal()
-    terminal.fileno = lambda: 2
+    monkeypatch.setattr(terminal, "fileno", lambda: 2)
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setattr(os, "get_terminal_size", lambda descriptor=1: os.terminal_size(size))
     with progress.displayed() as run:
