@@ -38,6 +38,7 @@ def test_each_stage_is_a_process_whose_costs_are_measured(tmp_path, monkeypatch)
     assert 300 < float(memory) < 400
 
 
-def test_the_network_is_small():
+def test_the_network_is_small(monkeypatch):
+    monkeypatch.setenv("SPLITBENCH_TRUST", "splitbench")  # as at_size does: where it is installed may be anywhere
     backbone = registry.build("splitbench.bench.tools.scaling.small_network:SmallNetwork", {}, "none", {})
     assert sum(x.numel() for x in backbone.model.parameters()) < 10_000
