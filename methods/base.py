@@ -210,7 +210,7 @@ class NewHead(nn.Module, ABC):
     """A network that takes the place of the backbone's head: its encoder on the device, its decoder on the server.
 
     Attributes:
-        encoder: Maps images as the head's layers take them, (B, *Context.image), to the one tensor that crosses.
+        encoder: Maps images as the head's layers take them, ``(B, *Context.image)``, to the one tensor that crosses.
         decoder: Maps what was decoded of that to the one tensor of the backbone's cut, from which the tail goes on.
     """
 
