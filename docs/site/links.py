@@ -54,4 +54,4 @@ def faults(site: Path) -> Iterator[str]:
 
 if __name__ == "__main__":
     wrong = list(faults(Path(sys.argv[1])))
-    sys.exit("\n".join(wrong))
+    sys.exit("\n".join(wrong) or 0)
