@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from splitbench.methods.base import Context, Cut, MethodError, NewHead, TensorSpec
 from splitbench.methods.coding.layout import channel_axis, channels_first, restored
+from splitbench.methods.units.last_norm import fit_norm
 
 Between = Callable[[int], nn.Module]
 """Makes what stands between two convolutions of so many channels."""
@@ -131,14 +132,9 @@ class _Decoder(nn.Module):
         self.last = (nn.BatchNorm2d if self.axes == 3 else nn.BatchNorm1d)(width)
         self.register_buffer("floor", torch.full((), -torch.inf))
 
-    @torch.no_grad()
     def begin(self, x: Tensor) -> None:
         """Fit to x, (B, *shape): mean and deviation by channel, and whether any is < 0."""
-        values = channels_first(x, self.axis).transpose(0, 1).flatten(1)
-        self.last.weight.copy_(values.std(1).clamp_min(1e-3))
-        self.last.bias.copy_(values.mean(1))
-        if bool((values >= 0).all()):
-            self.floor.zero_()
+        fit_norm(self.last, self.floor, x, self.axis)
 
     def forward(self, sent: Tensor) -> Tensor:
         """(B, c, h, w) to (B, *shape)."""

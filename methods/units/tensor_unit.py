@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from splitbench.methods.base import MethodError, TensorSpec
 from splitbench.methods.coding.layout import channel_axis, channels_first, restored
 from splitbench.methods.units.density import Density
+from splitbench.methods.units.last_norm import fit_norm
 
 _CONVOLUTIONS = {1: (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d), 2: (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)}
 _BELOW = 64
@@ -97,14 +98,9 @@ class TensorUnit(nn.Module):
         """Return the quantizer's steps, (1, c, ...)."""
         return self.log_step.exp()
 
-    @torch.no_grad()
     def begin(self, x: Tensor) -> None:
         """Fit the decoder to x, (B, *shape): mean and deviation by channel, and whether any is < 0."""
-        values = channels_first(x, self.axis).transpose(0, 1).flatten(1)
-        self.last.weight.copy_(values.std(1).clamp_min(1e-3))
-        self.last.bias.copy_(values.mean(1))
-        if bool((values >= 0).all()):
-            self.floor.zero_()
+        fit_norm(self.last, self.floor, x, self.axis)
 
     def parameters_without_decay(self) -> Iterator[nn.Parameter]:
         """Yield the density's parameters, which weight decay would narrow, and the quantizer's steps."""
