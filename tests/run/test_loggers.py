@@ -145,7 +145,7 @@ def test_tensorboard_shows_losses_over_epochs_and_accuracy_over_bytes(tmp_path):
     events.Reload()
     loss = [(event.step, event.value) for event in events.Scalars("training/a training=1 (x)/loss")]
     assert loss == [(1, 0.5), (2, 0.25)]
-    (accuracy,) = events.Scalars("accuracy over bytes/synthetic/torchvision/resnet18/layer3/bottleneck stride=1")
+    (accuracy,) = events.Scalars("accuracy over bytes/synthetic/torchvision/resnet18/layer3/bottleneck, stride=1")
     assert (accuracy.step, accuracy.value) == (120, 98.5)
 
 
